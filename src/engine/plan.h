@@ -1,0 +1,51 @@
+/* The plan in memory, and how one is put together. build/ makes plans from graphs; vision/ makes small ones for pre- and
+ * post-processing. Design 3. */
+#ifndef SLIPWAY_ENGINE_PLAN_H
+#define SLIPWAY_ENGINE_PLAN_H
+
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "ops/op.h"
+#include "slipway/plan.h"
+
+/* Values are numbered by order of adding; -1 stands for an absent input or an output that nobody wants. */
+typedef struct sw_step {
+    sw_op op;
+    const sw_attr *attrs;
+    const char *name; /* of the node, for messages and profiles */
+    int n_in, n_out;
+    const int32_t *in, *out;
+} sw_step;
+
+struct sw_plan {
+    atomic_int refs;
+    const sw_allocator *allocator;
+    sw_arena *arena;
+    sw_port *values; /* type.data is set for constants */
+    size_t n_values, cap_values;
+    sw_step *steps;
+    size_t n_steps, cap_steps;
+    int32_t *inputs, *outputs;
+    int n_inputs, n_outputs;
+    const char **meta; /* key, value, key, value ... */
+    size_t n_meta, cap_meta;
+};
+
+/* Building: create, add in order (a step may read only values added before), set inputs and outputs, share. Not
+ * thread-safe until then. Adders copy everything but constant data, which must live as long as the plan
+ * (sw_arena_cleanup on plan->arena can see to that). */
+sw_plan *sw_plan_create(const sw_allocator *allocator); /* one reference; NULL when out of memory */
+SW_MUST_USE sw_status sw_plan_add_value(sw_plan *plan, const char *name, const sw_tensor *type, int32_t *id);
+/* `attrs`: the operator's n_attrs values, NULL for the defaults. */
+SW_MUST_USE sw_status sw_plan_add_step(sw_plan *plan, sw_op op, const char *name, const sw_attr *attrs, int n_in,
+                                       const int32_t *in, int n_out, const int32_t *out);
+SW_MUST_USE sw_status sw_plan_set_ports(sw_plan *plan, const int32_t *inputs, int n_in, const int32_t *outputs, int n_out);
+SW_MUST_USE sw_status sw_plan_add_meta(sw_plan *plan, const char *key, const char *value);
+
+/* Deep copy of attribute values into an arena. */
+SW_MUST_USE sw_status sw_attrs_copy(sw_arena *arena, sw_op op, const sw_attr *from, sw_attr **to);
+/* Sets an attribute by name in an array of the operator's attributes. */
+sw_attr *sw_attrs_find(sw_op op, sw_attr *attrs, const char *name);
+
+#endif

@@ -1,0 +1,45 @@
+/* Shape rules and what they share. Each rule is documented by ONNX; see sw_shape_rule for the contract. */
+#ifndef SLIPWAY_OPS_SHAPE_H
+#define SLIPWAY_OPS_SHAPE_H
+
+#include "ops/op.h"
+
+/* Prototypes of all rules. Rules named twice in the table declare the same function twice, which C allows. */
+#define SW_OP(id, name, domain, min_in, max_in, min_out, max_out, rule, tolerance, doc, attrs)                     \
+    sw_status sw__shape_##rule(const sw_call *c);
+#include "ops/ops.def"
+#undef SW_OP
+
+static inline bool sw_dim_known(int64_t dim) { return dim >= 0; }
+
+/* Axis from -rank..rank-1 to 0..rank-1; -1 when outside. */
+static inline int sw_axis(int64_t axis, int rank) {
+    if (axis < 0) axis += rank;
+    return axis >= 0 && axis < rank ? (int)axis : -1;
+}
+
+/* Sets type and rank of a tensor with all dims unknown; and a copy of another's type and shape (not data). */
+void sw__set_unknown(sw_tensor *t, sw_dtype dtype, int rank);
+void sw__set_like(sw_tensor *t, const sw_tensor *like);
+
+/* numpy broadcasting of two dims and of whole shapes (in `out`, type untouched). Unknown against known > 1 gives the known
+ * one. SW_E_MODEL through sw_call_fail when they do not fit. */
+SW_MUST_USE sw_status sw__broadcast_dim(const sw_call *c, int64_t a, int64_t b, int64_t *out);
+SW_MUST_USE sw_status sw__broadcast(const sw_call *c, const sw_tensor *a, const sw_tensor *b, sw_tensor *out);
+
+/* Reads a rank 0 or 1 integer input whose data is known: fills v (at most `max`), returns the count; -1 when the input is
+ * absent or its data is not known (then *n_known_len, if not NULL, is its length when that is known, else -1). */
+int sw__read_ints(const sw_tensor *t, int64_t *v, int max, int64_t *known_len);
+
+/* Geometry of convolutions and pools along the spatial axes, from the attributes auto_pad, dilations, kernel_shape (or
+ * the weight's dims), pads, strides, ceil_mode. Sizes are checked: strides, dilations, kernel >= 1, pads >= 0. */
+typedef struct sw_window {
+    int n; /* spatial axes, at most SW_MAX_RANK - 2 */
+    int64_t kernel[SW_MAX_RANK], stride[SW_MAX_RANK], dilation[SW_MAX_RANK], pad_begin[SW_MAX_RANK], pad_end[SW_MAX_RANK];
+    int64_t in[SW_MAX_RANK], out[SW_MAX_RANK]; /* extents; may be unknown in shape rules */
+} sw_window;
+/* `kernel`: dims of the kernel when the attribute kernel_shape is not set (weights), else NULL. */
+SW_MUST_USE sw_status sw_call_window(const sw_call *c, const sw_tensor *x, const int64_t *kernel, sw_window *w);
+SW_MUST_USE sw_status sw_call_window_transposed(const sw_call *c, const sw_tensor *x, const int64_t *kernel, sw_window *w);
+
+#endif
