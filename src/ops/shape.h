@@ -27,9 +27,25 @@ void sw__set_like(sw_tensor *t, const sw_tensor *like);
 SW_MUST_USE sw_status sw__broadcast_dim(const sw_call *c, int64_t a, int64_t b, int64_t *out);
 SW_MUST_USE sw_status sw__broadcast(const sw_call *c, const sw_tensor *a, const sw_tensor *b, sw_tensor *out);
 
+bool sw__dtype_is_integer(sw_dtype dtype); /* bool counts as one */
+
 /* Reads a rank 0 or 1 integer input whose data is known: fills v (at most `max`), returns the count; -1 when the input is
- * absent or its data is not known (then *n_known_len, if not NULL, is its length when that is known, else -1). */
+ * absent or its data is not known (then *known_len, if not NULL, is its length when that is known, else -1); -2 when it is
+ * of another type, of rank > 1 or longer than `max`. */
 int sw__read_ints(const sw_tensor *t, int64_t *v, int max, int64_t *known_len);
+/* The same for input `i` of a call, but reports the misfit: *n >= -1. `what`: its name for the message. */
+SW_MUST_USE sw_status sw__input_ints(const sw_call *c, int i, const char *what, int64_t *v, int max, int *n,
+                                     int64_t *known_len);
+/* One integer, of rank 0 or 1; *known is false when the input is absent or its data is not known. */
+SW_MUST_USE sw_status sw__input_int(const sw_call *c, int i, const char *what, int64_t *v, bool *known);
+
+/* sw_axis that reports; `rank` is known. */
+SW_MUST_USE sw_status sw__require_axis(const sw_call *c, int64_t axis, int rank, int *out);
+/* The type that both have; an unknown one fits all. */
+SW_MUST_USE sw_status sw__same_dtype(const sw_call *c, const sw_tensor *a, const sw_tensor *b, sw_dtype *out);
+/* Product and sum of dims: not known where an operand is not (unless 0, or 1 in a product, tells); reports overflow. */
+SW_MUST_USE sw_status sw__dim_mul(const sw_call *c, int64_t a, int64_t b, int64_t *out);
+SW_MUST_USE sw_status sw__dim_add(const sw_call *c, int64_t a, int64_t b, int64_t *out);
 
 /* Geometry of convolutions and pools along the spatial axes, from the attributes auto_pad, dilations, kernel_shape (or
  * the weight's dims), pads, strides, ceil_mode. Sizes are checked: strides, dilations, kernel >= 1, pads >= 0. */
