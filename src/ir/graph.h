@@ -16,7 +16,7 @@ typedef struct sw_node sw_node;
 
 /* A value. `type.data` is not NULL exactly for constants. Without producer it is a graph input or a constant. */
 typedef struct sw_value {
-    const char *name; /* unique and never empty: sw_graph_add_value makes one up for NULL or "" */
+    const char *name; /* unique and never empty; the adders make one up for NULL or "", and vary one that is taken */
     sw_tensor type;
     sw_node *producer;
     int uses; /* inputs of nodes and graph outputs that name it; kept by the functions below */
@@ -49,6 +49,8 @@ struct sw_graph {
     int n_inputs, n_outputs;
     sw_value **values;            /* all of them, by id */
     size_t n_values, cap_values;
+    uint32_t *name_table;         /* open addressing: value id + 1, 0 for free */
+    size_t cap_table;
     const char **symbols;         /* names of symbolic dims: dim == SW_DIM_SYMBOL - index */
     size_t n_symbols, cap_symbols;
     sw_meta *meta;
@@ -82,6 +84,8 @@ void sw_node_set_input(sw_node *node, int i, sw_value *value);
  * is a graph input, a constant or another output: then returns false and graph outputs stay with `old`. */
 bool sw_graph_replace(sw_graph *graph, sw_value *old, sw_value *fresh);
 
+sw_value *sw_graph_find_value(const sw_graph *graph, const char *name); /* NULL: no such value */
+
 /* The dim that stands for a name; same name, same dim. SW_DIM_UNKNOWN when out of memory. */
 int64_t sw_graph_symbol(sw_graph *graph, const char *name);
 const char *sw_graph_dim_name(const sw_graph *graph, int64_t dim); /* "batch"; "?" for unknown; NULL for numbers */
@@ -107,6 +111,8 @@ bool sw_graph_is_output(const sw_graph *graph, const sw_value *value);
 SW_MUST_USE sw_status sw_graph_verify(const sw_graph *graph, const sw_diag *diag);
 /* Runs the shape rules over all nodes. Types that the rules cannot tell stay unknown. */
 SW_MUST_USE sw_status sw_graph_infer(sw_graph *graph, const sw_diag *diag);
+/* The shape rule of one node. */
+SW_MUST_USE sw_status sw_node_infer(const sw_graph *graph, const sw_node *node, const sw_diag *diag);
 /* The call that shape rules and kernels get for a node. `in` and `out` hold room for n_in and n_out pointers. */
 sw_call sw_node_call(const sw_node *node, const sw_tensor **in, sw_tensor **out, const sw_diag *diag);
 /* Text form, one node a line: `%y:float32[1,16,8,8] = Conv(%x, %w, %b) strides=[2,2] "node name"`. */

@@ -123,3 +123,11 @@ double sw_tensor_float_at(const sw_tensor *t, int64_t i) {
     default: return (double)sw_tensor_int_at(t, i);
     }
 }
+
+
+sw_status sw_op_infer(const sw_call *c) {
+    const sw_op_info *info = sw_op_get(c->op);
+    for (int i = 0; i < info->min_in; i++)
+        if (!sw_call_in(c, i)) return sw_call_fail(c, "required input %d is absent", i + 1);
+    return info->rule(c);
+}

@@ -101,6 +101,9 @@ sw_status sw_call_unsupported(const sw_call *c, const char *fmt, ...) SW_PRINTF(
 int64_t sw_tensor_int_at(const sw_tensor *t, int64_t i);
 double sw_tensor_float_at(const sw_tensor *t, int64_t i);
 
+/* Runs the shape rule, after checking that the required inputs are there. */
+SW_MUST_USE sw_status sw_op_infer(const sw_call *c);
+
 /* Attributes start as the defaults of the table: fills `attrs` (n_attrs entries). */
 void sw_op_default_attrs(sw_op op, sw_attr *attrs);
 
