@@ -15,4 +15,9 @@ typedef sw_status (*sw_kernel_fn)(const sw_call *c);
 /* The reference kernel: plain C, every supported dtype. NULL when the operator has none. */
 sw_kernel_fn sw_kernel_ref(sw_op op);
 
+/* Prototypes of all of them; one that serves several operators is declared several times, which C allows. */
+#define SW_KERNEL(op, function) sw_status function(const sw_call *c);
+#include "kernels/kernels.inc"
+#undef SW_KERNEL
+
 #endif
