@@ -1,0 +1,103 @@
+/* The operating system: clock, threads, files, folders, terminals. os_*.c are the only files that call it. */
+#ifndef SLIPWAY_BASE_OS_H
+#define SLIPWAY_BASE_OS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+/* Monotonic time in nanoseconds; only differences mean something. Any thread. */
+int64_t sw_clock_ns(void);
+
+/* -- Threads
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct sw_thread {
+    uintptr_t handle;
+} sw_thread;
+
+/* Starts fn(ctx) on a thread that takes no signals. SW_E_LIMIT when the system gives no more threads. */
+SW_MUST_USE sw_status sw_thread_start(sw_thread *thread, void *(*fn)(void *ctx), void *ctx);
+void sw_thread_join(sw_thread *thread);
+
+/* -- Reading
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+typedef enum sw_path_kind { SW_PATH_NONE, SW_PATH_FILE, SW_PATH_FOLDER, SW_PATH_OTHER } sw_path_kind;
+/* What a path names, links followed. SW_PATH_NONE also when it cannot be looked at. */
+sw_path_kind sw_path_kind_of(const char *path);
+
+/* A file in memory, read only. */
+typedef struct sw_map {
+    const uint8_t *data;
+    size_t size; /* > 0 */
+} sw_map;
+
+/* Maps a regular file. SW_E_IO with a sentence when it is missing, empty, a folder, something else than a
+ * file, or must not be read. The file must not shrink while it is mapped. */
+SW_MUST_USE sw_status sw_map_open(const char *path, const sw_diag *diag, sw_map *map);
+void sw_map_close(sw_map *map); /* takes a zeroed map */
+
+/* Reads a descriptor (0: standard input) to its end into `buf`. SW_E_LIMIT above the buffer's maximum.
+ * `where` names it in messages. */
+SW_MUST_USE sw_status sw_fd_read(int fd, const char *where, const sw_diag *diag, sw_buf *buf);
+
+/* -- Writing
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+/* A file that appears whole or not at all: written under a temporary name beside `path`, renamed on commit.
+ * Things that are no regular files (/dev/null, pipes) are written directly. A link is kept: its target is
+ * replaced. */
+typedef struct sw_outfile sw_outfile;
+/* `path` is copied; `diag` must live until commit or abort. */
+SW_MUST_USE sw_status sw_outfile_open(const char *path, const sw_diag *diag, sw_outfile **file);
+SW_MUST_USE sw_status sw_outfile_write(sw_outfile *file, const void *data, size_t size);
+/* Both end and free it, also when commit fails. */
+SW_MUST_USE sw_status sw_outfile_commit(sw_outfile *file);
+void sw_outfile_abort(sw_outfile *file); /* takes NULL */
+/* Open, write, commit. */
+SW_MUST_USE sw_status sw_file_write(const char *path, const void *data, size_t size, const sw_diag *diag);
+/* Writes all of it to a descriptor (1: standard output). A reader that went away (EPIPE) is SW_E_IO without a
+ * message: it wants nothing more, and nobody wants to hear of it. */
+SW_MUST_USE sw_status sw_fd_write(int fd, const char *where, const void *data, size_t size,
+                                  const sw_diag *diag);
+
+/* -- Folders
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct sw_names {
+    const char **names; /* in an arena */
+    size_t n;
+} sw_names;
+
+enum { SW_MAX_NAMES = 1 << 20 };
+
+/* Names in a folder, sorted by bytes, without "." and "..". SW_E_IO, or SW_E_LIMIT above SW_MAX_NAMES. */
+SW_MUST_USE sw_status sw_dir_list(const char *path, sw_arena *arena, const sw_diag *diag, sw_names *names);
+/* Paths that match a shell pattern (* ? [a-z]), sorted; none is n == 0. */
+SW_MUST_USE sw_status sw_path_glob(const char *pattern, sw_arena *arena, const sw_diag *diag,
+                                   sw_names *names);
+/* Makes a folder and its parents; good when it is there. */
+SW_MUST_USE sw_status sw_dir_make(const char *path, const sw_diag *diag);
+/* The part after the last slash. */
+const char *sw_path_name(const char *path);
+
+/* -- Process
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+bool sw_fd_is_terminal(int fd);
+/* Path of the running program; false when the system does not tell. */
+bool sw_os_executable(char *path, size_t size);
+/* A write into a pipe without reader then fails with an error instead of ending the process. */
+void sw_os_ignore_broken_pipes(void);
+/* "Linux 6.1.0 x86_64". */
+void sw_os_name(char *text, size_t size);
+
+#endif
