@@ -2,10 +2,8 @@
 #ifndef SLIPWAY_MEDIA_DRAW_H
 #define SLIPWAY_MEDIA_DRAW_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "media/image.h"
+#include "slipway/status.h"
+#include "vision/picture.h"
 
 /* One thing to draw. The corners are in pixels of the picture, (0, 0) the top left corner of the top left pixel; they may
  * lie outside the picture (the visible part is drawn). Boxes with a corner that is not finite are left out. */
@@ -25,7 +23,7 @@ typedef struct sw_draw_style {
 /* Draws n boxes: first those with the lowest confidence, so that the surest lie on top, then all labels. A label stands on
  * its box's top edge or, where it would leave the picture or cover another label, inside or below it; it never leaves the
  * picture. `style` may be NULL. SW_E_NOMEM: nothing was drawn. */
-SW_MUST_USE sw_status sw_draw_boxes(const sw_image *image, const sw_draw_box *boxes, size_t n,
+SW_MUST_USE sw_status sw_draw_boxes(const sw_picture *picture, const sw_draw_box *boxes, size_t n,
                                     const sw_draw_style *style, const sw_diag *diag);
 
 /* The colour of a class as 0xRRGGBB: twenty that tell apart well, then around again; any int. */
@@ -33,7 +31,7 @@ uint32_t sw_draw_color(int class_id);
 
 /* Text with its line's top left corner at (x, y), anti-aliased and clipped to the picture. Latin-1 is drawn, other
  * characters and bytes that are not UTF-8 as an empty box. `color` is 0xRRGGBB. */
-void sw_draw_text(const sw_image *image, int x, int y, int text_size, uint32_t color, const char *text);
+void sw_draw_text(const sw_picture *picture, int x, int y, int text_size, uint32_t color, const char *text);
 /* Its width in pixels, without drawing. */
 int sw_draw_text_width(int text_size, const char *text);
 
