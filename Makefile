@@ -1,0 +1,63 @@
+# What a person types; the work is done by Meson, Ninja and the scripts in tools/. `make help` lists the targets.
+.DEFAULT_GOAL := build
+.PHONY: help setup build demo check check-san check-tsan fuzz-smoke size man install lint format clean
+MAKEFLAGS += --no-print-directory
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 30
+SLIPWAY_MODEL ?= models/person.onnx
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+
+setup: ## install what building and testing need (Debian, Ubuntu)
+	@tools/setup build test
+
+build: ## build/slipway
+	@tools/setup build
+	@tools/configure build --prefix=$(PREFIX)
+	@ninja -C build --quiet
+
+demo: build ## find what is in a well-known picture and draw it
+	@SLIPWAY_MODEL='$(SLIPWAY_MODEL)' tools/demo
+
+check: setup build ## all tests; ends with "N passed, N failed, N skipped"
+	@tools/check gates unit python
+
+check-san: ## unit tests and mutated files under the address and undefined behaviour sanitizers
+	@tools/setup build test
+	@tools/configure build-san -Db_sanitize=address,undefined -Dbuildtype=debugoptimized
+	@ninja -C build-san --quiet
+	@tools/check --build build-san unit mutations
+
+check-tsan: ## thread pool and sessions under the thread sanitizer
+	@tools/setup build
+	@tools/configure build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized
+	@ninja -C build-tsan --quiet unit
+	@tools/check --build build-tsan unit=pool,session
+
+fuzz-smoke: ## every fuzz target for FUZZ_SECONDS (30), with clang's libFuzzer
+	@tools/setup build fuzz
+	@CC=clang tools/configure build-fuzz -Dfuzzers=true -Db_sanitize=address,undefined -Db_lundef=false \
+	  -Dbuildtype=debugoptimized
+	@ninja -C build-fuzz --quiet
+	@FUZZ_SECONDS=$(FUZZ_SECONDS) tools/check --build build-fuzz fuzz
+
+size: build ## bytes of the program and of the runtime library
+	@size build/slipway build/libslipway-rt.a --totals | sed -n '1p;2p;$$p'
+
+man: build ## manual pages into build/man
+	@tools/make-man build/slipway build/man
+
+install: build man ## program and manual pages, under PREFIX (/usr/local)
+	@meson install -C build --quiet
+	@install -d '$(DESTDIR)$(PREFIX)/share/man/man1'
+	@install -m 644 build/man/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1'
+
+lint: build ## cppcheck and clang-tidy, where installed (advice, no gate)
+	@tools/lint build
+
+format: ## clang-format on the lines that you changed since the last commit
+	@git clang-format --force HEAD
+
+clean: ## remove everything that was built
+	@rm -rf build build-san build-tsan build-fuzz
