@@ -31,7 +31,8 @@ const sw_port *sw_plan_output(const sw_plan *plan, int i);
 const char *sw_plan_meta(const sw_plan *plan, const char *key);
 
 typedef struct sw_session_options {
-    int threads; /* 0: all CPUs that the process may use */
+    int threads;          /* 0: all CPUs that the process may use */
+    int64_t memory_limit; /* bytes of tensors that a run may hold; 0: the memory of the machine (or its cgroup) */
 } sw_session_options;
 
 /* A session belongs to one thread at a time. It keeps a reference to the plan. `options` may be NULL. */

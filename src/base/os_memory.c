@@ -1,0 +1,27 @@
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/os.h"
+
+enum { LEAST_BYTES = 64 << 20 };
+
+/* A file that holds one number; -1 when it is absent or says "max". */
+static int64_t read_number(const char *path) {
+    FILE *file = fopen(path, "re");
+    if (!file) return -1;
+    long long number = -1;
+    if (fscanf(file, "%lld", &number) != 1) number = -1;
+    fclose(file);
+    return number;
+}
+
+int64_t sw_os_memory_bytes(void) {
+    int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+    const char *limits[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        int64_t limit = read_number(limits[i]);
+        if (limit > 0 && limit < bytes) bytes = limit;
+    }
+    return bytes < LEAST_BYTES ? LEAST_BYTES : bytes;
+}

@@ -1,0 +1,17 @@
+#include "build/build.h"
+
+#include "import/onnx/onnx.h"
+#include "pass/pass.h"
+
+sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph) {
+    return sw_onnx_load(path, NULL, diag, graph);
+}
+
+sw_status sw_plan_build(const char *path, const sw_diag *diag, sw_plan **plan) {
+    sw_graph *graph;
+    SW_TRY(sw_graph_load(path, diag, &graph));
+    sw_status status = sw_passes_run(graph, NULL, diag);
+    if (status == SW_OK) status = sw_plan_lower(graph, diag, plan);
+    if (status != SW_OK) sw_graph_destroy(graph);
+    return status;
+}

@@ -1,0 +1,70 @@
+#include "build/build.h"
+
+/* What is known while lowering: where each value of the graph is in the plan (-1: nowhere). */
+typedef struct lowering {
+    sw_graph *graph;
+    sw_plan *plan;
+    int32_t *ids; /* by value id */
+    int32_t *in, *out; /* room for the ports of a node */
+} lowering;
+
+static sw_status place(lowering *l, const sw_value *value) {
+    return l->ids[value->id] >= 0 ? SW_OK : sw_plan_add_value(l->plan, value->name, &value->type, &l->ids[value->id]);
+}
+
+static sw_status lower_node(lowering *l, const sw_node *node) {
+    for (int i = 0; i < node->n_in; i++) {
+        if (node->in[i]) SW_TRY(place(l, node->in[i]));
+        l->in[i] = node->in[i] ? l->ids[node->in[i]->id] : -1;
+    }
+    for (int i = 0; i < node->n_out; i++) {
+        bool wanted = node->out[i] && node->out[i]->uses > 0;
+        if (wanted) SW_TRY(place(l, node->out[i]));
+        l->out[i] = wanted ? l->ids[node->out[i]->id] : -1;
+    }
+    return sw_plan_add_step(l->plan, node->op, node->name, node->attrs, node->n_in, l->in, node->n_out, l->out);
+}
+
+static sw_status lower_all(lowering *l) {
+    const sw_graph *graph = l->graph;
+    size_t ports = (size_t)(graph->n_inputs > graph->n_outputs ? graph->n_inputs : graph->n_outputs) + 1;
+    for (const sw_node *node = graph->first; node; node = node->next) {
+        if ((size_t)node->n_in > ports) ports = (size_t)node->n_in;
+        if ((size_t)node->n_out > ports) ports = (size_t)node->n_out;
+    }
+    l->in = sw_calloc(graph->allocator, ports, sizeof *l->in);
+    l->out = sw_calloc(graph->allocator, ports, sizeof *l->out);
+    if (!l->in || !l->out) return SW_E_NOMEM;
+    for (int i = 0; i < graph->n_inputs; i++) SW_TRY(place(l, graph->inputs[i]));
+    for (const sw_node *node = graph->first; node; node = node->next) SW_TRY(lower_node(l, node));
+    for (int i = 0; i < graph->n_inputs; i++) l->in[i] = l->ids[graph->inputs[i]->id];
+    for (int i = 0; i < graph->n_outputs; i++) {
+        SW_TRY(place(l, graph->outputs[i]));
+        l->out[i] = l->ids[graph->outputs[i]->id];
+    }
+    SW_TRY(sw_plan_set_ports(l->plan, l->in, graph->n_inputs, l->out, graph->n_outputs));
+    for (size_t i = 0; i < graph->n_meta; i++) SW_TRY(sw_plan_add_meta(l->plan, graph->meta[i].key, graph->meta[i].value));
+    return SW_OK;
+}
+
+static void destroy_graph(void *graph) { sw_graph_destroy(graph); }
+
+sw_status sw_plan_lower(sw_graph *graph, const sw_diag *diag, sw_plan **result) {
+    lowering l = {.graph = graph, .plan = sw_plan_create(graph->allocator)};
+    l.ids = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *l.ids);
+    sw_status status = SW_E_NOMEM;
+    if (l.plan && l.ids) {
+        for (size_t i = 0; i < graph->n_values; i++) l.ids[i] = -1;
+        status = lower_all(&l);
+    }
+    if (status == SW_OK) status = sw_arena_cleanup(l.plan->arena, destroy_graph, graph);
+    sw_free(graph->allocator, l.ids);
+    sw_free(graph->allocator, l.in);
+    sw_free(graph->allocator, l.out);
+    if (status == SW_OK) {
+        *result = l.plan;
+        return SW_OK;
+    }
+    sw_plan_unref(l.plan);
+    return sw_fail(diag, status, NULL, NULL, "the model could not be lowered: %s", sw_status_text(status));
+}

@@ -1,0 +1,225 @@
+#include "engine/instance.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "engine/memory.h"
+
+/* Values up to this many bytes are computed while binding when nothing but shapes decides them. */
+enum { BOUND_BYTES = 64 * 1024 };
+
+static void print_type(const sw_tensor *type, char *text, size_t size) {
+    size_t used = (size_t)snprintf(text, size, "%s[", sw_dtype_name(type->dtype));
+    for (int i = 0; i < type->rank && used < size; i++)
+        used += (size_t)(type->dims[i] < 0 ? snprintf(text + used, size - used, "%s?", i ? "," : "")
+                                           : snprintf(text + used, size - used, "%s%" PRId64, i ? "," : "", type->dims[i]));
+    if (used < size) snprintf(text + used, size - used, "]");
+}
+
+/* Equal symbols must stand for equal numbers; binds them in the order in which inputs name them. */
+static bool symbols_agree(const sw_plan *plan, const sw_tensor *inputs, int64_t symbol, int64_t dim) {
+    for (int i = 0; i < plan->n_inputs; i++) {
+        const sw_tensor *want = &sw_plan_input(plan, i)->type;
+        for (int k = 0; k < want->rank; k++)
+            if (want->dims[k] == symbol && k < inputs[i].rank) return inputs[i].dims[k] == dim;
+    }
+    return true;
+}
+
+static sw_status check_inputs(const sw_plan *plan, const sw_tensor *inputs, const sw_diag *diag) {
+    for (int i = 0; i < plan->n_inputs; i++) {
+        const sw_port *port = sw_plan_input(plan, i);
+        const sw_tensor *want = &port->type, *got = &inputs[i];
+        bool fits = got->data && sw_tensor_bytes(got) >= 0 && (!want->dtype || got->dtype == want->dtype) &&
+                    (want->rank < 0 || got->rank == want->rank);
+        for (int k = 0; fits && k < want->rank; k++)
+            fits = want->dims[k] >= 0                ? got->dims[k] == want->dims[k]
+                   : want->dims[k] <= SW_DIM_SYMBOL ? symbols_agree(plan, inputs, want->dims[k], got->dims[k])
+                                                     : true;
+        if (fits) continue;
+        char want_text[160], got_text[160];
+        print_type(want, want_text, sizeof want_text);
+        print_type(got, got_text, sizeof got_text);
+        return sw_fail(diag, SW_E_INPUT, NULL, NULL, "input '%s' should be %s, but is %s", port->name, want_text, got_text);
+    }
+    return SW_OK;
+}
+
+int sw_plan_max_ports(const sw_plan *plan) {
+    int most = 1;
+    for (size_t s = 0; s < plan->n_steps; s++) {
+        if (plan->steps[s].n_in > most) most = plan->steps[s].n_in;
+        if (plan->steps[s].n_out > most) most = plan->steps[s].n_out;
+    }
+    return most;
+}
+
+sw_call sw_step_call(const sw_step *step, sw_tensor *values, const sw_tensor **in, sw_tensor **out, const sw_diag *diag) {
+    for (int i = 0; i < step->n_in; i++) in[i] = step->in[i] < 0 ? NULL : &values[step->in[i]];
+    for (int i = 0; i < step->n_out; i++) out[i] = step->out[i] < 0 ? NULL : &values[step->out[i]];
+    return (sw_call){.op = step->op,
+                     .attrs = step->attrs,
+                     .n_in = step->n_in,
+                     .n_out = step->n_out,
+                     .in = in,
+                     .out = out,
+                     .name = step->name,
+                     .diag = diag};
+}
+
+/* What binding works on. */
+typedef struct binder {
+    const sw_plan *plan;
+    sw_instance *instance;
+    const sw_diag *diag;
+    const sw_allocator *allocator;
+    const sw_tensor **in;
+    sw_tensor **out;
+} binder;
+
+/* True when a step's outputs follow from shapes and constants alone and are small. */
+static bool is_bindable(const sw_call *c) {
+    bool shape_only = c->op == SW_OP_Shape || c->op == SW_OP_Size;
+    for (int i = 0; i < c->n_in; i++) {
+        if (!c->in[i]) continue;
+        if (shape_only ? !sw_tensor_is_concrete(c->in[i]) : !c->in[i]->data) return false;
+    }
+    for (int i = 0; i < c->n_out; i++) {
+        if (!c->out[i]) continue;
+        int64_t bytes = sw_tensor_bytes(c->out[i]);
+        if (bytes < 0 || bytes > BOUND_BYTES) return false;
+    }
+    return true;
+}
+
+static sw_status bind_now(binder *b, const sw_step *step, sw_call *call) {
+    for (int i = 0; i < step->n_out; i++) {
+        if (step->out[i] < 0) continue;
+        sw_tensor *out = call->out[i];
+        out->data = sw_arena_alloc(b->instance->arena, (size_t)sw_tensor_bytes(out), 1);
+        if (!out->data) return SW_E_NOMEM;
+        b->instance->places[step->out[i]] = SW_PLACE_BOUND;
+    }
+    call->allocator = b->allocator;
+    return sw_cpu_run(call);
+}
+
+static sw_status bind_step(binder *b, size_t index) {
+    const sw_step *step = &b->plan->steps[index];
+    sw_instance *instance = b->instance;
+    bool dynamic = false;
+    for (int i = 0; i < step->n_in; i++)
+        dynamic |= step->in[i] >= 0 && instance->places[step->in[i]] == SW_PLACE_DYNAMIC;
+    sw_call call = sw_step_call(step, instance->values, b->in, b->out, b->diag);
+    SW_TRY(sw_op_infer(&call));
+    if (!dynamic && is_bindable(&call)) {
+        instance->skip[index] = true;
+        return bind_now(b, step, &call);
+    }
+    for (int i = 0; i < step->n_out; i++) {
+        if (step->out[i] < 0) continue;
+        const sw_tensor *out = call.out[i];
+        if (sw_tensor_is_concrete(out) && sw_tensor_bytes(out) < 0)
+            return sw_call_fail(&call, "its output has more elements than can be addressed");
+        bool planned = !dynamic && sw_tensor_is_concrete(out);
+        instance->places[step->out[i]] = planned ? SW_PLACE_PLANNED : SW_PLACE_DYNAMIC;
+    }
+    return SW_OK;
+}
+
+static void extend(sw_span *span, int32_t step) {
+    if (step > span->last) span->last = step;
+}
+
+/* Spans of all planned values: from the step that makes them to the last that reads them; outputs stay to the end. */
+static sw_status plan_memory(binder *b) {
+    const sw_plan *plan = b->plan;
+    sw_instance *instance = b->instance;
+    sw_span *spans = sw_calloc(b->allocator, plan->n_values + 1, sizeof *spans);
+    if (!spans) return SW_E_NOMEM;
+    for (size_t s = 0; s < plan->n_steps; s++) {
+        const sw_step *step = &plan->steps[s];
+        if (instance->skip[s]) continue;
+        for (int i = 0; i < step->n_in; i++)
+            if (step->in[i] >= 0) extend(&spans[step->in[i]], (int32_t)s);
+        for (int i = 0; i < step->n_out; i++) {
+            if (step->out[i] < 0 || instance->places[step->out[i]] != SW_PLACE_PLANNED) continue;
+            sw_span *span = &spans[step->out[i]];
+            int64_t bytes = sw_tensor_bytes(&instance->values[step->out[i]]);
+            *span = (sw_span){.bytes = bytes > 0 ? bytes : 1, .first = (int32_t)s, .last = (int32_t)s};
+        }
+    }
+    for (int i = 0; i < plan->n_outputs; i++) extend(&spans[plan->outputs[i]], (int32_t)plan->n_steps);
+    sw_status status = sw_memory_plan(b->allocator, spans, (int)plan->n_values, &instance->block_bytes);
+    for (size_t v = 0; v < plan->n_values; v++) instance->offsets[v] = spans[v].offset;
+    sw_free(b->allocator, spans);
+    return status;
+}
+
+static sw_status bind_all(binder *b, const sw_tensor *inputs) {
+    const sw_plan *plan = b->plan;
+    sw_instance *instance = b->instance;
+    for (size_t v = 0; v < plan->n_values; v++) {
+        instance->values[v] = plan->values[v].type;
+        instance->places[v] = plan->values[v].type.data ? SW_PLACE_CONST : SW_PLACE_NONE;
+    }
+    for (int i = 0; i < plan->n_inputs; i++) {
+        sw_tensor *value = &instance->values[plan->inputs[i]];
+        *value = inputs[i];
+        value->data = NULL; /* the next run may bring other data */
+        instance->places[plan->inputs[i]] = SW_PLACE_INPUT;
+    }
+    for (size_t s = 0; s < plan->n_steps; s++) SW_TRY(bind_step(b, s));
+    return plan_memory(b);
+}
+
+sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, const sw_diag *diag,
+                             const sw_allocator *allocator, sw_instance **result) {
+    SW_TRY(check_inputs(plan, inputs, diag));
+    sw_status status = SW_E_NOMEM;
+    sw_arena *arena = sw_arena_create(allocator, 0);
+    if (!arena) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    sw_instance *instance = SW_ARENA_NEW(arena, sw_instance);
+    int ports = sw_plan_max_ports(plan);
+    binder b = {.plan = plan, .instance = instance, .diag = diag, .allocator = allocator};
+    b.in = SW_ARENA_ARRAY(arena, const sw_tensor *, ports);
+    b.out = SW_ARENA_ARRAY(arena, sw_tensor *, ports);
+    if (!instance || !b.in || !b.out) goto out;
+    instance->arena = arena;
+    instance->values = SW_ARENA_ARRAY(arena, sw_tensor, plan->n_values);
+    instance->places = SW_ARENA_ARRAY(arena, sw_place, plan->n_values);
+    instance->offsets = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
+    instance->skip = SW_ARENA_ARRAY(arena, bool, plan->n_steps);
+    if (!instance->values || !instance->places || !instance->offsets || !instance->skip) goto out;
+    status = bind_all(&b, inputs);
+out:
+    if (status == SW_OK) {
+        *result = instance;
+        return SW_OK;
+    }
+    sw_arena_destroy(arena);
+    if (status == SW_E_NOMEM) sw_fail(diag, status, NULL, NULL, "out of memory while binding shapes");
+    return status;
+}
+
+void sw_instance_destroy(sw_instance *instance) {
+    if (instance) sw_arena_destroy(instance->arena);
+}
+
+bool sw_instance_fits(const sw_instance *instance, const sw_plan *plan, const sw_tensor *inputs) {
+    for (int i = 0; i < plan->n_inputs; i++) {
+        const sw_tensor *bound = &instance->values[plan->inputs[i]];
+        if (bound->dtype != inputs[i].dtype || bound->rank != inputs[i].rank || !inputs[i].data) return false;
+        for (int k = 0; k < bound->rank; k++)
+            if (bound->dims[k] != inputs[i].dims[k]) return false;
+    }
+    return true;
+}
+
+void sw_instance_place(sw_instance *instance, const sw_plan *plan, char *block) {
+    instance->block = block;
+    for (size_t v = 0; v < plan->n_values; v++)
+        if (instance->places[v] == SW_PLACE_PLANNED) instance->values[v].data = block + instance->offsets[v];
+}

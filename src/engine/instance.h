@@ -1,0 +1,42 @@
+/* An instance: a plan bound to concrete input shapes (design 2, "Shapes"). */
+#ifndef SLIPWAY_ENGINE_INSTANCE_H
+#define SLIPWAY_ENGINE_INSTANCE_H
+
+#include "base/pool.h"
+#include "engine/plan.h"
+
+/* Where a value's data is during a run. */
+typedef enum sw_place {
+    SW_PLACE_NONE,    /* nobody needs it */
+    SW_PLACE_CONST,   /* in the plan */
+    SW_PLACE_INPUT,   /* the caller's */
+    SW_PLACE_BOUND,   /* computed while binding, in the instance */
+    SW_PLACE_PLANNED, /* at an offset in the session's block */
+    SW_PLACE_DYNAMIC, /* allocated during the run: its shape depends on data */
+} sw_place;
+
+typedef struct sw_instance {
+    sw_arena *arena;
+    sw_tensor *values;  /* by value of the plan; the data of planned ones is set by sw_instance_place */
+    sw_place *places;
+    int64_t *offsets;   /* of planned values */
+    bool *skip;         /* by step: done while binding */
+    int64_t block_bytes;
+    char *block;        /* that the data pointers are set for */
+    uint64_t last_used;
+} sw_instance;
+
+/* Binds. `inputs`: as sw_session_run. SW_E_INPUT when they do not fit the plan, SW_E_MODEL from shape rules. */
+SW_MUST_USE sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, const sw_diag *diag,
+                                         const sw_allocator *allocator, sw_instance **instance);
+void sw_instance_destroy(sw_instance *instance); /* takes NULL */
+bool sw_instance_fits(const sw_instance *instance, const sw_plan *plan, const sw_tensor *inputs);
+/* Points planned values into a block of at least block_bytes. */
+void sw_instance_place(sw_instance *instance, const sw_plan *plan, char *block);
+
+/* The call of a step over the values of an instance; `in` and `out` hold room for its inputs and outputs. */
+sw_call sw_step_call(const sw_step *step, sw_tensor *values, const sw_tensor **in, sw_tensor **out, const sw_diag *diag);
+/* The most inputs and outputs of any step. */
+int sw_plan_max_ports(const sw_plan *plan);
+
+#endif

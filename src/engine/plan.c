@@ -1,0 +1,123 @@
+#include "engine/plan.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { MAX_ITEMS = 1 << 20 };
+
+sw_plan *sw_plan_create(const sw_allocator *allocator) {
+    sw_plan *plan = sw_calloc(allocator, 1, sizeof *plan);
+    if (!plan) return NULL;
+    plan->allocator = allocator;
+    atomic_init(&plan->refs, 1);
+    plan->arena = sw_arena_create(allocator, 0);
+    if (plan->arena) return plan;
+    sw_free(allocator, plan);
+    return NULL;
+}
+
+sw_plan *sw_plan_ref(sw_plan *plan) {
+    atomic_fetch_add_explicit(&plan->refs, 1, memory_order_relaxed);
+    return plan;
+}
+
+void sw_plan_unref(sw_plan *plan) {
+    if (!plan || atomic_fetch_sub_explicit(&plan->refs, 1, memory_order_acq_rel) != 1) return;
+    sw_free(plan->allocator, plan->values);
+    sw_free(plan->allocator, plan->steps);
+    sw_free(plan->allocator, plan->meta);
+    sw_arena_destroy(plan->arena);
+    sw_free(plan->allocator, plan);
+}
+
+sw_status sw_plan_add_value(sw_plan *plan, const char *name, const sw_tensor *type, int32_t *id) {
+    SW_TRY(sw_grow(plan->allocator, (void **)&plan->values, &plan->cap_values, plan->n_values + 1,
+                   sizeof *plan->values, MAX_ITEMS));
+    char *copy = sw_arena_strdup(plan->arena, name);
+    if (!copy) return SW_E_NOMEM;
+    *id = (int32_t)plan->n_values;
+    plan->values[plan->n_values++] = (sw_port){.name = copy, .type = *type};
+    return SW_OK;
+}
+
+static sw_status copy_attr(sw_arena *arena, const sw_attr_def *def, sw_attr *attr) {
+    const void *copy = attr; /* anything but NULL */
+    if (!attr->set) return SW_OK;
+    if (def->type == SW_ATTR_STRING) copy = attr->s = sw_arena_strdup(arena, attr->s);
+    if (def->type == SW_ATTR_INTS)
+        copy = attr->ints.v = sw_arena_copy(arena, attr->ints.v, (size_t)attr->ints.n * sizeof *attr->ints.v);
+    if (def->type == SW_ATTR_FLOATS)
+        copy = attr->floats.v = sw_arena_copy(arena, attr->floats.v, (size_t)attr->floats.n * sizeof *attr->floats.v);
+    if (def->type == SW_ATTR_TENSOR) {
+        sw_tensor *tensor = sw_arena_copy(arena, attr->t, sizeof *attr->t);
+        if (!tensor) return SW_E_NOMEM;
+        copy = tensor->data = sw_arena_copy(arena, tensor->data, (size_t)sw_tensor_bytes(tensor));
+        attr->t = tensor;
+    }
+    return copy ? SW_OK : SW_E_NOMEM;
+}
+
+sw_status sw_attrs_copy(sw_arena *arena, sw_op op, const sw_attr *from, sw_attr **to) {
+    const sw_op_info *info = sw_op_get(op);
+    sw_attr *attrs = SW_ARENA_ARRAY(arena, sw_attr, info->n_attrs);
+    if (!attrs) return SW_E_NOMEM;
+    if (from) memcpy(attrs, from, (size_t)info->n_attrs * sizeof *attrs);
+    else sw_op_default_attrs(op, attrs);
+    for (int i = 0; i < info->n_attrs; i++) SW_TRY(copy_attr(arena, &info->attrs[i], &attrs[i]));
+    *to = attrs;
+    return SW_OK;
+}
+
+sw_attr *sw_attrs_find(sw_op op, sw_attr *attrs, const char *name) {
+    const sw_op_info *info = sw_op_get(op);
+    for (int i = 0; i < info->n_attrs; i++)
+        if (strcmp(info->attrs[i].name, name) == 0) return &attrs[i];
+    assert(!"the operator has no such attribute");
+    return NULL;
+}
+
+sw_status sw_plan_add_step(sw_plan *plan, sw_op op, const char *name, const sw_attr *attrs, int n_in,
+                           const int32_t *in, int n_out, const int32_t *out) {
+    for (int i = 0; i < n_in; i++) assert(in[i] >= -1 && in[i] < (int32_t)plan->n_values);
+    SW_TRY(sw_grow(plan->allocator, (void **)&plan->steps, &plan->cap_steps, plan->n_steps + 1, sizeof *plan->steps,
+                   MAX_ITEMS));
+    sw_attr *own_attrs;
+    SW_TRY(sw_attrs_copy(plan->arena, op, attrs, &own_attrs));
+    sw_step step = {.op = op, .attrs = own_attrs, .n_in = n_in, .n_out = n_out};
+    step.name = sw_arena_strdup(plan->arena, name ? name : "");
+    step.in = sw_arena_copy(plan->arena, in, (size_t)n_in * sizeof *in);
+    step.out = sw_arena_copy(plan->arena, out, (size_t)n_out * sizeof *out);
+    if (!step.name || !step.in || !step.out) return SW_E_NOMEM;
+    plan->steps[plan->n_steps++] = step;
+    return SW_OK;
+}
+
+sw_status sw_plan_set_ports(sw_plan *plan, const int32_t *inputs, int n_in, const int32_t *outputs, int n_out) {
+    plan->inputs = sw_arena_copy(plan->arena, inputs, (size_t)n_in * sizeof *inputs);
+    plan->outputs = sw_arena_copy(plan->arena, outputs, (size_t)n_out * sizeof *outputs);
+    if (!plan->inputs || !plan->outputs) return SW_E_NOMEM;
+    plan->n_inputs = n_in;
+    plan->n_outputs = n_out;
+    return SW_OK;
+}
+
+sw_status sw_plan_add_meta(sw_plan *plan, const char *key, const char *value) {
+    SW_TRY(sw_grow(plan->allocator, (void **)&plan->meta, &plan->cap_meta, plan->n_meta + 2, sizeof *plan->meta,
+                   MAX_ITEMS));
+    char *key_copy = sw_arena_strdup(plan->arena, key), *value_copy = sw_arena_strdup(plan->arena, value);
+    if (!key_copy || !value_copy) return SW_E_NOMEM;
+    plan->meta[plan->n_meta++] = key_copy;
+    plan->meta[plan->n_meta++] = value_copy;
+    return SW_OK;
+}
+
+int sw_plan_inputs(const sw_plan *plan) { return plan->n_inputs; }
+int sw_plan_outputs(const sw_plan *plan) { return plan->n_outputs; }
+const sw_port *sw_plan_input(const sw_plan *plan, int i) { return &plan->values[plan->inputs[i]]; }
+const sw_port *sw_plan_output(const sw_plan *plan, int i) { return &plan->values[plan->outputs[i]]; }
+
+const char *sw_plan_meta(const sw_plan *plan, const char *key) {
+    for (size_t i = 0; i < plan->n_meta; i += 2)
+        if (strcmp(plan->meta[i], key) == 0) return plan->meta[i + 1];
+    return NULL;
+}

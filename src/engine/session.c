@@ -1,0 +1,173 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "backend/cpu/cpu.h"
+#include "base/os.h"
+#include "engine/instance.h"
+
+/* Instances kept at a time; the least recently used makes room. */
+enum { MAX_INSTANCES = 8 };
+
+struct sw_session {
+    sw_plan *plan;
+    sw_diag diag;
+    const sw_allocator *allocator;
+    sw_pool *pool;
+    int64_t memory_limit;
+    sw_instance *instances[MAX_INSTANCES];
+    uint64_t clock; /* counts runs */
+    char *block;    /* shared by all instances: one runs at a time */
+    int64_t block_bytes;
+    void **dynamic; /* blocks of values whose shape depends on data, freed at the next run */
+    size_t n_dynamic, cap_dynamic;
+    int64_t dynamic_bytes;
+    const sw_tensor **in; /* room for the ports of a step */
+    sw_tensor **out;
+};
+
+sw_status sw_session_create(sw_plan *plan, const sw_session_options *options, const sw_diag *diag,
+                            sw_session **result) {
+    const sw_allocator *allocator = plan->allocator;
+    sw_session *session = sw_calloc(allocator, 1, sizeof *session);
+    if (!session) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    session->plan = sw_plan_ref(plan);
+    session->allocator = allocator;
+    if (diag) session->diag = *diag;
+    session->memory_limit = options && options->memory_limit > 0 ? options->memory_limit : sw_os_memory_bytes();
+    size_t ports = (size_t)sw_plan_max_ports(plan);
+    session->in = sw_calloc(allocator, ports, sizeof *session->in);
+    session->out = sw_calloc(allocator, ports, sizeof *session->out);
+    session->pool = sw_pool_create(allocator, options ? options->threads : 0);
+    if (!session->in || !session->out || !session->pool) {
+        sw_session_destroy(session);
+        return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    }
+    *result = session;
+    return SW_OK;
+}
+
+static void free_dynamic(sw_session *session) {
+    for (size_t i = 0; i < session->n_dynamic; i++) sw_free(session->allocator, session->dynamic[i]);
+    session->n_dynamic = 0;
+    session->dynamic_bytes = 0;
+}
+
+void sw_session_destroy(sw_session *session) {
+    if (!session) return;
+    for (int i = 0; i < MAX_INSTANCES; i++) sw_instance_destroy(session->instances[i]);
+    free_dynamic(session);
+    sw_free(session->allocator, session->dynamic);
+    sw_free(session->allocator, session->block);
+    sw_free(session->allocator, session->in);
+    sw_free(session->allocator, session->out);
+    sw_pool_destroy(session->pool);
+    sw_plan_unref(session->plan);
+    sw_free(session->allocator, session);
+}
+
+/* The instance for these shapes: a cached one, or a new one in the place of the least recently used. */
+static sw_status find_instance(sw_session *session, const sw_tensor *inputs, sw_instance **found) {
+    sw_instance **oldest = &session->instances[0];
+    for (int i = 0; i < MAX_INSTANCES; i++) {
+        sw_instance **slot = &session->instances[i];
+        if (*slot && sw_instance_fits(*slot, session->plan, inputs)) {
+            *found = *slot;
+            return SW_OK;
+        }
+        if (*oldest && (!*slot || (*slot)->last_used < (*oldest)->last_used)) oldest = slot;
+    }
+    sw_instance *fresh;
+    SW_TRY(sw_instance_create(session->plan, inputs, &session->diag, session->allocator, &fresh));
+    sw_instance_destroy(*oldest);
+    *oldest = *found = fresh;
+    return SW_OK;
+}
+
+static sw_status check_memory(const sw_session *session, int64_t bytes) {
+    int64_t total;
+    if (!__builtin_add_overflow(bytes, session->dynamic_bytes, &total) && total <= session->memory_limit) return SW_OK;
+    return sw_fail(&session->diag, SW_E_LIMIT, NULL, NULL, "the model needs %.1f GiB for its tensors, but only %.1f GiB may be used",
+                   (double)bytes / 0x1p30, (double)session->memory_limit / 0x1p30);
+}
+
+static sw_status reserve_block(sw_session *session, sw_instance *instance) {
+    if (instance->block_bytes > session->block_bytes) {
+        SW_TRY(check_memory(session, instance->block_bytes));
+        char *block = sw_alloc(session->allocator, (size_t)instance->block_bytes);
+        if (!block) return sw_fail(&session->diag, SW_E_NOMEM, NULL, NULL, "out of memory: the model needs %" PRId64 " bytes", instance->block_bytes);
+        sw_free(session->allocator, session->block);
+        session->block = block;
+        session->block_bytes = instance->block_bytes;
+    }
+    if (instance->block != session->block) sw_instance_place(instance, session->plan, session->block);
+    return SW_OK;
+}
+
+static sw_status allocate_dynamic(sw_session *session, sw_tensor *tensor) {
+    int64_t bytes = sw_tensor_bytes(tensor);
+    if (bytes < 0) return sw_fail(&session->diag, SW_E_LIMIT, NULL, NULL, "a tensor has more elements than can be addressed");
+    SW_TRY(check_memory(session, bytes + session->block_bytes));
+    SW_TRY(sw_grow(session->allocator, (void **)&session->dynamic, &session->cap_dynamic, session->n_dynamic + 1,
+                   sizeof *session->dynamic, SIZE_MAX));
+    tensor->data = sw_alloc(session->allocator, (size_t)bytes);
+    if (!tensor->data) return sw_fail(&session->diag, SW_E_NOMEM, NULL, NULL, "out of memory: a tensor needs %" PRId64 " bytes", bytes);
+    session->dynamic[session->n_dynamic++] = tensor->data;
+    session->dynamic_bytes += bytes;
+    return SW_OK;
+}
+
+/* sw_call.resize: a kernel has found out how large its output is. */
+static sw_status resize_output(const sw_call *call, int index, int rank, const int64_t *dims) {
+    sw_tensor *out = call->out[index];
+    out->rank = rank;
+    memcpy(out->dims, dims, (size_t)rank * sizeof *dims);
+    return allocate_dynamic(call->resize_ctx, out);
+}
+
+static bool is_dynamic(const sw_instance *instance, const sw_step *step) {
+    for (int i = 0; i < step->n_out; i++)
+        if (step->out[i] >= 0 && instance->places[step->out[i]] == SW_PLACE_DYNAMIC) return true;
+    return false;
+}
+
+static sw_status run_step(sw_session *session, sw_instance *instance, const sw_step *step) {
+    sw_call call = sw_step_call(step, instance->values, session->in, session->out, &session->diag);
+    call.pool = session->pool;
+    call.allocator = session->allocator;
+    call.resize = resize_output;
+    call.resize_ctx = session;
+    if (is_dynamic(instance, step)) {
+        for (int i = 0; i < step->n_out; i++)
+            if (call.out[i]) call.out[i]->data = NULL;
+        SW_TRY(sw_op_infer(&call));
+        for (int i = 0; i < step->n_out; i++)
+            if (call.out[i] && sw_tensor_is_concrete(call.out[i])) SW_TRY(allocate_dynamic(session, call.out[i]));
+    }
+    return sw_cpu_run(&call);
+}
+
+/* An output that is an input itself is copied: it must outlive the caller's tensor. */
+static sw_status copy_input(sw_session *session, sw_tensor *output) {
+    sw_tensor copy = *output;
+    SW_TRY(allocate_dynamic(session, &copy));
+    memcpy(copy.data, output->data, (size_t)sw_tensor_bytes(output));
+    *output = copy;
+    return SW_OK;
+}
+
+sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor *outputs) {
+    sw_plan *plan = session->plan;
+    sw_instance *instance;
+    free_dynamic(session);
+    SW_TRY(find_instance(session, inputs, &instance));
+    SW_TRY(reserve_block(session, instance));
+    instance->last_used = ++session->clock;
+    for (int i = 0; i < plan->n_inputs; i++) instance->values[plan->inputs[i]].data = inputs[i].data;
+    for (size_t s = 0; s < plan->n_steps; s++)
+        if (!instance->skip[s]) SW_TRY(run_step(session, instance, &plan->steps[s]));
+    for (int i = 0; i < plan->n_outputs; i++) {
+        outputs[i] = instance->values[plan->outputs[i]];
+        if (instance->places[plan->outputs[i]] == SW_PLACE_INPUT) SW_TRY(copy_input(session, &outputs[i]));
+    }
+    return SW_OK;
+}

@@ -1,0 +1,49 @@
+#include "pass/pass.h"
+
+#include <string.h>
+
+static const sw_pass passes[] = {
+    {"fold", "infer types and shapes; compute what is constant; drop nodes that change nothing", sw__pass_fold},
+    {"activations", "recognise activations written as several nodes: x * sigmoid(x) is Swish", sw__pass_activations},
+    {"batch-norm", "fold batch normalisation into the convolution or Gemm before it", sw__pass_batch_norm},
+    {"dead-code", "drop nodes whose results nobody reads", sw__pass_dead_code},
+};
+
+enum { PASS_COUNT = sizeof passes / sizeof passes[0] };
+
+int sw_pass_count(void) { return PASS_COUNT; }
+const sw_pass *sw_pass_get(int i) { return &passes[i]; }
+
+static int find_last(const char *last, const sw_diag *diag) {
+    if (!last) return PASS_COUNT - 1;
+    if (strcmp(last, "none") == 0) return -1;
+    char names[256] = "none";
+    for (int i = 0; i < PASS_COUNT; i++) {
+        if (strcmp(passes[i].name, last) == 0) return i;
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, ", %s", passes[i].name);
+    }
+    sw_fail(diag, SW_E_USAGE, NULL, NULL, "there is no pass '%s'; the passes are %s", last, names);
+    return PASS_COUNT;
+}
+
+sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_diag *diag) {
+    int stop = find_last(last, diag);
+    if (stop == PASS_COUNT) return SW_E_USAGE;
+    SW_TRY(sw_graph_verify(graph, diag));
+    for (int i = 0; i <= stop; i++) {
+        sw_status status = passes[i].run(graph, diag);
+        if (status == SW_E_NOMEM) return sw_fail(diag, status, NULL, NULL, "out of memory in pass '%s'", passes[i].name);
+        SW_TRY(status);
+#ifndef NDEBUG
+        SW_TRY(sw_graph_verify(graph, diag));
+#endif
+    }
+    return SW_OK;
+}
+
+bool sw__const_scalar(const sw_value *value, double *scalar) {
+    if (!sw_value_is_const(value) || sw_tensor_count(&value->type) != 1) return false;
+    *scalar = sw_tensor_float_at(&value->type, 0);
+    return true;
+}

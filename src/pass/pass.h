@@ -1,0 +1,27 @@
+/* Passes: rewrites of the graph, one file each, run in the order of the list in pass.c (design 2). */
+#ifndef SLIPWAY_PASS_PASS_H
+#define SLIPWAY_PASS_PASS_H
+
+#include "ir/graph.h"
+
+typedef struct sw_pass {
+    const char *name, *doc;
+    sw_status (*run)(sw_graph *graph, const sw_diag *diag);
+} sw_pass;
+
+int sw_pass_count(void);
+const sw_pass *sw_pass_get(int i);
+
+/* Runs the passes in order up to and including `last`; NULL: all; "none": none. SW_E_USAGE for an unknown name, with a
+ * sentence that lists them. On failure the graph may only be destroyed. */
+SW_MUST_USE sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_diag *diag);
+
+sw_status sw__pass_fold(sw_graph *graph, const sw_diag *diag);
+sw_status sw__pass_activations(sw_graph *graph, const sw_diag *diag);
+sw_status sw__pass_batch_norm(sw_graph *graph, const sw_diag *diag);
+sw_status sw__pass_dead_code(sw_graph *graph, const sw_diag *diag);
+
+/* Constant of one element: true and its value. */
+bool sw__const_scalar(const sw_value *value, double *scalar);
+
+#endif
