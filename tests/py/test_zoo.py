@@ -1,0 +1,70 @@
+"""Whole networks with generated weights against ONNX Runtime: live, and against committed samples of its outputs."""
+
+import pathlib
+import tempfile
+import unittest
+
+import numpy as np
+import onnx
+
+import slipway
+import zoo
+
+
+class Zoo(unittest.TestCase):
+    def check_model(self, name):
+        """All outputs within zoo.TOLERANCE of each row group's scale."""
+        model = zoo.fill(onnx.load(zoo.models()[name]))
+        inputs = zoo.inputs_of(model)
+        golden = zoo.load_golden(name)
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, f"{name}.onnx")
+            onnx.save(model, path)
+            got = slipway.run_model(path, inputs, folder)
+            reference = self.reference(path, inputs)
+        self.assertEqual(set(got), {slipway.file_name(output) for output in golden})
+        for output, kept in golden.items():
+            array = got[slipway.file_name(output)]
+            self.assertEqual(list(array.shape), kept["shape"])
+            self.assertLess(zoo.golden_error(name, output, array, kept), zoo.TOLERANCE, f"{output} against its golden")
+            if reference:
+                self.assertLess(zoo.worst_error(array, reference[output], *zoo.cut_of(name)), zoo.TOLERANCE, output)
+
+    @staticmethod
+    def reference(path, inputs):
+        """ONNX Runtime's outputs; None where it is not installed."""
+        try:
+            import onnxruntime
+        except ImportError:
+            return None
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        return dict(zip([port.name for port in session.get_outputs()], session.run(None, inputs)))
+
+
+for model_name in zoo.models():
+    setattr(Zoo, f"test_{model_name}", lambda self, name=model_name: self.check_model(name))
+
+
+class Generator(unittest.TestCase):
+    def test_splitmix64_as_published(self):
+        """First outputs for seed 1234567, as in the literature."""
+        self.assertEqual(zoo.splitmix64(1234567, 3).tolist(),
+                         [6457827717110365317, 3203168211198807973, 9817491932198370423])
+
+    def test_fnv1a_as_published(self):
+        self.assertEqual(zoo.fnv1a(""), 0xCBF29CE484222325)
+        self.assertEqual(zoo.fnv1a("foobar"), 0x85944171F73967E8)
+
+    def test_no_weights_in_the_repository(self):
+        for name, path in zoo.models().items():
+            self.assertLess(path.stat().st_size, 200_000, name)
+
+    def test_error_is_measured_per_row_group(self):
+        want = np.ones((1, 6, 3), np.float32)
+        want[:, :4] *= 1000
+        got = want.copy()
+        got[0, 5, 0] += 0.01
+        self.assertAlmostEqual(zoo.worst_error(got, want), 1e-5, places=7)
+        self.assertAlmostEqual(zoo.worst_error(got, want, 1, (4,)), 1e-2, places=4)
+        got[0, 0, 0] = np.nan
+        self.assertEqual(zoo.worst_error(got, want), np.inf)
