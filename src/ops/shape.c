@@ -88,6 +88,12 @@ sw_status sw__require_axis(const sw_call *c, int64_t axis, int rank, int *out) {
     return sw_call_fail(c, "axis %lld lies outside of the %d axes", (long long)axis, rank);
 }
 
+sw_status sw__require_rank(const sw_call *c, int64_t rank) {
+    if (rank <= SW_MAX_RANK) return SW_OK;
+    return sw_call_unsupported(c, "the output would have %lld axes; Slipway has at most %d", (long long)rank,
+                               SW_MAX_RANK);
+}
+
 sw_status sw__same_dtype(const sw_call *c, const sw_tensor *a, const sw_tensor *b, sw_dtype *out) {
     *out = a->dtype != SW_DTYPE_NONE ? a->dtype : b->dtype;
     if (a->dtype == b->dtype || a->dtype == SW_DTYPE_NONE || b->dtype == SW_DTYPE_NONE) return SW_OK;

@@ -47,6 +47,29 @@ SW_MUST_USE sw_status sw__same_dtype(const sw_call *c, const sw_tensor *a, const
 SW_MUST_USE sw_status sw__dim_mul(const sw_call *c, int64_t a, int64_t b, int64_t *out);
 SW_MUST_USE sw_status sw__dim_add(const sw_call *c, int64_t a, int64_t b, int64_t *out);
 
+/* Reports an output of more than SW_MAX_RANK axes. */
+SW_MUST_USE sw_status sw__require_rank(const sw_call *c, int64_t rank);
+/* Indices must be int32 or int64. */
+SW_MUST_USE sw_status sw__require_index_type(const sw_call *c, const sw_tensor *indices);
+/* An attribute that holds the number of an ONNX element type. */
+SW_MUST_USE sw_status sw__attr_dtype(const sw_call *c, const char *name, sw_dtype *out);
+
+/* What rules and kernels both need to know; in kernels everything is known. */
+/* Shape: the axes from `start` to before `end` (which may lie before `start`); the input's rank is known. */
+void sw__shape_range_axes(const sw_call *c, int64_t *start, int64_t *end);
+/* Transpose: output axis i is input axis perm[i]. */
+SW_MUST_USE sw_status sw__permutation(const sw_call *c, int rank, int *perm);
+/* Slice: along each axis `count` elements from `first` on, `step` apart; count may be unknown or symbolic. */
+typedef struct sw_slice {
+    int64_t first[SW_MAX_RANK], step[SW_MAX_RANK], count[SW_MAX_RANK];
+} sw_slice;
+SW_MUST_USE sw_status sw__slice_resolve(const sw_call *c, sw_slice *s);
+/* Pad: elements added (or, negative, cut) on each side, and the extents that come out. */
+typedef struct sw_pads {
+    int64_t begin[SW_MAX_RANK], end[SW_MAX_RANK], out[SW_MAX_RANK];
+} sw_pads;
+SW_MUST_USE sw_status sw__pad_resolve(const sw_call *c, sw_pads *p);
+
 /* Geometry of convolutions and pools along the spatial axes, from the attributes auto_pad, dilations, kernel_shape (or
  * the weight's dims), pads, strides, ceil_mode. Sizes are checked: strides, dilations, kernel >= 1, pads >= 0. */
 typedef struct sw_window {
