@@ -1,0 +1,108 @@
+#include "engine/instance.h"
+#include "engine/plan.h"
+#include "unit.h"
+
+static int32_t add_value(sw_plan *plan, const char *name, sw_dtype dtype, int rank, const int64_t *dims) {
+    sw_tensor type = {.dtype = dtype, .rank = rank};
+    for (int i = 0; i < rank; i++) type.dims[i] = dims[i];
+    int32_t id = -1;
+    CHECK_INT(sw_plan_add_value(plan, name, &type, &id), SW_OK);
+    return id;
+}
+
+static int32_t add_unknown(sw_plan *plan, const char *name) {
+    return add_value(plan, name, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL);
+}
+
+static void add_step(sw_plan *plan, sw_op op, int n_in, const int32_t *in, int32_t out) {
+    CHECK_INT(sw_plan_add_step(plan, op, "", NULL, n_in, in, 1, &out), SW_OK);
+}
+
+/* y = relu(-x) + x, over any rows of three; z = the shape of x. */
+static sw_plan *small_plan(void) {
+    sw_plan *plan = sw_plan_create(NULL);
+    int32_t x = add_value(plan, "x", SW_F32, 2, (int64_t[]){SW_DIM_SYMBOL, 3});
+    int32_t n = add_unknown(plan, "n"), r = add_unknown(plan, "r"), y = add_unknown(plan, "y"), z = add_unknown(plan, "z");
+    add_step(plan, SW_OP_Neg, 1, &x, n);
+    add_step(plan, SW_OP_Relu, 1, &n, r);
+    add_step(plan, SW_OP_Add, 2, (int32_t[]){r, x}, y);
+    add_step(plan, SW_OP_Shape, 1, &x, z);
+    CHECK_INT(sw_plan_set_ports(plan, &x, 1, (int32_t[]){y, z, x}, 3), SW_OK);
+    return plan;
+}
+
+static void run_rows(sw_session *session, int64_t rows) {
+    float data[60];
+    for (int i = 0; i < 60; i++) data[i] = (float)i - 20;
+    sw_tensor in = {.dtype = SW_F32, .rank = 2, .dims = {rows, 3}, .data = data}, out[3];
+    CHECK_INT(sw_session_run(session, &in, out), SW_OK);
+    CHECK_INT(out[0].dims[0], rows);
+    for (int64_t i = 0; i < rows * 3; i++) CHECK_NEAR(((float *)out[0].data)[i], data[i] > 0 ? data[i] : 0, 0);
+    CHECK_INT(((int64_t *)out[1].data)[0], rows);
+    CHECK(out[2].data != data); /* an input that is an output is copied */
+    CHECK_NEAR(((float *)out[2].data)[2], -18, 0);
+}
+
+SW_TEST(session_binds_each_shape) {
+    sw_plan *plan = small_plan();
+    sw_session *session;
+    CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 2}, &sw_test_diag, &session), SW_OK);
+    for (int round = 0; round < 2; round++)
+        for (int64_t rows = 1; rows <= 20; rows++) run_rows(session, rows); /* more shapes than are cached */
+    run_rows(session, 0);
+    sw_session_destroy(session);
+    sw_plan_unref(plan);
+}
+
+SW_TEST(session_refuses_what_does_not_fit) {
+    sw_plan *plan = small_plan();
+    sw_session *session;
+    CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 1}, &sw_test_diag, &session), SW_OK);
+    float data[4] = {0};
+    sw_tensor in = {.dtype = SW_F32, .rank = 2, .dims = {1, 4}, .data = data}, out[3];
+    CHECK_INT(sw_session_run(session, &in, out), SW_E_INPUT);
+    CHECK_STR(sw_test_message(), "input 'x' should be float32[?,3], but is float32[1,4]");
+    in = (sw_tensor){.dtype = SW_I32, .rank = 2, .dims = {1, 3}, .data = data};
+    CHECK_INT(sw_session_run(session, &in, out), SW_E_INPUT);
+    CHECK(strstr(sw_test_message(), "is int32[1,3]"));
+    run_rows(session, 2); /* still good */
+    sw_session_destroy(session);
+    sw_plan_unref(plan);
+}
+
+SW_TEST(session_stops_at_its_memory_limit) {
+    sw_plan *plan = small_plan();
+    sw_session *session;
+    sw_session_options options = {.threads = 1, .memory_limit = 1000};
+    CHECK_INT(sw_session_create(plan, &options, &sw_test_diag, &session), SW_OK);
+    static float data[3000];
+    sw_tensor in = {.dtype = SW_F32, .rank = 2, .dims = {1000, 3}, .data = data}, out[3];
+    CHECK_INT(sw_session_run(session, &in, out), SW_E_LIMIT);
+    CHECK(strstr(sw_test_message(), "may be used"));
+    sw_session_destroy(session);
+    sw_plan_unref(plan);
+}
+
+/* Shapes that depend on data: the number of elements that are not zero. */
+SW_TEST(session_runs_data_dependent_shapes) {
+    sw_plan *plan = sw_plan_create(NULL);
+    int32_t x = add_value(plan, "x", SW_F32, 1, (int64_t[]){5});
+    int32_t where = add_unknown(plan, "where"), shape = add_unknown(plan, "shape");
+    add_step(plan, SW_OP_NonZero, 1, &x, where);
+    add_step(plan, SW_OP_Shape, 1, &where, shape);
+    CHECK_INT(sw_plan_set_ports(plan, &x, 1, (int32_t[]){where, shape}, 2), SW_OK);
+    sw_session *session;
+    CHECK_INT(sw_session_create(plan, NULL, &sw_test_diag, &session), SW_OK);
+    float few[5] = {0, 3, 0, 0, 4}, many[5] = {1, 2, 0, 3, 4};
+    sw_tensor in = {.dtype = SW_F32, .rank = 1, .dims = {5}, .data = few}, out[2];
+    CHECK_INT(sw_session_run(session, &in, out), SW_OK);
+    CHECK_INT(out[0].dims[1], 2);
+    CHECK_INT(((int64_t *)out[0].data)[1], 4);
+    CHECK_INT(((int64_t *)out[1].data)[1], 2);
+    in.data = many;
+    CHECK_INT(sw_session_run(session, &in, out), SW_OK);
+    CHECK_INT(out[0].dims[1], 4);
+    CHECK_INT(((int64_t *)out[1].data)[1], 4);
+    sw_session_destroy(session);
+    sw_plan_unref(plan);
+}

@@ -1,0 +1,160 @@
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels/kernel.h"
+#include "pass/pass.h"
+#include "unit.h"
+
+static sw_value *input(sw_graph *g, int rank, const int64_t *dims) {
+    sw_value *value = sw_graph_add_value(g, "x", SW_F32, rank, dims);
+    CHECK_INT(sw_graph_set_inputs(g, &value, 1), SW_OK);
+    return value;
+}
+
+static sw_value *floats(sw_graph *g, const char *name, int rank, const int64_t *dims, const float *v) {
+    sw_value *value = sw_graph_new_const(g, name, SW_F32, rank, dims);
+    memcpy(value->type.data, v, (size_t)sw_tensor_bytes(&value->type));
+    return value;
+}
+
+static sw_value *apply(sw_graph *g, sw_op op, const char *name, int n, sw_value *const *in) {
+    return sw_graph_apply(g, NULL, op, name, n, in);
+}
+
+static int count(const sw_graph *g, sw_op op) {
+    int n = 0;
+    for (const sw_node *node = g->first; node; node = node->next) n += node->op == op;
+    return n;
+}
+
+static void run_all(sw_graph *g, sw_value *out) {
+    CHECK_INT(sw_graph_set_outputs(g, &out, 1), SW_OK);
+    sw_status status = sw_passes_run(g, NULL, &sw_test_diag);
+    CHECK_INT(status, SW_OK);
+    if (status != SW_OK) printf("    %s\n", sw_test_message());
+}
+
+SW_TEST(fold_computes_shape_arithmetic) {
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *x = input(g, 4, (int64_t[]){1, 8, 4, 6});
+    sw_value *shape = apply(g, SW_OP_Shape, "shape", 1, &x);
+    sw_value *two = sw_graph_const_ints(g, "two", (int64_t[]){1}, 1);
+    sw_value *channels = apply(g, SW_OP_Gather, "channels", 2, (sw_value *[]){shape, two});
+    sw_value *rest = sw_graph_const_ints(g, "rest", (int64_t[]){-1}, 1);
+    sw_value *dims = apply(g, SW_OP_Concat, "dims", 2, (sw_value *[]){channels, rest});
+    sw_node_set_int(dims->producer, "axis", 0);
+    sw_value *y = apply(g, SW_OP_Reshape, "y", 2, (sw_value *[]){x, dims});
+    run_all(g, y);
+    CHECK_INT(g->n_nodes, 1);
+    CHECK_INT(y->type.dims[0], 8);
+    CHECK_INT(y->type.dims[1], 24);
+    sw_graph_destroy(g);
+}
+
+SW_TEST(fold_keeps_names_of_outputs) {
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *x = input(g, 1, (int64_t[]){3});
+    sw_value *a = apply(g, SW_OP_Relu, "a", 1, &x);
+    sw_value *b = apply(g, SW_OP_Identity, "scores", 1, &a);
+    run_all(g, b);
+    CHECK_INT(g->n_nodes, 1);
+    CHECK_STR(g->outputs[0]->name, "scores");
+    sw_graph_destroy(g);
+
+    g = sw_graph_create(NULL); /* from input to output: the node must stay */
+    x = input(g, 1, (int64_t[]){3});
+    run_all(g, apply(g, SW_OP_Identity, "same", 1, &x));
+    CHECK_INT(g->n_nodes, 1);
+    CHECK_STR(g->outputs[0]->name, "same");
+    sw_graph_destroy(g);
+}
+
+SW_TEST(fold_does_not_blow_up_constants) {
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *huge = sw_graph_const_ints(g, "huge", (int64_t[]){1 << 30}, 1);
+    run_all(g, apply(g, SW_OP_ConstantOfShape, "fill", 1, &huge));
+    CHECK_INT(count(g, SW_OP_ConstantOfShape), 1);
+    sw_graph_destroy(g);
+}
+
+SW_TEST(activations_become_one_node) {
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *x = input(g, 1, (int64_t[]){3});
+    sw_value *gate = apply(g, SW_OP_Sigmoid, "gate", 1, &x);
+    sw_value *silu = apply(g, SW_OP_Mul, "silu", 2, (sw_value *[]){gate, x});
+    sw_value *hard = apply(g, SW_OP_HardSigmoid, "hard", 1, &silu);
+    sw_node_set_float(hard->producer, "alpha", 1.0f / 6);
+    sw_value *hswish = apply(g, SW_OP_Mul, "hswish", 2, (sw_value *[]){silu, hard});
+    sw_value *other = apply(g, SW_OP_HardSigmoid, "other", 1, &hswish); /* alpha 0.2: not HardSwish */
+    run_all(g, apply(g, SW_OP_Mul, "plain", 2, (sw_value *[]){hswish, other}));
+    CHECK_INT(count(g, SW_OP_Swish), 1);
+    CHECK_INT(count(g, SW_OP_HardSwish), 1);
+    CHECK_INT(count(g, SW_OP_Mul), 1);
+    CHECK_INT(count(g, SW_OP_Sigmoid), 0);
+    sw_graph_destroy(g);
+}
+
+/* Runs a graph of one chain of nodes from a given input with the reference kernels. */
+static void evaluate(const sw_graph *g, float *x, float *result, int64_t n) {
+    g->inputs[0]->type.data = x;
+    for (const sw_node *node = g->first; node; node = node->next) {
+        const sw_tensor *in[8];
+        sw_tensor *out[8];
+        sw_call call = sw_node_call(node, in, out, &sw_test_diag);
+        CHECK_INT(sw_op_infer(&call), SW_OK);
+        out[0]->data = calloc(1, (size_t)sw_tensor_bytes(out[0]) + 1);
+        CHECK_INT(sw_kernel_ref(node->op)(&call), SW_OK);
+    }
+    CHECK_INT(sw_tensor_count(&g->outputs[0]->type), n);
+    memcpy(result, g->outputs[0]->type.data, (size_t)n * sizeof *result);
+    for (const sw_node *node = g->first; node; node = node->next) {
+        free(node->out[0]->type.data);
+        node->out[0]->type.data = NULL;
+    }
+    g->inputs[0]->type.data = NULL;
+}
+
+/* x (1, 4, 3, 3) through a grouped (transposed) convolution and a normalisation. */
+static sw_graph *conv_bn(sw_op op, bool with_bias) {
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *x = input(g, 4, (int64_t[]){1, 4, 3, 3});
+    float w[64], params[4][6];
+    uint64_t seed = 3;
+    for (int i = 0; i < 64; i++) w[i] = sw_test_uniform(&seed, -1, 1);
+    for (int i = 0; i < 24; i++) params[i / 6][i % 6] = sw_test_uniform(&seed, 0.5f, 2);
+    int64_t out_channels = op == SW_OP_Conv ? 4 : 6;
+    sw_value *weights = floats(g, "w", 4, op == SW_OP_Conv ? (int64_t[]){4, 2, 2, 2} : (int64_t[]){4, 3, 2, 2}, w);
+    sw_value *bias = floats(g, "b", 1, &out_channels, w);
+    sw_value *y = apply(g, op, "conv", with_bias ? 3 : 2, (sw_value *[]){x, weights, bias});
+    sw_node_set_int(y->producer, "group", 2);
+    sw_value *in[5] = {y};
+    for (int i = 0; i < 4; i++) in[i + 1] = floats(g, "p", 1, &out_channels, params[i]);
+    sw_value *out = apply(g, SW_OP_BatchNormalization, "bn", 5, in);
+    CHECK_INT(sw_graph_set_outputs(g, &out, 1), SW_OK);
+    return g;
+}
+
+SW_TEST(batch_norm_folds_without_changing_results) {
+    for (int i = 0; i < 4; i++) {
+        sw_op op = i < 2 ? SW_OP_Conv : SW_OP_ConvTranspose;
+        int64_t n = op == SW_OP_Conv ? 4 * 2 * 2 : 6 * 4 * 4;
+        float x[36], want[96], got[96];
+        uint64_t seed = 9;
+        for (int k = 0; k < 36; k++) x[k] = sw_test_uniform(&seed, -1, 1);
+        sw_graph *g = conv_bn(op, i % 2);
+        evaluate(g, x, want, n);
+        CHECK_INT(sw_passes_run(g, NULL, &sw_test_diag), SW_OK);
+        CHECK_INT(g->n_nodes, 1);
+        evaluate(g, x, got, n);
+        for (int64_t k = 0; k < n; k++) CHECK_NEAR(got[k], want[k], 2e-6);
+        sw_graph_destroy(g);
+    }
+}
+
+SW_TEST(passes_are_named) {
+    sw_graph *g = sw_graph_create(NULL);
+    CHECK_INT(sw_passes_run(g, "flod", &sw_test_diag), SW_E_USAGE);
+    CHECK_STR(sw_test_message(), "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, dead-code");
+    CHECK_INT(sw_passes_run(g, "none", &sw_test_diag), SW_OK);
+    sw_graph_destroy(g);
+}
