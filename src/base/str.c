@@ -1,0 +1,191 @@
+#include "base/str.h"
+
+#include <locale.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+bool sw_str_to_i64(const char *text, size_t length, int64_t *value) {
+    size_t at = 0;
+    bool negative = length && text[0] == '-';
+    if (length && (text[0] == '-' || text[0] == '+')) at++;
+    if (at == length) return false;
+    int64_t sum = 0; /* kept negative: that side reaches further by one */
+    for (; at < length; at++) {
+        if (!is_digit(text[at])) return false;
+        if (__builtin_mul_overflow(sum, 10, &sum) || __builtin_sub_overflow(sum, text[at] - '0', &sum)) return false;
+    }
+    if (!negative && __builtin_sub_overflow(0, sum, &sum)) return false;
+    *value = sum;
+    return true;
+}
+
+/* The C library rounds correctly, but asks the locale for the decimal point: so it is told the locale. */
+static locale_t c_locale;
+static void make_c_locale(void) {
+    c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+}
+
+static locale_t plain_locale(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_c_locale);
+    return c_locale;
+}
+
+bool sw_str_to_f64(const char *text, size_t length, double *value) {
+    char copy[SW_NUMBER_MAX + 1];
+    if (length > SW_NUMBER_MAX) return false;
+    size_t at = 0, digits = 0;
+    if (at < length && (text[at] == '-' || text[at] == '+')) at++;
+    while (at < length && is_digit(text[at])) at++, digits++;
+    if (!digits) return false;
+    if (at < length && text[at] == '.') {
+        for (at++, digits = 0; at < length && is_digit(text[at]); at++) digits++;
+        if (!digits) return false;
+    }
+    if (at < length && (text[at] == 'e' || text[at] == 'E')) {
+        at++;
+        if (at < length && (text[at] == '-' || text[at] == '+')) at++;
+        for (digits = 0; at < length && is_digit(text[at]); at++) digits++;
+        if (!digits) return false;
+    }
+    if (at != length) return false;
+    memcpy(copy, text, length);
+    copy[length] = 0;
+    double result = strtod_l(copy, NULL, plain_locale());
+    if (!isfinite(result)) return false;
+    *value = result;
+    return true;
+}
+
+static int special(char *text, double value) {
+    return snprintf(text, SW_FLOAT_TEXT, "%s", isnan(value) ? "nan" : value < 0 ? "-inf" : "inf");
+}
+
+int sw_str_from_f32(char text[SW_FLOAT_TEXT], float value) {
+    if (!isfinite(value)) return special(text, (double)value);
+    locale_t before = uselocale(plain_locale());
+    int length = 0;
+    for (int digits = 1; digits <= 9; digits++) { /* 9 are always enough: 24 bits */
+        length = snprintf(text, SW_FLOAT_TEXT, "%.*g", digits, (double)value);
+        if (strtof(text, NULL) == value) break;
+    }
+    uselocale(before);
+    return length;
+}
+
+int sw_str_from_f64(char text[SW_FLOAT_TEXT], double value) {
+    if (!isfinite(value)) return special(text, value);
+    locale_t before = uselocale(plain_locale());
+    int length = 0;
+    for (int digits = 1; digits <= 17; digits++) { /* 53 bits */
+        length = snprintf(text, SW_FLOAT_TEXT, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+    }
+    uselocale(before);
+    return length;
+}
+
+bool sw_str_starts_with(const char *text, const char *start) {
+    return !strncmp(text, start, strlen(start));
+}
+
+bool sw_str_ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return m <= n && !memcmp(text + n - m, end, m);
+}
+
+static char lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+}
+
+bool sw_str_ends_like(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    if (m > n) return false;
+    for (size_t i = 0; i < m; i++)
+        if (lower(text[n - m + i]) != lower(end[i])) return false;
+    return true;
+}
+
+/* RFC 3629, section 4: no overlong forms, no surrogates, nothing above U+10FFFF. */
+int sw_utf8_step(const char *text, size_t length) {
+    const uint8_t *s = (const uint8_t *)text;
+    if (!length) return 0;
+    if (s[0] < 0x80) return 1;
+    int n = s[0] >= 0xc2 && s[0] <= 0xdf   ? 2
+            : s[0] >= 0xe0 && s[0] <= 0xef ? 3
+            : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
+                                           : 0;
+    if (!n || (size_t)n > length) return 0;
+    uint8_t low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;
+    if (s[1] < low || s[1] > high) return 0;
+    for (int i = 2; i < n; i++)
+        if ((s[i] & 0xc0) != 0x80) return 0;
+    return n;
+}
+
+bool sw_str_is_utf8(const char *text, size_t length) {
+    while (length) {
+        int n = sw_utf8_step(text, length);
+        if (!n) return false;
+        text += n;
+        length -= (size_t)n;
+    }
+    return true;
+}
+
+int sw_utf8_put(char text[4], uint32_t code) {
+    if (code < 0x80) {
+        text[0] = (char)code;
+        return 1;
+    }
+    int n = code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (int i = n - 1; i > 0; i--, code >>= 6) text[i] = (char)(0x80 | (code & 0x3f));
+    text[0] = (char)((0xf00u >> n & 0xf0u) | code);
+    return n;
+}
+
+enum { MAX_SPELLING = 63 };
+
+static int least(int a, int b, int c) {
+    return a < b ? (a < c ? a : c) : (b < c ? b : c);
+}
+
+int sw_str_distance(const char *a, const char *b) {
+    size_t n = strlen(a), m = strlen(b);
+    if (n > MAX_SPELLING || m > MAX_SPELLING) return (int)(n > m ? n : m);
+    int row[3][MAX_SPELLING + 1], *before = row[0], *last = row[1], *now = row[2];
+    for (size_t j = 0; j <= m; j++) last[j] = (int)j;
+    for (size_t i = 1; i <= n; i++) {
+        now[0] = (int)i;
+        for (size_t j = 1; j <= m; j++) {
+            now[j] = least(last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < now[j])
+                now[j] = before[j - 2] + 1;
+        }
+        int *spare = before;
+        before = last;
+        last = now;
+        now = spare;
+    }
+    return last[m];
+}
+
+const char *sw_str_nearest(const char *text, const char *const *names, size_t n) {
+    const char *best = NULL;
+    int best_distance = (int)(strlen(text) + 2) / 3; /* one slip in three letters */
+    for (size_t i = 0; i < n; i++) {
+        int distance = sw_str_distance(text, names[i]);
+        if (distance > best_distance || (best && distance == best_distance)) continue;
+        best = names[i];
+        best_distance = distance;
+    }
+    return best;
+}
