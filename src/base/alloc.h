@@ -9,8 +9,8 @@
 /* Alignment of every block: a cache line, and enough for the widest vector. */
 enum { SW_ALIGN = 64 };
 
-/* `alloc` returns `size` bytes aligned to SW_ALIGN, or NULL; `free` takes NULL. Both must be callable from any thread.
- * A NULL sw_allocator pointer means the process heap, everywhere. */
+/* `alloc` returns `size` bytes aligned to SW_ALIGN, or NULL; `free` takes NULL. Both must be callable from any
+ * thread. A NULL sw_allocator pointer means the process heap, everywhere. */
 typedef struct sw_allocator {
     void *(*alloc)(void *ctx, size_t size);
     void (*free)(void *ctx, void *block);

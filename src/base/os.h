@@ -11,7 +11,7 @@
 /* Monotonic time in nanoseconds; only differences mean something. Any thread. */
 int64_t sw_clock_ns(void);
 
-/* -- Threads ------------------------------------------------------------------------------------------------- */
+/* -- Threads ----------------------------------------------------------------------------------------------------- */
 
 typedef struct sw_thread {
     uintptr_t handle;
@@ -21,7 +21,7 @@ typedef struct sw_thread {
 SW_MUST_USE sw_status sw_thread_start(sw_thread *thread, void *(*fn)(void *ctx), void *ctx);
 void sw_thread_join(sw_thread *thread);
 
-/* -- Reading ------------------------------------------------------------------------------------------------- */
+/* -- Reading ----------------------------------------------------------------------------------------------------- */
 
 typedef enum sw_path_kind { SW_PATH_NONE, SW_PATH_FILE, SW_PATH_FOLDER, SW_PATH_OTHER } sw_path_kind;
 /* What a path names, links followed. SW_PATH_NONE also when it cannot be looked at. */
@@ -42,7 +42,7 @@ void sw_map_close(sw_map *map); /* takes a zeroed map */
  * `where` names it in messages. */
 SW_MUST_USE sw_status sw_fd_read(int fd, const char *where, const sw_diag *diag, sw_buf *buf);
 
-/* -- Writing ------------------------------------------------------------------------------------------------- */
+/* -- Writing ----------------------------------------------------------------------------------------------------- */
 
 /* A file that appears whole or not at all: written under a temporary name beside `path`, renamed on commit.
  * Things that are no regular files (/dev/null, pipes) are written directly. A link is kept: its target is
@@ -61,7 +61,7 @@ SW_MUST_USE sw_status sw_file_write(const char *path, const void *data, size_t s
 SW_MUST_USE sw_status sw_fd_write(int fd, const char *where, const void *data, size_t size,
                                   const sw_diag *diag);
 
-/* -- Folders ------------------------------------------------------------------------------------------------- */
+/* -- Folders ----------------------------------------------------------------------------------------------------- */
 
 typedef struct sw_names {
     const char **names; /* in an arena */
@@ -80,7 +80,7 @@ SW_MUST_USE sw_status sw_dir_make(const char *path, const sw_diag *diag);
 /* The part after the last slash. */
 const char *sw_path_name(const char *path);
 
-/* -- Process ------------------------------------------------------------------------------------------------- */
+/* -- Process ----------------------------------------------------------------------------------------------------- */
 
 bool sw_fd_is_terminal(int fd);
 /* Path of the running program; false when the system does not tell. */

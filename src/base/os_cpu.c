@@ -119,7 +119,8 @@ static int read_v1(const char *folder) {
     return read_number(path, &period) ? cpus_of(quota, period) : 0;
 }
 
-/* The tightest quota from root + group upwards. In a container the group's own folder may not be there, but its root is. */
+/* The tightest quota from root + group upwards. In a container the group's own folder may not be there, but its
+ * root is. */
 static int walk(const char *root, const char *group, int (*read)(const char *folder)) {
     char folder[400];
     if (snprintf(folder, sizeof folder, "%s%s", root, group) >= (int)sizeof folder) return read(root);

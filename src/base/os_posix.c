@@ -24,7 +24,7 @@ int64_t sw_clock_ns(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-/* -- Threads ---------------------------------------------------------------------------------------------------------- */
+/* -- Threads ----------------------------------------------------------------------------------------------------- */
 
 _Static_assert(sizeof(pthread_t) <= sizeof(uintptr_t), "a thread's handle fits sw_thread");
 
@@ -49,7 +49,7 @@ void sw_thread_join(sw_thread *thread) {
     pthread_join((pthread_t)thread->handle, NULL);
 }
 
-/* -- Reading ---------------------------------------------------------------------------------------------------------- */
+/* -- Reading ----------------------------------------------------------------------------------------------------- */
 
 static sw_status fail_errno(const sw_diag *diag, const char *where, const char *what, int error) {
     sw_status status = error == ENOMEM ? SW_E_NOMEM : error == EMFILE || error == ENFILE ? SW_E_LIMIT : SW_E_IO;
@@ -112,7 +112,7 @@ sw_status sw_fd_read(int fd, const char *where, const sw_diag *diag, sw_buf *buf
     }
 }
 
-/* -- Writing ---------------------------------------------------------------------------------------------------------- */
+/* -- Writing ----------------------------------------------------------------------------------------------------- */
 
 sw_status sw_fd_write(int fd, const char *where, const void *data, size_t size, const sw_diag *diag) {
     const char *at = data;
@@ -235,7 +235,7 @@ sw_status sw_file_write(const char *path, const void *data, size_t size, const s
     return status;
 }
 
-/* -- Folders ---------------------------------------------------------------------------------------------------------- */
+/* -- Folders ----------------------------------------------------------------------------------------------------- */
 
 static int by_bytes(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -331,7 +331,7 @@ const char *sw_path_name(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-/* -- Process ---------------------------------------------------------------------------------------------------------- */
+/* -- Process ----------------------------------------------------------------------------------------------------- */
 
 bool sw_fd_is_terminal(int fd) {
     return isatty(fd) == 1;

@@ -6,13 +6,14 @@
 #include "base/cpu.h"
 #include "base/os.h"
 
-/* How it works. The caller of a loop describes it in `job`, opens it, works on it like everybody else and closes it once no
- * chunk is left to take. Workers join an open loop and leave it again; the caller waits only for those that are inside. So
- * a worker that the system has not woken yet costs nothing: its chunk is taken by somebody else, and it finds the loop
- * closed. */
+/* How it works. The caller of a loop describes it in `job`, opens it, works on it like everybody else and closes
+ * it once no chunk is left to take. Workers join an open loop and leave it again; the caller waits only for
+ * those that are inside. So a worker that the system has not woken yet costs nothing: its chunk is taken by
+ * somebody else, and it finds the loop closed. */
 enum { CHUNKS_PER_THREAD = 6, MAX_THREADS = 1024, SPIN_NS = 50000, SPINS_PER_LOOK = 64 };
 
-/* The state of the loop in one word, so that joining and closing exclude each other: generation, open flag, threads inside. */
+/* The state of the loop in one word, so that joining and closing exclude each other: generation, open flag,
+ * threads inside. */
 #define INSIDE     ((uint64_t)0xffff)
 #define OPEN       ((uint64_t)0x10000)
 #define GENERATION ((uint64_t)0x20000) /* one of them */
@@ -67,7 +68,8 @@ static void run_chunk(const job *j, int64_t chunk, int thread) {
     j->fn(j->ctx, begin, begin + size + (chunk < longer), thread);
 }
 
-/* Works until every chunk is taken: one's own, then those of all, then those set aside for threads that did not come. */
+/* Works until every chunk is taken: one's own, then those of all, then those set aside for threads that did not
+ * come. */
 static void work(sw_pool *pool, int thread) {
     const job *j = &pool->job;
     if (thread < j->fixed && !atomic_exchange(&pool->taken[thread], true)) run_chunk(j, thread, thread);
@@ -179,8 +181,8 @@ static void start_workers(sw_pool *pool) {
     }
 }
 
-/* A worker that goes to sleep counts itself and then looks at the state; we change the state and then look at the count.
- * One of the two sees the other. */
+/* A worker that goes to sleep counts itself and then looks at the state; we change the state and then look at
+ * the count. One of the two sees the other. */
 static void open_loop(sw_pool *pool, const job *j) {
     pool->job = *j;
     for (int64_t c = 0; c < j->fixed; c++) atomic_store_explicit(&pool->taken[c], false, memory_order_relaxed);

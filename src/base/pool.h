@@ -1,8 +1,8 @@
 /* Thread pool: parallel loops for kernels (design 4).
  *
- * One persistent set of workers, created at the first parallel loop. A loop over n items is cut into 4 to 8 chunks a
- * thread; each thread's first chunk is fixed (locality), the rest come from an atomic counter. Idle workers spin at most
- * 50 us and then sleep. Loops may not nest: an inner loop runs on the calling thread. */
+ * One persistent set of workers, created at the first parallel loop. A loop over n items is cut into 4 to 8
+ * chunks a thread; each thread's first chunk is fixed (locality), the rest come from an atomic counter. Idle
+ * workers spin at most 50 us and then sleep. Loops may not nest: an inner loop runs on the calling thread. */
 #ifndef SLIPWAY_BASE_POOL_H
 #define SLIPWAY_BASE_POOL_H
 
@@ -13,8 +13,9 @@
 
 typedef struct sw_pool sw_pool;
 
-/* `threads`: how many threads work in a loop, the caller included; 0: the CPUs that this process may use (affinity and
- * cgroup quota, sw_cpu_allowed). NULL when out of memory. Threads that cannot be started are done without. */
+/* `threads`: how many threads work in a loop, the caller included; 0: the CPUs that this process may use
+ * (affinity and cgroup quota, sw_cpu_allowed). NULL when out of memory. Threads that cannot be started are done
+ * without. */
 sw_pool *sw_pool_create(const sw_allocator *allocator, int threads);
 void sw_pool_destroy(sw_pool *pool); /* takes NULL; no loop may be running */
 int sw_pool_threads(const sw_pool *pool); /* 1 for NULL */
