@@ -13,17 +13,17 @@ typedef struct sw_detector sw_detector;
 
 /* Get the defaults from sw_detector_defaults and change what matters. */
 typedef struct sw_detector_options {
-    float conf;         /* boxes must score above it; negative: the model's own `conf` metadata, else 0.25 */
-    float iou;          /* boxes that overlap a better one by more are dropped: 0.7 */
-    int max_det;        /* at most so many boxes a picture: 300 */
-    int imgsz;          /* pixels of the square that a picture is fitted into; 0: what the model says, else 640. Models of
+    float conf;  /* boxes must score above it; negative: the model's own `conf` metadata, else 0.25 */
+    float iou;   /* boxes that overlap a better one by more are dropped: 0.7 */
+    int max_det; /* at most so many boxes a picture: 300 */
+    int imgsz;   /* pixels of the square that a picture is fitted into; 0: what the model says, else 640. Models of
                          * a fixed size keep it (with a warning) */
     const int *classes; /* only these class ids; NULL: all. Read during creation only */
     int n_classes;
-    bool agnostic;      /* boxes of different classes suppress each other */
-    bool multi_label;   /* a box may have several classes */
-    const char *head;   /* the meaning of the outputs by name (sw_detector_head), NULL: recognise it */
-    int threads;        /* 0: all CPUs that the process may use */
+    bool agnostic;    /* boxes of different classes suppress each other */
+    bool multi_label; /* a box may have several classes */
+    const char *head; /* the meaning of the outputs by name (sw_detector_head), NULL: recognise it */
+    int threads;      /* 0: all CPUs that the process may use */
     const sw_allocator *allocator;
 } sw_detector_options;
 
