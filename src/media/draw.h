@@ -14,10 +14,13 @@ typedef struct sw_draw_box {
     const char *name; /* UTF-8; NULL or "": only the confidence, and no label when that is absent too */
 } sw_draw_box;
 
+/* The largest text and line, in pixels; larger wishes are cut to it, smaller than 1 to 1. */
+enum { SW_DRAW_MAX_TEXT = 400 };
+
 /* Zero means: chosen by the picture's size. */
 typedef struct sw_draw_style {
     int line_width; /* pixels */
-    int text_size;  /* pixels from line to line; glyphs of capitals are about 0.63 of it */
+    int text_size;  /* pixels from line to line; capitals are 5/8 of it high */
 } sw_draw_style;
 
 /* Draws n boxes: first those with the lowest confidence, so that the surest lie on top, then all labels. A label stands on
