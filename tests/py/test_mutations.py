@@ -1,0 +1,197 @@
+"""Random damage to models, pictures and arrays: the program ends with a code and a sentence, never with a crash, after 5 s
+or beyond 1 GiB. Meant for a build with sanitizers (make check-san). SLIPWAY_MUTATIONS: how many a format (default 50).
+
+Each case is made from a seed; to look at one again: tests/py/test_mutations.py FORMAT SEED FILE writes the damaged file."""
+
+import concurrent.futures
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import numpy as np
+import onnx
+from onnx import TensorProto as T
+from onnx import helper, numpy_helper
+
+import slipway
+
+COUNT = int(os.environ.get("SLIPWAY_MUTATIONS", "50"))
+LIMIT_S = 5
+INTERESTING = (0, 1, 0x7F, 0x80, 0xFF)
+
+
+def tiny_detector():
+    """A YOLO-shaped network for 32 x 32 pixels: three strides, 4 + 2 rows, 21 anchors."""
+    random_ = np.random.default_rng(3)
+    nodes, parts, constants = [], [], [("shape", np.array([1, 6, -1], np.int64))]
+    for stride in (8, 16, 32):
+        constants += [(f"w{stride}", random_.standard_normal((6, 3, 1, 1)).astype(np.float32)),
+                      (f"b{stride}", np.array([12, 14, 20, 20, 0, 0], np.float32))]
+        nodes += [helper.make_node("AveragePool", ["images"], [f"a{stride}"], kernel_shape=[stride] * 2, strides=[stride] * 2),
+                  helper.make_node("Conv", [f"a{stride}", f"w{stride}", f"b{stride}"], [f"c{stride}"]),
+                  helper.make_node("Reshape", [f"c{stride}", "shape"], [f"r{stride}"])]
+        parts.append(f"r{stride}")
+    constants.append(("split", np.array([4, 2], np.int64)))
+    nodes += [helper.make_node("Concat", parts, ["raw"], axis=2), helper.make_node("Split", ["raw", "split"], ["box", "cls"], axis=1),
+              helper.make_node("Sigmoid", ["cls"], ["score"]), helper.make_node("Concat", ["box", "score"], ["output0"], axis=1)]
+    graph = helper.make_graph(nodes, "tiny", [helper.make_tensor_value_info("images", T.FLOAT, [1, 3, 32, 32])],
+                              [helper.make_tensor_value_info("output0", T.FLOAT, [1, 6, 21])],
+                              [numpy_helper.from_array(array, name) for name, array in constants])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    for key, value in (("names", "{0: 'bat', 1: \"cat's\"}"), ("stride", "32"), ("task", "detect"), ("imgsz", "[32, 32]")):
+        model.metadata_props.add(key=key, value=value)
+    return model.SerializeToString()
+
+
+def busy_model():
+    """A small graph with a bit of everything that a reader must read."""
+    branch = [helper.make_graph([helper.make_node(op, ["t"], [f"{op}_out"])], op, [],
+                                [helper.make_tensor_value_info(f"{op}_out", T.FLOAT, [None, None])]) for op in ("Neg", "Abs")]
+    function = helper.make_function("f", "Scale", ["a"], ["b"], [
+        helper.make_node("Constant", [], ["k"], value_float=2.0), helper.make_node("Mul", ["a", "k"], ["b"])],
+        [helper.make_opsetid("", 17)])
+    nodes = [helper.make_node("Scale", ["x"], ["s"], domain="f"),
+             helper.make_node("Shape", ["s"], ["shape"]), helper.make_node("Slice", ["shape", "zero", "one"], ["n"]),
+             helper.make_node("Concat", ["n", "minus"], ["target"], axis=0), helper.make_node("Reshape", ["s", "target"], ["t"]),
+             helper.make_node("If", ["yes"], ["u"], then_branch=branch[0], else_branch=branch[1]),
+             helper.make_node("Gemm", ["u", "w", "b"], ["v"], transB=1, alpha=0.5),
+             helper.make_node("Softmax", ["v"], ["p"], axis=-1), helper.make_node("TopK", ["p", "two"], ["values", "where"]),
+             helper.make_node("Resize", ["x4", "", "scales"], ["big"], mode="linear"),
+             helper.make_node("MaxPool", ["big"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2])]
+    r = np.random.default_rng(4)
+    constants = [("zero", np.array([0], np.int64)), ("one", np.array([1], np.int64)), ("minus", np.array([-1], np.int64)),
+                 ("two", np.array([2], np.int64)), ("yes", np.array(True)), ("w", r.standard_normal((5, 12)).astype(np.float32)),
+                 ("b", r.standard_normal(5).astype(np.float16).astype(np.float32)),
+                 ("scales", np.array([1, 1, 2, 2], np.float32)), ("x4", r.standard_normal((1, 2, 4, 4)).astype(np.float32))]
+    graph = helper.make_graph(nodes, "busy", [helper.make_tensor_value_info("x", T.FLOAT, ["n", 3, 4])],
+                              [helper.make_tensor_value_info(name, dtype, [None] * rank) for name, dtype, rank in
+                               (("values", T.FLOAT, 2), ("where", T.INT64, 2), ("y", T.FLOAT, 4))],
+                              [numpy_helper.from_array(array, name) for name, array in constants])
+    return helper.make_model(graph, functions=[function], ir_version=8,
+                             opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("f", 1)]).SerializeToString()
+
+
+def encoded(extension):
+    import cv2
+
+    y, x = np.mgrid[0:37, 0:53]
+    picture = np.stack([x * 4, y * 6, (x * y) % 256], -1).astype(np.uint8)
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1] if extension == ".progressive.jpg" else []
+    return cv2.imencode(extension.replace(".progressive", ""), picture, options)[1].tobytes()
+
+
+def array_file():
+    with tempfile.TemporaryFile() as file:
+        np.save(file, np.random.default_rng(5).standard_normal((2, 3, 4)).astype(np.float32))
+        file.seek(0)
+        return file.read()
+
+
+# Format -> the good files that are damaged in turn.
+SEEDS = {
+    "onnx": lambda: [tiny_detector(), busy_model()],
+    "jpg": lambda: [encoded(".jpg"), encoded(".progressive.jpg")],
+    "png": lambda: [encoded(".png")],
+    "npy": lambda: [array_file()],
+}
+
+
+def damage(data, chance):
+    """One to eight changes: bytes, bits, numbers, cuts, copies, truncation. Headers are hit more often than the rest."""
+    data = bytearray(data)
+    for _ in range(chance.choice((1, 1, 1, 2, 2, 4, 8))):
+        if not data:
+            break
+        limit = len(data) if chance.random() < 0.5 else min(len(data), 256)
+        at = chance.randrange(limit)
+        kind = chance.randrange(8)
+        if kind == 0:
+            data[at] = chance.randrange(256)
+        elif kind == 1:
+            data[at] ^= 1 << chance.randrange(8)
+        elif kind == 2:
+            data[at] = chance.choice(INTERESTING)
+        elif kind == 3:
+            data[at:at + 4] = chance.choice((b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f"))
+        elif kind == 4:
+            del data[at:at + chance.choice((1, 2, 4, 16, 64))]
+        elif kind == 5:
+            data[at:at] = data[max(0, at - chance.choice((1, 4, 16, 64))):at]
+        elif kind == 6:
+            data[at:at] = bytes(chance.randrange(256) for _ in range(chance.choice((1, 2, 8))))
+        elif kind == 7 and chance.random() < 0.3:
+            del data[at:]
+    return bytes(data)
+
+
+def mutant(kind, seed):
+    good = SEEDS[kind]()
+    chance = random.Random(f"{kind} {seed}")
+    return damage(chance.choice(good), chance)
+
+
+class Mutations(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(self.temporary.cleanup)
+        self.folder = pathlib.Path(self.temporary.name)
+        (self.folder / "tiny.onnx").write_bytes(tiny_detector())
+        neg = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "neg",
+                                [helper.make_tensor_value_info("x", T.FLOAT, ["a", "b", "c"])],
+                                [helper.make_tensor_value_info("y", T.FLOAT, ["a", "b", "c"])])
+        onnx.save(helper.make_model(neg, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), self.folder / "neg.onnx")
+        np.save(self.folder / "x.npy", np.ones((2, 3, 4), np.float32))
+        np.save(self.folder / "images.npy", np.ones((1, 3, 32, 32), np.float32))
+
+    def command(self, kind, path, out):
+        if kind == "onnx":
+            image = b"images" in path.read_bytes()
+            port = f"images={self.folder}/images.npy" if image else f"x={self.folder}/x.npy"
+            return ["run", path, "--input", port, "--output-dir", out, "--threads", "1"]
+        if kind == "npy":
+            return ["run", self.folder / "neg.onnx", "--input", f"x={path}", "--output-dir", out, "--threads", "1"]
+        return ["detect", self.folder / "tiny.onnx", path, "-o", out / "annotated.png", "--conf", "0.01", "--threads", "1"]
+
+    def judge(self, kind, seed, data):
+        """None when the program took it well, else a line that says what was wrong. `seed` None: must succeed."""
+        path = self.folder / f"{seed}.{kind}"
+        path.write_bytes(data)
+        out = self.folder / f"out_{kind}_{seed}"
+        out.mkdir()
+        started = time.monotonic()
+        try:
+            process = subprocess.run([slipway.PROGRAM, *map(str, self.command(kind, path, out))], stdin=subprocess.DEVNULL,
+                                     capture_output=True, timeout=LIMIT_S * 4)
+        except subprocess.TimeoutExpired:
+            return f"{kind} {seed}: ran longer than {LIMIT_S * 4} s"
+        took = time.monotonic() - started
+        error = process.stderr.decode(errors="replace")
+        path.unlink()
+        if process.returncode not in ((0,) if seed is None else range(5)):
+            return f"{kind} {seed}: exit code {process.returncode}: {error[-3000:]}"
+        if took > LIMIT_S:
+            return f"{kind} {seed}: took {took:.1f} s"
+        if process.returncode and len(error.split()) < 3:
+            return f"{kind} {seed}: exit code {process.returncode} without a sentence"
+        return None
+
+    def check_format(self, kind):
+        for good in SEEDS[kind]():
+            self.assertIsNone(self.judge(kind, None, good))
+            (self.folder / f"out_{kind}_None").rename(self.folder / f"out_{kind}_{len(good)}_good")
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            verdicts = pool.map(lambda seed: self.judge(kind, seed, mutant(kind, seed)), range(COUNT))
+        self.assertEqual([verdict for verdict in verdicts if verdict], [])
+
+
+for format_name in SEEDS:
+    setattr(Mutations, f"test_{format_name}", lambda self, kind=format_name: self.check_format(kind))
+
+
+if __name__ == "__main__":
+    pathlib.Path(sys.argv[3]).write_bytes(mutant(sys.argv[1], sys.argv[2]))
