@@ -70,6 +70,9 @@ typedef struct sw_pads {
 } sw_pads;
 SW_MUST_USE sw_status sw__pad_resolve(const sw_call *c, sw_pads *p);
 
+/* For Reduce kernels: which axes of input 1 (rank known, axes' data known) are reduced. */
+SW_MUST_USE sw_status sw_call_reduced_axes(const sw_call *c, bool reduced[SW_MAX_RANK]);
+
 /* Geometry of convolutions and pools along the spatial axes, from the attributes auto_pad, dilations, kernel_shape (or
  * the weight's dims), pads, strides, ceil_mode. Sizes are checked: strides, dilations, kernel >= 1, pads >= 0. */
 typedef struct sw_window {
@@ -80,5 +83,7 @@ typedef struct sw_window {
 /* `kernel`: dims of the kernel when the attribute kernel_shape is not set (weights), else NULL. */
 SW_MUST_USE sw_status sw_call_window(const sw_call *c, const sw_tensor *x, const int64_t *kernel, sw_window *w);
 SW_MUST_USE sw_status sw_call_window_transposed(const sw_call *c, const sw_tensor *x, const int64_t *kernel, sw_window *w);
+/* For kernels: makes it three spatial axes, with trivial ones in front. SW_E_UNSUPPORTED when there are more. */
+SW_MUST_USE sw_status sw_call_window_3d(const sw_call *c, sw_window *w);
 
 #endif
