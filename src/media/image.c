@@ -52,7 +52,7 @@ sw_status sw__image_begin(const sw__source *source, uint32_t width, uint32_t hei
 }
 
 typedef struct signature {
-    const char *name;
+    const char *article, *name;
     enum { PICTURE, VIDEO, OTHER } kind;
     int at;            /* offset of `bytes` */
     const char *bytes; /* what must stand there */
@@ -62,42 +62,42 @@ typedef struct signature {
 #define MAGIC(text) text, (int)sizeof(text) - 1
 
 static const signature signatures[] = {
-    {"JPEG", PICTURE, 0, MAGIC("\xff\xd8\xff")},
-    {"PNG", PICTURE, 0, MAGIC("\x89PNG\r\n\x1a\n")},
-    {"WebP", PICTURE, 8, MAGIC("WEBP")},
-    {"GIF", PICTURE, 0, MAGIC("GIF8")},
-    {"BMP", PICTURE, 0, MAGIC("BM")},
-    {"TIFF", PICTURE, 0, MAGIC("II*\0")},
-    {"TIFF", PICTURE, 0, MAGIC("MM\0*")},
-    {"TIFF", PICTURE, 0, MAGIC("II+\0")},
-    {"TIFF", PICTURE, 0, MAGIC("MM\0+")},
-    {"AVIF", PICTURE, 4, MAGIC("ftypavi")},
-    {"HEIC", PICTURE, 4, MAGIC("ftyphei")},
-    {"HEIC", PICTURE, 4, MAGIC("ftyphev")},
-    {"HEIC", PICTURE, 4, MAGIC("ftypmif1")},
-    {"HEIC", PICTURE, 4, MAGIC("ftypmsf1")},
-    {"MP4", VIDEO, 4, MAGIC("ftyp")},
-    {"AVI", VIDEO, 8, MAGIC("AVI ")},
-    {"Matroska or WebM", VIDEO, 0, MAGIC("\x1a\x45\xdf\xa3")},
-    {"JPEG 2000", PICTURE, 4, MAGIC("jP  \r\n\x87\n")},
-    {"JPEG 2000", PICTURE, 0, MAGIC("\xff\x4f\xff\x51")},
-    {"JPEG XL", PICTURE, 4, MAGIC("JXL \r\n\x87\n")},
-    {"JPEG XL", PICTURE, 0, MAGIC("\xff\x0a")},
-    {"OpenEXR", PICTURE, 0, MAGIC("\x76\x2f\x31\x01")},
-    {"Radiance HDR", PICTURE, 0, MAGIC("#?RADIANCE")},
-    {"Photoshop", PICTURE, 0, MAGIC("8BPS")},
-    {"icon", PICTURE, 0, MAGIC("\0\0\1\0")},
-    {"netpbm", PICTURE, 0, MAGIC("P3\n")},
-    {"netpbm", PICTURE, 0, MAGIC("P5\n")},
-    {"netpbm", PICTURE, 0, MAGIC("P6\n")},
-    {"SVG", PICTURE, 0, MAGIC("<svg")},
-    {"PDF", OTHER, 0, MAGIC("%PDF")},
-    {"ZIP", OTHER, 0, MAGIC("PK\3\4")},
-    {"gzip", OTHER, 0, MAGIC("\x1f\x8b")},
-    {"HTML", OTHER, 0, MAGIC("<!DOCTYPE")},
-    {"HTML", OTHER, 0, MAGIC("<!doctype")},
-    {"HTML", OTHER, 0, MAGIC("<html")},
-    {"NumPy", OTHER, 0, MAGIC("\x93NUMPY")},
+    {"a", "JPEG", PICTURE, 0, MAGIC("\xff\xd8\xff")},
+    {"a", "PNG", PICTURE, 0, MAGIC("\x89PNG\r\n\x1a\n")},
+    {"a", "WebP", PICTURE, 8, MAGIC("WEBP")},
+    {"a", "GIF", PICTURE, 0, MAGIC("GIF8")},
+    {"a", "BMP", PICTURE, 0, MAGIC("BM")},
+    {"a", "TIFF", PICTURE, 0, MAGIC("II*\0")},
+    {"a", "TIFF", PICTURE, 0, MAGIC("MM\0*")},
+    {"a", "TIFF", PICTURE, 0, MAGIC("II+\0")},
+    {"a", "TIFF", PICTURE, 0, MAGIC("MM\0+")},
+    {"an", "AVIF", PICTURE, 4, MAGIC("ftypavi")},
+    {"a", "HEIC", PICTURE, 4, MAGIC("ftyphei")},
+    {"a", "HEIC", PICTURE, 4, MAGIC("ftyphev")},
+    {"a", "HEIC", PICTURE, 4, MAGIC("ftypmif1")},
+    {"a", "HEIC", PICTURE, 4, MAGIC("ftypmsf1")},
+    {"an", "MP4", VIDEO, 4, MAGIC("ftyp")},
+    {"an", "AVI", VIDEO, 8, MAGIC("AVI ")},
+    {"a", "Matroska or WebM", VIDEO, 0, MAGIC("\x1a\x45\xdf\xa3")},
+    {"a", "JPEG 2000", PICTURE, 4, MAGIC("jP  \r\n\x87\n")},
+    {"a", "JPEG 2000", PICTURE, 0, MAGIC("\xff\x4f\xff\x51")},
+    {"a", "JPEG XL", PICTURE, 4, MAGIC("JXL \r\n\x87\n")},
+    {"a", "JPEG XL", PICTURE, 0, MAGIC("\xff\x0a")},
+    {"an", "OpenEXR", PICTURE, 0, MAGIC("\x76\x2f\x31\x01")},
+    {"a", "Radiance HDR", PICTURE, 0, MAGIC("#?RADIANCE")},
+    {"a", "Photoshop", PICTURE, 0, MAGIC("8BPS")},
+    {"an", "icon", PICTURE, 0, MAGIC("\0\0\1\0")},
+    {"a", "netpbm", PICTURE, 0, MAGIC("P3\n")},
+    {"a", "netpbm", PICTURE, 0, MAGIC("P5\n")},
+    {"a", "netpbm", PICTURE, 0, MAGIC("P6\n")},
+    {"an", "SVG", PICTURE, 0, MAGIC("<svg")},
+    {"a", "PDF", OTHER, 0, MAGIC("%PDF")},
+    {"a", "ZIP", OTHER, 0, MAGIC("PK\3\4")},
+    {"a", "gzip", OTHER, 0, MAGIC("\x1f\x8b")},
+    {"an", "HTML", OTHER, 0, MAGIC("<!DOCTYPE")},
+    {"an", "HTML", OTHER, 0, MAGIC("<!doctype")},
+    {"an", "HTML", OTHER, 0, MAGIC("<html")},
+    {"a", "NumPy", OTHER, 0, MAGIC("\x93NUMPY")},
 };
 
 static const signature *find_signature(const void *bytes, size_t size) {
@@ -139,15 +139,14 @@ static sw_status refuse(const sw__source *source) {
         return sw_fail(source->diag, SW_E_INPUT, source->label, "JPEG and PNG pictures are read",
                        "is not a picture that Slipway knows (it begins with%s)", begin);
     }
-    const char *article = strchr("AH", s->name[0]) && strcmp(s->name, "HEIC") ? "an" : "a";
     if (s->kind == PICTURE)
         return sw_fail(source->diag, SW_E_INPUT, source->label, "convert it to JPEG or PNG",
-                       "is %s %s picture, which is not supported yet", article, s->name);
+                       "is %s %s picture, which is not supported yet", s->article, s->name);
     if (s->kind == VIDEO)
         return sw_fail(source->diag, SW_E_INPUT, source->label, "save its frames as JPEG or PNG",
-                       "is %s %s video, which is not supported yet", article, s->name);
+                       "is %s %s video, which is not supported yet", s->article, s->name);
     return sw_fail(source->diag, SW_E_INPUT, source->label, "JPEG and PNG pictures are read",
-                   "is not a picture but %s %s file", article, s->name);
+                   "is not a picture but %s %s file", s->article, s->name);
 }
 
 sw_status sw_image_decode(const void *bytes, size_t size, const char *label, const sw_allocator *allocator,
