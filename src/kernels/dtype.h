@@ -44,4 +44,9 @@ static inline uint16_t sw__store_bf16(float v) { return sw_f32_to_bf16(v); }
 static inline uint8_t sw__load_b8(uint8_t v) { return v != 0; }
 static inline uint8_t sw__store_b8(uint8_t v) { return v != 0; }
 
+/* Towards zero; beyond int64 its nearest end, and its lowest for NaN. */
+static inline int64_t sw__f64_to_i64(double v) {
+    return v >= 0x1p63 ? INT64_MAX : v > -0x1p63 ? (int64_t)v : INT64_MIN;
+}
+
 #endif
