@@ -27,7 +27,7 @@ LAYERS = {
     "ir": "base ops",
     "import": "base ops ir",
     "pass": "base ops ir kernels",
-    "build": "base ops ir pass backend engine",
+    "build": "base ops ir import pass backend engine",
     "vision": "base ops engine",
     "media": "base vision",
     "cli": "base ops kernels backend engine ir import pass build vision media",
@@ -294,10 +294,9 @@ def check_symbols_have_our_prefix():
     if not archives:
         raise Skip("not built")
     names = subprocess.run(["nm", "--defined-only", "--extern-only", "-A", *archives], capture_output=True, text=True).stdout
-    for line in names.splitlines():
-        symbol = line.split()[-1]
-        if re.search(r" [A-Z] ", line) and not symbol.startswith(("sw_", "__")):
-            yield f"{line.split(':')[-2] if ':' in line else ''}: {symbol}"
+    for where, symbol in re.findall(r"^(\S*):\S* [A-Z] (\S+)$", names, re.M):
+        if not symbol.startswith(("sw_", "__")):
+            yield f"{pathlib.Path(where).name}: {symbol}"
 
 
 def check_format():
