@@ -4,6 +4,7 @@
 #ifndef SLIPWAY_TESTS_UNIT_H
 #define SLIPWAY_TESTS_UNIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
