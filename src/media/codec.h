@@ -25,8 +25,8 @@ SW_MUST_USE sw_status sw__png_encode(const sw_picture *picture, const sw_diag *d
 SW_MUST_USE sw_status sw__image_begin(const sw__source *source, uint32_t width, uint32_t height, int64_t working,
                                       sw_image *image);
 
-/* The orientation, 1..8, of an EXIF block (a TIFF header and its first directory); 1 when it says none. Reads what OpenCV
- * reads: the first tag of that number counts, as 16 bits whatever its type. */
+/* The orientation, 1..8, of an EXIF block (a TIFF header and its first directory); 1 when it says none. Reads what
+ * OpenCV reads: the first tag of that number counts, as 16 bits whatever its type. */
 int sw__exif_orientation(const uint8_t *tiff, size_t size);
 /* Turns the picture upright. Orientation as in EXIF 2.32, table 6. */
 SW_MUST_USE sw_status sw__image_turn(const sw__source *source, int orientation, sw_image *image);

@@ -9,7 +9,8 @@
 #include "base/alloc.h"
 #include "base/str.h"
 
-/* Ten hues 36 degrees apart in OKLCH, neighbours in the list three apart; then the ten between them, lighter or darker. */
+/* Ten hues 36 degrees apart in OKLCH, neighbours in the list three apart; then the ten between them, lighter or
+ * darker. */
 static const uint32_t colors[] = {
     0xff4044, 0x80da0a, 0x0a9be6, 0xff97cc, 0xaa9100, 0x07d6e7, 0xc74dff, 0xffa755, 0x01ab84, 0xadb8fe,
     0xffc1a7, 0x028c43, 0xb7d3fe, 0xd5015e, 0xcede07, 0x0181a1, 0xffb4f5, 0x986b01, 0x02f0e1, 0x882fff,
@@ -38,8 +39,12 @@ typedef struct metrics {
     int line, text, padding, label_height;
 } metrics;
 
-static int min_int(int a, int b) { return a < b ? a : b; }
-static int max_int(int a, int b) { return a > b ? a : b; }
+static int min_int(int a, int b) {
+    return a < b ? a : b;
+}
+static int max_int(int a, int b) {
+    return a > b ? a : b;
+}
 
 uint32_t sw_draw_color(int class_id) {
     enum { COUNT = sizeof(colors) / sizeof(*colors) };
@@ -97,8 +102,8 @@ static void put_label(char text[LABEL_BYTES], const drawn *d) {
     snprintf(text + n, LABEL_BYTES - n, "%s%d.%02d", n ? " " : "", hundredths / 100, hundredths % 100);
 }
 
-/* Sizes that read well at the scale at which the whole picture is looked at. Automatic text grows in steps of four pixels of
- * capital height: small letters, 3/4 of it, then end on a pixel edge too. */
+/* Sizes that read well at the scale at which the whole picture is looked at. Automatic text grows in steps of four
+ * pixels of capital height: small letters, 3/4 of it, then end on a pixel edge too. */
 static metrics measure(const sw_picture *picture, const sw_draw_style *style) {
     float mean = 0.5f * (float)picture->width + 0.5f * (float)picture->height;
     metrics m = {.line = style ? style->line_width : 0, .text = style ? style->text_size : 0};
@@ -117,8 +122,8 @@ static int to_pixel(float value) {
 }
 
 static rect outer_rect(const sw_draw_box *box, int line) {
-    rect r = {to_pixel(fminf(box->x1, box->x2)), to_pixel(fminf(box->y1, box->y2)),
-              to_pixel(fmaxf(box->x1, box->x2)), to_pixel(fmaxf(box->y1, box->y2))};
+    rect r = {to_pixel(fminf(box->x1, box->x2)), to_pixel(fminf(box->y1, box->y2)), to_pixel(fmaxf(box->x1, box->x2)),
+              to_pixel(fmaxf(box->y1, box->y2))};
     int out = line / 2;
     r = (rect){r.x0 - out, r.y0 - out, r.x1 + out, r.y1 + out};
     r.x1 = max_int(r.x1, r.x0 + line);
@@ -142,18 +147,25 @@ static rect inside(const sw_picture *picture, int x, int y, int width, int heigh
     return (rect){x, y, x + width, y + height};
 }
 
-/* Tries the places around the frame in the order of preference. The first at its right height that covers no earlier label
- * wins, else the one that covers least. */
+/* Tries the places around the frame in the order of preference. The first at its right height that covers no
+ * earlier label wins, else the one that covers least. */
 static rect place_label(const sw_picture *picture, rect box, int width, int height, const drawn *done, size_t n) {
     int right = box.x1 - width;
     const int places[][2] = {
-        {box.x0, box.y0 - height},         {box.x0, box.y0},
-        {box.x0, box.y1},                  {box.x0, box.y1 - height},
-        {right, box.y0 - height},          {right, box.y0},
-        {right, box.y1},                   {right, box.y1 - height},
-        {box.x0, box.y0 + height},         {right, box.y0 + height},
-        {box.x0, box.y0 - 2 * height},     {box.x0, box.y0 + 2 * height},
-        {box.x0 - width, box.y0},          {box.x1, box.y0},
+        {box.x0, box.y0 - height},
+        {box.x0, box.y0},
+        {box.x0, box.y1},
+        {box.x0, box.y1 - height},
+        {right, box.y0 - height},
+        {right, box.y0},
+        {right, box.y1},
+        {right, box.y1 - height},
+        {box.x0, box.y0 + height},
+        {right, box.y0 + height},
+        {box.x0, box.y0 - 2 * height},
+        {box.x0, box.y0 + 2 * height},
+        {box.x0 - width, box.y0},
+        {box.x1, box.y0},
     };
     rect best = {0};
     int64_t best_cost = INT64_MAX;

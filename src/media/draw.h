@@ -5,8 +5,9 @@
 #include "slipway/status.h"
 #include "vision/picture.h"
 
-/* One thing to draw. The corners are in pixels of the picture, (0, 0) the top left corner of the top left pixel; they may
- * lie outside the picture (the visible part is drawn). Boxes with a corner that is not finite are left out. */
+/* One thing to draw. The corners are in pixels of the picture, (0, 0) the top left corner of the top left pixel;
+ * they may lie outside the picture (the visible part is drawn). Boxes with a corner that is not finite are left
+ * out. */
 typedef struct sw_draw_box {
     float x1, y1, x2, y2;
     float confidence; /* shown with two digits; not shown when negative or NaN */
@@ -23,9 +24,9 @@ typedef struct sw_draw_style {
     int text_size;  /* pixels from line to line; capitals are 5/8 of it high */
 } sw_draw_style;
 
-/* Draws n boxes: first those with the lowest confidence, so that the surest lie on top, then all labels. A label stands on
- * its box's top edge or, where it would leave the picture or cover another label, inside or below it; it never leaves the
- * picture. `style` may be NULL. SW_E_NOMEM: nothing was drawn. */
+/* Draws n boxes: first those with the lowest confidence, so that the surest lie on top, then all labels. A label
+ * stands on its box's top edge or, where it would leave the picture or cover another label, inside or below it; it
+ * never leaves the picture. `style` may be NULL. SW_E_NOMEM: nothing was drawn. */
 SW_MUST_USE sw_status sw_draw_boxes(const sw_picture *picture, const sw_draw_box *boxes, size_t n,
                                     const sw_draw_style *style, const sw_diag *diag);
 

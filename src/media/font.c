@@ -30,9 +30,13 @@ static int clamp_size(int text_size) {
 }
 
 /* Capitals are a whole number of pixels high, so that their edges fall on pixel edges. */
-static int capital_height(int text_size) { return (clamp_size(text_size) * 5 + 4) / 8; }
+static int capital_height(int text_size) {
+    return (clamp_size(text_size) * 5 + 4) / 8;
+}
 
-static float unit_pixels(int text_size) { return (float)capital_height(text_size) / SW__FONT_CAPITAL; }
+static float unit_pixels(int text_size) {
+    return (float)capital_height(text_size) / SW__FONT_CAPITAL;
+}
 
 /* The next character of text[0..length): its code point, or -1 for a byte that is not UTF-8. */
 static int next_character(const char **text, size_t *length) {
@@ -48,7 +52,9 @@ static int next_character(const char **text, size_t *length) {
 
 /* NULL when the font has no such glyph. */
 static const uint8_t *find_glyph(int code) {
-    int index = code >= 0x20 && code < 0x7f ? code - 0x20 : code >= 0xa0 && code <= 0xff ? code - 0xa0 + SW__FONT_ASCII : -1;
+    int index = code >= 0x20 && code < 0x7f    ? code - 0x20
+                : code >= 0xa0 && code <= 0xff ? code - 0xa0 + SW__FONT_ASCII
+                                               : -1;
     return index < 0 ? NULL : sw__font_outlines + sw__font_offsets[index];
 }
 
@@ -62,7 +68,9 @@ static int read_number(const uint8_t **bytes) {
     return value;
 }
 
-static int unfold(int value) { return value & 1 ? -(value >> 1) - 1 : value >> 1; }
+static int unfold(int value) {
+    return value & 1 ? -(value >> 1) - 1 : value >> 1;
+}
 
 static int advance_of(int code) {
     const uint8_t *glyph = find_glyph(code);
@@ -100,7 +108,9 @@ static void add_curve(outline *o, point from, point control, point to) {
     }
 }
 
-static point middle(point a, point b) { return (point){(a.x + b.x) / 2, (a.y + b.y) / 2}; }
+static point middle(point a, point b) {
+    return (point){(a.x + b.x) / 2, (a.y + b.y) / 2};
+}
 
 /* Walks around a closed contour of points, some of them controls. */
 static void add_contour(outline *o, const point *points, const bool *on, int n) {
@@ -144,8 +154,8 @@ static void load_outline(outline *o, const uint8_t *glyph, float x, float y, flo
     }
 }
 
-/* Adds what a line changes in the coverage of the row of pixels [top, top + 1): cells[i] gets the difference between the
- * covered area of pixel i and that of pixel i - 1, counted with the line's direction. */
+/* Adds what a line changes in the coverage of the row of pixels [top, top + 1): cells[i] gets the difference
+ * between the covered area of pixel i and that of pixel i - 1, counted with the line's direction. */
 static void accumulate(float *cells, const line *l, float left, float top) {
     float low = fmaxf(fminf(l->y0, l->y1), top), high = fminf(fmaxf(l->y0, l->y1), top + 1);
     if (high <= low) return;
@@ -158,7 +168,8 @@ static void accumulate(float *cells, const line *l, float left, float top) {
     }
     int first = (int)fmaxf(x0, 0), last = (int)fmaxf(x1, 0);
     float done = 0, height = sign * (high - low);
-    for (int i = first; i <= last; i++) { /* the part of the line above pixel i, and how far right its middle is there */
+    for (int i = first; i <= last;
+         i++) { /* the part of the line above pixel i, and how far right its middle is there */
         float from = fmaxf(x0, (float)i), to = fminf(x1, (float)i + 1);
         float part = i == last ? height - done : height * (to - from) / (x1 - x0);
         float inside = (from + to) / 2 - (float)i;

@@ -1,10 +1,10 @@
 /* Inside media/: the built-in font's outlines, written into font_data.c by tools/make-font.
  *
- * A glyph is a string of unsigned numbers, seven bits a byte, low ones first, the high bit meaning "more follow"; signed
- * ones are folded (0 -1 1 -2 2 ...). It holds: advance, number of contours, and of each contour the number of points
- * and for each point 2 * signed(dx) + on, signed(dy), from the point before (the first from 0, 0). Units are 512 an em, y
- * upwards. `on` points lie on the curve; one that is not controls a parabola, and between two such lies an unwritten
- * one half way, as in TrueType. */
+ * A glyph is a string of unsigned numbers, seven bits a byte, low ones first, the high bit meaning "more follow";
+ * signed ones are folded (0 -1 1 -2 2 ...). It holds: advance, number of contours, and of each contour the number
+ * of points and for each point 2 * signed(dx) + on, signed(dy), from the point before (the first from 0, 0). Units
+ * are 512 an em, y upwards. `on` points lie on the curve; one that is not controls a parabola, and between two
+ * such lies an unwritten one half way, as in TrueType. */
 #ifndef SLIPWAY_MEDIA_FONT_H
 #define SLIPWAY_MEDIA_FONT_H
 

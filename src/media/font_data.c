@@ -1,5 +1,6 @@
-/* Written by tools/make-font from DejaVuSans-Bold.ttf; do not edit. Its licence and authors are in
- * docs/third-party.md; font.h tells the format. */
+/* Written by tools/make-font from DejaVuSans-Bold.ttf; do not edit. font.h tells the format.
+ * Copyright (c) 2003 by Bitstream, Inc.; DejaVu changes are in public domain.
+ * Licence: docs/third-party.md. */
 #include "media/font.h"
 
 /* clang-format off */

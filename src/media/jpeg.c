@@ -13,16 +13,16 @@
 #error "Slipway needs libjpeg-turbo: its BGR output"
 #endif
 
-/* A decoder works through all scans of a progressive file before the first row comes out, and a small file can hold very
- * many. Encoders write about ten; a budget of pixels x scans keeps the time in bounds. */
+/* A decoder works through all scans of a progressive file before the first row comes out, and a small file can
+ * hold very many. Encoders write about ten; a budget of pixels x scans keeps the time in bounds. */
 enum { MIN_SCANS = 32, MAX_SCANS = 500 };
 #define SCAN_PIXELS ((int64_t)1 << 32)
 
 enum { MARKER_EOI = 0xd9 };
 
-/* libjpeg reports errors by a call that must not return, so it jumps to where `jump` was set. Everything that lives across
- * such a jump is in this struct, in the frame of a caller of the function that calls setjmp: no local variable is read
- * after the jump. */
+/* libjpeg reports errors by a call that must not return, so it jumps to where `jump` was set. Everything that
+ * lives across such a jump is in this struct, in the frame of a caller of the function that calls setjmp: no local
+ * variable is read after the jump. */
 typedef struct jpeg_reader {
     struct jpeg_decompress_struct info;
     struct jpeg_error_mgr errors;
@@ -34,10 +34,10 @@ typedef struct jpeg_reader {
     int max_scans;
     bool header_read;
     int orientation;
-    sw_status status;               /* of the failure */
-    char failure[JMSG_LENGTH_MAX];  /* its text */
-    char warning[JMSG_LENGTH_MAX];  /* the first one's text; "" while there is none */
-    int warning_row;                /* and where it came: the row of pixels */
+    sw_status status;              /* of the failure */
+    char failure[JMSG_LENGTH_MAX]; /* its text */
+    char warning[JMSG_LENGTH_MAX]; /* the first one's text; "" while there is none */
+    int warning_row;               /* and where it came: the row of pixels */
 } jpeg_reader;
 
 _Noreturn static void reader_fail(jpeg_reader *r, sw_status status, const char *text) {
@@ -48,11 +48,14 @@ _Noreturn static void reader_fail(jpeg_reader *r, sw_status status, const char *
 
 static sw_status status_of_error(int code) {
     switch (code) {
-    case JERR_OUT_OF_MEMORY: return SW_E_NOMEM;
+    case JERR_OUT_OF_MEMORY:
+        return SW_E_NOMEM;
     case JERR_IMAGE_TOO_BIG:
     case JERR_WIDTH_OVERFLOW:
-    case JERR_NO_BACKING_STORE: return SW_E_LIMIT; /* max_memory_to_use reached */
-    default: return SW_E_INPUT;
+    case JERR_NO_BACKING_STORE:
+        return SW_E_LIMIT; /* max_memory_to_use reached */
+    default:
+        return SW_E_INPUT;
     }
 }
 
@@ -73,15 +76,20 @@ static void on_message(j_common_ptr info, int level) {
         info->err->format_message(info, r->warning);
         r->warning_row = row;
     }
-    /* Where the data ends (libjpeg then sees the end marker that on_dry made) the rest is grey: nothing at all came. */
+    /* Where the data ends (libjpeg then sees the end marker that on_dry made) the rest is grey: nothing at all
+     * came. */
     if (info->err->msg_code == JWRN_HIT_MARKER && r->info.unread_marker == MARKER_EOI && row == 0 &&
         r->info.input_scan_number <= 1)
         reader_fail(r, SW_E_INPUT, "it ends before the first row of the picture");
 }
 
-static void on_print(j_common_ptr info) { (void)info; }
+static void on_print(j_common_ptr info) {
+    (void)info;
+}
 
-static void on_start(j_decompress_ptr info) { (void)info; }
+static void on_start(j_decompress_ptr info) {
+    (void)info;
+}
 
 /* All bytes were given at the start: the file is cut short. An end marker in their place lets libjpeg finish. */
 static boolean on_dry(j_decompress_ptr info) {
@@ -168,8 +176,8 @@ static sw_status decode(jpeg_reader *r) {
     if (setjmp(r->jump)) return r->status;
     jpeg_create_decompress(&r->info);
     read_header(r);
-    SW_TRY(sw__image_begin(r->source, r->info.image_width, r->info.image_height, coefficient_bytes(&r->info),
-                           r->image));
+    SW_TRY(
+        sw__image_begin(r->source, r->info.image_width, r->info.image_height, coefficient_bytes(&r->info), r->image));
     r->header_read = true;
     jpeg_start_decompress(&r->info);
     read_rows(r);
@@ -221,7 +229,9 @@ _Noreturn static void on_write_error(j_common_ptr info) {
     longjmp(w->jump, 1);
 }
 
-static void on_write_message(j_common_ptr info, int level) { (void)info, (void)level; }
+static void on_write_message(j_common_ptr info, int level) {
+    (void)info, (void)level;
+}
 
 static void on_write_start(j_compress_ptr info) {
     jpeg_writer *w = info->client_data;

@@ -32,7 +32,9 @@ static void on_error(png_structp png, png_const_charp text) {
 }
 
 /* libpng warns of chunks that are odd but without effect on the pixels. */
-static void on_warning(png_structp png, png_const_charp text) { (void)png, (void)text; }
+static void on_warning(png_structp png, png_const_charp text) {
+    (void)png, (void)text;
+}
 
 /* libpng tells no code for "out of memory", so its allocations go through here. */
 static void *on_malloc(png_structp png, png_alloc_size_t size) {
@@ -54,10 +56,12 @@ static void on_read(png_structp png, png_bytep to, size_t n) {
     job->at += n;
 }
 
-/* Only what changes pixels is read; the rest (profiles, texts, times) could be large or broken and is not looked at. */
+/* Only what changes pixels is read; the rest (profiles, texts, times) could be large or broken and is not looked
+ * at. */
 static void ignore_chunks(png_structp png) {
-    static const png_byte names[] = "cHRM\0gAMA\0iCCP\0sBIT\0sRGB\0bKGD\0hIST\0tRNS\0pHYs\0sPLT\0tIME\0iTXt\0tEXt\0zTXt\0"
-                                    "oFFs\0pCAL\0sCAL";
+    static const png_byte names[] =
+        "cHRM\0gAMA\0iCCP\0sBIT\0sRGB\0bKGD\0hIST\0tRNS\0pHYs\0sPLT\0tIME\0iTXt\0tEXt\0zTXt\0"
+        "oFFs\0pCAL\0sCAL";
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, 0);
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, names, (int)(sizeof names / 5));
 }
@@ -65,7 +69,8 @@ static void ignore_chunks(png_structp png) {
 static void read_orientation(png_job *job) {
     png_uint_32 size = 0;
     png_bytep exif = NULL;
-    if (png_get_eXIf_1(job->png, job->info, &size, &exif) && exif) job->orientation = sw__exif_orientation(exif, size);
+    if (png_get_eXIf_1(job->png, job->info, &size, &exif) && exif)
+        job->orientation = sw__exif_orientation(exif, size);
 }
 
 static sw_status decode(png_job *job) {
@@ -107,7 +112,8 @@ static sw_status job_start_failed(const sw_diag *diag, const char *label) {
 static bool header_is_too_large(const sw__source *source) {
     enum { WIDTH_AT = 16, HEIGHT_AT = 20, END = 24 };
     if (source->size < END || memcmp(source->bytes + 12, "IHDR", 4) != 0) return false;
-    png_uint_32 width = png_get_uint_32(source->bytes + WIDTH_AT), height = png_get_uint_32(source->bytes + HEIGHT_AT);
+    png_uint_32 width = png_get_uint_32(source->bytes + WIDTH_AT),
+                height = png_get_uint_32(source->bytes + HEIGHT_AT);
     return width > SW_PICTURE_MAX_SIDE || height > SW_PICTURE_MAX_SIDE;
 }
 
@@ -137,7 +143,9 @@ static void on_write(png_structp png, png_bytep from, size_t n) {
     png_error(png, "no memory for the encoded bytes");
 }
 
-static void on_flush(png_structp png) { (void)png; }
+static void on_flush(png_structp png) {
+    (void)png;
+}
 
 static sw_status encode(png_job *job) {
     enum { COMPRESSION = 4 }; /* a third of the time of zlib's default for a few per cent more bytes */

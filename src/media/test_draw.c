@@ -132,9 +132,9 @@ SW_TEST(draw_never_leaves_the_picture) {
 
 SW_TEST(draw_leaves_out_what_is_not_there) {
     guarded g = make_guarded(40, 30);
-    sw_draw_box boxes[] = {{NAN, 1, 20, 20, 0.5f, 0, "a"}, {1, INFINITY, 20, 20, 0.5f, 0, "a"},
+    sw_draw_box boxes[] = {{NAN, 1, 20, 20, 0.5f, 0, "a"},      {1, INFINITY, 20, 20, 0.5f, 0, "a"},
                            {1, 1, -INFINITY, 20, 0.5f, 0, "a"}, {1, 1, 20, NAN, 0.5f, 0, "a"},
-                           {50, 5, 60, 20, 0.5f, 0, "a"}, {5, -30, 20, -10, 0.5f, 0, "a"}};
+                           {50, 5, 60, 20, 0.5f, 0, "a"},       {5, -30, 20, -10, 0.5f, 0, "a"}};
     CHECK_INT(sw_draw_boxes(&g.picture, boxes, 6, NULL, &sw_test_diag), SW_OK);
     CHECK_INT(sw_draw_boxes(&g.picture, NULL, 0, NULL, &sw_test_diag), SW_OK);
     CHECK_INT(count_color(&g.picture, UNTOUCHED), 40 * 30);
@@ -162,9 +162,13 @@ SW_TEST(draw_many_boxes_at_once) {
     sw_draw_box *boxes = malloc(N * sizeof *boxes);
     uint64_t random = 3;
     for (int i = 0; i < N; i++)
-        boxes[i] = (sw_draw_box){sw_test_uniform(&random, 0, 200), sw_test_uniform(&random, 0, 200),
-                                 sw_test_uniform(&random, 0, 200), sw_test_uniform(&random, 0, 200),
-                                 sw_test_uniform(&random, 0, 1),   i, "x"};
+        boxes[i] = (sw_draw_box){sw_test_uniform(&random, 0, 200),
+                                 sw_test_uniform(&random, 0, 200),
+                                 sw_test_uniform(&random, 0, 200),
+                                 sw_test_uniform(&random, 0, 200),
+                                 sw_test_uniform(&random, 0, 1),
+                                 i,
+                                 "x"};
     guarded g = make_guarded(200, 200);
     CHECK_INT(sw_draw_boxes(&g.picture, boxes, N, NULL, &sw_test_diag), SW_OK);
     CHECK(count_color(&g.picture, UNTOUCHED) < 1000);

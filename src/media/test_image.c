@@ -71,10 +71,10 @@ static sw_buf flat_jpeg(jpeg_kind kind) {
 
 /* A TIFF directory with the orientation as its only entry. */
 static void put_exif(sw_buf *buf, bool little, int orientation) {
-    uint8_t big_endian[] = {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, (uint8_t)orientation, 0, 0,
-                            0,   0,   0, 0};
-    uint8_t little_endian[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, (uint8_t)orientation, 0, 0, 0,
-                               0,   0,   0,  0};
+    uint8_t big_endian[] = {'M', 'M', 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, (uint8_t)orientation,
+                            0,   0,   0, 0,  0, 0};
+    uint8_t little_endian[] = {'I', 'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, (uint8_t)orientation,
+                               0,   0,   0,  0, 0, 0, 0};
     sw_buf_append(buf, little ? little_endian : big_endian, sizeof big_endian);
 }
 
@@ -82,15 +82,21 @@ static void put_exif(sw_buf *buf, bool little, int orientation) {
 static sw_buf jpeg_with_exif(const sw_buf *jpeg, bool little, int orientation) {
     sw_buf buf = sw_buf_make(NULL, 0);
     sw_buf_append(&buf, jpeg->data, 2);
-    sw_buf_append(&buf, "\xff\xe1\0\x22"
-                        "Exif\0\0", 10);
+    sw_buf_append(&buf,
+                  "\xff\xe1\0\x22"
+                  "Exif\0\0",
+                  10);
     put_exif(&buf, little, orientation);
     sw_buf_append(&buf, jpeg->data + 2, jpeg->size - 2);
     return buf;
 }
 
-static void png_to_buf(png_structp png, png_bytep bytes, size_t n) { sw_buf_append(png_get_io_ptr(png), bytes, n); }
-static void png_flush_nothing(png_structp png) { (void)png; }
+static void png_to_buf(png_structp png, png_bytep bytes, size_t n) {
+    sw_buf_append(png_get_io_ptr(png), bytes, n);
+}
+static void png_flush_nothing(png_structp png) {
+    (void)png;
+}
 
 typedef struct png_kind {
     int color_type, depth, width, height;
@@ -211,9 +217,9 @@ SW_TEST(image_encode_refuses_bad_quality_and_full_buffers) {
 
 SW_TEST(image_jpeg_is_turned_by_exif) {
     /* where the stored corners top left, top right, bottom left go: x and y, 1 meaning the far end */
-    static const int corners[9][6] = {[1] = {0, 0, 1, 0, 0, 1}, [2] = {1, 0, 0, 0, 1, 1}, [3] = {1, 1, 0, 1, 1, 0},
-                                      [4] = {0, 1, 1, 1, 0, 0}, [5] = {0, 0, 0, 1, 1, 0}, [6] = {1, 0, 1, 1, 0, 0},
-                                      [7] = {1, 1, 1, 0, 0, 1}, [8] = {0, 1, 0, 0, 1, 1}};
+    static const int corners[9][6] = {
+        [1] = {0, 0, 1, 0, 0, 1}, [2] = {1, 0, 0, 0, 1, 1}, [3] = {1, 1, 0, 1, 1, 0}, [4] = {0, 1, 1, 1, 0, 0},
+        [5] = {0, 0, 0, 1, 1, 0}, [6] = {1, 0, 1, 1, 0, 0}, [7] = {1, 1, 1, 0, 0, 1}, [8] = {0, 1, 0, 0, 1, 1}};
     sw_image image = gradient(40, 24);
     sw_buf plain = sw_buf_make(NULL, 0);
     CHECK_INT(sw_image_encode(&image.picture, SW_IMAGE_JPEG, 100, &sw_test_diag, &plain), SW_OK);
@@ -306,9 +312,10 @@ SW_TEST(image_jpeg_limits) {
     size_t frame = find_marker(&buf, 0xc0);
     uint8_t *size = buf.data + frame + 5;
     memcpy(size, (uint8_t[]){60000 >> 8, 60000 & 255, 60000 >> 8, 60000 & 255}, 4);
-    check_refused(buf.data, buf.size, SW_E_LIMIT,
-                  "it: the picture is too large: 60000 x 60000, while at most 268435456 pixels and 65535 a side are taken "
-                  "(scale it down first)");
+    check_refused(
+        buf.data, buf.size, SW_E_LIMIT,
+        "it: the picture is too large: 60000 x 60000, while at most 268435456 pixels and 65535 a side are taken "
+        "(scale it down first)");
     memcpy(size, (uint8_t[]){0xff, 0xff, 0, 8}, 4);
     check_refused(buf.data, buf.size, SW_E_LIMIT,
                   "it: cannot decode this JPEG: Maximum supported image dimension is 65500 pixels");
@@ -323,15 +330,16 @@ SW_TEST(image_jpeg_limits) {
     buf = flat_jpeg(
         (jpeg_kind){.space = JCS_RGB, .components = 3, .width = 32, .height = 32, .sample = 9, .progressive = true});
     memcpy(buf.data + find_marker(&buf, 0xc2) + 5, (uint8_t[]){12000 >> 8, 12000 & 255, 20000 >> 8, 20000 & 255}, 4);
-    check_refused(buf.data, buf.size, SW_E_LIMIT,
-                  "it: decoding the picture (20000 x 12000) needs 1373 MiB, while at most 896 MiB are taken (save it as a "
-                  "baseline picture, or scale it down first)");
+    check_refused(
+        buf.data, buf.size, SW_E_LIMIT,
+        "it: decoding the picture (20000 x 12000) needs 1373 MiB, while at most 896 MiB are taken (save it as a "
+        "baseline picture, or scale it down first)");
     sw_buf_free(&buf);
 }
 
 SW_TEST(image_jpeg_many_scans) {
-    sw_buf buf = flat_jpeg(
-        (jpeg_kind){.space = JCS_GRAYSCALE, .components = 1, .width = 8, .height = 8, .sample = 9, .progressive = true});
+    sw_buf buf = flat_jpeg((jpeg_kind){
+        .space = JCS_GRAYSCALE, .components = 1, .width = 8, .height = 8, .sample = 9, .progressive = true});
     sw_buf bomb = sw_buf_make(NULL, 0);
     size_t scan = find_marker(&buf, 0xda);
     sw_buf_append(&bomb, buf.data, buf.size - 2);
@@ -380,7 +388,8 @@ SW_TEST(image_png_kinds) {
 }
 
 SW_TEST(image_png_is_turned_by_exif) {
-    sw_buf buf = make_png((png_kind){PNG_COLOR_TYPE_GRAY, 8, 3, 2, .orientation = 6}, (uint8_t[]){1, 2, 3, 4, 5, 6}, 3);
+    sw_buf buf =
+        make_png((png_kind){PNG_COLOR_TYPE_GRAY, 8, 3, 2, .orientation = 6}, (uint8_t[]){1, 2, 3, 4, 5, 6}, 3);
     sw_image image;
     CHECK_INT(decode(&buf, &image), SW_OK);
     CHECK_INT(image.picture.width, 2);
@@ -411,13 +420,14 @@ SW_TEST(image_png_broken) {
 SW_TEST(image_png_limits) {
     sw_buf buf = make_png((png_kind){PNG_COLOR_TYPE_GRAY, 8, 1, 1}, (uint8_t[]){1}, 1);
     memcpy(buf.data + 16, (uint8_t[]){0, 1, 0, 0, 0, 0, 0, 1}, 8);
-    check_refused(buf.data, buf.size, SW_E_LIMIT,
-                  "it: the picture is too large: 65536 x 1, while at most 268435456 pixels and 65535 a side are taken "
-                  "(scale it down first)");
+    check_refused(
+        buf.data, buf.size, SW_E_LIMIT,
+        "it: the picture is too large: 65536 x 1, while at most 268435456 pixels and 65535 a side are taken "
+        "(scale it down first)");
     sw_buf_free(&buf);
     /* the same side lengths, with a checksum that is right, decoded up to the limit of pixels */
-    uint8_t header[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0,    0,    0,    13, 'I', 'H', 'D', 'R', 0,
-                        0,    0xea, 0x60, 0, 0, 0xea, 0x60, 8,    2,    0,    0,  0,   0,   0,   0,   0};
+    uint8_t header[] = {0x89, 'P',  'N',  'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0,
+                        0,    0xea, 0x60, 0,   0,    0xea, 0x60, 8,    2, 0, 0, 0,  0,   0,   0,   0};
     uint32_t crc = 0xffffffff;
     for (int i = 12; i < 29; i++) {
         crc ^= header[i];
@@ -428,9 +438,10 @@ SW_TEST(image_png_limits) {
     uint8_t file[sizeof header + 12];
     memcpy(file, header, sizeof header);
     memcpy(file + sizeof header, "\0\0\0\0IDAT\x35\xaf\x06\x1e", 12);
-    check_refused(file, sizeof file, SW_E_LIMIT,
-                  "it: the picture is too large: 60000 x 60000, while at most 268435456 pixels and 65535 a side are taken "
-                  "(scale it down first)");
+    check_refused(
+        file, sizeof file, SW_E_LIMIT,
+        "it: the picture is too large: 60000 x 60000, while at most 268435456 pixels and 65535 a side are taken "
+        "(scale it down first)");
 }
 
 /* -- Everything else */
@@ -441,21 +452,29 @@ SW_TEST(image_other_formats_are_named) {
         size_t size;
         const char *message;
     } cases[] = {
-        {"RIFF\x10\0\0\0WEBPVP8 ", 16, "it: is a WebP picture, which is not supported yet (convert it to JPEG or PNG)"},
+        {"RIFF\x10\0\0\0WEBPVP8 ", 16,
+         "it: is a WebP picture, which is not supported yet (convert it to JPEG or PNG)"},
         {"GIF89a", 6, "it: is a GIF picture, which is not supported yet (convert it to JPEG or PNG)"},
         {"BM\x10\0\0\0", 6, "it: is a BMP picture, which is not supported yet (convert it to JPEG or PNG)"},
         {"II*\0\x08\0\0\0", 8, "it: is a TIFF picture, which is not supported yet (convert it to JPEG or PNG)"},
         {"MM\0*\0\0\0\x08", 8, "it: is a TIFF picture, which is not supported yet (convert it to JPEG or PNG)"},
-        {"\0\0\0\x1c" "ftypavif", 12, "it: is an AVIF picture, which is not supported yet (convert it to JPEG or PNG)"},
-        {"\0\0\0\x1c" "ftypheic", 12, "it: is a HEIC picture, which is not supported yet (convert it to JPEG or PNG)"},
-        {"\0\0\0\x1c" "ftypisom", 12, "it: is an MP4 video, which is not supported yet (save its frames as JPEG or PNG)"},
+        {"\0\0\0\x1c"
+         "ftypavif",
+         12, "it: is an AVIF picture, which is not supported yet (convert it to JPEG or PNG)"},
+        {"\0\0\0\x1c"
+         "ftypheic",
+         12, "it: is a HEIC picture, which is not supported yet (convert it to JPEG or PNG)"},
+        {"\0\0\0\x1c"
+         "ftypisom",
+         12, "it: is an MP4 video, which is not supported yet (save its frames as JPEG or PNG)"},
         {"\0\0\0\x0cjP  \r\n\x87\n", 12,
          "it: is a JPEG 2000 picture, which is not supported yet (convert it to JPEG or PNG)"},
         {"%PDF-1.7", 8, "it: is not a picture but a PDF file (JPEG and PNG pictures are read)"},
         {"<html>", 6, "it: is not a picture but an HTML file (JPEG and PNG pictures are read)"},
         {"hello", 5,
          "it: is not a picture that Slipway knows (it begins with 68 65 6c 6c) (JPEG and PNG pictures are read)"},
-        {"\xff\xd8", 2, "it: is not a picture that Slipway knows (it begins with ff d8) (JPEG and PNG pictures are read)"},
+        {"\xff\xd8", 2,
+         "it: is not a picture that Slipway knows (it begins with ff d8) (JPEG and PNG pictures are read)"},
         {"", 0, "it: is empty"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
@@ -505,7 +524,9 @@ static void *give_nothing(void *ctx, size_t size) {
     return NULL;
 }
 
-static void take_nothing(void *ctx, void *block) { (void)ctx, (void)block; }
+static void take_nothing(void *ctx, void *block) {
+    (void)ctx, (void)block;
+}
 
 SW_TEST(image_without_memory) {
     static const sw_allocator poor = {.alloc = give_nothing, .free = take_nothing};
