@@ -75,7 +75,7 @@ static sw_status read_window(const sw_call *c, const sw_tensor *x, const int64_t
     return SW_OK;
 }
 
-/* Splits pixels of padding: the odd one goes to the end for SAME_UPPER, to the begin for SAME_LOWER. */
+/* Splits pixels of padding; the odd one goes to the end (SAME_UPPER) or to the begin (all else). */
 static void split_pad(sw_window *w, int i, int64_t total, bool odd_to_end) {
     if (total < 0) total = 0;
     w->pad_begin[i] = odd_to_end ? total / 2 : total - total / 2;
@@ -149,7 +149,10 @@ sw_status sw_call_window_transposed(const sw_call *c, const sw_tensor *x, const 
                        __builtin_add_overflow(natural, extent + extra[i], &natural) || natural > extent_max))
             return sw_call_fail(c, "the output extent on spatial axis %d is too large", i);
         if (shape->set || same) {
-            split_pad(w, i, natural - w->out[i], pad != PAD_SAME_LOWER);
+            if (shape->set && w->out[i] - natural >= stride)
+                return sw_call_fail(c, "output_shape asks for %lld pixels on spatial axis %d, but the input gives %lld",
+                                    ll(w->out[i]), i, ll(natural));
+            split_pad(w, i, natural - w->out[i], pad == PAD_SAME_UPPER);
             continue;
         }
         w->out[i] = natural - w->pad_begin[i] - w->pad_end[i];
