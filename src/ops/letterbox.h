@@ -1,4 +1,5 @@
-/* Where a letterboxed picture lies in its tensor: shared by the shape rule, the kernels and whoever maps boxes back. */
+/* Where a letterboxed picture lies in its tensor: shared by the shape rule, the kernels and whoever maps
+ * boxes back. */
 #ifndef SLIPWAY_OPS_LETTERBOX_H
 #define SLIPWAY_OPS_LETTERBOX_H
 

@@ -1,7 +1,8 @@
 /* Detectors: a plan that finds objects, with everything around it. Picture in, boxes out.
  *
- * A detector recognises from the plan's ports and metadata how the model wants its picture and what its outputs mean; both
- * ends run as small plans of their own (Letterbox; YoloDecode, Nms). Results are those of Ultralytics' predict. */
+ * A detector recognises from the plan's ports and metadata how the model wants its picture and what its
+ * outputs mean; both ends run as small plans of their own (Letterbox; YoloDecode, Nms). Results are those
+ * of Ultralytics' predict. */
 #ifndef SLIPWAY_VISION_DETECTOR_H
 #define SLIPWAY_VISION_DETECTOR_H
 
@@ -13,31 +14,33 @@ typedef struct sw_detector sw_detector;
 
 /* Get the defaults from sw_detector_defaults and change what matters. */
 typedef struct sw_detector_options {
-    float conf;  /* boxes must score above it; negative: the model's own `conf` metadata, else 0.25 */
-    float iou;   /* boxes that overlap a better one by more are dropped: 0.7 */
+    /* Boxes must score above it; negative: the model's own `conf` metadata, else 0.25. */
+    double conf;
+    double iou;  /* boxes that overlap a better one of their class by more are dropped: 0.7 */
     int max_det; /* at most so many boxes a picture: 300 */
-    int imgsz;   /* pixels of the square that a picture is fitted into; 0: what the model says, else 640. Models of
-                         * a fixed size keep it (with a warning) */
+    /* Side of the square, in pixels, that pictures are fitted into; 0: what the model says, else 640. It is
+     * rounded up to a multiple of the model's stride. Models of a fixed size keep that, with a warning. */
+    int imgsz;
     const int *classes; /* only these class ids; NULL: all. Read during creation only */
     int n_classes;
     bool agnostic;    /* boxes of different classes suppress each other */
     bool multi_label; /* a box may have several classes */
-    const char *head; /* the meaning of the outputs by name (sw_detector_head), NULL: recognise it */
+    const char *head; /* the meaning of the outputs by name, see sw_detector_head; NULL: recognise it */
     int threads;      /* 0: all CPUs that the process may use */
     const sw_allocator *allocator;
 } sw_detector_options;
 
 void sw_detector_defaults(sw_detector_options *options);
 
-/* `options` may be NULL. `diag` must live as long as the detector. The detector keeps a reference to the plan. A model whose
- * outputs cannot be understood with certainty is SW_E_UNSUPPORTED, and the message lists the outputs; options out of range
- * are SW_E_USAGE. */
+/* `options` may be NULL. `diag` must live as long as the detector. The detector keeps a reference to the
+ * plan. A model whose outputs cannot be understood with certainty is SW_E_UNSUPPORTED, and the message
+ * lists the outputs; options out of range are SW_E_USAGE. */
 SW_MUST_USE sw_status sw_detector_create(sw_plan *model, const sw_detector_options *options, const sw_diag *diag,
                                          sw_detector **detector);
 void sw_detector_destroy(sw_detector *detector); /* takes NULL */
 
-/* Number of classes, and the name of one: from the model's metadata `names`, else "class 7". Never NULL; valid for as long
- * as the detector lives. */
+/* Number of classes, and the name of one: from the model's metadata `names`, else "class 7". Never NULL;
+ * valid for as long as the detector lives. */
 int sw_detector_classes(const sw_detector *detector);
 const char *sw_detector_class_name(const sw_detector *detector, int class_id);
 /* The kind of outputs: "yolov8", "yolov5", "yolox" ...; and the confidence threshold in use. */
@@ -62,8 +65,9 @@ typedef struct sw_detections {
     sw_detector_times times_ms;
 } sw_detections;
 
-/* Finds the objects in a picture. A detector belongs to one thread at a time. SW_E_INPUT for a picture without pixels or
- * above SW_PICTURE_MAX_SIDE; SW_E_MODEL when the model gives what it should not (outputs of another shape). */
+/* Finds the objects in a picture. A detector belongs to one thread at a time. SW_E_INPUT for a picture
+ * without pixels or above SW_PICTURE_MAX_SIDE; SW_E_MODEL when the model gives what it should not (outputs
+ * of another shape). */
 SW_MUST_USE sw_status sw_detector_run(sw_detector *detector, const sw_picture *picture, sw_detections *detections);
 
 #endif

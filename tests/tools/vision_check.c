@@ -4,8 +4,8 @@
  *   Letterbox HEIGHT WIDTH name=value...\n  then HEIGHT * WIDTH * 3 bytes
  *   YoloDecode|Nms N A B name=value...\n    then N * A * B floats
  *
- * Values are integers, floats with a point, or texts; `classes` and `strides` take integers with commas. The answer is a line
- * of dims for each output, then its bytes. */
+ * `classes` and `strides` take integers with commas. The answer is a line of dims for each output, then its
+ * bytes. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

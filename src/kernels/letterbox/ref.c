@@ -1,15 +1,18 @@
-/* Letterbox: OpenCV's bilinear resize of 8-bit pixels, bit for bit, into a padded and normalised planar tensor.
+/* Letterbox: OpenCV's bilinear resize of 8-bit pixels, bit for bit, into a padded and normalised planar
+ * tensor.
  *
- * OpenCV computes each direction with weights of 11 bits. Columns first, in full: 255 * 2048 fits in 19 bits. Rows then take
- * the upper 15 bits of that, multiply, keep 16 bits fewer of each product, and round the sum of both by 2 bits more. A
- * reduction to exactly half in both directions is instead the rounded mean of four pixels. Every step below loses the bits
- * that OpenCV loses; tests/py/test_vision_ops.py holds the proof. */
+ * OpenCV computes each direction with weights of 11 bits. Columns first, in full: 255 * 2048 fits in 19
+ * bits. Rows then take the upper 15 bits of that, multiply, keep 16 bits fewer of each product, and round
+ * the sum of both by 2 bits more. A reduction to exactly half in both directions is instead the rounded
+ * mean of four pixels. Every step below loses the bits that OpenCV loses; tests/py/test_vision_ops.py holds
+ * the proof. */
 #include <math.h>
 
 #include "kernels/kernel.h"
 #include "ops/letterbox.h"
 
-/* Where a scaled row or column comes from: two source indices and their weights, which add up to about 2048. */
+/* Where a scaled row or column comes from: two source indices and their weights, which add up to about
+ * 2048. */
 typedef struct tap {
     int32_t at, next;
     int32_t weight_at, weight_next;
@@ -27,8 +30,8 @@ typedef struct job {
     float *out;
 } job;
 
-/* Positions are floats, from doubles. Columns outside the picture take its edge alone (`clamp`); rows keep their weights
- * there and only clamp the index, which rounds differently. */
+/* Positions are floats, from doubles. Columns outside the picture take its edge alone (`clamp`); rows keep
+ * their weights there and only clamp the index, which rounds differently. */
 static void make_taps(tap *taps, int64_t scaled, int64_t side, bool clamp, int step) {
     double scale = 1.0 / ((double)scaled / (double)side);
     for (int64_t i = 0; i < scaled; i++) {

@@ -1,7 +1,7 @@
-/* Nms: the greedy suppression of Ultralytics and torchvision. Candidates above the threshold are taken by falling score
- * (equal scores in order of anchor, then class); one is kept unless a kept box overlaps it by more than `iou`. Classes are
- * held apart by moving their boxes by class * max_wh, and overlap is calculated on the moved boxes in float, so that
- * rounding, too, is theirs. */
+/* Nms: the greedy suppression of Ultralytics and torchvision. Candidates above the threshold are taken by
+ * falling score (equal scores in order of anchor, then class); one is kept unless a kept box overlaps it by
+ * more than `iou`. Classes are held apart by moving their boxes by class * max_wh, and overlap is
+ * calculated on the moved boxes in float, so that rounding, too, is theirs. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

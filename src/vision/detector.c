@@ -1,0 +1,367 @@
+#include "vision/detector.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "vision/plans.h"
+
+struct sw_detector {
+    const sw_diag *diag;
+    const sw_allocator *allocator;
+    sw_arena *arena;
+    sw_plan *plan; /* of the model */
+    sw__model model;
+    const sw__head *head;
+    const char **names; /* by class id */
+    int n_names, cap_names;
+    int max_det;
+    float conf;
+    int *classes; /* the wanted ones; none: all */
+    int n_classes;
+    sw_session *session;    /* of the model */
+    sw_session *picture[2]; /* by sw_pixel_order */
+    sw_session *boxes;
+    uint8_t *packed; /* a picture without gaps between its rows */
+    size_t packed_size;
+    void *input; /* the model's input, where it takes more than one picture: zeros after the first */
+    size_t input_size;
+    sw_detection *items;
+};
+
+void sw_detector_defaults(sw_detector_options *options) {
+    *options = (sw_detector_options){.conf = -1, .iou = 0.7, .max_det = 300};
+}
+
+static sw_status out_of_memory(const sw_detector *d) {
+    return sw_fail(d->diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+}
+
+static sw_status check_options(const sw_detector_options *o, const sw_diag *diag) {
+    if (!(o->conf <= 1)) /* negative: default */
+        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the confidence threshold must be 0 to 1, it is %g", o->conf);
+    if (!(o->iou >= 0 && o->iou <= 1))
+        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the overlap threshold must be 0 to 1, it is %g", o->iou);
+    if (o->max_det < 1 || o->max_det > 100000)
+        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the number of boxes must be 1 to 100000, it is %d", o->max_det);
+    if (o->imgsz < 0 || o->imgsz > 16384)
+        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the size must be at most 16384 pixels, it is %d", o->imgsz);
+    if (o->n_classes < 0 || (o->n_classes > 0 && !o->classes))
+        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "a list of %d classes cannot be read", o->n_classes);
+    return SW_OK;
+}
+
+/* Makes sure that ids below `n` have names: the model's or made-up ones. */
+static sw_status reserve_names(sw_detector *d, int n) {
+    if (n <= d->n_names) return SW_OK;
+    size_t cap = (size_t)d->cap_names;
+    SW_TRY(sw_grow(d->allocator, (void **)&d->names, &cap, (size_t)n, sizeof *d->names, SW__MAX_CLASSES));
+    d->cap_names = (int)cap;
+    for (int i = d->n_names; i < n; i++) {
+        const char *given = i < d->model.n_names ? d->model.names[i] : NULL;
+        d->names[i] = given ? given : sw_arena_printf(d->arena, "class %d", i);
+        if (!d->names[i]) return SW_E_NOMEM;
+        d->n_names = i + 1;
+    }
+    return SW_OK;
+}
+
+/* -- Creation
+ * ---------------------------------------------------------------------------------------------------- */
+
+/* Runs the model once on a grey picture. The outputs stay in the model's session. */
+static sw_status try_model(sw_detector *d) {
+    sw__model *m = &d->model;
+    sw_tensor in = {.dtype = m->dtype, .rank = 4, .dims = {m->batch, 3, m->height, m->width}};
+    if (m->channels_last) memcpy(in.dims, (int64_t[]){m->batch, m->height, m->width, 3}, 4 * sizeof *in.dims);
+    int64_t bytes = sw_tensor_bytes(&in), count = sw_tensor_count(&in);
+    in.data = bytes < 0 ? NULL : sw_alloc(d->allocator, (size_t)bytes);
+    if (!in.data) return out_of_memory(d);
+    switch (m->dtype) {
+    case SW_F32:
+        for (int64_t i = 0; i < count; i++) ((float *)in.data)[i] = 0.5f;
+        break;
+    case SW_F64:
+        for (int64_t i = 0; i < count; i++) ((double *)in.data)[i] = 0.5;
+        break;
+    case SW_F16:
+        for (int64_t i = 0; i < count; i++) ((uint16_t *)in.data)[i] = sw_f32_to_f16(0.5f);
+        break;
+    case SW_BF16:
+        for (int64_t i = 0; i < count; i++) ((uint16_t *)in.data)[i] = sw_f32_to_bf16(0.5f);
+        break;
+    default:
+        memset(in.data, 128, (size_t)bytes);
+        break;
+    }
+    sw_status status = sw_session_run(d->session, &in, m->outputs);
+    sw_free(d->allocator, in.data);
+    return status;
+}
+
+static sw_status find_head(sw_detector *d, const char *asked) {
+    SW_TRY(sw__head_find(&d->model, asked, d->diag, &d->head));
+    if (d->head) return SW_OK;
+    SW_TRY(try_model(d));
+    SW_TRY(sw__head_find(&d->model, asked, d->diag, &d->head));
+    for (int i = 0; i < d->model.n_outputs; i++) d->model.outputs[i].data = NULL; /* gone with the next run */
+    if (d->head) return SW_OK;
+    return sw_fail(d->diag, SW_E_INTERNAL, NULL, NULL, "a trial run did not tell what the outputs mean");
+}
+
+static sw_status make_session(sw_detector *d, sw_plan *plan, int threads, sw_session **session) {
+    sw_session_options options = {.threads = threads};
+    sw_status status = sw_session_create(plan, &options, d->diag, session);
+    sw_plan_unref(plan);
+    return status;
+}
+
+static sw_status keep_classes(sw_detector *d, const sw_detector_options *o) {
+    d->classes = sw_calloc(d->allocator, (size_t)o->n_classes, sizeof *d->classes);
+    if (!d->classes) return out_of_memory(d);
+    int known = sw__head_classes(d->head, &d->model);
+    for (int i = 0; i < o->n_classes; i++) {
+        if (o->classes[i] < 0 || (known > 0 && o->classes[i] >= known))
+            return sw_fail(d->diag, SW_E_USAGE, NULL, NULL, "there is no class %d: the model has classes 0 to %d",
+                           o->classes[i], known > 0 ? known - 1 : SW__MAX_CLASSES);
+        d->classes[d->n_classes++] = o->classes[i];
+    }
+    return SW_OK;
+}
+
+static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
+    sw_plan *plan;
+    SW_TRY(sw__model_describe(d->plan, o->imgsz, d->arena, d->diag, &d->model));
+    SW_TRY(sw_session_create(d->plan, &(sw_session_options){.threads = o->threads}, d->diag, &d->session));
+    SW_TRY(find_head(d, o->head));
+    if (reserve_names(d, sw__head_classes(d->head, &d->model)) != SW_OK) return out_of_memory(d);
+    SW_TRY(keep_classes(d, o));
+    double conf = o->conf >= 0 ? o->conf : d->model.conf >= 0 ? d->model.conf : 0.25;
+    d->conf = (float)conf;
+    d->max_det = o->max_det;
+    for (int order = 0; order < 2; order++) {
+        if (sw__plan_picture(&d->model, d->head, (sw_pixel_order)order, d->allocator, &plan) != SW_OK)
+            return out_of_memory(d);
+        SW_TRY(make_session(d, plan, o->threads, &d->picture[order]));
+    }
+    sw__nms_options nms = {conf, o->iou, o->max_det, d->classes, d->n_classes, o->agnostic, o->multi_label};
+    if (sw__plan_boxes(&d->model, d->head, &nms, d->allocator, &plan) != SW_OK) return out_of_memory(d);
+    SW_TRY(make_session(d, plan, 1, &d->boxes));
+    d->items = sw_calloc(d->allocator, (size_t)d->max_det, sizeof *d->items);
+    return d->items ? SW_OK : out_of_memory(d);
+}
+
+sw_status sw_detector_create(sw_plan *plan, const sw_detector_options *options, const sw_diag *diag,
+                             sw_detector **detector) {
+    sw_detector_options defaults;
+    sw_detector_defaults(&defaults);
+    if (!options) options = &defaults;
+    SW_TRY(check_options(options, diag));
+    sw_detector *d = sw_calloc(options->allocator, 1, sizeof *d);
+    if (!d) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    d->diag = diag;
+    d->allocator = options->allocator;
+    d->plan = sw_plan_ref(plan);
+    d->arena = sw_arena_create(options->allocator, 0);
+    sw_status status = d->arena ? prepare(d, options) : out_of_memory(d);
+    if (status == SW_OK)
+        *detector = d;
+    else
+        sw_detector_destroy(d);
+    return status;
+}
+
+void sw_detector_destroy(sw_detector *d) {
+    if (!d) return;
+    sw_session_destroy(d->boxes);
+    sw_session_destroy(d->picture[0]);
+    sw_session_destroy(d->picture[1]);
+    sw_session_destroy(d->session);
+    sw_plan_unref(d->plan);
+    sw_free(d->allocator, d->items);
+    sw_free(d->allocator, d->input);
+    sw_free(d->allocator, d->packed);
+    sw_free(d->allocator, d->classes);
+    sw_free(d->allocator, d->names);
+    sw_arena_destroy(d->arena);
+    sw_free(d->allocator, d);
+}
+
+int sw_detector_classes(const sw_detector *d) {
+    return d->n_names;
+}
+
+const char *sw_detector_class_name(const sw_detector *d, int class_id) {
+    return class_id >= 0 && class_id < d->n_names ? d->names[class_id] : "unknown class";
+}
+
+const char *sw_detector_head(const sw_detector *d) {
+    return d->head->name;
+}
+float sw_detector_conf(const sw_detector *d) {
+    return d->conf;
+}
+
+/* -- Running
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* A buffer of at least `size` bytes, zeroed when it is new. */
+static sw_status reserve(const sw_detector *d, void **buffer, size_t *have, size_t size) {
+    if (*buffer && *have >= size) return SW_OK;
+    void *fresh = sw_calloc(d->allocator, size, 1);
+    if (!fresh) return out_of_memory(d);
+    sw_free(d->allocator, *buffer);
+    *buffer = fresh;
+    *have = size;
+    return SW_OK;
+}
+
+static sw_status check_picture(const sw_detector *d, const sw_picture *p) {
+    if (!p->data || p->width < 1 || p->height < 1 || p->width > SW_PICTURE_MAX_SIDE ||
+        p->height > SW_PICTURE_MAX_SIDE)
+        return sw_fail(d->diag, SW_E_INPUT, NULL, NULL,
+                       "a picture of %d x %d pixels cannot be taken; 1 to %d a side can", p->width, p->height,
+                       SW_PICTURE_MAX_SIDE);
+    if (p->pitch < 3 * (size_t)p->width)
+        return sw_fail(d->diag, SW_E_INPUT, NULL, NULL, "rows of %d pixels need %zu bytes, they have %zu", p->width,
+                       3 * (size_t)p->width, p->pitch);
+    return SW_OK;
+}
+
+/* The picture as a tensor; rows with gaps are copied together. */
+static sw_status picture_tensor(sw_detector *d, const sw_picture *p, sw_tensor *t) {
+    *t = (sw_tensor){.dtype = SW_U8, .rank = 3, .dims = {p->height, p->width, 3}, .data = p->data};
+    size_t row = 3 * (size_t)p->width;
+    if (p->pitch == row) return SW_OK;
+    SW_TRY(reserve(d, (void **)&d->packed, &d->packed_size, row * (size_t)p->height));
+    for (int y = 0; y < p->height; y++) memcpy(d->packed + (size_t)y * row, p->data + (size_t)y * p->pitch, row);
+    t->data = d->packed;
+    return SW_OK;
+}
+
+/* One picture to the model's input; in models with a fixed larger batch it is the first of them. */
+static sw_status preprocess(sw_detector *d, const sw_picture *p, sw_tensor *input) {
+    sw_tensor picture;
+    SW_TRY(picture_tensor(d, p, &picture));
+    SW_TRY(sw_session_run(d->picture[p->order == SW_PIXELS_BGR], &picture, input));
+    if (d->model.batch == 1) return SW_OK;
+    size_t bytes = (size_t)sw_tensor_bytes(input);
+    input->dims[0] = d->model.batch;
+    int64_t whole = sw_tensor_bytes(input);
+    if (whole < 0) return sw_fail(d->diag, SW_E_LIMIT, NULL, NULL, "the model's input is too large");
+    SW_TRY(reserve(d, &d->input, &d->input_size, (size_t)whole));
+    memcpy(d->input, input->data, bytes);
+    input->data = d->input;
+    return SW_OK;
+}
+
+/* The first picture's part of the model's first output; its dims must be what the head was recognised by. */
+static sw_status first_output(const sw_detector *d, const sw_tensor *output, sw_tensor *first) {
+    const sw_tensor *want = &d->model.outputs[0];
+    int fixed = d->head->by_anchor ? 2 : 1;
+    *first = *output;
+    first->dims[0] = 1;
+    if (output->dtype == want->dtype && output->rank == 3 && output->dims[0] == d->model.batch &&
+        output->dims[fixed] == want->dims[fixed])
+        return SW_OK;
+    return sw_fail(d->diag, SW_E_MODEL, NULL, NULL, "the model's output has another shape than it declares");
+}
+
+/* From pixels of the tensor to pixels of the picture: (x - pad) / gain, in floats. */
+typedef struct scaling {
+    float gain_x, gain_y, pad_x, pad_y;
+    float width, height; /* of the picture */
+} scaling;
+
+/* Ultralytics' scale_boxes, which recomputes where LetterBox put the picture from the tensor's size; and
+ * YOLOX's, which divides by the ratio. */
+static scaling scale_back(const sw_detector *d, int64_t height, int64_t width, const sw_picture *p) {
+    scaling s = {.width = (float)p->width, .height = (float)p->height};
+    if (d->head->corner) {
+        double ratio = fmin((double)height / p->height, (double)width / p->width);
+        s.gain_x = s.gain_y = (float)ratio;
+        return s;
+    }
+    sw_letterbox_rule rule = {.height = height, .width = width, .center = true, .scale_up = true};
+    sw_letterbox_fit fit = sw_letterbox_place(&rule, p->height, p->width);
+    s.gain_x = (float)((double)fit.scaled_width / p->width);
+    s.gain_y = (float)((double)fit.scaled_height / p->height);
+    s.pad_x = (float)fit.left;
+    s.pad_y = (float)fit.top;
+    return s;
+}
+
+/* What is not a number becomes 0. */
+static float clip(float value, float most) {
+    return value > 0 ? fminf(value, most) : 0;
+}
+
+static sw_detection detection(const scaling *s, const float *row) {
+    return (sw_detection){
+        .x1 = clip((row[0] - s->pad_x) / s->gain_x, s->width),
+        .y1 = clip((row[1] - s->pad_y) / s->gain_y, s->height),
+        .x2 = clip((row[2] - s->pad_x) / s->gain_x, s->width),
+        .y2 = clip((row[3] - s->pad_y) / s->gain_y, s->height),
+        .confidence = row[4],
+        .class_id = (int)row[5],
+    };
+}
+
+static bool wanted(const sw_detector *d, float class_id) {
+    if (d->n_classes == 0) return true;
+    for (int i = 0; i < d->n_classes; i++)
+        if ((float)d->classes[i] == class_id) return true;
+    return false;
+}
+
+/* Final boxes: those above the threshold, in the model's order. */
+static sw_status take_final(sw_detector *d, const sw_tensor *boxes, const scaling *s, int *count) {
+    const float *row = boxes->data;
+    *count = 0;
+    for (int64_t i = 0; i < boxes->dims[1] && *count < d->max_det; i++, row += 6) {
+        if (!(row[4] > d->conf) || !wanted(d, row[5])) continue;
+        if (!(row[5] >= 0 && row[5] < SW__MAX_CLASSES))
+            return sw_fail(d->diag, SW_E_MODEL, NULL, NULL, "the model gave a box of class %g", (double)row[5]);
+        if (reserve_names(d, (int)row[5] + 1) != SW_OK) return out_of_memory(d);
+        d->items[(*count)++] = detection(s, row);
+    }
+    return SW_OK;
+}
+
+static sw_status postprocess(sw_detector *d, const sw_tensor *output, const scaling *s, int *count) {
+    sw_tensor first, boxes[2];
+    SW_TRY(first_output(d, output, &first));
+    SW_TRY(sw_session_run(d->boxes, &first, boxes));
+    if (!d->head->layout) return take_final(d, &boxes[0], s, count);
+    *count = ((const int32_t *)boxes[1].data)[0];
+    for (int i = 0; i < *count; i++) d->items[i] = detection(s, (const float *)boxes[0].data + 6 * i);
+    return SW_OK;
+}
+
+static double milliseconds(int64_t begin, int64_t end) {
+    return (double)(end - begin) / 1e6;
+}
+
+sw_status sw_detector_run(sw_detector *d, const sw_picture *picture, sw_detections *detections) {
+    sw_tensor input, outputs[SW__MAX_OUTPUTS];
+    int count = 0;
+    SW_TRY(check_picture(d, picture));
+    int64_t begin = sw_clock_ns();
+    SW_TRY(preprocess(d, picture, &input));
+    int64_t ready = sw_clock_ns();
+    SW_TRY(sw_session_run(d->session, &input, outputs));
+    int64_t done = sw_clock_ns();
+    int64_t height = input.dims[d->model.channels_last ? 1 : 2], width = input.dims[d->model.channels_last ? 2 : 3];
+    scaling s = scale_back(d, height, width, picture);
+    SW_TRY(postprocess(d, &outputs[0], &s, &count));
+    *detections = (sw_detections){
+        .items = d->items,
+        .count = count,
+        .input_width = (int)width,
+        .input_height = (int)height,
+        .times_ms = {milliseconds(begin, ready), milliseconds(ready, done), milliseconds(done, sw_clock_ns())},
+    };
+    return SW_OK;
+}

@@ -1,0 +1,180 @@
+#include "vision/model.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+
+static const char *meta(const sw__model *m, const char *key) {
+    return sw_plan_meta(m->plan, key);
+}
+
+/* Metadata as a literal; false when there is none or it is broken (which is worth a warning, not more). */
+static bool meta_literal(const sw__model *m, const char *key, sw_arena *arena, const sw_diag *diag, sw_py *value) {
+    const char *text = meta(m, key);
+    if (!text) return false;
+    if (sw_py_parse(arena, text, value) == SW_OK) return true;
+    sw_warn(diag, NULL, "the model's metadata '%s' cannot be read and is ignored", key);
+    return false;
+}
+
+/* The class id that names[i] names, -1 for none: keys of a dict are numbers or, in JSON, texts of numbers. */
+static int64_t name_id(const sw_py *names, size_t i) {
+    bool dict = names->type == SW_PY_DICT;
+    const sw_py *name = dict ? &names->items[2 * i + 1] : &names->items[i];
+    const sw_py *key = dict ? &names->items[2 * i] : NULL;
+    int64_t id = (int64_t)i;
+    if (name->type != SW_PY_STRING) return -1;
+    if (key && key->type == SW_PY_INT)
+        id = key->i;
+    else if (key && (key->type != SW_PY_STRING || !sw_str_to_i64(key->s, strlen(key->s), &id)))
+        return -1;
+    return id < SW__MAX_CLASSES ? id : -1;
+}
+
+/* Class names from {0: 'person', ...}, {"0": "person"} or ['person', ...]. */
+static sw_status read_names(sw__model *m, sw_arena *arena, const sw_diag *diag) {
+    sw_py names;
+    if (!meta_literal(m, "names", arena, diag, &names)) return SW_OK;
+    if (names.type != SW_PY_DICT && names.type != SW_PY_LIST) return SW_OK;
+    for (size_t i = 0; i < names.n; i++)
+        if (name_id(&names, i) >= m->n_names) m->n_names = (int)name_id(&names, i) + 1;
+    if (m->n_names == 0) return SW_OK;
+    const char **table = SW_ARENA_ARRAY(arena, const char *, m->n_names);
+    if (!table) return SW_E_NOMEM;
+    for (size_t i = 0; i < names.n; i++) {
+        int64_t id = name_id(&names, i);
+        if (id >= 0) table[id] = names.type == SW_PY_DICT ? names.items[2 * i + 1].s : names.items[i].s;
+    }
+    m->names = table;
+    return SW_OK;
+}
+
+static bool says_true(const sw_py *value) {
+    return value && (value->type == SW_PY_BOOL ? value->b : value->type == SW_PY_INT && value->i != 0);
+}
+
+static sw_status read_metadata(sw__model *m, sw_arena *arena, const sw_diag *diag) {
+    const char *task = meta(m, "task");
+    sw_py value;
+    if (task && strcmp(task, "detect") != 0)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "Use a model that was trained for detection.",
+                       "the model was made for the task '%.40s', but only 'detect' is understood", task);
+    m->stride = 32;
+    if (meta_literal(m, "stride", arena, diag, &value) && value.type == SW_PY_INT && value.i >= 1 &&
+        value.i <= SW__MAX_STRIDE)
+        m->stride = value.i;
+    m->conf = -1;
+    if (meta_literal(m, "conf", arena, diag, &value) && (value.type == SW_PY_FLOAT || value.type == SW_PY_INT) &&
+        value.f >= 0 && value.f <= 1)
+        m->conf = value.f;
+    if (meta_literal(m, "end2end", arena, diag, &value)) m->end_to_end = says_true(&value);
+    if (meta_literal(m, "args", arena, diag, &value) && says_true(sw_py_get(&value, "nms"))) m->end_to_end = true;
+    return read_names(m, arena, diag);
+}
+
+static bool is_picture_type(sw_dtype dtype) {
+    return dtype == SW_F32 || dtype == SW_F16 || dtype == SW_BF16 || dtype == SW_F64 || dtype == SW_U8;
+}
+
+static int print_tensor(char *text, size_t size, const char *name, const sw_tensor *t) {
+    int n = snprintf(text, size, "%.60s %s", name, sw_dtype_name(t->dtype));
+    if (t->rank == SW_RANK_UNKNOWN) return n + snprintf(text + n, size - (size_t)n, " of unknown rank");
+    for (int i = 0; i < t->rank; i++) {
+        const char *before = i ? "x" : " ";
+        n += t->dims[i] < 0 ? snprintf(text + n, size - (size_t)n, "%s?", before)
+                            : snprintf(text + n, size - (size_t)n, "%s%" PRId64, before, t->dims[i]);
+    }
+    return n;
+}
+
+static sw_status read_input(sw__model *m, const sw_diag *diag) {
+    static const char hint[] = "Detectors take one picture: 1x3xHEIGHTxWIDTH or 1xHEIGHTxWIDTHx3, floating or uint8.";
+    int n = sw_plan_inputs(m->plan);
+    if (n != 1) return sw_fail(diag, SW_E_UNSUPPORTED, NULL, hint, "the model has %d inputs", n);
+    const sw_port *port = sw_plan_input(m->plan, 0);
+    const sw_tensor *t = &port->type;
+    bool first = t->rank == 4 && t->dims[1] == 3, last = t->rank == 4 && !first && t->dims[3] == 3;
+    if (!is_picture_type(t->dtype) || (!first && !last)) {
+        char text[256];
+        print_tensor(text, sizeof text, port->name, t);
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, hint, "the model's input is no picture: %s", text);
+    }
+    m->dtype = t->dtype;
+    m->channels_last = last;
+    m->batch = t->dims[0] < 0 ? 1 : t->dims[0];
+    m->height = t->dims[first ? 2 : 1];
+    m->width = t->dims[first ? 3 : 2];
+    return SW_OK;
+}
+
+static bool is_side(int64_t side) {
+    return side >= 1 && side <= UINT16_MAX;
+}
+
+/* The size for open dims: the user's, the one that the model was exported with, or 640. */
+static void wanted_size(const sw__model *m, int imgsz, sw_arena *arena, const sw_diag *diag, int64_t size[2]) {
+    sw_py value;
+    size[0] = size[1] = imgsz ? imgsz : 640;
+    if (imgsz || !meta_literal(m, "imgsz", arena, diag, &value)) return;
+    if (value.type == SW_PY_INT && is_side(value.i)) size[0] = size[1] = value.i;
+    bool pair = value.type == SW_PY_LIST && value.n == 2;
+    if (!pair || value.items[0].type != SW_PY_INT || value.items[1].type != SW_PY_INT) return;
+    if (!is_side(value.items[0].i) || !is_side(value.items[1].i)) return;
+    size[0] = value.items[0].i;
+    size[1] = value.items[1].i;
+}
+
+static sw_status choose_size(sw__model *m, int imgsz, sw_arena *arena, const sw_diag *diag) {
+    int64_t size[2], *side[2] = {&m->height, &m->width};
+    m->dynamic = m->height < 0 && m->width < 0;
+    bool fixed = m->height >= 0 && m->width >= 0;
+    if (fixed && imgsz && (m->height != imgsz || m->width != imgsz))
+        sw_warn(diag, NULL, "the model takes pictures of %" PRId64 "x%" PRId64 " only; the size %d is ignored",
+                m->width, m->height, imgsz);
+    wanted_size(m, imgsz, arena, diag, size);
+    for (int i = 0; i < 2; i++) {
+        if (*side[i] < 0) *side[i] = (size[i] + m->stride - 1) / m->stride * m->stride;
+        if (!is_side(*side[i]))
+            return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL,
+                           "the model takes pictures of %" PRId64 "x%" PRId64
+                           " pixels; 1 to 65535 a side are possible",
+                           m->width, m->height);
+    }
+    if (!fixed && imgsz && imgsz % m->stride)
+        sw_warn(diag, NULL, "the size %d is no multiple of the model's stride %" PRId64 "; %" PRId64 " is used",
+                imgsz, m->stride, *side[0]);
+    return SW_OK;
+}
+
+sw_status sw__model_describe(const sw_plan *plan, int imgsz, sw_arena *arena, const sw_diag *diag, sw__model *m) {
+    *m = (sw__model){.plan = plan, .n_outputs = sw_plan_outputs(plan)};
+    SW_TRY(read_metadata(m, arena, diag));
+    SW_TRY(read_input(m, diag));
+    SW_TRY(choose_size(m, imgsz, arena, diag));
+    if (m->batch < 1 || m->batch > 1024)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL,
+                       "the model takes %" PRId64 " pictures at a time; 1 to 1024 are "
+                       "possible",
+                       m->batch);
+    if (m->n_outputs < 1 || m->n_outputs > SW__MAX_OUTPUTS)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL, "the model has %d outputs; a detector has 1 to %d",
+                       m->n_outputs, SW__MAX_OUTPUTS);
+    for (int i = 0; i < m->n_outputs; i++) m->outputs[i] = sw_plan_output(plan, i)->type;
+    return SW_OK;
+}
+
+void sw__model_list_outputs(const sw__model *m, char *text, size_t size) {
+    enum { LONGEST = 256, SHOWN = 12 };
+    size_t n = 0;
+    text[0] = 0;
+    for (int i = 0; i < m->n_outputs && n + LONGEST < size; i++) {
+        if (i == SHOWN) {
+            snprintf(text + n, size - n, ", and %d more", m->n_outputs - SHOWN);
+            return;
+        }
+        if (i) n += (size_t)snprintf(text + n, size - n, ", ");
+        n += (size_t)print_tensor(text + n, size - n, sw_plan_output(m->plan, i)->name, &m->outputs[i]);
+    }
+}
