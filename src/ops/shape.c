@@ -48,8 +48,7 @@ sw_status sw__broadcast(const sw_call *c, const sw_tensor *a, const sw_tensor *b
 }
 
 bool sw__dtype_is_integer(sw_dtype dtype) {
-    return dtype != SW_DTYPE_NONE && dtype != SW_F32 && dtype != SW_F64 && dtype != SW_F16 &&
-           dtype != SW_BF16;
+    return dtype != SW_DTYPE_NONE && dtype != SW_F32 && dtype != SW_F64 && dtype != SW_F16 && dtype != SW_BF16;
 }
 
 int sw__read_ints(const sw_tensor *t, int64_t *v, int max, int64_t *known_len) {
@@ -64,13 +63,12 @@ int sw__read_ints(const sw_tensor *t, int64_t *v, int max, int64_t *known_len) {
     return (int)n;
 }
 
-sw_status sw__input_ints(const sw_call *c, int i, const char *what, int64_t *v, int max, int *n,
-                         int64_t *known_len) {
+sw_status sw__input_ints(const sw_call *c, int i, const char *what, int64_t *v, int max, int *n, int64_t *known_len) {
     const sw_tensor *t = sw_call_in(c, i);
     *n = sw__read_ints(t, v, max, known_len);
     if (*n >= -1) return SW_OK;
-    return sw_call_fail(c, "'%s' (input %d) must be at most %d integers in rank 0 or 1, found %s of rank %d",
-                        what, i + 1, max, sw_dtype_name(t->dtype), t->rank);
+    return sw_call_fail(c, "'%s' (input %d) must be at most %d integers in rank 0 or 1, found %s of rank %d", what,
+                        i + 1, max, sw_dtype_name(t->dtype), t->rank);
 }
 
 sw_status sw__input_int(const sw_call *c, int i, const char *what, int64_t *v, bool *known) {
@@ -109,8 +107,7 @@ sw_status sw__dim_mul(const sw_call *c, int64_t a, int64_t b, int64_t *out) {
     else if (a < 0 || b < 0)
         *out = SW_DIM_UNKNOWN;
     else if (__builtin_mul_overflow(a, b, out))
-        return sw_call_fail(c, "the extent %lld * %lld does not fit into 64 bits", (long long)a,
-                            (long long)b);
+        return sw_call_fail(c, "the extent %lld * %lld does not fit into 64 bits", (long long)a, (long long)b);
     return SW_OK;
 }
 
@@ -120,8 +117,7 @@ sw_status sw__dim_add(const sw_call *c, int64_t a, int64_t b, int64_t *out) {
     else if (a < 0 || b < 0)
         *out = SW_DIM_UNKNOWN;
     else if (__builtin_add_overflow(a, b, out))
-        return sw_call_fail(c, "the extent %lld + %lld does not fit into 64 bits", (long long)a,
-                            (long long)b);
+        return sw_call_fail(c, "the extent %lld + %lld does not fit into 64 bits", (long long)a, (long long)b);
     return SW_OK;
 }
 

@@ -11,8 +11,8 @@ sw_status sw__shape_to_bool(const sw_call *c) {
 
 static sw_dtype dtype_from_onnx(int64_t number) {
     switch (number) {
-#define SW_FROM_ONNX(id, bytes, text, onnx)                                                                  \
-    case onnx:                                                                                               \
+#define SW_FROM_ONNX(id, bytes, text, onnx)                                                                          \
+    case onnx:                                                                                                       \
         return id;
         SW_DTYPE_LIST(SW_FROM_ONNX)
 #undef SW_FROM_ONNX
@@ -21,15 +21,23 @@ static sw_dtype dtype_from_onnx(int64_t number) {
     }
 }
 
+/* Names of ONNX element types that are none of Slipway's. */
+static const char *foreign_type(int64_t number) {
+    static const char *const names[] = {
+        [8] = "string",          [14] = "complex64",  [15] = "complex128",     [17] = "float8e4m3fn",
+        [18] = "float8e4m3fnuz", [19] = "float8e5m2", [20] = "float8e5m2fnuz", [21] = "uint4",
+        [22] = "int4",           [23] = "float4e2m1", [24] = "float8e8m0",
+    };
+    bool listed = number >= 0 && number < (int64_t)(sizeof names / sizeof names[0]);
+    return listed && names[number] ? names[number] : "unknown";
+}
+
 sw_status sw__attr_dtype(const sw_call *c, const char *name, sw_dtype *out) {
     int64_t number = sw_call_int(c, name);
     *out = dtype_from_onnx(number);
     if (*out != SW_DTYPE_NONE) return SW_OK;
-    return sw_call_unsupported(
-        c,
-        "the attribute '%s' asks for the ONNX element type %lld; Slipway has the float, "
-        "integer and bool types of 8 to 64 bits",
-        name, (long long)number);
+    return sw_call_unsupported(c, "'%s' asks for the ONNX element type %lld (%s), which Slipway does not have", name,
+                               (long long)number, foreign_type(number));
 }
 
 sw_status sw__shape_cast(const sw_call *c) {

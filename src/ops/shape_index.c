@@ -58,17 +58,16 @@ sw_status sw__shape_gather_nd(const sw_call *c) {
         return SW_OK;
     }
     if (batch < 0 || batch >= data->rank || batch >= indices->rank)
-        return sw_call_fail(c, "%lld batch axes do not fit data of rank %d and indices of rank %d",
-                            (long long)batch, data->rank, indices->rank);
+        return sw_call_fail(c, "%lld batch axes do not fit data of rank %d and indices of rank %d", (long long)batch,
+                            data->rank, indices->rank);
     int64_t tuple = indices->dims[indices->rank - 1];
     if (sw_dim_known(tuple) && (tuple < 1 || tuple > data->rank - batch))
         return sw_call_fail(c, "index tuples of %lld do not fit data of rank %d with %lld batch axes",
                             (long long)tuple, data->rank, (long long)batch);
     for (int i = 0; i < batch; i++)
-        if (sw_dim_known(data->dims[i]) && sw_dim_known(indices->dims[i]) &&
-            data->dims[i] != indices->dims[i])
-            return sw_call_fail(c, "batch axis %d is %lld in data and %lld in indices", i,
-                                (long long)data->dims[i], (long long)indices->dims[i]);
+        if (sw_dim_known(data->dims[i]) && sw_dim_known(indices->dims[i]) && data->dims[i] != indices->dims[i])
+            return sw_call_fail(c, "batch axis %d is %lld in data and %lld in indices", i, (long long)data->dims[i],
+                                (long long)indices->dims[i]);
     int first = (int)batch + (int)tuple; /* of the data's axes that stay */
     int rank = sw_dim_known(tuple) ? indices->rank - 1 + data->rank - first : SW_RANK_UNKNOWN;
     SW_TRY(sw__require_rank(c, rank));
@@ -98,8 +97,7 @@ sw_status sw__shape_constant_of_shape(const sw_call *c) {
 }
 
 /* Numbers from start by delta that lie before limit. */
-static sw_status range_count_int(const sw_call *c, int64_t start, int64_t limit, int64_t delta,
-                                 int64_t *count) {
+static sw_status range_count_int(const sw_call *c, int64_t start, int64_t limit, int64_t delta, int64_t *count) {
     uint64_t step = delta > 0 ? (uint64_t)delta : 0 - (uint64_t)delta;
     uint64_t span = delta > 0 ? (uint64_t)limit - (uint64_t)start : (uint64_t)start - (uint64_t)limit;
     if (delta == 0) return sw_call_fail(c, "delta is 0");
@@ -111,8 +109,7 @@ static sw_status range_count_int(const sw_call *c, int64_t start, int64_t limit,
 }
 
 /* The difference is taken in the tensor's type and the quotient in double, as ONNX Runtime does. */
-static sw_status range_count_float(const sw_call *c, double start, double limit, double delta,
-                                   int64_t *count) {
+static sw_status range_count_float(const sw_call *c, double start, double limit, double delta, int64_t *count) {
     double span = c->in[0]->dtype == SW_F64 ? limit - start : (double)((float)limit - (float)start);
     double n = ceil(span / delta);
     if (!(n < 0x1p62)) return sw_call_fail(c, "from %g to %g by %g is no finite range", start, limit, delta);
@@ -134,8 +131,8 @@ sw_status sw__shape_range(const sw_call *c) {
     }
     if (dtype == SW_BOOL) return sw_call_fail(c, "there are no ranges of bool");
     if (known && sw__dtype_is_integer(dtype))
-        SW_TRY(range_count_int(c, sw_tensor_int_at(start, 0), sw_tensor_int_at(limit, 0),
-                               sw_tensor_int_at(delta, 0), &count));
+        SW_TRY(range_count_int(c, sw_tensor_int_at(start, 0), sw_tensor_int_at(limit, 0), sw_tensor_int_at(delta, 0),
+                               &count));
     else if (known)
         SW_TRY(range_count_float(c, sw_tensor_float_at(start, 0), sw_tensor_float_at(limit, 0),
                                  sw_tensor_float_at(delta, 0), &count));
@@ -149,8 +146,7 @@ sw_status sw__shape_eye_like(const sw_call *c) {
     const sw_tensor *in = c->in[0];
     sw_tensor *out = sw_call_out(c, 0);
     sw_dtype dtype = in->dtype;
-    if (in->rank >= 0 && in->rank != 2)
-        return sw_call_fail(c, "the input must have 2 axes, found %d", in->rank);
+    if (in->rank >= 0 && in->rank != 2) return sw_call_fail(c, "the input must have 2 axes, found %d", in->rank);
     if (sw_call_attr(c, "dtype", SW_ATTR_INT)->set) SW_TRY(sw__attr_dtype(c, "dtype", &dtype));
     if (!out) return SW_OK;
     sw__set_unknown(out, dtype, 2);
@@ -211,8 +207,7 @@ sw_status sw__shape_depth_to_space(const sw_call *c) {
     const char *mode = sw_call_string(c, "mode");
     int64_t block, area;
     SW_TRY(check_blocks(c, &block, &area));
-    if (strcmp(mode, "DCR") != 0 && strcmp(mode, "CRD") != 0)
-        return sw_call_fail(c, "unknown mode '%.32s'", mode);
+    if (strcmp(mode, "DCR") != 0 && strcmp(mode, "CRD") != 0) return sw_call_fail(c, "unknown mode '%.32s'", mode);
     sw__set_unknown(&shape, in->dtype, 4);
     if (in->rank == 4) {
         shape.dims[0] = in->dims[0];

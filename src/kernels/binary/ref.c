@@ -54,7 +54,7 @@
 #define UNSIGNED_ROWS(dtype, s, T, C)                                                                                \
     INTEGER_ROWS(s, T)                                                                                               \
     ROW(div, s, T, T, y == 0 ? 0 : x / y)                                                                            \
-    ROW(prelu, s, T, T, x + 0 * y)                                                                                   \
+    ROW(prelu, s, T, T, ((void)(y), x))                                                                              \
     ROW(mod, s, T, T, y == 0 ? 0 : x % y)                                                                            \
     ROW(shl, s, T, T, y < 8 * sizeof(T) ? U(x) << y : 0)                                                             \
     ROW(shr, s, T, T, y < 8 * sizeof(T) ? U(x) >> y : 0)

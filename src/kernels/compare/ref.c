@@ -26,8 +26,13 @@ SW_BOOL_TYPES(LOGIC_ROWS)
     [SW_OP_Greater][dtype] = Greater_##s, [SW_OP_GreaterOrEqual][dtype] = GreaterOrEqual_##s,
 #define LOGIC_ENTRIES(dtype, s, T, C)                                                                                \
     [SW_OP_And][dtype] = And_##s, [SW_OP_Or][dtype] = Or_##s, [SW_OP_Xor][dtype] = Xor_##s,
-static const sw_row2 rows[SW_OP_COUNT][SW_DTYPE_COUNT] = {SW_ALL_TYPES(EQUAL_ENTRY) SW_NUMBER_TYPES(ORDER_ENTRIES)
-                                                              SW_BOOL_TYPES(LOGIC_ENTRIES)};
+/* clang-format off */
+static const sw_row2 rows[SW_OP_COUNT][SW_DTYPE_COUNT] = {
+    SW_ALL_TYPES(EQUAL_ENTRY)
+    SW_NUMBER_TYPES(ORDER_ENTRIES)
+    SW_BOOL_TYPES(LOGIC_ENTRIES)
+};
+/* clang-format on */
 
 sw_status sw__compare_ref(const sw_call *c) {
     sw_row2 row = rows[c->op][c->in[0]->dtype];

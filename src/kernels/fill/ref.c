@@ -51,36 +51,28 @@ sw_status sw__range_ref(const sw_call *c) {
     }
 }
 
-/* The bits of 1 in a type, where memory of its size begins. */
-static uint64_t one_of(sw_dtype dtype) {
-    union {
-        uint64_t bits;
-        float f32;
-        double f64;
-        uint16_t u16;
-        uint8_t bytes[8];
-    } one = {0};
-    if (dtype == SW_F32)
-        one.f32 = 1;
-    else if (dtype == SW_F64)
-        one.f64 = 1;
-    else if (dtype == SW_F16)
-        one.u16 = sw__store_f16(1);
-    else if (dtype == SW_BF16)
-        one.u16 = sw__store_bf16(1);
-    else
-        one.bits = 1; /* little endian */
-    return one.bits;
+static void store_one(sw_dtype dtype, void *to) {
+    switch (dtype) {
+#define ONE(id, s, T, C)                                                                                             \
+    case id:                                                                                                         \
+        *(T *)to = sw__store_##s((C)1);                                                                              \
+        break;
+        SW_ALL_TYPES(ONE)
+#undef ONE
+    default:
+        break;
+    }
 }
 
 sw_status sw__eye_like_ref(const sw_call *c) {
     const sw_tensor *out = c->out[0];
     static const uint64_t zero;
-    uint64_t one = one_of(out->dtype);
+    uint64_t one; /* room for any type */
     size_t size = sw_dtype_size(out->dtype);
     int64_t rows = out->dims[0], columns = out->dims[1], k = sw_call_int(c, "k");
     sw__fill(c->pool, size, out->data, &zero, sw_tensor_count(out));
     if (sw_tensor_count(out) == 0 || k <= -rows || k >= columns) return SW_OK;
+    store_one(out->dtype, &one);
     int64_t row = k < 0 ? -k : 0, column = k < 0 ? 0 : k;
     int64_t n = rows - row < columns - column ? rows - row : columns - column;
     sw__copy_strided(size, (char *)out->data + (row * columns + column) * (int64_t)size, columns + 1,

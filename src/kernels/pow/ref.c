@@ -1,7 +1,7 @@
 /* Pow: the result has the type of the base; the exponent may have any other.
  *
  * Floating bases compute in their type (halves in float). Integer bases with integer exponents are exact and wrap around;
- * negative exponents give what 1 / x cut to an integer gives, and 0 for the base 0. With floating exponents they compute
+ * negative exponents give 1 over that, cut to an integer, and 0 for the base 0. With floating exponents they compute
  * in double and are cut. */
 #include <tgmath.h>
 
@@ -29,10 +29,14 @@ static void load_exponents(const sw_tensor *t, int64_t first, int64_t step, int6
     }
 }
 
-static uint64_t power(uint64_t base, int64_t exponent) {
+/* 1 and, among signed numbers, -1 are the only integers whose inverse is not cut to 0. */
+static uint64_t power(uint64_t base, int64_t exponent, bool has_minus_one) {
     uint64_t result = 1;
-    if (exponent < 0) return base == 1 ? 1 : base == UINT64_MAX ? (exponent & 1 ? UINT64_MAX : 1) : 0;
-    for (; exponent; exponent >>= 1, base *= base)
+    if (exponent < 0 && base != 1) {
+        if (!has_minus_one || base != UINT64_MAX) return 0;
+        return exponent % 2 ? UINT64_MAX : 1;
+    }
+    for (; exponent > 0; exponent >>= 1, base *= base)
         if (exponent & 1) result *= base;
     return result;
 }
@@ -46,18 +50,20 @@ typedef void (*pow_row)(const void *base, int64_t step, const exponents *e, void
             ((T *)out)[i] = sw__store_##s(y == 2 ? x * x : pow(x, y));                                               \
         }                                                                                                            \
     }
-/* An unsigned -1 of fewer than 64 bits is no -1: only signed bases widen to UINT64_MAX, or uint64 itself, which has no
- * inverse either. */
-#define POW_INTEGER(dtype, s, T, C)                                                                                  \
+#define POW_INTEGER(s, T, is_signed)                                                                                 \
     static void pow_##s(const void *base, int64_t step, const exponents *e, void *out, int64_t n) {                  \
         for (int64_t i = 0; i < n; i++) {                                                                            \
             T x = ((const T *)base)[i * step];                                                                       \
-            ((T *)out)[i] =                                                                                          \
-                (T)(e->integer ? (int64_t)power((uint64_t)x, e->i[i]) : sw__f64_to_i64(pow((double)x, e->f[i])));    \
+            int64_t y = e->integer ? (int64_t)power((uint64_t)x, e->i[i], is_signed)                                 \
+                                   : sw__f64_to_i64(pow((double)x, e->f[i]));                                        \
+            ((T *)out)[i] = (T)y;                                                                                    \
         }                                                                                                            \
     }
+#define POW_SIGNED(dtype, s, T, C)   POW_INTEGER(s, T, true)
+#define POW_UNSIGNED(dtype, s, T, C) POW_INTEGER(s, T, false)
 SW_FLOAT_TYPES(POW_FLOAT)
-SW_INTEGER_TYPES(POW_INTEGER)
+SW_SIGNED_TYPES(POW_SIGNED)
+SW_UNSIGNED_TYPES(POW_UNSIGNED)
 
 #define POW_ENTRY(dtype, s, T, C) [dtype] = pow_##s,
 static const pow_row rows[SW_DTYPE_COUNT] = {SW_NUMBER_TYPES(POW_ENTRY)};

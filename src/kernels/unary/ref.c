@@ -38,20 +38,21 @@ static sw_status run(const sw_call *c, unary_row row, unary_params params) {
     return SW_OK;
 }
 
-/* A function from elements `x` of T, loaded as C, to R; `expr` may use the parameters pa and pb. */
-#define ROW(name, T, C, R, load, store, expr)                                                                        \
+/* A function from elements `x` of T, loaded as C, to R; `expr` may use the parameters pa and pb, of type P. */
+#define ROW(name, T, C, P, R, load, store, expr)                                                                     \
     static void name(const void *from, void *to, int64_t n, unary_params p) {                                        \
         const T *restrict f = from;                                                                                  \
         R *restrict t = to;                                                                                          \
-        const C pa = (C)p.a, pb = (C)p.b;                                                                            \
+        const P pa = p.a, pb = p.b;                                                                                  \
         (void)pa, (void)pb;                                                                                          \
         for (int64_t i = 0; i < n; i++) {                                                                            \
             C x = load(f[i]);                                                                                        \
             t[i] = store(expr);                                                                                      \
         }                                                                                                            \
     }
-#define SAME(op, d, s, T, C, expr) ROW(op##_##s, T, C, T, sw__load_##s, sw__store_##s, (C)(expr))
-#define TEST(op, d, s, T, C, expr) ROW(op##_##s, T, C, uint8_t, sw__load_##s, sw__store_b8, expr)
+#define SAME(op, d, s, T, C, expr)    ROW(op##_##s, T, C, C, T, sw__load_##s, sw__store_##s, (C)(expr))
+#define INTEGER(op, d, s, T, C, expr) ROW(op##_##s, T, C, double, T, sw__load_##s, sw__store_##s, (C)(expr))
+#define TEST(op, d, s, T, C, expr)    ROW(op##_##s, T, C, float, uint8_t, sw__load_##s, sw__store_b8, expr)
 
 /* The functions: X(operator, dtype, suffix, storage, compute, expression). */
 #define FLOAT_FUNCTIONS(X, d, s, T, C)                                                                               \
@@ -129,8 +130,8 @@ static inline int64_t shrink(double x, double bias, double lambd) {
 }
 
 #define FLOAT_ROWS(d, s, T, C)    FLOAT_FUNCTIONS(SAME, d, s, T, C) FLOAT_TESTS(TEST, d, s, T, C)
-#define SIGNED_ROWS(d, s, T, C)   SIGNED_FUNCTIONS(SAME, d, s, T, C)
-#define UNSIGNED_ROWS(d, s, T, C) UNSIGNED_FUNCTIONS(SAME, d, s, T, C)
+#define SIGNED_ROWS(d, s, T, C)   SIGNED_FUNCTIONS(INTEGER, d, s, T, C)
+#define UNSIGNED_ROWS(d, s, T, C) UNSIGNED_FUNCTIONS(INTEGER, d, s, T, C)
 #define BOOL_ROWS(d, s, T, C)     TEST(Not, d, s, T, C, !x)
 SW_FLOAT_TYPES(FLOAT_ROWS)
 SW_SIGNED_TYPES(SIGNED_ROWS)
@@ -142,8 +143,14 @@ SW_BOOL_TYPES(BOOL_ROWS)
 #define SIGNED_ENTRIES(d, s, T, C)   SIGNED_FUNCTIONS(ENTRY, d, s, T, C)
 #define UNSIGNED_ENTRIES(d, s, T, C) UNSIGNED_FUNCTIONS(ENTRY, d, s, T, C)
 #define BOOL_ENTRIES(d, s, T, C)     ENTRY(Not, d, s, T, C, )
-static const unary_row rows[SW_OP_COUNT][SW_DTYPE_COUNT] = {SW_FLOAT_TYPES(FLOAT_ENTRIES) SW_SIGNED_TYPES(
-    SIGNED_ENTRIES) SW_UNSIGNED_TYPES(UNSIGNED_ENTRIES) SW_BOOL_TYPES(BOOL_ENTRIES)};
+/* clang-format off */
+static const unary_row rows[SW_OP_COUNT][SW_DTYPE_COUNT] = {
+    SW_FLOAT_TYPES(FLOAT_ENTRIES)
+    SW_SIGNED_TYPES(SIGNED_ENTRIES)
+    SW_UNSIGNED_TYPES(UNSIGNED_ENTRIES)
+    SW_BOOL_TYPES(BOOL_ENTRIES)
+};
+/* clang-format on */
 
 #define GELU_TANH(d, s, T, C)                                                                                        \
     SAME(gelu_tanh, d, s, T, C, (C)0.5 * x * (1 + tanh((C)0.79788456080286535588 * (x + (C)0.044715 * x * x * x))))
