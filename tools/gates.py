@@ -15,7 +15,7 @@ BUILD = pathlib.Path(os.environ.get("SLIPWAY_BUILD", ROOT / "build"))
 
 MAX_FILE_LINES = 1000
 MAX_FUNCTION_LINES = 150
-MAX_COLUMNS = 120
+MAX_COLUMNS = 128
 
 # Which rooms a room may include besides itself (docs: README.md). Tests beside the code may include any.
 LAYERS = {

@@ -18,9 +18,15 @@ enum {
     FLAG_ENCRYPTED = 1,
 };
 
-static uint16_t u16(const uint8_t *p) { return (uint16_t)(p[0] | p[1] << 8); }
-static uint32_t u32(const uint8_t *p) { return u16(p) | (uint32_t)u16(p + 2) << 16; }
-static uint64_t u64(const uint8_t *p) { return u32(p) | (uint64_t)u32(p + 4) << 32; }
+static uint16_t u16(const uint8_t *p) {
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+static uint32_t u32(const uint8_t *p) {
+    return u16(p) | (uint32_t)u16(p + 2) << 16;
+}
+static uint64_t u64(const uint8_t *p) {
+    return u32(p) | (uint64_t)u32(p + 4) << 32;
+}
 
 typedef struct reader {
     const uint8_t *bytes;
@@ -35,7 +41,9 @@ static sw_status broken(const reader *r, const char *what, const char *name) {
                    "the zip archive %s%s%s%s", what, name ? " ('" : "", name ? name : "", name ? "')" : "");
 }
 
-bool sw_zip_sniff(const void *bytes, size_t size) { return size >= 4 && u32(bytes) == LOCAL_SIGNATURE; }
+bool sw_zip_sniff(const void *bytes, size_t size) {
+    return size >= 4 && u32(bytes) == LOCAL_SIGNATURE;
+}
 
 /* ---- The end record ------------------------------------------------------------------------------------------------ */
 
@@ -47,10 +55,12 @@ typedef struct directory {
 static sw_status read_end64(const reader *r, size_t end, directory *d) {
     if (end < LOCATOR64_BYTES || u32(r->bytes + end - LOCATOR64_BYTES) != LOCATOR64_SIGNATURE) return SW_OK;
     uint64_t at = u64(r->bytes + end - LOCATOR64_BYTES + 8);
-    if (end - LOCATOR64_BYTES < END64_BYTES || at > end - LOCATOR64_BYTES - END64_BYTES || u32(r->bytes + at) != END64_SIGNATURE)
+    if (end - LOCATOR64_BYTES < END64_BYTES || at > end - LOCATOR64_BYTES - END64_BYTES ||
+        u32(r->bytes + at) != END64_SIGNATURE)
         return broken(r, "has no ZIP64 record where it says", NULL);
     const uint8_t *p = r->bytes + at;
-    if (u32(p + 16) != 0 || u32(p + 20) != 0 || u64(p + 24) != u64(p + 32)) return broken(r, "is spread over several disks", NULL);
+    if (u32(p + 16) != 0 || u32(p + 20) != 0 || u64(p + 24) != u64(p + 32))
+        return broken(r, "is spread over several disks", NULL);
     *d = (directory){.entries = u64(p + 32), .size = u64(p + 40), .offset = u64(p + 48), .end = (size_t)at};
     return SW_OK;
 }
@@ -59,14 +69,16 @@ static sw_status find_directory(const reader *r, directory *d) {
     const size_t furthest = END_BYTES + 65535; /* a comment may follow the record */
     size_t end = SIZE_MAX;
     for (size_t back = END_BYTES; back <= r->size && back <= furthest && end == SIZE_MAX; back++)
-        if (u32(r->bytes + r->size - back) == END_SIGNATURE && u16(r->bytes + r->size - back + 20) == back - END_BYTES)
+        if (u32(r->bytes + r->size - back) == END_SIGNATURE &&
+            u16(r->bytes + r->size - back + 20) == back - END_BYTES)
             end = r->size - back;
     if (end == SIZE_MAX) return broken(r, "has no directory at its end: it is cut short", NULL);
     const uint8_t *p = r->bytes + end;
     if (u16(p + 4) != u16(p + 6) || u16(p + 8) != u16(p + 10)) return broken(r, "is spread over several disks", NULL);
     *d = (directory){.entries = u16(p + 10), .size = u32(p + 12), .offset = u32(p + 16), .end = end};
     SW_TRY(read_end64(r, end, d));
-    if (d->offset > d->end || d->size > d->end - d->offset) return broken(r, "has a directory that lies outside the file", NULL);
+    if (d->offset > d->end || d->size > d->end - d->offset)
+        return broken(r, "has a directory that lies outside the file", NULL);
     if (d->entries > SW_ZIP_MAX_ENTRIES || d->entries > d->size / CENTRAL_BYTES)
         return broken(r, "says that it has more entries than it can hold", NULL);
     return SW_OK;
@@ -79,7 +91,9 @@ static bool is_safe_name(const char *name, size_t length) {
     if (length > 1 && name[1] == ':') return false;
     for (size_t i = 0; i < length; i++) {
         bool starts = i == 0 || name[i - 1] == '/';
-        if (starts && length - i >= 2 && name[i] == '.' && name[i + 1] == '.' && (length - i == 2 || name[i + 2] == '/')) return false;
+        if (starts && length - i >= 2 && name[i] == '.' && name[i + 1] == '.' &&
+            (length - i == 2 || name[i + 2] == '/'))
+            return false;
     }
     return true;
 }
@@ -109,12 +123,14 @@ static bool read_extra64(const uint8_t *extra, size_t size, uint64_t *raw, uint6
 
 /* The data behind the local header at `offset`, which must name the same entry. */
 static sw_status locate(const reader *r, const directory *d, uint64_t offset, uint64_t packed, sw_zip_entry *entry) {
-    if (offset > d->offset || d->offset - offset < LOCAL_BYTES) return broken(r, "has an entry outside the file", entry->name);
+    if (offset > d->offset || d->offset - offset < LOCAL_BYTES)
+        return broken(r, "has an entry outside the file", entry->name);
     const uint8_t *p = r->bytes + offset;
     if (u32(p) != LOCAL_SIGNATURE) return broken(r, "has no entry where the directory says", entry->name);
     uint64_t head = (uint64_t)LOCAL_BYTES + u16(p + 26) + u16(p + 28), room = d->offset - offset;
     size_t length = strlen(entry->name);
-    if (head > room || packed > room - head) return broken(r, "has an entry that reaches outside the file", entry->name);
+    if (head > room || packed > room - head)
+        return broken(r, "has an entry that reaches outside the file", entry->name);
     if (u16(p + 26) != length || memcmp(p + LOCAL_BYTES, entry->name, length) != 0 || (u16(p + 6) & FLAG_ENCRYPTED))
         return broken(r, "has an entry whose header disagrees with the directory", entry->name);
     entry->data = p + head;
@@ -134,7 +150,8 @@ static sw_status read_entry(const reader *r, const directory *d, uint64_t *at, s
     entry->name = sw_arena_strndup(r->arena, (const char *)p + CENTRAL_BYTES, name);
     if (!entry->name) return sw_fail(r->diag, SW_E_NOMEM, r->label, NULL, "out of memory");
     uint64_t packed = u32(p + 20), raw = u32(p + 24), offset = u32(p + 42);
-    if (!read_extra64(p + CENTRAL_BYTES + name, extra, &raw, &packed, &offset)) return broken(r, "has a damaged ZIP64 entry", entry->name);
+    if (!read_extra64(p + CENTRAL_BYTES + name, extra, &raw, &packed, &offset))
+        return broken(r, "has a damaged ZIP64 entry", entry->name);
     if (u16(p + 8) & FLAG_ENCRYPTED) return broken(r, "has an encrypted entry", entry->name);
     entry->crc = u32(p + 16);
     entry->stored = u16(p + 10) == 0;
@@ -164,11 +181,13 @@ static sw_status check_entries(const reader *r, sw_zip_entry *entries, size_t n)
             return broken(r, "has entries that overlap", sorted[i]->name);
     qsort(sorted, n, sizeof *sorted, by_name);
     for (size_t i = 1; i < n; i++)
-        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0) return broken(r, "has two entries of one name", sorted[i]->name);
+        if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
+            return broken(r, "has two entries of one name", sorted[i]->name);
     return SW_OK;
 }
 
-sw_status sw_zip_read(const void *bytes, size_t size, const char *label, sw_arena *arena, const sw_diag *diag, sw_zip *zip) {
+sw_status sw_zip_read(const void *bytes, size_t size, const char *label, sw_arena *arena, const sw_diag *diag,
+                      sw_zip *zip) {
     reader r = {.bytes = bytes, .size = size, .label = label, .arena = arena, .diag = diag};
     directory d;
     *zip = (sw_zip){0};

@@ -4,7 +4,7 @@
 typedef struct lowering {
     sw_graph *graph;
     sw_plan *plan;
-    int32_t *ids; /* by value id */
+    int32_t *ids;      /* by value id */
     int32_t *in, *out; /* room for the ports of a node */
 } lowering;
 
@@ -43,11 +43,14 @@ static sw_status lower_all(lowering *l) {
         l->out[i] = l->ids[graph->outputs[i]->id];
     }
     SW_TRY(sw_plan_set_ports(l->plan, l->in, graph->n_inputs, l->out, graph->n_outputs));
-    for (size_t i = 0; i < graph->n_meta; i++) SW_TRY(sw_plan_add_meta(l->plan, graph->meta[i].key, graph->meta[i].value));
+    for (size_t i = 0; i < graph->n_meta; i++)
+        SW_TRY(sw_plan_add_meta(l->plan, graph->meta[i].key, graph->meta[i].value));
     return SW_OK;
 }
 
-static void destroy_graph(void *graph) { sw_graph_destroy(graph); }
+static void destroy_graph(void *graph) {
+    sw_graph_destroy(graph);
+}
 
 sw_status sw_plan_lower(sw_graph *graph, const sw_diag *diag, sw_plan **result) {
     lowering l = {.graph = graph, .plan = sw_plan_create(graph->allocator)};

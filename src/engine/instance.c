@@ -13,8 +13,9 @@ enum { BOUND_BYTES = 64 * 1024 };
 static void print_type(const sw_tensor *type, char *text, size_t size) {
     size_t used = (size_t)snprintf(text, size, "%s[", sw_dtype_name(type->dtype));
     for (int i = 0; i < type->rank && used < size; i++)
-        used += (size_t)(type->dims[i] < 0 ? snprintf(text + used, size - used, "%s?", i ? "," : "")
-                                           : snprintf(text + used, size - used, "%s%" PRId64, i ? "," : "", type->dims[i]));
+        used += (size_t)(type->dims[i] < 0
+                             ? snprintf(text + used, size - used, "%s?", i ? "," : "")
+                             : snprintf(text + used, size - used, "%s%" PRId64, i ? "," : "", type->dims[i]));
     if (used < size) snprintf(text + used, size - used, "]");
 }
 
@@ -35,14 +36,15 @@ static sw_status check_inputs(const sw_plan *plan, const sw_tensor *inputs, cons
         bool fits = got->data && sw_tensor_bytes(got) >= 0 && (!want->dtype || got->dtype == want->dtype) &&
                     (want->rank < 0 || got->rank == want->rank);
         for (int k = 0; fits && k < want->rank; k++)
-            fits = want->dims[k] >= 0                ? got->dims[k] == want->dims[k]
+            fits = want->dims[k] >= 0               ? got->dims[k] == want->dims[k]
                    : want->dims[k] <= SW_DIM_SYMBOL ? symbols_agree(plan, inputs, want->dims[k], got->dims[k])
-                                                     : true;
+                                                    : true;
         if (fits) continue;
         char want_text[160], got_text[160];
         print_type(want, want_text, sizeof want_text);
         print_type(got, got_text, sizeof got_text);
-        return sw_fail(diag, SW_E_INPUT, NULL, NULL, "input '%s' should be %s, but is %s", port->name, want_text, got_text);
+        return sw_fail(diag, SW_E_INPUT, NULL, NULL, "input '%s' should be %s, but is %s", port->name, want_text,
+                       got_text);
     }
     return SW_OK;
 }
@@ -56,7 +58,8 @@ int sw_plan_max_ports(const sw_plan *plan) {
     return most;
 }
 
-sw_call sw_step_call(const sw_step *step, sw_tensor *values, const sw_tensor **in, sw_tensor **out, const sw_diag *diag) {
+sw_call sw_step_call(const sw_step *step, sw_tensor *values, const sw_tensor **in, sw_tensor **out,
+                     const sw_diag *diag) {
     for (int i = 0; i < step->n_in; i++) in[i] = step->in[i] < 0 ? NULL : &values[step->in[i]];
     for (int i = 0; i < step->n_out; i++) out[i] = step->out[i] < 0 ? NULL : &values[step->out[i]];
     return (sw_call){.op = step->op,

@@ -17,12 +17,12 @@ typedef enum sw_place {
 
 typedef struct sw_instance {
     sw_arena *arena;
-    sw_tensor *values;  /* by value of the plan; the data of planned ones is set by sw_instance_place */
+    sw_tensor *values; /* by value of the plan; the data of planned ones is set by sw_instance_place */
     sw_place *places;
-    int64_t *offsets;   /* of planned values */
-    bool *skip;         /* by step: done while binding */
+    int64_t *offsets; /* of planned values */
+    bool *skip;       /* by step: done while binding */
     int64_t block_bytes;
-    char *block;        /* that the data pointers are set for */
+    char *block; /* that the data pointers are set for */
     uint64_t last_used;
 } sw_instance;
 
@@ -35,7 +35,8 @@ bool sw_instance_fits(const sw_instance *instance, const sw_plan *plan, const sw
 void sw_instance_place(sw_instance *instance, const sw_plan *plan, char *block);
 
 /* The call of a step over the values of an instance; `in` and `out` hold room for its inputs and outputs. */
-sw_call sw_step_call(const sw_step *step, sw_tensor *values, const sw_tensor **in, sw_tensor **out, const sw_diag *diag);
+sw_call sw_step_call(const sw_step *step, sw_tensor *values, const sw_tensor **in, sw_tensor **out,
+                     const sw_diag *diag);
 /* The most inputs and outputs of any step. */
 int sw_plan_max_ports(const sw_plan *plan);
 

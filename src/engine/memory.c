@@ -35,8 +35,10 @@ sw_status sw_memory_plan(const sw_allocator *allocator, sw_span *spans, int n, i
     int64_t sum = 0; /* bounds every offset, so that none can overflow */
     for (int i = 0; i < n && status == SW_OK; i++) {
         if (spans[i].bytes <= 0) continue;
-        if (spans[i].bytes > INT64_MAX - SW_ALIGN) status = SW_E_LIMIT;
-        else spans[i].bytes = (spans[i].bytes + SW_ALIGN - 1) / SW_ALIGN * SW_ALIGN;
+        if (spans[i].bytes > INT64_MAX - SW_ALIGN)
+            status = SW_E_LIMIT;
+        else
+            spans[i].bytes = (spans[i].bytes + SW_ALIGN - 1) / SW_ALIGN * SW_ALIGN;
         if (__builtin_add_overflow(sum, spans[i].bytes, &sum)) status = SW_E_LIMIT;
         order[count++] = &spans[i];
     }

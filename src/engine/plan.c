@@ -61,8 +61,10 @@ sw_status sw_attrs_copy(sw_arena *arena, sw_op op, const sw_attr *from, sw_attr 
     const sw_op_info *info = sw_op_get(op);
     sw_attr *attrs = SW_ARENA_ARRAY(arena, sw_attr, info->n_attrs);
     if (!attrs) return SW_E_NOMEM;
-    if (from) memcpy(attrs, from, (size_t)info->n_attrs * sizeof *attrs);
-    else sw_op_default_attrs(op, attrs);
+    if (from)
+        memcpy(attrs, from, (size_t)info->n_attrs * sizeof *attrs);
+    else
+        sw_op_default_attrs(op, attrs);
     for (int i = 0; i < info->n_attrs; i++) SW_TRY(copy_attr(arena, &info->attrs[i], &attrs[i]));
     *to = attrs;
     return SW_OK;
@@ -111,10 +113,18 @@ sw_status sw_plan_add_meta(sw_plan *plan, const char *key, const char *value) {
     return SW_OK;
 }
 
-int sw_plan_inputs(const sw_plan *plan) { return plan->n_inputs; }
-int sw_plan_outputs(const sw_plan *plan) { return plan->n_outputs; }
-const sw_port *sw_plan_input(const sw_plan *plan, int i) { return &plan->values[plan->inputs[i]]; }
-const sw_port *sw_plan_output(const sw_plan *plan, int i) { return &plan->values[plan->outputs[i]]; }
+int sw_plan_inputs(const sw_plan *plan) {
+    return plan->n_inputs;
+}
+int sw_plan_outputs(const sw_plan *plan) {
+    return plan->n_outputs;
+}
+const sw_port *sw_plan_input(const sw_plan *plan, int i) {
+    return &plan->values[plan->inputs[i]];
+}
+const sw_port *sw_plan_output(const sw_plan *plan, int i) {
+    return &plan->values[plan->outputs[i]];
+}
 
 const char *sw_plan_meta(const sw_plan *plan, const char *key) {
     for (size_t i = 0; i < plan->n_meta; i += 2)

@@ -40,7 +40,8 @@ SW_MUST_USE sw_status sw_plan_add_value(sw_plan *plan, const char *name, const s
 /* `attrs`: the operator's n_attrs values, NULL for the defaults. */
 SW_MUST_USE sw_status sw_plan_add_step(sw_plan *plan, sw_op op, const char *name, const sw_attr *attrs, int n_in,
                                        const int32_t *in, int n_out, const int32_t *out);
-SW_MUST_USE sw_status sw_plan_set_ports(sw_plan *plan, const int32_t *inputs, int n_in, const int32_t *outputs, int n_out);
+SW_MUST_USE sw_status sw_plan_set_ports(sw_plan *plan, const int32_t *inputs, int n_in, const int32_t *outputs,
+                                        int n_out);
 SW_MUST_USE sw_status sw_plan_add_meta(sw_plan *plan, const char *key, const char *value);
 
 /* Deep copy of attribute values into an arena. */

@@ -85,16 +85,20 @@ static sw_status find_instance(sw_session *session, const sw_tensor *inputs, sw_
 
 static sw_status check_memory(const sw_session *session, int64_t bytes) {
     int64_t total;
-    if (!__builtin_add_overflow(bytes, session->dynamic_bytes, &total) && total <= session->memory_limit) return SW_OK;
-    return sw_fail(&session->diag, SW_E_LIMIT, NULL, NULL, "the model needs %.1f GiB for its tensors, but only %.1f GiB may be used",
-                   (double)bytes / 0x1p30, (double)session->memory_limit / 0x1p30);
+    if (!__builtin_add_overflow(bytes, session->dynamic_bytes, &total) && total <= session->memory_limit)
+        return SW_OK;
+    return sw_fail(&session->diag, SW_E_LIMIT, NULL, NULL,
+                   "the model needs %.1f GiB for its tensors, but only %.1f GiB may be used", (double)bytes / 0x1p30,
+                   (double)session->memory_limit / 0x1p30);
 }
 
 static sw_status reserve_block(sw_session *session, sw_instance *instance) {
     if (instance->block_bytes > session->block_bytes) {
         SW_TRY(check_memory(session, instance->block_bytes));
         char *block = sw_alloc(session->allocator, (size_t)instance->block_bytes);
-        if (!block) return sw_fail(&session->diag, SW_E_NOMEM, NULL, NULL, "out of memory: the model needs %" PRId64 " bytes", instance->block_bytes);
+        if (!block)
+            return sw_fail(&session->diag, SW_E_NOMEM, NULL, NULL, "out of memory: the model needs %" PRId64 " bytes",
+                           instance->block_bytes);
         sw_free(session->allocator, session->block);
         session->block = block;
         session->block_bytes = instance->block_bytes;
@@ -105,12 +109,15 @@ static sw_status reserve_block(sw_session *session, sw_instance *instance) {
 
 static sw_status allocate_dynamic(sw_session *session, sw_tensor *tensor) {
     int64_t bytes = sw_tensor_bytes(tensor);
-    if (bytes < 0) return sw_fail(&session->diag, SW_E_LIMIT, NULL, NULL, "a tensor has more elements than can be addressed");
+    if (bytes < 0)
+        return sw_fail(&session->diag, SW_E_LIMIT, NULL, NULL, "a tensor has more elements than can be addressed");
     SW_TRY(check_memory(session, bytes + session->block_bytes));
     SW_TRY(sw_grow(session->allocator, (void **)&session->dynamic, &session->cap_dynamic, session->n_dynamic + 1,
                    sizeof *session->dynamic, SIZE_MAX));
     tensor->data = sw_alloc(session->allocator, (size_t)bytes);
-    if (!tensor->data) return sw_fail(&session->diag, SW_E_NOMEM, NULL, NULL, "out of memory: a tensor needs %" PRId64 " bytes", bytes);
+    if (!tensor->data)
+        return sw_fail(&session->diag, SW_E_NOMEM, NULL, NULL, "out of memory: a tensor needs %" PRId64 " bytes",
+                       bytes);
     session->dynamic[session->n_dynamic++] = tensor->data;
     session->dynamic_bytes += bytes;
     return SW_OK;

@@ -9,7 +9,8 @@ static bool overlap(const sw_span *a, const sw_span *b) {
 }
 
 SW_TEST(memory_plan_reuses_what_is_dead) {
-    sw_span spans[] = {{.bytes = 100, .first = 0, .last = 1}, {.bytes = 100, .first = 1, .last = 2},
+    sw_span spans[] = {{.bytes = 100, .first = 0, .last = 1},
+                       {.bytes = 100, .first = 1, .last = 2},
                        {.bytes = 100, .first = 2, .last = 3}};
     int64_t total;
     CHECK_INT(sw_memory_plan(NULL, spans, 3, &total), SW_OK);
@@ -22,7 +23,8 @@ SW_TEST(memory_plan_random_spans_never_overlap) {
     sw_span spans[200];
     for (int i = 0; i < 200; i++) {
         int32_t first = (int32_t)(sw_test_random(&seed) % 100);
-        spans[i] = (sw_span){.bytes = (int64_t)(sw_test_random(&seed) % 5000), .first = first,
+        spans[i] = (sw_span){.bytes = (int64_t)(sw_test_random(&seed) % 5000),
+                             .first = first,
                              .last = first + (int32_t)(sw_test_random(&seed) % 20)};
     }
     int64_t total, sum = 0;

@@ -22,7 +22,8 @@ static void add_step(sw_plan *plan, sw_op op, int n_in, const int32_t *in, int32
 static sw_plan *small_plan(void) {
     sw_plan *plan = sw_plan_create(NULL);
     int32_t x = add_value(plan, "x", SW_F32, 2, (int64_t[]){SW_DIM_SYMBOL, 3});
-    int32_t n = add_unknown(plan, "n"), r = add_unknown(plan, "r"), y = add_unknown(plan, "y"), z = add_unknown(plan, "z");
+    int32_t n = add_unknown(plan, "n"), r = add_unknown(plan, "r"), y = add_unknown(plan, "y"),
+            z = add_unknown(plan, "z");
     add_step(plan, SW_OP_Neg, 1, &x, n);
     add_step(plan, SW_OP_Relu, 1, &n, r);
     add_step(plan, SW_OP_Add, 2, (int32_t[]){r, x}, y);
@@ -40,7 +41,7 @@ static void run_rows(sw_session *session, int64_t rows) {
     for (int64_t i = 0; i < rows * 3; i++) CHECK_NEAR(((float *)out[0].data)[i], data[i] > 0 ? data[i] : 0, 0);
     CHECK_INT(((int64_t *)out[1].data)[0], rows);
     CHECK(out[2].data != data); /* an input that is an output is copied */
-    CHECK_NEAR(((float *)out[2].data)[2], -18, 0);
+    if (rows) CHECK_NEAR(((float *)out[2].data)[2], -18, 0);
 }
 
 SW_TEST(session_binds_each_shape) {

@@ -11,8 +11,10 @@ static void dump_type(const sw_graph *graph, const sw_tensor *type, FILE *file) 
     fputc('[', file);
     for (int i = 0; i < type->rank; i++) {
         const char *name = sw_graph_dim_name(graph, type->dims[i]);
-        if (name) fprintf(file, "%s%s", i ? "," : "", name);
-        else fprintf(file, "%s%" PRId64, i ? "," : "", type->dims[i]);
+        if (name)
+            fprintf(file, "%s%s", i ? "," : "", name);
+        else
+            fprintf(file, "%s%" PRId64, i ? "," : "", type->dims[i]);
     }
     fputc(']', file);
 }
@@ -22,8 +24,10 @@ static void dump_elements(const sw_tensor *t, FILE *file) {
     bool floats = t->dtype == SW_F32 || t->dtype == SW_F64 || t->dtype == SW_F16 || t->dtype == SW_BF16;
     fputs(" {", file);
     for (int64_t i = 0; i < n && i < 8; i++) {
-        if (floats) fprintf(file, "%s%.6g", i ? "," : "", sw_tensor_float_at(t, i));
-        else fprintf(file, "%s%" PRId64, i ? "," : "", sw_tensor_int_at(t, i));
+        if (floats)
+            fprintf(file, "%s%.6g", i ? "," : "", sw_tensor_float_at(t, i));
+        else
+            fprintf(file, "%s%" PRId64, i ? "," : "", sw_tensor_int_at(t, i));
     }
     fputs(n > 8 ? ",...}" : "}", file);
 }
@@ -39,9 +43,15 @@ static bool is_default(const sw_attr *attr, const sw_attr_def *def) {
 static void dump_attr(const sw_attr *attr, const sw_attr_def *def, FILE *file) {
     fprintf(file, " %s=", def->name);
     switch (def->type) {
-    case SW_ATTR_INT: fprintf(file, "%" PRId64, attr->i); break;
-    case SW_ATTR_FLOAT: fprintf(file, "%.9g", (double)attr->f); break;
-    case SW_ATTR_STRING: fprintf(file, "'%s'", attr->s); break;
+    case SW_ATTR_INT:
+        fprintf(file, "%" PRId64, attr->i);
+        break;
+    case SW_ATTR_FLOAT:
+        fprintf(file, "%.9g", (double)attr->f);
+        break;
+    case SW_ATTR_STRING:
+        fprintf(file, "'%s'", attr->s);
+        break;
     case SW_ATTR_INTS:
         fputc('[', file);
         for (int i = 0; i < attr->ints.n; i++) fprintf(file, "%s%" PRId64, i ? "," : "", attr->ints.v[i]);
@@ -52,7 +62,9 @@ static void dump_attr(const sw_attr *attr, const sw_attr_def *def, FILE *file) {
         for (int i = 0; i < attr->floats.n; i++) fprintf(file, "%s%.9g", i ? "," : "", (double)attr->floats.v[i]);
         fputc(']', file);
         break;
-    case SW_ATTR_TENSOR: dump_elements(attr->t, file); break;
+    case SW_ATTR_TENSOR:
+        dump_elements(attr->t, file);
+        break;
     }
 }
 

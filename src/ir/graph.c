@@ -161,15 +161,19 @@ static bool is_input(const sw_graph *graph, const sw_value *value) {
 static void link_node(sw_graph *graph, sw_node *node, sw_node *before) {
     node->next = before;
     node->prev = before ? before->prev : graph->last;
-    if (node->prev) node->prev->next = node;
-    else graph->first = node;
-    if (before) before->prev = node;
-    else graph->last = node;
+    if (node->prev)
+        node->prev->next = node;
+    else
+        graph->first = node;
+    if (before)
+        before->prev = node;
+    else
+        graph->last = node;
     graph->n_nodes++;
 }
 
-sw_node *sw_graph_add_node(sw_graph *graph, sw_node *before, sw_op op, const char *name, int n_in, sw_value *const *in,
-                           int n_out, sw_value *const *out) {
+sw_node *sw_graph_add_node(sw_graph *graph, sw_node *before, sw_op op, const char *name, int n_in,
+                           sw_value *const *in, int n_out, sw_value *const *out) {
     if (graph->n_nodes >= SW_MAX_NODES) return NULL;
     sw_node *node = SW_ARENA_NEW(graph->arena, sw_node);
     if (!node) return NULL;
@@ -193,7 +197,8 @@ sw_node *sw_graph_add_node(sw_graph *graph, sw_node *before, sw_op op, const cha
     return node;
 }
 
-sw_value *sw_graph_apply(sw_graph *graph, sw_node *before, sw_op op, const char *name, int n_in, sw_value *const *in) {
+sw_value *sw_graph_apply(sw_graph *graph, sw_node *before, sw_op op, const char *name, int n_in,
+                         sw_value *const *in) {
     sw_value *out = sw_graph_add_value(graph, name, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL);
     if (!out || !sw_graph_add_node(graph, before, op, name, n_in, in, 1, &out)) return NULL;
     return out;
@@ -204,10 +209,14 @@ void sw_graph_remove_node(sw_graph *graph, sw_node *node) {
         if (node->in[i]) node->in[i]->uses--;
     for (int i = 0; i < node->n_out; i++)
         if (node->out[i]) node->out[i]->producer = NULL;
-    if (node->prev) node->prev->next = node->next;
-    else graph->first = node->next;
-    if (node->next) node->next->prev = node->prev;
-    else graph->last = node->prev;
+    if (node->prev)
+        node->prev->next = node->next;
+    else
+        graph->first = node->next;
+    if (node->next)
+        node->next->prev = node->prev;
+    else
+        graph->last = node->prev;
     graph->n_nodes--;
 }
 
@@ -289,8 +298,12 @@ static sw_attr *writable(sw_node *node, const char *name, sw_attr_type type) {
     return attr;
 }
 
-void sw_node_set_int(sw_node *node, const char *name, int64_t value) { writable(node, name, SW_ATTR_INT)->i = value; }
-void sw_node_set_float(sw_node *node, const char *name, float value) { writable(node, name, SW_ATTR_FLOAT)->f = value; }
+void sw_node_set_int(sw_node *node, const char *name, int64_t value) {
+    writable(node, name, SW_ATTR_INT)->i = value;
+}
+void sw_node_set_float(sw_node *node, const char *name, float value) {
+    writable(node, name, SW_ATTR_FLOAT)->f = value;
+}
 
 sw_status sw_node_set_string(sw_graph *graph, sw_node *node, const char *name, const char *value) {
     char *copy = sw_arena_strdup(graph->arena, value);

@@ -41,17 +41,17 @@ struct sw_graph {
     sw_arena *arena;
     const sw_allocator *allocator;
     const char *name;
-    const char *producer;         /* "pytorch 2.1", may be "" */
-    const char *format;           /* where it came from: "ONNX, opset 20" */
+    const char *producer; /* "pytorch 2.1", may be "" */
+    const char *format;   /* where it came from: "ONNX, opset 20" */
     sw_node *first, *last;
     int n_nodes;
     sw_value **inputs, **outputs; /* inputs hold no constants */
     int n_inputs, n_outputs;
-    sw_value **values;            /* all of them, by id */
+    sw_value **values; /* all of them, by id */
     size_t n_values, cap_values;
-    uint32_t *name_table;         /* open addressing: value id + 1, 0 for free */
+    uint32_t *name_table; /* open addressing: value id + 1, 0 for free */
     size_t cap_table;
-    const char **symbols;         /* names of symbolic dims: dim == SW_DIM_SYMBOL - index */
+    const char **symbols; /* names of symbolic dims: dim == SW_DIM_SYMBOL - index */
     size_t n_symbols, cap_symbols;
     sw_meta *meta;
     size_t n_meta, cap_meta;
@@ -73,8 +73,8 @@ sw_value *sw_graph_const_ints(sw_graph *graph, const char *name, const int64_t *
 SW_MUST_USE sw_status sw_graph_set_inputs(sw_graph *graph, sw_value *const *values, int n);
 SW_MUST_USE sw_status sw_graph_set_outputs(sw_graph *graph, sw_value *const *values, int n);
 /* A node before `before` (NULL: at the end), with default attributes. Outputs must have no producer yet. */
-sw_node *sw_graph_add_node(sw_graph *graph, sw_node *before, sw_op op, const char *name, int n_in, sw_value *const *in,
-                           int n_out, sw_value *const *out);
+sw_node *sw_graph_add_node(sw_graph *graph, sw_node *before, sw_op op, const char *name, int n_in,
+                           sw_value *const *in, int n_out, sw_value *const *out);
 /* The same with one new output of unknown type, which is returned. */
 sw_value *sw_graph_apply(sw_graph *graph, sw_node *before, sw_op op, const char *name, int n_in, sw_value *const *in);
 /* Takes a node out; its outputs lose their producer (they must have no uses left, or be redefined next). */
@@ -90,13 +90,19 @@ sw_value *sw_graph_find_value(const sw_graph *graph, const char *name); /* NULL:
 int64_t sw_graph_symbol(sw_graph *graph, const char *name);
 const char *sw_graph_dim_name(const sw_graph *graph, int64_t dim); /* "batch"; "?" for unknown; NULL for numbers */
 SW_MUST_USE sw_status sw_graph_set_meta(sw_graph *graph, const char *key, const char *value); /* copies; replaces */
-const char *sw_graph_meta(const sw_graph *graph, const char *key);                          /* NULL: no such key */
+const char *sw_graph_meta(const sw_graph *graph, const char *key);                            /* NULL: no such key */
 
 /* Attributes by name; assert that the operator has them with that type. Setters copy into the arena. */
 const sw_attr *sw_node_attr(const sw_node *node, const char *name, sw_attr_type type);
-static inline int64_t sw_node_int(const sw_node *n, const char *name) { return sw_node_attr(n, name, SW_ATTR_INT)->i; }
-static inline float sw_node_float(const sw_node *n, const char *name) { return sw_node_attr(n, name, SW_ATTR_FLOAT)->f; }
-static inline const char *sw_node_string(const sw_node *n, const char *name) { return sw_node_attr(n, name, SW_ATTR_STRING)->s; }
+static inline int64_t sw_node_int(const sw_node *n, const char *name) {
+    return sw_node_attr(n, name, SW_ATTR_INT)->i;
+}
+static inline float sw_node_float(const sw_node *n, const char *name) {
+    return sw_node_attr(n, name, SW_ATTR_FLOAT)->f;
+}
+static inline const char *sw_node_string(const sw_node *n, const char *name) {
+    return sw_node_attr(n, name, SW_ATTR_STRING)->s;
+}
 void sw_node_set_int(sw_node *node, const char *name, int64_t value);
 void sw_node_set_float(sw_node *node, const char *name, float value);
 SW_MUST_USE sw_status sw_node_set_string(sw_graph *graph, sw_node *node, const char *name, const char *value);
@@ -104,7 +110,9 @@ SW_MUST_USE sw_status sw_node_set_ints(sw_graph *graph, sw_node *node, const cha
 SW_MUST_USE sw_status sw_node_set_floats(sw_graph *graph, sw_node *node, const char *name, const float *v, int n);
 SW_MUST_USE sw_status sw_node_set_tensor(sw_graph *graph, sw_node *node, const char *name, const sw_tensor *tensor);
 
-static inline bool sw_value_is_const(const sw_value *v) { return v && v->type.data; }
+static inline bool sw_value_is_const(const sw_value *v) {
+    return v && v->type.data;
+}
 bool sw_graph_is_output(const sw_graph *graph, const sw_value *value);
 
 /* Checks the whole graph: arity, order, one producer a value, required attributes, types of constants, unique names. */

@@ -6,8 +6,8 @@
 typedef struct check {
     const sw_graph *graph;
     const sw_diag *diag;
-    bool *made;  /* by value id: usable from here on */
-    int *uses;   /* by value id: counted afresh */
+    bool *made; /* by value id: usable from here on */
+    int *uses;  /* by value id: counted afresh */
 } check;
 
 static sw_status bad_node(const check *c, const sw_node *node, const char *what, const char *name) {
@@ -24,7 +24,8 @@ static sw_status check_arity(const check *c, const sw_node *node) {
         return bad_node(c, node, "%s", text);
     }
     if (node->n_out < info->min_out || (info->max_out != SW_VARIADIC && node->n_out > info->max_out)) {
-        snprintf(text, sizeof text, "it has %d outputs, but gives %d to %d", node->n_out, info->min_out, info->max_out);
+        snprintf(text, sizeof text, "it has %d outputs, but gives %d to %d", node->n_out, info->min_out,
+                 info->max_out);
         return bad_node(c, node, "%s", text);
     }
     for (int i = 0; i < info->min_in; i++)
@@ -65,7 +66,8 @@ static sw_status check_values(const check *c) {
         const sw_value *value = graph->values[i];
         if (!value->type.data) continue;
         if (value->producer || sw_tensor_bytes(&value->type) < 0)
-            return sw_fail(c->diag, SW_E_MODEL, NULL, NULL, "constant '%s' has no fixed type or a producer", value->name);
+            return sw_fail(c->diag, SW_E_MODEL, NULL, NULL, "constant '%s' has no fixed type or a producer",
+                           value->name);
         c->made[value->id] = true;
     }
     return SW_OK;
@@ -78,7 +80,8 @@ static sw_status check_all(const check *c) {
     for (const sw_node *node = graph->first; node; node = node->next, nodes++) SW_TRY(check_node(c, node));
     for (int i = 0; i < graph->n_outputs; i++) {
         if (!c->made[graph->outputs[i]->id])
-            return sw_fail(c->diag, SW_E_MODEL, NULL, NULL, "graph output '%s' is never made", graph->outputs[i]->name);
+            return sw_fail(c->diag, SW_E_MODEL, NULL, NULL, "graph output '%s' is never made",
+                           graph->outputs[i]->name);
         c->uses[graph->outputs[i]->id]++;
     }
     for (size_t i = 0; i < graph->n_values; i++)

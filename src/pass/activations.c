@@ -13,7 +13,8 @@ static sw_node *maker_from_other_input(const sw_node *node, sw_op op) {
 }
 
 static bool is_hard_swish(const sw_node *hard_sigmoid) {
-    return fabsf(sw_node_float(hard_sigmoid, "alpha") - 1.0f / 6) < 1e-6f && sw_node_float(hard_sigmoid, "beta") == 0.5f;
+    return fabsf(sw_node_float(hard_sigmoid, "alpha") - 1.0f / 6) < 1e-6f &&
+           sw_node_float(hard_sigmoid, "beta") == 0.5f;
 }
 
 /* The operator that computes `mul`'s result in one step; SW_OP_COUNT when there is none. */

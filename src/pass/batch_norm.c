@@ -8,11 +8,13 @@
 /* A linear node whose weights can take the scale, and where its output channels lie in them. */
 typedef struct target {
     sw_node *node;
-    int64_t channels; /* output channels */
+    int64_t channels;             /* output channels */
     int64_t outer, groups, inner; /* weights as [outer][groups' channels][inner]: see weight_channel */
 } target;
 
-static bool is_f32_const(const sw_value *value) { return sw_value_is_const(value) && value->type.dtype == SW_F32; }
+static bool is_f32_const(const sw_value *value) {
+    return sw_value_is_const(value) && value->type.dtype == SW_F32;
+}
 
 static bool match_conv(sw_node *node, target *t) {
     const sw_tensor *w = &node->in[1]->type;
@@ -36,7 +38,8 @@ static bool match_transposed(sw_node *node, target *t) {
 
 static bool match_linear(const sw_node *bn, target *t) {
     sw_node *node = bn->in[0]->producer;
-    if (!node || bn->in[0]->uses != 1 || node->out[0] != bn->in[0] || (node->op != SW_OP_Conv && node->op != SW_OP_ConvTranspose))
+    if (!node || bn->in[0]->uses != 1 || node->out[0] != bn->in[0] ||
+        (node->op != SW_OP_Conv && node->op != SW_OP_ConvTranspose))
         return false;
     if (!is_f32_const(node->in[1]) || node->in[1]->type.rank < 3) return false;
     if (node->n_in > 2 && node->in[2] && !is_f32_const(node->in[2])) return false;
@@ -47,7 +50,9 @@ static bool match_linear(const sw_node *bn, target *t) {
     return node->n_in < 3 || !node->in[2] || sw_tensor_count(&node->in[2]->type) == t->channels;
 }
 
-static const float *floats(const sw_value *value) { return value->type.data; }
+static const float *floats(const sw_value *value) {
+    return value->type.data;
+}
 
 /* Scale and bias of the normalisation, per channel. */
 static double bn_scale(const sw_node *bn, int64_t c) {
@@ -80,8 +85,9 @@ static sw_status fold_into(sw_graph *graph, sw_node *bn, const target *t) {
     scale_weights(bn, t, w->data, weights->type.data);
     const float *old_bias = node->n_in > 2 && node->in[2] ? floats(node->in[2]) : NULL;
     for (int64_t c = 0; c < t->channels; c++)
-        ((float *)bias->type.data)[c] = (float)((double)floats(bn->in[2])[c] +
-                                                ((old_bias ? (double)old_bias[c] : 0) - (double)floats(bn->in[3])[c]) * bn_scale(bn, c));
+        ((float *)bias->type.data)[c] =
+            (float)((double)floats(bn->in[2])[c] +
+                    ((old_bias ? (double)old_bias[c] : 0) - (double)floats(bn->in[3])[c]) * bn_scale(bn, c));
 
     sw_value *in[3] = {node->in[0], weights, bias}, *out = bn->out[0];
     sw_graph_remove_node(graph, bn);

@@ -20,7 +20,8 @@ typedef struct folder {
 /* ---- Nodes that change nothing ------------------------------------------------------------------------------------- */
 
 static bool same_type(const sw_tensor *a, const sw_tensor *b) {
-    if (a->dtype != b->dtype || a->rank != b->rank || !sw_tensor_is_concrete(a) || !sw_tensor_is_concrete(b)) return false;
+    if (a->dtype != b->dtype || a->rank != b->rank || !sw_tensor_is_concrete(a) || !sw_tensor_is_concrete(b))
+        return false;
     return memcmp(a->dims, b->dims, (size_t)a->rank * sizeof a->dims[0]) == 0;
 }
 
@@ -35,22 +36,28 @@ static bool is_identity_permutation(const sw_node *node) {
 static bool changes_nothing(const sw_node *node) {
     const sw_tensor *in = &node->in[0]->type, *out = &node->out[0]->type;
     switch (node->op) {
-    case SW_OP_Identity: return true;
+    case SW_OP_Identity:
+        return true;
     case SW_OP_Concat:
     case SW_OP_Sum:
     case SW_OP_Mean:
     case SW_OP_Max:
-    case SW_OP_Min: return node->n_in == 1;
+    case SW_OP_Min:
+        return node->n_in == 1;
     case SW_OP_Cast:
-    case SW_OP_CastLike: return in->dtype != SW_DTYPE_NONE && in->dtype == out->dtype;
-    case SW_OP_Transpose: return is_identity_permutation(node);
+    case SW_OP_CastLike:
+        return in->dtype != SW_DTYPE_NONE && in->dtype == out->dtype;
+    case SW_OP_Transpose:
+        return is_identity_permutation(node);
     case SW_OP_Reshape:
     case SW_OP_Flatten:
     case SW_OP_Expand:
     case SW_OP_Tile:
     case SW_OP_Squeeze:
-    case SW_OP_Unsqueeze: return same_type(in, out);
-    default: return false;
+    case SW_OP_Unsqueeze:
+        return same_type(in, out);
+    default:
+        return false;
     }
 }
 
@@ -110,8 +117,10 @@ static sw_status walk(folder *f) {
         next = node->next;
         sw_call call = sw_node_call(node, f->in, f->out, f->diag);
         SW_TRY(sw_op_infer(&call));
-        if (is_foldable(f, node, &call)) SW_TRY(fold_node(f, node, &call));
-        else bypass(f->graph, node);
+        if (is_foldable(f, node, &call))
+            SW_TRY(fold_node(f, node, &call));
+        else
+            bypass(f->graph, node);
     }
     return SW_OK;
 }

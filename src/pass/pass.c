@@ -11,8 +11,12 @@ static const sw_pass passes[] = {
 
 enum { PASS_COUNT = sizeof passes / sizeof passes[0] };
 
-int sw_pass_count(void) { return PASS_COUNT; }
-const sw_pass *sw_pass_get(int i) { return &passes[i]; }
+int sw_pass_count(void) {
+    return PASS_COUNT;
+}
+const sw_pass *sw_pass_get(int i) {
+    return &passes[i];
+}
 
 static int find_last(const char *last, const sw_diag *diag) {
     if (!last) return PASS_COUNT - 1;
@@ -33,7 +37,8 @@ sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_diag *diag) 
     SW_TRY(sw_graph_verify(graph, diag));
     for (int i = 0; i <= stop; i++) {
         sw_status status = passes[i].run(graph, diag);
-        if (status == SW_E_NOMEM) return sw_fail(diag, status, NULL, NULL, "out of memory in pass '%s'", passes[i].name);
+        if (status == SW_E_NOMEM)
+            return sw_fail(diag, status, NULL, NULL, "out of memory in pass '%s'", passes[i].name);
         SW_TRY(status);
 #ifndef NDEBUG
         SW_TRY(sw_graph_verify(graph, diag));

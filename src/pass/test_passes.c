@@ -154,7 +154,8 @@ SW_TEST(batch_norm_folds_without_changing_results) {
 SW_TEST(passes_are_named) {
     sw_graph *g = sw_graph_create(NULL);
     CHECK_INT(sw_passes_run(g, "flod", &sw_test_diag), SW_E_USAGE);
-    CHECK_STR(sw_test_message(), "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, dead-code");
+    CHECK_STR(sw_test_message(),
+              "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, dead-code");
     CHECK_INT(sw_passes_run(g, "none", &sw_test_diag), SW_OK);
     sw_graph_destroy(g);
 }
