@@ -5,9 +5,21 @@
 #include "import/onnx/model.h"
 
 const char *sw__onnx_attr_kind_name(sw__attr_kind kind) {
-    static const char *const names[SW__ATTR_KINDS] = {
-        "attribute without value", "FLOAT",  "INT",           "STRING",         "TENSOR", "GRAPH", "FLOATS", "INTS", "STRINGS",
-        "TENSORS",                 "GRAPHS", "SPARSE_TENSOR", "SPARSE_TENSORS", "TYPE_PROTO", "TYPE_PROTOS"};
+    static const char *const names[SW__ATTR_KINDS] = {"attribute without value",
+                                                      "FLOAT",
+                                                      "INT",
+                                                      "STRING",
+                                                      "TENSOR",
+                                                      "GRAPH",
+                                                      "FLOATS",
+                                                      "INTS",
+                                                      "STRINGS",
+                                                      "TENSORS",
+                                                      "GRAPHS",
+                                                      "SPARSE_TENSOR",
+                                                      "SPARSE_TENSORS",
+                                                      "TYPE_PROTO",
+                                                      "TYPE_PROTOS"};
     return names[kind];
 }
 
@@ -80,7 +92,7 @@ sw_status sw__onnx_take(sw__draft *d, const char *name, sw__attr_kind kind, cons
     for (int i = 0; i < d->n_attrs; i++) {
         if (strcmp(d->attrs[i].name, name) != 0) continue;
         if (d->attrs[i].kind != kind)
-            return sw__draft_fail(d, SW_E_MODEL, "the attribute '%s' is a %s; expected: %s", name,
+            return sw__draft_fail(d, SW_E_MODEL, "the attribute '%s' is of type %s; expected: %s", name,
                                   sw__onnx_attr_kind_name(d->attrs[i].kind), sw__onnx_attr_kind_name(kind));
         d->taken[i] = true;
         *attr = &d->attrs[i];
@@ -101,16 +113,24 @@ static sw_status set_attr(sw__draft *d, sw_attr *to, const sw_attr_def *def, con
         [SW_ATTR_INT] = SW__ATTR_INT,   [SW_ATTR_FLOAT] = SW__ATTR_FLOAT,   [SW_ATTR_STRING] = SW__ATTR_STRING,
         [SW_ATTR_INTS] = SW__ATTR_INTS, [SW_ATTR_FLOATS] = SW__ATTR_FLOATS, [SW_ATTR_TENSOR] = SW__ATTR_TENSOR};
     if (from->kind != expected[def->type])
-        return sw__draft_fail(d, SW_E_MODEL, "the attribute '%s' is a %s; expected: %s", def->name,
+        return sw__draft_fail(d, SW_E_MODEL, "the attribute '%s' is of type %s; expected: %s", def->name,
                               sw__onnx_attr_kind_name(from->kind), sw__onnx_attr_kind_name(expected[def->type]));
     to->set = true;
     switch (def->type) {
-    case SW_ATTR_INT: to->i = from->i; return SW_OK;
-    case SW_ATTR_FLOAT: to->f = from->f; return SW_OK;
-    case SW_ATTR_STRING: return sw__onnx_string(d->im, from, d->proto->op, &to->s);
-    case SW_ATTR_INTS: return sw__onnx_ints(d->im, from, &to->ints.v, &to->ints.n);
-    case SW_ATTR_FLOATS: return sw__onnx_floats(d->im, from, &to->floats.v, &to->floats.n);
-    case SW_ATTR_TENSOR: return set_tensor(d, to, from);
+    case SW_ATTR_INT:
+        to->i = from->i;
+        return SW_OK;
+    case SW_ATTR_FLOAT:
+        to->f = from->f;
+        return SW_OK;
+    case SW_ATTR_STRING:
+        return sw__onnx_string(d->im, from, d->proto->op, &to->s);
+    case SW_ATTR_INTS:
+        return sw__onnx_ints(d->im, from, &to->ints.v, &to->ints.n);
+    case SW_ATTR_FLOATS:
+        return sw__onnx_floats(d->im, from, &to->floats.v, &to->floats.n);
+    case SW_ATTR_TENSOR:
+        return set_tensor(d, to, from);
     }
     return SW_E_INTERNAL;
 }
@@ -141,15 +161,18 @@ sw_status sw__onnx_set_attrs(sw__draft *d, sw_node *node) {
     for (int i = 0; i < d->n_attrs; i++) {
         if (d->taken[i]) continue;
         int at = find_def(info, d->attrs[i].name);
-        if (at >= 0) SW_TRY(set_attr(d, &node->attrs[at], &info->attrs[at], &d->attrs[i]));
+        if (at >= 0)
+            SW_TRY(set_attr(d, &node->attrs[at], &info->attrs[at], &d->attrs[i]));
         else if (!is_harmless(&d->attrs[i]))
             return sw__draft_fail(d, SW_E_UNSUPPORTED, "the attribute '%.160s' is not supported", d->attrs[i].name);
     }
     for (int i = 0; i < d->n_set; i++) {
         sw_attr *to = &node->attrs[find_def(info, d->set[i].name)];
         to->set = true;
-        if (d->set[i].s) to->s = d->set[i].s;
-        else to->i = d->set[i].i;
+        if (d->set[i].s)
+            to->s = d->set[i].s;
+        else
+            to->i = d->set[i].i;
     }
     for (int i = 0; i < info->n_attrs; i++)
         if (info->attrs[i].required && !node->attrs[i].set)

@@ -3,7 +3,7 @@
 
 #include "import/onnx/model.h"
 
-/* ---- Names ---------------------------------------------------------------------------------------------------------- */
+/* ---- Names ----------------------------------------------------------------------------------------------- */
 
 bool sw__onnx_find(const sw__scope *scope, const char *name, sw_value **value) {
     for (; scope; scope = scope->parent) {
@@ -47,7 +47,7 @@ sw_status sw__onnx_output(sw__draft *d, int i, sw_value **value) {
     return *value ? sw__onnx_bind(d->im, d->scope, d->proto->out[i], *value) : sw__onnx_nomem(d->im);
 }
 
-/* ---- Drafts --------------------------------------------------------------------------------------------------------- */
+/* ---- Drafts ---------------------------------------------------------------------------------------------- */
 
 static sw_status resolve_attr(sw__draft *d, const sw__onnx_attr *attr) {
     if (!*attr->ref) {
@@ -61,11 +61,10 @@ static sw_status resolve_attr(sw__draft *d, const sw__onnx_attr *attr) {
         const sw__onnx_attr *given = &d->scope->attrs[i];
         if (strcmp(given->name, attr->ref) != 0) continue;
         if (attr->kind && attr->kind != given->kind)
-            return sw__draft_fail(d, SW_E_MODEL, "the attribute '%.80s' is a %s, but '%.80s' of the function is a %s",
-                                  attr->name, sw__onnx_attr_kind_name(attr->kind), attr->ref,
-                                  sw__onnx_attr_kind_name(given->kind));
-        if (given->g)
-            return sw__draft_fail(d, SW_E_UNSUPPORTED, "a graph as attribute of a function is not supported");
+            return sw__draft_fail(
+                d, SW_E_MODEL, "the attribute '%.80s' is of type %s, but '%.80s' of the function is of type %s",
+                attr->name, sw__onnx_attr_kind_name(attr->kind), attr->ref, sw__onnx_attr_kind_name(given->kind));
+        if (given->g) return sw__draft_fail(d, SW_E_UNSUPPORTED, "a graph as attribute of a function is not supported");
         d->attrs[d->n_attrs] = *given;
         d->attrs[d->n_attrs++].name = attr->name;
         return SW_OK;
@@ -114,7 +113,7 @@ static sw_status fill_draft(sw__draft *d) {
     return SW_OK;
 }
 
-/* ---- Nodes ---------------------------------------------------------------------------------------------------------- */
+/* ---- Nodes ----------------------------------------------------------------------------------------------- */
 
 static sw_status check_ports(const sw__draft *d, const sw_op_info *info, int n_out) {
     if (d->n_in < info->min_in || (info->max_in != SW_VARIADIC && d->n_in > info->max_in))
@@ -185,7 +184,8 @@ static sw_status build_node(sw__onnx *im, sw__scope *scope, const sw__onnx_node 
     if (*scope->prefix) { /* what is inlined can be more than what is written: count it */
         im->inlined += 1 + (size_t)(proto->n_in + proto->n_out + proto->n_attrs) / 16;
         if (im->inlined > SW__ONNX_MAX_INLINED)
-            return sw__onnx_fail(im, SW_E_LIMIT, "functions and branches give more than %d nodes", SW__ONNX_MAX_INLINED);
+            return sw__onnx_fail(im, SW_E_LIMIT, "functions and branches give more than %d nodes",
+                                 SW__ONNX_MAX_INLINED);
     }
     sw__draft d = {.im = im, .scope = scope, .proto = proto, .op = SW_OP_COUNT, .n_out = proto->n_out};
     sw__onnx_function *function;
@@ -198,8 +198,7 @@ static sw_status build_node(sw__onnx *im, sw__scope *scope, const sw__onnx_node 
 
 sw_status sw__onnx_nodes(sw__onnx *im, sw__scope *scope, sw__onnx_body *body, const char *what) {
     SW_TRY(sw__onnx_sort(im, body, what));
-    for (size_t i = 0; i < body->n; i++)
-        SW_TRY(build_node(im, scope, &body->nodes[body->order ? body->order[i] : i]));
+    for (size_t i = 0; i < body->n; i++) SW_TRY(build_node(im, scope, &body->nodes[body->order ? body->order[i] : i]));
     return SW_OK;
 }
 
@@ -217,7 +216,7 @@ sw_status sw__onnx_constants(sw__onnx *im, sw__scope *scope, const sw__onnx_grap
     return SW_OK;
 }
 
-/* ---- Inputs and outputs of the model -------------------------------------------------------------------------------- */
+/* ---- Inputs and outputs of the model --------------------------------------------------------------------- */
 
 static sw_status read_dim(sw__onnx *im, sw_pb r, int64_t *dim) {
     *dim = SW_DIM_UNKNOWN;
@@ -265,16 +264,18 @@ static sw_status read_tensor_type(sw__onnx *im, sw_pb r, const char *name, sw_te
 }
 
 static sw_status read_type(sw__onnx *im, const sw__onnx_port *port, sw_tensor *type) {
-    static const char *const others[] = {[4] = "a sequence", [5] = "a map", [8] = "a sparse tensor", [9] = "an optional"};
+    static const char *const others[] = {
+        [4] = "a sequence", [5] = "a map", [8] = "a sparse tensor", [9] = "an optional"};
     *type = (sw_tensor){.rank = SW_RANK_UNKNOWN};
     sw_pb r = sw_pb_make(port->type.data, port->type.size, im->label, im->diag);
     r.offset = port->type.offset;
     sw_pb_field f;
     while (sw_pb_next(&r, &f)) {
-        if (f.number == 1) SW_TRY(read_tensor_type(im, sw_pb_sub(&r, &f), port->name, type));
+        if (f.number == 1)
+            SW_TRY(read_tensor_type(im, sw_pb_sub(&r, &f), port->name, type));
         else if (f.number < sizeof others / sizeof *others && others[f.number])
-            return sw__onnx_fail(im, SW_E_UNSUPPORTED, "input '%.160s' is %s, which Slipway does not support", port->name,
-                                 others[f.number]);
+            return sw__onnx_fail(im, SW_E_UNSUPPORTED, "input '%.160s' is %s, which Slipway does not support",
+                                 port->name, others[f.number]);
     }
     if (r.status == SW_OK && type->dtype == SW_DTYPE_NONE)
         return sw__onnx_fail(im, SW_E_MODEL, "input '%.160s' has no type", port->name);
@@ -330,7 +331,7 @@ static sw_status build_outputs(sw__onnx *im, const sw__scope *scope) {
     return sw_graph_set_outputs(im->graph, outputs, (int)graph->n_outputs) == SW_OK ? SW_OK : sw__onnx_nomem(im);
 }
 
-/* ---- The model ------------------------------------------------------------------------------------------------------ */
+/* ---- The model ------------------------------------------------------------------------------------------- */
 
 static sw_status check_version(sw__onnx *im) {
     int64_t version = im->model.ir_version;

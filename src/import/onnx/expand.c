@@ -3,7 +3,7 @@
 
 #include "import/onnx/model.h"
 
-/* ---- Building blocks ------------------------------------------------------------------------------------------------- */
+/* ---- Building blocks ------------------------------------------------------------------------------------- */
 
 static const char *made_name(sw__draft *d, const char *suffix) {
     const sw__onnx_node *proto = d->proto;
@@ -17,7 +17,8 @@ sw_status sw__onnx_step(sw__draft *d, sw_op op, const char *suffix, int n_in, sw
     if (suffix) {
         const char *name = made_name(d, suffix);
         *out = name ? sw_graph_add_value(graph, name, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL) : NULL;
-    } else SW_TRY(sw__onnx_output(d, 0, out));
+    } else
+        SW_TRY(sw__onnx_output(d, 0, out));
     if (!*out) return sw__onnx_nomem(d->im);
     const char *name = *d->scope->prefix ? (*out)->name : d->proto->name;
     const sw_node *node = sw_graph_add_node(graph, NULL, op, name, n_in, in, 1, out);
@@ -34,11 +35,20 @@ sw_status sw__onnx_new_ints(sw__draft *d, const char *suffix, const int64_t *v, 
 /* Stores a number as one element; false for types that are no floats. */
 static bool store_float(sw_dtype dtype, float v, void *to) {
     switch (dtype) {
-    case SW_F32: *(float *)to = v; return true;
-    case SW_F64: *(double *)to = (double)v; return true;
-    case SW_F16: *(uint16_t *)to = sw_f32_to_f16(v); return true;
-    case SW_BF16: *(uint16_t *)to = sw_f32_to_bf16(v); return true;
-    default: return false;
+    case SW_F32:
+        *(float *)to = v;
+        return true;
+    case SW_F64:
+        *(double *)to = (double)v;
+        return true;
+    case SW_F16:
+        *(uint16_t *)to = sw_f32_to_f16(v);
+        return true;
+    case SW_BF16:
+        *(uint16_t *)to = sw_f32_to_bf16(v);
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -58,11 +68,11 @@ static sw_status check_ports(sw__draft *d, int n_in, int max_out) {
     bool good = d->n_in >= n_in && d->proto->n_out >= 1 && d->proto->n_out <= max_out && *d->proto->out[0];
     for (int i = 0; good && i < n_in; i++) good = d->in[i] != NULL;
     if (good) return SW_OK;
-    return sw__draft_fail(d, SW_E_MODEL, "it has %d inputs and %d outputs; expected: %d and %d", d->n_in, d->proto->n_out,
-                          n_in, max_out);
+    return sw__draft_fail(d, SW_E_MODEL, "it has %d inputs and %d outputs; expected: %d and %d", d->n_in,
+                          d->proto->n_out, n_in, max_out);
 }
 
-/* ---- GroupNormalization ---------------------------------------------------------------------------------------------- */
+/* ---- GroupNormalization ---------------------------------------------------------------------------------- */
 
 /* Until opset 20 scale and bias are given per group and InstanceNormalization applies them; from 21 on per channel. */
 static sw_status scale_channels(sw__draft *d, sw_value *x, sw_value **y) {
@@ -112,7 +122,7 @@ sw_status sw__onnx_group_norm(sw__draft *d) {
     return sw__onnx_step(d, SW_OP_Reshape, NULL, 2, (sw_value *[]){y, shape}, &y);
 }
 
-/* ---- MeanVarianceNormalization --------------------------------------------------------------------------------------- */
+/* ---- MeanVarianceNormalization --------------------------------------------------------------------------- */
 
 /* (x - mean(x)) / (sqrt(mean(x * x) - mean(x) * mean(x)) + 1e-9), as the operator's function in ONNX. */
 sw_status sw__onnx_mean_variance_norm(sw__draft *d) {
@@ -123,7 +133,8 @@ sw_status sw__onnx_mean_variance_norm(sw__draft *d) {
     const sw__onnx_attr *given;
     SW_TRY(sw__onnx_take(d, "axes", SW__ATTR_INTS, &given));
     if (given) SW_TRY(sw__onnx_ints(d->im, given, &v, &n));
-    sw_value *x = d->in[0], *axes, *mean, *mean2, *square, *square_mean, *variance, *deviation, *tiny, *divisor, *centred, *y;
+    sw_value *x = d->in[0], *axes, *mean, *mean2, *square, *square_mean, *variance, *deviation, *tiny, *divisor,
+             *centred, *y;
     SW_TRY(sw__onnx_new_ints(d, "axes", v, n, &axes));
     SW_TRY(sw__onnx_step(d, SW_OP_ReduceMean, "mean", 2, (sw_value *[]){x, axes}, &mean));
     SW_TRY(sw__onnx_step(d, SW_OP_Mul, "mean2", 2, (sw_value *[]){mean, mean}, &mean2));
@@ -139,7 +150,7 @@ sw_status sw__onnx_mean_variance_norm(sw__draft *d) {
     return sw__onnx_step(d, SW_OP_Div, NULL, 2, (sw_value *[]){centred, divisor}, &y);
 }
 
-/* ---- Dropout --------------------------------------------------------------------------------------------------------- */
+/* ---- Dropout --------------------------------------------------------------------------------------------- */
 
 /* The mask of inference, from opset 10 on: all true. Before, it is only made in training. */
 static sw_status all_true(sw__draft *d) {

@@ -27,7 +27,9 @@ static bool resolve(const char *base_dir, const char *location, char real[PATH_M
     return strncmp(base, real, n) == 0 && real[n] == '/';
 }
 
-static void close_map(void *map) { sw_map_close(map); }
+static void close_map(void *map) {
+    sw_map_close(map);
+}
 
 static sw_status open_file(sw__onnx *im, const char *tensor, const char *location, sw_map **map) {
     void *known;
@@ -60,14 +62,15 @@ sw_status sw__onnx_external(sw__onnx *im, const char *tensor, const char *locati
                             size_t bytes, const uint8_t **data) {
     sw_map *map;
     if (!im->base_dir)
-        return sw__onnx_fail(im, SW_E_UNSUPPORTED, "%s has external data, but the model did not come from a file", tensor);
+        return sw__onnx_fail(im, SW_E_UNSUPPORTED, "%s has external data, but the model did not come from a file",
+                             tensor);
     SW_TRY(open_file(im, tensor, location, &map));
     if (length >= 0 && (uint64_t)length != bytes)
-        return sw__onnx_fail(im, SW_E_MODEL, "%s has %lld bytes of external data, its type and shape ask for %zu", tensor,
-                             (long long)length, bytes);
+        return sw__onnx_fail(im, SW_E_MODEL, "%s has %lld bytes of external data, its type and shape ask for %zu",
+                             tensor, (long long)length, bytes);
     if ((uint64_t)offset > map->size || bytes > map->size - (size_t)offset)
-        return sw__onnx_fail(im, SW_E_MODEL, "%s has external data at bytes %lld to %llu of '%.200s', which has %zu", tensor,
-                             (long long)offset, (unsigned long long)offset + bytes, location, map->size);
+        return sw__onnx_fail(im, SW_E_MODEL, "%s has external data at bytes %lld to %llu of '%.200s', which has %zu",
+                             tensor, (long long)offset, (unsigned long long)offset + bytes, location, map->size);
     *data = map->data + offset;
     return SW_OK;
 }

@@ -53,7 +53,7 @@ sw_status sw__onnx_charge(sw__onnx *im, uint64_t bytes) {
     return SW_OK;
 }
 
-/* ---- Operators that Slipway does not have --------------------------------------------------------------------------- */
+/* ---- Operators that Slipway does not have ---------------------------------------------------------------- */
 
 enum { MAX_UNKNOWN = 64 }; /* kinds that are told apart */
 
@@ -71,8 +71,8 @@ static sw_status count_unknown(sw__onnx *im, const sw__onnx_node *node, const ch
         i++;
     if (i == MAX_UNKNOWN) return SW_OK;
     if (i == im->n_unknown)
-        im->unknown[im->n_unknown++] = (struct sw__unknown){
-            node->domain, node->op, why, *node->name || !node->n_out ? node->name : node->out[0], 0};
+        im->unknown[im->n_unknown++] = (struct sw__unknown){node->domain, node->op, why,
+                                                            *node->name || !node->n_out ? node->name : node->out[0], 0};
     im->unknown[i].count++;
     return SW_OK;
 }
@@ -93,9 +93,8 @@ sw_status sw__onnx_report_unknown(sw__onnx *im) {
     sw_buf_append_text(&text, im->n_unknown == 1 ? "unsupported operator: " : "unsupported operators: ");
     for (size_t i = 0; i < im->n_unknown; i++) {
         const struct sw__unknown *u = &im->unknown[i];
-        sw_buf_printf(&text, "%s%.80s%s%.80s%s%s (%d node%s '%.120s')", i ? ", " : "", u->domain,
-                      *u->domain ? "." : "", u->op, *u->why ? " " : "", u->why, u->count,
-                      u->count > 1 ? "s, first" : ",", u->first);
+        sw_buf_printf(&text, "%s%.80s%s%.80s%s%s (%d node%s '%.120s')", i ? ", " : "", u->domain, *u->domain ? "." : "",
+                      u->op, *u->why ? " " : "", u->why, u->count, u->count > 1 ? "s, first" : ",", u->first);
     }
     sw_status status = sw_fail(im->diag, SW_E_UNSUPPORTED, im->label, NULL, "%s", sw_buf_text(&text));
     sw_buf_free(&text);

@@ -10,8 +10,10 @@ static sw_status open_scope(sw__draft *d, const sw__scope *parent, sw__scope *sc
     *scope = (sw__scope){.parent = parent, .depth = d->scope->depth + 1};
     if (scope->depth > SW__ONNX_MAX_DEPTH)
         return sw__draft_fail(d, SW_E_LIMIT, "calls and branches are nested more than %d deep", SW__ONNX_MAX_DEPTH);
-    if (!*name || strlen(outer) + strlen(name) > LONG) scope->prefix = "inlined";
-    else scope->prefix = *outer ? sw_arena_printf(d->im->arena, "%s/%s", outer, name) : name;
+    if (!*name || strlen(outer) + strlen(name) > LONG)
+        scope->prefix = "inlined";
+    else
+        scope->prefix = *outer ? sw_arena_printf(d->im->arena, "%s/%s", outer, name) : name;
     scope->outer = SW_ARENA_ARRAY(d->im->arena, const char *, d->proto->n_out);
     return scope->prefix && scope->outer ? SW_OK : sw__onnx_nomem(d->im);
 }
@@ -21,8 +23,8 @@ static sw_status rename_output(sw__draft *d, sw__scope *scope, int i, const char
     if (!*d->proto->out[i]) return SW_OK;
     bool fresh;
     scope->outer[i] = sw__onnx_name(d->im, d->scope, d->proto->out[i]);
-    if (!scope->outer[i] || sw__names_add(&scope->renamed, d->im->arena, inner, (void *)(uintptr_t)scope->outer[i],
-                                          &fresh) != SW_OK)
+    if (!scope->outer[i] ||
+        sw__names_add(&scope->renamed, d->im->arena, inner, (void *)(uintptr_t)scope->outer[i], &fresh) != SW_OK)
         return sw__onnx_nomem(d->im);
     return SW_OK;
 }
@@ -45,7 +47,7 @@ static sw_status hand_out(sw__draft *d, const sw__scope *scope, int i, const cha
     return SW_OK;
 }
 
-/* ---- Functions ------------------------------------------------------------------------------------------------------ */
+/* ---- Functions ------------------------------------------------------------------------------------------- */
 
 static bool has_attr(const sw__onnx_attr *attrs, int n, const char *name) {
     for (int i = 0; i < n; i++)
@@ -72,8 +74,7 @@ static sw_status give_inputs(sw__draft *d, const sw__onnx_function *fn, sw__scop
     if (d->n_in > fn->n_in || d->proto->n_out > fn->n_out)
         return sw__draft_fail(d, SW_E_MODEL, "it has %d inputs and %d outputs, the function has %d and %d", d->n_in,
                               d->proto->n_out, fn->n_in, fn->n_out);
-    for (int i = 0; i < fn->n_in; i++)
-        SW_TRY(sw__onnx_bind(d->im, scope, fn->in[i], i < d->n_in ? d->in[i] : NULL));
+    for (int i = 0; i < fn->n_in; i++) SW_TRY(sw__onnx_bind(d->im, scope, fn->in[i], i < d->n_in ? d->in[i] : NULL));
     for (int i = 0; i < d->proto->n_out; i++) SW_TRY(rename_output(d, scope, i, fn->out[i]));
     return SW_OK;
 }
@@ -96,7 +97,7 @@ sw_status sw__onnx_call(sw__draft *d, sw__onnx_function *fn) {
     return SW_OK;
 }
 
-/* ---- If ------------------------------------------------------------------------------------------------------------- */
+/* ---- If -------------------------------------------------------------------------------------------------- */
 
 static sw_status find_branch(sw__draft *d, bool condition, sw__onnx_graph **branch) {
     const char *name = condition ? "then_branch" : "else_branch";

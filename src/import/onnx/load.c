@@ -33,17 +33,22 @@ sw_status sw_onnx_parse(const void *bytes, size_t size, const char *base_dir, co
     sw_graph *made = sw_graph_create(allocator);
     if (!made) return sw_fail(diag, SW_E_NOMEM, label, NULL, "out of memory");
     sw_status status = fill(made, bytes, size, base_dir, label, diag);
-    if (status == SW_OK) *graph = made;
-    else sw_graph_destroy(made);
+    if (status == SW_OK)
+        *graph = made;
+    else
+        sw_graph_destroy(made);
     return status;
 }
 
-/* ---- Files ---------------------------------------------------------------------------------------------------------- */
+/* ---- Files ----------------------------------------------------------------------------------------------- */
 
-static void close_map(void *map) { sw_map_close(map); }
+static void close_map(void *map) {
+    sw_map_close(map);
+}
 
 /* The graph keeps `map` from here on, also when it fails. */
-static sw_status keep_map(sw_graph *graph, const sw_map *map, const char *path, const sw_diag *diag, const sw_map **kept) {
+static sw_status keep_map(sw_graph *graph, const sw_map *map, const char *path, const sw_diag *diag,
+                          const sw_map **kept) {
     sw_map *copy = sw_arena_copy(graph->arena, map, sizeof *map);
     if (copy && sw_arena_cleanup(graph->arena, close_map, copy) == SW_OK) {
         *kept = copy;
@@ -71,7 +76,9 @@ sw_status sw_onnx_load(const char *path, const sw_allocator *allocator, const sw
     sw_graph *made = sw_graph_create(allocator);
     if (!made) return sw_fail(diag, SW_E_NOMEM, path, NULL, "out of memory");
     sw_status status = load_into(made, path, diag);
-    if (status == SW_OK) *graph = made;
-    else sw_graph_destroy(made);
+    if (status == SW_OK)
+        *graph = made;
+    else
+        sw_graph_destroy(made);
     return status;
 }

@@ -11,17 +11,17 @@ enum {
     SW__ONNX_OPSET_MAX = 26,
     SW__ONNX_IR_MIN = 3,
     SW__ONNX_IR_MAX = 12,
-    SW__ONNX_MAX_PORTS = 65535,    /* inputs or outputs of a node */
-    SW__ONNX_MAX_ATTRS = 256,      /* of a node or function; also opsets of a model */
-    SW__ONNX_MAX_IO = 4096,        /* inputs or outputs of the model, constants not counted */
-    SW__ONNX_MAX_ITEMS = 1 << 23,  /* nodes, ports, attributes, values as written */
-    SW__ONNX_MAX_DEPTH = 32,       /* graphs in graphs, calls in calls */
+    SW__ONNX_MAX_PORTS = 65535,     /* inputs or outputs of a node */
+    SW__ONNX_MAX_ATTRS = 256,       /* of a node or function; also opsets of a model */
+    SW__ONNX_MAX_IO = 4096,         /* inputs or outputs of the model, constants not counted */
+    SW__ONNX_MAX_ITEMS = 1 << 23,   /* nodes, ports, attributes, values as written */
+    SW__ONNX_MAX_DEPTH = 32,        /* graphs in graphs, calls in calls */
     SW__ONNX_MAX_INLINED = 1 << 18, /* nodes and calls that come out of functions and branches */
     SW__ONNX_MAX_LIST = 1 << 24,    /* elements of an attribute */
     SW__ONNX_MAX_FILES = 16384      /* of external data */
 };
 
-/* ---- The model as it is written. Everything lies in the arena of the import or in the bytes of the model. ---------- */
+/* ---- The model as it is written. Everything lies in the arena of the import or in the bytes of the model.  */
 
 typedef struct sw__bytes {
     const uint8_t *data; /* NULL: absent */
@@ -122,7 +122,7 @@ typedef struct sw__onnx_model {
     size_t n_meta;
 } sw__onnx_model;
 
-/* ---- An import ------------------------------------------------------------------------------------------------------ */
+/* ---- An import ------------------------------------------------------------------------------------------- */
 
 typedef struct sw__onnx sw__onnx;
 struct sw__onnx {
@@ -131,15 +131,15 @@ struct sw__onnx {
     sw_arena *arena; /* dies with the import */
     sw_graph *graph; /* being made */
     sw__onnx_model model;
-    sw__names functions;       /* "domain\nname\noverload" -> sw__onnx_function */
-    sw__names files;           /* location -> mapping of external data */
+    sw__names functions; /* "domain\nname\noverload" -> sw__onnx_function */
+    sw__names files;     /* location -> mapping of external data */
     size_t n_files;
-    size_t items;              /* seen by the parser */
-    size_t inlined;            /* nodes and calls so far */
-    uint64_t bytes_left;       /* that may still be read and copied: bounds what functions can blow up */
-    size_t n_names;            /* tried as free names */
-    sw_value dropped;          /* stands for outputs that only training makes */
-    bool warned;               /* of an opset newer than those known */
+    size_t items;                /* seen by the parser */
+    size_t inlined;              /* nodes and calls so far */
+    uint64_t bytes_left;         /* that may still be read and copied: bounds what functions can blow up */
+    size_t n_names;              /* tried as free names */
+    sw_value dropped;            /* stands for outputs that only training makes */
+    bool warned;                 /* of an opset newer than those known */
     struct sw__unknown *unknown; /* operators without an entry in the table */
     size_t n_unknown;
 };
@@ -168,12 +168,15 @@ typedef struct sw__draft {
     int64_t opset; /* version of the node's domain */
     sw_op op;
     sw_value **in;
-    int n_in;            /* room for SW__DRAFT_EXTRA more */
+    int n_in;             /* room for SW__DRAFT_EXTRA more */
     sw__onnx_attr *attrs; /* references resolved */
     bool *taken;          /* attributes that a translation has dealt with */
     int n_attrs;
     int n_out; /* of proto->out: later ones are dropped */
-    struct { const char *name, *s; int64_t i; } set[SW__DRAFT_EXTRA]; /* strings (s) or ints to set */
+    struct {
+        const char *name, *s;
+        int64_t i;
+    } set[SW__DRAFT_EXTRA]; /* strings (s) or ints to set */
     int n_set;
     bool done; /* the translation has made all outputs itself */
 } sw__draft;

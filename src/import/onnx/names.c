@@ -22,8 +22,7 @@ static uint64_t hash_name(const char *name) {
 
 static struct sw__name *slot_of(const sw__names *names, const char *name, uint64_t hash) {
     size_t mask = names->cap - 1, at = hash & mask;
-    while (names->slots[at].name &&
-           (names->slots[at].hash != hash || strcmp(names->slots[at].name, name) != 0))
+    while (names->slots[at].name && (names->slots[at].hash != hash || strcmp(names->slots[at].name, name) != 0))
         at = (at + 1) & mask;
     return &names->slots[at];
 }

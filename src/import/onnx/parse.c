@@ -56,7 +56,7 @@ static sw_status read_bytes(sw_pb *r, const sw_pb_field *f, sw__bytes *bytes) {
 
 static sw_status parse_graph(sw__onnx *im, sw_pb r, sw__onnx_graph *graph, int depth);
 
-/* ---- Attributes ----------------------------------------------------------------------------------------------------- */
+/* ---- Attributes ------------------------------------------------------------------------------------------ */
 
 static sw_status parse_subgraph(sw__onnx *im, sw_pb *r, const sw_pb_field *f, sw__onnx_attr *attr, int depth) {
     if (depth >= SW__ONNX_MAX_DEPTH)
@@ -71,10 +71,10 @@ static sw_status parse_subgraph(sw__onnx *im, sw_pb *r, const sw_pb_field *f, sw
 static const struct {
     uint32_t field;
     sw__attr_kind kind;
-} value_fields[] = {{2, SW__ATTR_FLOAT},   {3, SW__ATTR_INT},      {4, SW__ATTR_STRING},  {5, SW__ATTR_TENSOR},
-                    {6, SW__ATTR_GRAPH},   {7, SW__ATTR_FLOATS},   {8, SW__ATTR_INTS},    {9, SW__ATTR_STRINGS},
-                    {10, SW__ATTR_TENSORS}, {11, SW__ATTR_GRAPHS}, {14, SW__ATTR_TYPE},   {15, SW__ATTR_TYPES},
-                    {22, SW__ATTR_SPARSE}, {23, SW__ATTR_SPARSES}};
+} value_fields[] = {{2, SW__ATTR_FLOAT},    {3, SW__ATTR_INT},     {4, SW__ATTR_STRING}, {5, SW__ATTR_TENSOR},
+                    {6, SW__ATTR_GRAPH},    {7, SW__ATTR_FLOATS},  {8, SW__ATTR_INTS},   {9, SW__ATTR_STRINGS},
+                    {10, SW__ATTR_TENSORS}, {11, SW__ATTR_GRAPHS}, {14, SW__ATTR_TYPE},  {15, SW__ATTR_TYPES},
+                    {22, SW__ATTR_SPARSE},  {23, SW__ATTR_SPARSES}};
 
 static sw_status parse_attr(sw__onnx *im, sw_pb r, sw__onnx_attr *attr, int depth) {
     *attr = (sw__onnx_attr){.name = "", .ref = "", .message = {r.data, r.size, r.offset}};
@@ -83,30 +83,46 @@ static sw_status parse_attr(sw__onnx *im, sw_pb r, sw__onnx_attr *attr, int dept
     sw_pb_field f;
     while (sw_pb_next(&r, &f)) {
         switch (f.number) {
-        case 1: SW_TRY(read_text(im, &r, &f, &attr->name)); break;
+        case 1:
+            SW_TRY(read_text(im, &r, &f, &attr->name));
+            break;
         case 2:
             if (!sw_pb_expect(&r, &f, SW_PB_FIXED32)) return r.status;
             attr->f = sw_pb_float(&f);
             break;
-        case 3: SW_TRY(read_int(&r, &f, &attr->i)); break;
-        case 4: SW_TRY(read_bytes(&r, &f, &attr->s)); break;
-        case 5: SW_TRY(read_bytes(&r, &f, &attr->t)); break;
-        case 6: SW_TRY(parse_subgraph(im, &r, &f, attr, depth)); break;
-        case 20: SW_TRY(read_int(&r, &f, &type)); break;
-        case 21: SW_TRY(read_text(im, &r, &f, &attr->ref)); break;
-        default: break;
+        case 3:
+            SW_TRY(read_int(&r, &f, &attr->i));
+            break;
+        case 4:
+            SW_TRY(read_bytes(&r, &f, &attr->s));
+            break;
+        case 5:
+            SW_TRY(read_bytes(&r, &f, &attr->t));
+            break;
+        case 6:
+            SW_TRY(parse_subgraph(im, &r, &f, attr, depth));
+            break;
+        case 20:
+            SW_TRY(read_int(&r, &f, &type));
+            break;
+        case 21:
+            SW_TRY(read_text(im, &r, &f, &attr->ref));
+            break;
+        default:
+            break;
         }
         for (size_t i = 0; i < sizeof value_fields / sizeof *value_fields; i++)
             if (value_fields[i].field == f.number) seen = value_fields[i].kind;
     }
     if (r.status != SW_OK) return r.status;
     if (type < 0 || type >= SW__ATTR_KINDS)
-        return sw__onnx_fail(im, SW_E_MODEL, "attribute '%.160s' has the unknown type %lld", attr->name, (long long)type);
+        return sw__onnx_fail(im, SW_E_MODEL, "attribute '%.160s' has the unknown type %lld", attr->name,
+                             (long long)type);
     attr->kind = type ? (sw__attr_kind)type : seen;
     return SW_OK;
 }
 
-/* ---- Nodes ---------------------------------------------------------------------------------------------------------- */
+/* ---- Nodes ----------------------------------------------------------------------------------------------- */
 
 static sw_status parse_node(sw__onnx *im, sw_pb r, sw__onnx_node *node, int depth) {
     size_t counts[MAX_FIELD];
@@ -120,14 +136,29 @@ static sw_status parse_node(sw__onnx *im, sw_pb r, sw__onnx_node *node, int dept
     SW_TRY(new_array(im, counts[5], sizeof *node->attrs, &node->attrs));
     sw_pb_field f;
     while (sw_pb_next(&r, &f)) switch (f.number) {
-        case 1: SW_TRY(read_text(im, &r, &f, &node->in[node->n_in++])); break;
-        case 2: SW_TRY(read_text(im, &r, &f, &node->out[node->n_out++])); break;
-        case 3: SW_TRY(read_text(im, &r, &f, &node->name)); break;
-        case 4: SW_TRY(read_text(im, &r, &f, &node->op)); break;
-        case 5: SW_TRY(parse_attr(im, sw_pb_sub(&r, &f), &node->attrs[node->n_attrs++], depth)); break;
-        case 7: SW_TRY(read_domain(im, &r, &f, &node->domain)); break;
-        case 8: SW_TRY(read_text(im, &r, &f, &node->overload)); break;
-        default: break;
+        case 1:
+            SW_TRY(read_text(im, &r, &f, &node->in[node->n_in++]));
+            break;
+        case 2:
+            SW_TRY(read_text(im, &r, &f, &node->out[node->n_out++]));
+            break;
+        case 3:
+            SW_TRY(read_text(im, &r, &f, &node->name));
+            break;
+        case 4:
+            SW_TRY(read_text(im, &r, &f, &node->op));
+            break;
+        case 5:
+            SW_TRY(parse_attr(im, sw_pb_sub(&r, &f), &node->attrs[node->n_attrs++], depth));
+            break;
+        case 7:
+            SW_TRY(read_domain(im, &r, &f, &node->domain));
+            break;
+        case 8:
+            SW_TRY(read_text(im, &r, &f, &node->overload));
+            break;
+        default:
+            break;
         }
     return r.status;
 }
@@ -142,7 +173,7 @@ static sw_status parse_opset(sw__onnx *im, sw_pb r, sw__opset *opset) {
     return r.status;
 }
 
-/* ---- Graphs --------------------------------------------------------------------------------------------------------- */
+/* ---- Graphs ---------------------------------------------------------------------------------------------- */
 
 static sw_status parse_port(sw__onnx *im, sw_pb r, sw__onnx_port *port) {
     *port = (sw__onnx_port){.name = ""};
@@ -161,25 +192,35 @@ static sw_status parse_graph(sw__onnx *im, sw_pb r, sw__onnx_graph *graph, int d
     SW_TRY(check_count(im, "nodes", counts[1], SW_MAX_NODES));
     SW_TRY(check_count(im, "outputs", counts[12], SW__ONNX_MAX_IO));
     if (counts[15])
-        return sw__onnx_fail(im, SW_E_UNSUPPORTED,
-                             "the graph has sparse initializers, which Slipway does not support");
+        return sw__onnx_fail(im, SW_E_UNSUPPORTED, "the graph has sparse initializers, which Slipway does not support");
     SW_TRY(new_array(im, counts[1], sizeof *graph->body.nodes, &graph->body.nodes));
     SW_TRY(new_array(im, counts[5], sizeof *graph->constants, &graph->constants));
     SW_TRY(new_array(im, counts[11], sizeof *graph->inputs, &graph->inputs));
     SW_TRY(new_array(im, counts[12], sizeof *graph->outputs, &graph->outputs));
     sw_pb_field f;
     while (sw_pb_next(&r, &f)) switch (f.number) {
-        case 1: SW_TRY(parse_node(im, sw_pb_sub(&r, &f), &graph->body.nodes[graph->body.n++], depth)); break;
-        case 2: SW_TRY(read_text(im, &r, &f, &graph->name)); break;
-        case 5: SW_TRY(read_bytes(&r, &f, &graph->constants[graph->n_constants++])); break;
-        case 11: SW_TRY(parse_port(im, sw_pb_sub(&r, &f), &graph->inputs[graph->n_inputs++])); break;
-        case 12: SW_TRY(parse_port(im, sw_pb_sub(&r, &f), &graph->outputs[graph->n_outputs++])); break;
-        default: break;
+        case 1:
+            SW_TRY(parse_node(im, sw_pb_sub(&r, &f), &graph->body.nodes[graph->body.n++], depth));
+            break;
+        case 2:
+            SW_TRY(read_text(im, &r, &f, &graph->name));
+            break;
+        case 5:
+            SW_TRY(read_bytes(&r, &f, &graph->constants[graph->n_constants++]));
+            break;
+        case 11:
+            SW_TRY(parse_port(im, sw_pb_sub(&r, &f), &graph->inputs[graph->n_inputs++]));
+            break;
+        case 12:
+            SW_TRY(parse_port(im, sw_pb_sub(&r, &f), &graph->outputs[graph->n_outputs++]));
+            break;
+        default:
+            break;
         }
     return r.status;
 }
 
-/* ---- Functions ------------------------------------------------------------------------------------------------------ */
+/* ---- Functions ------------------------------------------------------------------------------------------- */
 
 static sw_status new_function_arrays(sw__onnx *im, const size_t counts[MAX_FIELD], sw__onnx_function *fn) {
     SW_TRY(check_count(im, "inputs of a function", counts[4], SW__ONNX_MAX_PORTS));
@@ -201,21 +242,40 @@ static sw_status parse_function(sw__onnx *im, sw_pb r, sw__onnx_function *fn) {
     SW_TRY(new_function_arrays(im, counts, fn));
     sw_pb_field f;
     while (sw_pb_next(&r, &f)) switch (f.number) {
-        case 1: SW_TRY(read_text(im, &r, &f, &fn->name)); break;
-        case 4: SW_TRY(read_text(im, &r, &f, &fn->in[fn->n_in++])); break;
-        case 5: SW_TRY(read_text(im, &r, &f, &fn->out[fn->n_out++])); break;
-        case 6: SW_TRY(read_text(im, &r, &f, &fn->attr_names[fn->n_attr_names++])); break;
-        case 7: SW_TRY(parse_node(im, sw_pb_sub(&r, &f), &fn->body.nodes[fn->body.n++], 0)); break;
-        case 9: SW_TRY(parse_opset(im, sw_pb_sub(&r, &f), &fn->opsets[fn->n_opsets++])); break;
-        case 10: SW_TRY(read_domain(im, &r, &f, &fn->domain)); break;
-        case 11: SW_TRY(parse_attr(im, sw_pb_sub(&r, &f), &fn->defaults[fn->n_defaults++], 0)); break;
-        case 13: SW_TRY(read_text(im, &r, &f, &fn->overload)); break;
-        default: break;
+        case 1:
+            SW_TRY(read_text(im, &r, &f, &fn->name));
+            break;
+        case 4:
+            SW_TRY(read_text(im, &r, &f, &fn->in[fn->n_in++]));
+            break;
+        case 5:
+            SW_TRY(read_text(im, &r, &f, &fn->out[fn->n_out++]));
+            break;
+        case 6:
+            SW_TRY(read_text(im, &r, &f, &fn->attr_names[fn->n_attr_names++]));
+            break;
+        case 7:
+            SW_TRY(parse_node(im, sw_pb_sub(&r, &f), &fn->body.nodes[fn->body.n++], 0));
+            break;
+        case 9:
+            SW_TRY(parse_opset(im, sw_pb_sub(&r, &f), &fn->opsets[fn->n_opsets++]));
+            break;
+        case 10:
+            SW_TRY(read_domain(im, &r, &f, &fn->domain));
+            break;
+        case 11:
+            SW_TRY(parse_attr(im, sw_pb_sub(&r, &f), &fn->defaults[fn->n_defaults++], 0));
+            break;
+        case 13:
+            SW_TRY(read_text(im, &r, &f, &fn->overload));
+            break;
+        default:
+            break;
         }
     return r.status;
 }
 
-/* ---- The model ------------------------------------------------------------------------------------------------------ */
+/* ---- The model ------------------------------------------------------------------------------------------- */
 
 /* Values are kept as they are written; one that is no text (a program may keep bytes there) is left out. */
 static sw_status parse_meta(sw__onnx *im, sw_pb r, sw_meta *meta) {
@@ -258,14 +318,29 @@ sw_status sw__onnx_parse_model(sw__onnx *im, const void *bytes, size_t size) {
     SW_TRY(new_array(im, counts[25], sizeof *model->functions, &model->functions));
     sw_pb_field f;
     while (sw_pb_next(&r, &f)) switch (f.number) {
-        case 1: SW_TRY(read_int(&r, &f, &model->ir_version)); break;
-        case 2: SW_TRY(read_text(im, &r, &f, &model->producer_name)); break;
-        case 3: SW_TRY(read_text(im, &r, &f, &model->producer_version)); break;
-        case 7: SW_TRY(parse_only_graph(im, sw_pb_sub(&r, &f))); break;
-        case 8: SW_TRY(parse_opset(im, sw_pb_sub(&r, &f), &model->opsets[model->n_opsets++])); break;
-        case 14: SW_TRY(parse_meta(im, sw_pb_sub(&r, &f), &model->meta[model->n_meta++])); break;
-        case 25: SW_TRY(parse_function(im, sw_pb_sub(&r, &f), &model->functions[model->n_functions++])); break;
-        default: break;
+        case 1:
+            SW_TRY(read_int(&r, &f, &model->ir_version));
+            break;
+        case 2:
+            SW_TRY(read_text(im, &r, &f, &model->producer_name));
+            break;
+        case 3:
+            SW_TRY(read_text(im, &r, &f, &model->producer_version));
+            break;
+        case 7:
+            SW_TRY(parse_only_graph(im, sw_pb_sub(&r, &f)));
+            break;
+        case 8:
+            SW_TRY(parse_opset(im, sw_pb_sub(&r, &f), &model->opsets[model->n_opsets++]));
+            break;
+        case 14:
+            SW_TRY(parse_meta(im, sw_pb_sub(&r, &f), &model->meta[model->n_meta++]));
+            break;
+        case 25:
+            SW_TRY(parse_function(im, sw_pb_sub(&r, &f), &model->functions[model->n_functions++]));
+            break;
+        default:
+            break;
         }
     SW_TRY(r.status);
     if (!model->graph) return sw__onnx_fail(im, SW_E_MODEL, "the model has no graph");

@@ -10,7 +10,8 @@
 static bool is_model_field(uint64_t tag) {
     switch (tag >> 3) {
     case 1:
-    case 5: return (tag & 7) == SW_PB_VARINT;
+    case 5:
+        return (tag & 7) == SW_PB_VARINT;
     case 2:
     case 3:
     case 4:
@@ -20,8 +21,10 @@ static bool is_model_field(uint64_t tag) {
     case 14:
     case 20:
     case 25:
-    case 26: return (tag & 7) == SW_PB_BYTES;
-    default: return false;
+    case 26:
+        return (tag & 7) == SW_PB_BYTES;
+    default:
+        return false;
     }
 }
 
@@ -75,7 +78,10 @@ const char *sw__looks_like(const void *bytes, size_t size) {
         {0, 4, "ptrt", "a TensorRT engine"},
         {0, 2, "\x1f\x8b", "a gzip archive"},
         {0, 2, "\x80\x02", "a Python pickle (an old .pt checkpoint is one)"},
-        {0, 4, "\x7f" "ELF", "a program"},
+        {0, 4,
+         "\x7f"
+         "ELF",
+         "a program"},
         {0, 26, "version https://git-lfs.gi", "a Git LFS pointer: the model itself was not downloaded (git lfs pull)"},
         {0, 5, "<?xml", "an XML file (OpenVINO keeps its models so)"},
         {0, 9, "<!DOCTYPE", "a web page"},

@@ -21,10 +21,10 @@ static sw_status find_makers(sw__onnx *im, sw__onnx_body *body, const char *what
             if (fresh) continue;
             void *first;
             sw__names_get(&body->made, node->out[k], &first);
-            return sw__onnx_fail(im, SW_E_MODEL,
-                                 "%s: the value '%.160s' is made twice, by node '%.80s' (%.80s) and by node '%.80s' (%.80s)",
-                                 what, node->out[k], ((sw__onnx_node *)first)->name, ((sw__onnx_node *)first)->op,
-                                 node->name, node->op);
+            return sw__onnx_fail(
+                im, SW_E_MODEL,
+                "%s: the value '%.160s' is made twice, by node '%.80s' (%.80s) and by node '%.80s' (%.80s)", what,
+                node->out[k], ((sw__onnx_node *)first)->name, ((sw__onnx_node *)first)->op, node->name, node->op);
         }
     }
     return SW_OK;
@@ -100,8 +100,9 @@ static sw_status order_nodes(sw__onnx *im, deps *d, const char *what) {
             if (state[needed] == DONE) continue;
             const sw__onnx_node *node = &d->body->nodes[needed];
             if (state[needed] == OPEN)
-                return sw__onnx_fail(im, SW_E_MODEL, "%s: nodes wait for each other in a circle, through node '%.80s' (%.80s)",
-                                     what, *node->name ? node->name : node->out[0], node->op);
+                return sw__onnx_fail(im, SW_E_MODEL,
+                                     "%s: nodes wait for each other in a circle, through node '%.80s' (%.80s)", what,
+                                     *node->name ? node->name : node->out[0], node->op);
             state[needed] = OPEN;
             stack[depth++] = needed;
         }

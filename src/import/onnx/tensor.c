@@ -6,22 +6,26 @@
 
 /* TensorProto.DataType by number. */
 static const char *const type_names[] = {
-    "UNDEFINED",  "FLOAT",        "UINT8",          "INT8",       "UINT16",         "INT16",      "INT32",
-    "INT64",      "STRING",       "BOOL",           "FLOAT16",    "DOUBLE",         "UINT32",     "UINT64",
-    "COMPLEX64",  "COMPLEX128",   "BFLOAT16",       "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ",
-    "UINT4",      "INT4",         "FLOAT4E2M1",     "FLOAT8E8M0", "UINT2",          "INT2"};
+    "UNDEFINED", "FLOAT",      "UINT8",      "INT8",         "UINT16",         "INT16",      "INT32",
+    "INT64",     "STRING",     "BOOL",       "FLOAT16",      "DOUBLE",         "UINT32",     "UINT64",
+    "COMPLEX64", "COMPLEX128", "BFLOAT16",   "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ",
+    "UINT4",     "INT4",       "FLOAT4E2M1", "FLOAT8E8M0",   "UINT2",          "INT2"};
 
 sw_status sw__onnx_dtype(sw__onnx *im, int64_t number, const char *what, sw_dtype *dtype) {
     switch (number) {
-#define CASE(name, bytes, text, onnx)                                                                              \
-    case onnx: *dtype = name; return SW_OK;
+#define CASE(name, bytes, text, onnx)                                                                                  \
+    case onnx:                                                                                                         \
+        *dtype = name;                                                                                                 \
+        return SW_OK;
         SW_DTYPE_LIST(CASE)
 #undef CASE
-    default: break;
+    default:
+        break;
     }
     if (number <= 0 || number >= (int64_t)(sizeof type_names / sizeof *type_names))
         return sw__onnx_fail(im, SW_E_MODEL, "%s has the unknown type %lld", what, (long long)number);
-    return sw__onnx_fail(im, SW_E_UNSUPPORTED, "%s has type %s, which Slipway does not support", what, type_names[number]);
+    return sw__onnx_fail(im, SW_E_UNSUPPORTED, "%s has type %s, which Slipway does not support", what,
+                         type_names[number]);
 }
 
 /* What a TensorProto says, data still unread. */
@@ -85,18 +89,24 @@ static sw_status count_values(sw_pb *r, const sw_pb_field *f, header *h) {
 static sw_status read_header(sw__onnx *im, sw_pb r, header *h) {
     sw_pb_field f;
     while (sw_pb_next(&r, &f)) switch (f.number) {
-        case 1: SW_TRY(read_dims(&r, &f, h)); break;
+        case 1:
+            SW_TRY(read_dims(&r, &f, h));
+            break;
         case 2:
         case 14:
             if (!sw_pb_expect(&r, &f, SW_PB_VARINT)) return r.status;
             *(f.number == 2 ? &h->type : &h->data_location) = sw_pb_int(&f);
             break;
-        case 3: h->segment = true; break;
+        case 3:
+            h->segment = true;
+            break;
         case 4:
         case 5:
         case 7:
         case 10:
-        case 11: SW_TRY(count_values(&r, &f, h)); break;
+        case 11:
+            SW_TRY(count_values(&r, &f, h));
+            break;
         case 8:
             if (!sw_pb_text(&r, &f)) return r.status;
             h->name = f.size ? sw_arena_strndup(im->arena, (const char *)f.data, f.size) : h->name;
@@ -106,46 +116,63 @@ static sw_status read_header(sw__onnx *im, sw_pb r, header *h) {
             if (!sw_pb_expect(&r, &f, SW_PB_BYTES)) return r.status;
             h->raw = (sw__bytes){f.size ? f.data : (const uint8_t *)"", f.size, f.offset};
             break;
-        case 13: SW_TRY(read_entry(im, sw_pb_sub(&r, &f), h)); break;
-        default: break;
+        case 13:
+            SW_TRY(read_entry(im, sw_pb_sub(&r, &f), h));
+            break;
+        default:
+            break;
         }
     return r.status;
 }
 
-/* ---- Typed fields --------------------------------------------------------------------------------------------------- */
+/* ---- Typed fields ---------------------------------------------------------------------------------------- */
 
 /* The field that holds values of a type: float_data 4, int32_data 5, int64_data 7, double_data 10, uint64_data 11. */
 static uint32_t field_of(sw_dtype dtype) {
     switch (dtype) {
-    case SW_F32: return 4;
-    case SW_F64: return 10;
-    case SW_I64: return 7;
+    case SW_F32:
+        return 4;
+    case SW_F64:
+        return 10;
+    case SW_I64:
+        return 7;
     case SW_U32:
-    case SW_U64: return 11;
-    default: return 5;
+    case SW_U64:
+        return 11;
+    default:
+        return 5;
     }
 }
 
 /* Stores an integer of the file; false when the type cannot hold it. float16 and bfloat16 come as their bits. */
 static bool store_int(sw_dtype dtype, int64_t v, void *to) {
-#define STORE(type, lo, hi)                                                                                        \
-    do {                                                                                                           \
-        if (v < (lo) || v > (hi)) return false;                                                                    \
-        type x = (type)v;                                                                                          \
-        memcpy(to, &x, sizeof x);                                                                                  \
-        return true;                                                                                               \
+#define STORE(type, lo, hi)                                                                                            \
+    do {                                                                                                               \
+        if (v < (lo) || v > (hi)) return false;                                                                        \
+        type x = (type)v;                                                                                              \
+        memcpy(to, &x, sizeof x);                                                                                      \
+        return true;                                                                                                   \
     } while (0)
     switch (dtype) {
-    case SW_U8: STORE(uint8_t, 0, UINT8_MAX);
-    case SW_I8: STORE(int8_t, INT8_MIN, INT8_MAX);
+    case SW_U8:
+        STORE(uint8_t, 0, UINT8_MAX);
+    case SW_I8:
+        STORE(int8_t, INT8_MIN, INT8_MAX);
     case SW_U16:
     case SW_F16:
-    case SW_BF16: STORE(uint16_t, 0, UINT16_MAX);
-    case SW_I16: STORE(int16_t, INT16_MIN, INT16_MAX);
-    case SW_I32: STORE(int32_t, INT32_MIN, INT32_MAX);
-    case SW_U32: STORE(uint32_t, 0, UINT32_MAX);
-    case SW_BOOL: STORE(uint8_t, 0, 1);
-    default: memcpy(to, &v, sizeof v); return true;
+    case SW_BF16:
+        STORE(uint16_t, 0, UINT16_MAX);
+    case SW_I16:
+        STORE(int16_t, INT16_MIN, INT16_MAX);
+    case SW_I32:
+        STORE(int32_t, INT32_MIN, INT32_MAX);
+    case SW_U32:
+        STORE(uint32_t, 0, UINT32_MAX);
+    case SW_BOOL:
+        STORE(uint8_t, 0, 1);
+    default:
+        memcpy(to, &v, sizeof v);
+        return true;
     }
 #undef STORE
 }
@@ -195,7 +222,7 @@ static sw_status read_typed(sw__onnx *im, sw_pb r, const header *h, sw_tensor *t
     return n == count ? SW_OK : count_misfit(im, h, n, count);
 }
 
-/* ---- Raw and external data ------------------------------------------------------------------------------------------- */
+/* ---- Raw and external data ------------------------------------------------------------------------------- */
 
 /* Uses the bytes where they are when they lie aligned, else copies them. Booleans become 0 or 1. */
 static sw_status adopt(sw__onnx *im, sw_tensor *t, const uint8_t *data, size_t bytes) {
@@ -208,7 +235,8 @@ static sw_status adopt(sw__onnx *im, sw_tensor *t, const uint8_t *data, size_t b
     if (!copy) return sw__onnx_nomem(im);
     if (t->dtype == SW_BOOL)
         for (size_t i = 0; i < bytes; i++) copy[i] = data[i] != 0;
-    else if (bytes) memcpy(copy, data, bytes);
+    else if (bytes)
+        memcpy(copy, data, bytes);
     t->data = copy;
     return SW_OK;
 }
@@ -238,11 +266,13 @@ sw_status sw__onnx_tensor(sw__onnx *im, sw__bytes message, const char *fallback,
     SW_TRY(read_header(im, r, &h));
     snprintf(h.what, sizeof h.what, "tensor '%.160s'", *h.name ? h.name : fallback);
     if (h.rank > SW_MAX_RANK)
-        return sw__onnx_fail(im, SW_E_UNSUPPORTED, "%s has %d dimensions; Slipway supports %d", h.what, h.rank, SW_MAX_RANK);
+        return sw__onnx_fail(im, SW_E_UNSUPPORTED, "%s has %d dimensions; Slipway supports %d", h.what, h.rank,
+                             SW_MAX_RANK);
     *tensor = (sw_tensor){.rank = h.rank};
     SW_TRY(sw__onnx_dtype(im, h.type, h.what, &tensor->dtype));
     memcpy(tensor->dims, h.dims, sizeof h.dims);
-    if (h.segment) return sw__onnx_fail(im, SW_E_UNSUPPORTED, "%s is a segment, which Slipway does not support", h.what);
+    if (h.segment)
+        return sw__onnx_fail(im, SW_E_UNSUPPORTED, "%s is a segment, which Slipway does not support", h.what);
     if (name) *name = h.name;
     return read_data(im, r, &h, tensor);
 }

@@ -9,7 +9,7 @@
 
 enum { EVER = 1 << 30 };
 
-/* ---- Helpers -------------------------------------------------------------------------------------------------------- */
+/* ---- Helpers --------------------------------------------------------------------------------------------- */
 
 static sw_status take_int(sw__draft *d, const char *name, int64_t missing, int64_t *value) {
     const sw__onnx_attr *attr;
@@ -44,7 +44,8 @@ static void put_input(sw__draft *d, int at, sw_value *value) {
 /* Inputs that an older opset did not have, where a translation wants to put attributes. */
 static sw_status expect_inputs(sw__draft *d, int n) {
     if (d->n_in <= n) return SW_OK;
-    return sw__draft_fail(d, SW_E_MODEL, "it has %d inputs; in opset %lld it takes %d", d->n_in, (long long)d->opset, n);
+    return sw__draft_fail(d, SW_E_MODEL, "it has %d inputs; in opset %lld it takes %d", d->n_in, (long long)d->opset,
+                          n);
 }
 
 /* An attribute with integers becomes constant input `at`. */
@@ -74,10 +75,12 @@ static sw_status float_to_input(sw__draft *d, const char *name, int at) {
     return SW_OK;
 }
 
-/* ---- Cases ---------------------------------------------------------------------------------------------------------- */
+/* ---- Cases ----------------------------------------------------------------------------------------------- */
 
 /* Squeeze, Unsqueeze, ReduceSum until 12, other reductions until 17: attribute axes. */
-static sw_status axes_attr(sw__draft *d) { return ints_to_input(d, "axes", 1); }
+static sw_status axes_attr(sw__draft *d) {
+    return ints_to_input(d, "axes", 1);
+}
 
 /* Softmax, LogSoftmax, Hardmax until 12: over all axes from `axis` (default 1) on. */
 static sw_status softmax_12(sw__draft *d) {
@@ -164,10 +167,14 @@ static sw_status check_type(sw__draft *d, const char *name) {
     return SW_OK;
 }
 
-static sw_status cast(sw__draft *d) { return check_type(d, "to"); }
-static sw_status eye_like(sw__draft *d) { return check_type(d, "dtype"); }
+static sw_status cast(sw__draft *d) {
+    return check_type(d, "to");
+}
+static sw_status eye_like(sw__draft *d) {
+    return check_type(d, "dtype");
+}
 
-/* ---- Resize --------------------------------------------------------------------------------------------------------- */
+/* ---- Resize ---------------------------------------------------------------------------------------------- */
 
 typedef enum direction { UNKNOWN, ENLARGE, SHRINK, BOTH } direction;
 
@@ -260,13 +267,14 @@ static sw_status resize(sw__draft *d) {
     SW_TRY(take_string(d, "mode", "nearest", &resample));
     SW_TRY(take_string(d, "nearest_mode", "round_prefer_floor", &nearest));
     if (strcmp(resample, "nearest") != 0 || strcmp(nearest, "floor") != 0)
-        return sw__draft_fail(d, SW_E_UNSUPPORTED, "tf_half_pixel_for_nn is supported with mode=nearest, nearest_mode=floor");
+        return sw__draft_fail(d, SW_E_UNSUPPORTED,
+                              "tf_half_pixel_for_nn is supported with mode=nearest, nearest_mode=floor");
     set_string(d, "coordinate_transformation_mode", "half_pixel");
     set_string(d, "nearest_mode", "round_prefer_ceil");
     return SW_OK;
 }
 
-/* ---- The table ------------------------------------------------------------------------------------------------------ */
+/* ---- The table ------------------------------------------------------------------------------------------- */
 
 static const struct row {
     const char *op;
