@@ -28,28 +28,26 @@ void sw_image_destroy(sw_image *image) {
     *image = (sw_image){0};
 }
 
-sw_status sw__image_begin(const sw__source *source, uint32_t width, uint32_t height, int64_t working,
-                          sw_image *image) {
+sw_status sw__image_begin(const sw__source *source, uint32_t width, uint32_t height, int64_t working, sw_image *image) {
     *image = (sw_image){0};
-    int64_t pixels = (int64_t)width * height;
     if (width == 0 || height == 0)
         return sw_fail(source->diag, SW_E_INPUT, source->label, NULL,
                        "the picture has no pixels (%" PRIu32 " x %" PRIu32 ")", width, height);
-    if (width > SW_PICTURE_MAX_SIDE || height > SW_PICTURE_MAX_SIDE || pixels > SW_IMAGE_MAX_PIXELS)
+    if (width > SW_PICTURE_MAX_SIDE || height > SW_PICTURE_MAX_SIDE || (int64_t)width * height > SW_IMAGE_MAX_PIXELS)
         return sw_fail(source->diag, SW_E_LIMIT, source->label, "scale it down first",
                        "the picture is too large: %" PRIu32 " x %" PRIu32 ", while at most %" PRId64
                        " pixels and %d a side are taken",
                        width, height, SW_IMAGE_MAX_PIXELS, SW_PICTURE_MAX_SIDE);
-    if (pixels * 3 + working > SW_IMAGE_MAX_BYTES)
-        return sw_fail(source->diag, SW_E_LIMIT, source->label,
-                       "save it as a baseline picture, or scale it down first",
-                       "decoding the picture (%" PRIu32 " x %" PRIu32 ") needs %" PRId64
-                       " MiB, while at most %" PRId64 " MiB are taken",
-                       width, height, (pixels * 3 + working) >> 20, SW_IMAGE_MAX_BYTES >> 20);
+    int64_t bytes = (int64_t)width * height * 3 + working;
+    if (bytes > SW_IMAGE_MAX_BYTES)
+        return sw_fail(source->diag, SW_E_LIMIT, source->label, "scale it down first, or save it as a baseline JPEG",
+                       "decoding the picture (%" PRIu32 " x %" PRIu32 ") needs %" PRId64 " MiB, while at most %" PRId64
+                       " MiB are taken",
+                       width, height, bytes >> 20, SW_IMAGE_MAX_BYTES >> 20);
     sw_status status = sw_image_create((int)width, (int)height, source->allocator, image);
     if (status == SW_OK) return SW_OK;
-    return sw_fail(source->diag, status, source->label, NULL,
-                   "not enough memory for %" PRIu32 " x %" PRIu32 " pixels", width, height);
+    return sw_fail(source->diag, status, source->label, NULL, "not enough memory for %" PRIu32 " x %" PRIu32 " pixels",
+                   width, height);
 }
 
 typedef struct signature {

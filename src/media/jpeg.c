@@ -15,8 +15,8 @@
 
 /* A decoder works through all scans of a progressive file before the first row comes out, and a small file can
  * hold very many. Encoders write about ten; a budget of pixels x scans keeps the time in bounds. */
-enum { MIN_SCANS = 32, MAX_SCANS = 500 };
-#define SCAN_PIXELS ((int64_t)1 << 32)
+enum { MIN_SCANS = 20, MAX_SCANS = 500 };
+#define SCAN_PIXELS ((int64_t)1 << 30)
 
 enum { MARKER_EOI = 0xd9 };
 

@@ -9,6 +9,9 @@
 /* The largest chunk beside the pixels' own that is kept (an EXIF block), and how many. */
 enum { MAX_CHUNK = 1 << 20, MAX_CHUNKS = 64 };
 
+/* Rows that unpack to more than this many bytes, and to more than so many times the file: no photograph but a trap. */
+enum { MAX_UNPACKED = 512 << 20, MAX_RATIO = 200 };
+
 /* As in jpeg.c: libpng leaves through a jump, and all that lives across it is here. */
 typedef struct png_job {
     png_structp png;
@@ -69,8 +72,14 @@ static void ignore_chunks(png_structp png) {
 static void read_orientation(png_job *job) {
     png_uint_32 size = 0;
     png_bytep exif = NULL;
-    if (png_get_eXIf_1(job->png, job->info, &size, &exif) && exif)
-        job->orientation = sw__exif_orientation(exif, size);
+    if (png_get_eXIf_1(job->png, job->info, &size, &exif) && exif) job->orientation = sw__exif_orientation(exif, size);
+}
+
+static void refuse_trap(png_job *job) {
+    uint64_t bytes = (uint64_t)png_get_rowbytes(job->png, job->info) * png_get_image_height(job->png, job->info);
+    if (bytes <= MAX_UNPACKED || bytes / MAX_RATIO <= job->source->size) return;
+    job->status = SW_E_LIMIT;
+    png_error(job->png, "its rows would unpack to more than 512 MiB and 200 times the file's size");
 }
 
 static sw_status decode(png_job *job) {
@@ -85,6 +94,7 @@ static sw_status decode(png_job *job) {
     png_read_info(png, info);
     png_uint_32 height = png_get_image_height(png, info);
     SW_TRY(sw__image_begin(job->source, png_get_image_width(png, info), height, 0, job->image));
+    refuse_trap(job);
     png_set_palette_to_rgb(png);
     png_set_expand_gray_1_2_4_to_8(png);
     png_set_strip_16(png);
@@ -112,8 +122,7 @@ static sw_status job_start_failed(const sw_diag *diag, const char *label) {
 static bool header_is_too_large(const sw__source *source) {
     enum { WIDTH_AT = 16, HEIGHT_AT = 20, END = 24 };
     if (source->size < END || memcmp(source->bytes + 12, "IHDR", 4) != 0) return false;
-    png_uint_32 width = png_get_uint_32(source->bytes + WIDTH_AT),
-                height = png_get_uint_32(source->bytes + HEIGHT_AT);
+    png_uint_32 width = png_get_uint_32(source->bytes + WIDTH_AT), height = png_get_uint_32(source->bytes + HEIGHT_AT);
     return width > SW_PICTURE_MAX_SIDE || height > SW_PICTURE_MAX_SIDE;
 }
 

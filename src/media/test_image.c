@@ -320,8 +320,7 @@ SW_TEST(image_jpeg_limits) {
     check_refused(buf.data, buf.size, SW_E_LIMIT,
                   "it: cannot decode this JPEG: Maximum supported image dimension is 65500 pixels");
     memcpy(size, (uint8_t[]){0, 0, 0, 8}, 4);
-    check_refused(buf.data, buf.size, SW_E_INPUT,
-                  "it: cannot decode this JPEG: Empty JPEG image (DNL not supported)");
+    check_refused(buf.data, buf.size, SW_E_INPUT, "it: cannot decode this JPEG: Empty JPEG image (DNL not supported)");
     memcpy(size, (uint8_t[]){0, 8, 0, 8}, 4);
     buf.data[frame + 4] = 12;
     check_refused(buf.data, buf.size, SW_E_INPUT, "it: cannot decode this JPEG: Unsupported JPEG data precision 12");
@@ -330,10 +329,9 @@ SW_TEST(image_jpeg_limits) {
     buf = flat_jpeg(
         (jpeg_kind){.space = JCS_RGB, .components = 3, .width = 32, .height = 32, .sample = 9, .progressive = true});
     memcpy(buf.data + find_marker(&buf, 0xc2) + 5, (uint8_t[]){12000 >> 8, 12000 & 255, 20000 >> 8, 20000 & 255}, 4);
-    check_refused(
-        buf.data, buf.size, SW_E_LIMIT,
-        "it: decoding the picture (20000 x 12000) needs 1373 MiB, while at most 896 MiB are taken (save it as a "
-        "baseline picture, or scale it down first)");
+    check_refused(buf.data, buf.size, SW_E_LIMIT,
+                  "it: decoding the picture (20000 x 12000) needs 1373 MiB, while at most 896 MiB are taken (scale it "
+                  "down first, or save it as a baseline JPEG)");
     sw_buf_free(&buf);
 }
 
@@ -388,8 +386,7 @@ SW_TEST(image_png_kinds) {
 }
 
 SW_TEST(image_png_is_turned_by_exif) {
-    sw_buf buf =
-        make_png((png_kind){PNG_COLOR_TYPE_GRAY, 8, 3, 2, .orientation = 6}, (uint8_t[]){1, 2, 3, 4, 5, 6}, 3);
+    sw_buf buf = make_png((png_kind){PNG_COLOR_TYPE_GRAY, 8, 3, 2, .orientation = 6}, (uint8_t[]){1, 2, 3, 4, 5, 6}, 3);
     sw_image image;
     CHECK_INT(decode(&buf, &image), SW_OK);
     CHECK_INT(image.picture.width, 2);
@@ -417,31 +414,46 @@ SW_TEST(image_png_broken) {
     sw_buf_free(&buf);
 }
 
+/* The start of an 8-bit RGB file: signature, IHDR, an empty IDAT. */
+enum { PNG_HEAD = 45 };
+
+static void put_png_head(uint8_t *file, uint32_t width, uint32_t height) {
+    memcpy(file, "\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", 16);
+    memcpy(file + 24, (uint8_t[]){8, PNG_COLOR_TYPE_RGB, 0, 0, 0}, 5);
+    uint32_t crc = 0xffffffff;
+    for (int i = 0; i < 4; i++) {
+        file[16 + i] = (uint8_t)(width >> (24 - 8 * i));
+        file[20 + i] = (uint8_t)(height >> (24 - 8 * i));
+    }
+    for (int i = 12; i < 29; i++) {
+        crc ^= file[i];
+        for (int k = 0; k < 8; k++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+    for (int i = 0; i < 4; i++) file[29 + i] = (uint8_t)(~crc >> (24 - 8 * i));
+    memcpy(file + 33, "\0\0\0\0IDAT\x35\xaf\x06\x1e", 12);
+}
+
 SW_TEST(image_png_limits) {
     sw_buf buf = make_png((png_kind){PNG_COLOR_TYPE_GRAY, 8, 1, 1}, (uint8_t[]){1}, 1);
     memcpy(buf.data + 16, (uint8_t[]){0, 1, 0, 0, 0, 0, 0, 1}, 8);
-    check_refused(
-        buf.data, buf.size, SW_E_LIMIT,
-        "it: the picture is too large: 65536 x 1, while at most 268435456 pixels and 65535 a side are taken "
-        "(scale it down first)");
+    check_refused(buf.data, buf.size, SW_E_LIMIT,
+                  "it: the picture is too large: 65536 x 1, while at most 268435456 pixels and 65535 a side are taken "
+                  "(scale it down first)");
+    memset(buf.data + 16, 0xff, 8);
+    check_refused(buf.data, buf.size, SW_E_LIMIT,
+                  "it: the picture is too large: 4294967295 x 4294967295, while at most 268435456 pixels and 65535 a "
+                  "side are taken (scale it down first)");
     sw_buf_free(&buf);
-    /* the same side lengths, with a checksum that is right, decoded up to the limit of pixels */
-    uint8_t header[] = {0x89, 'P',  'N',  'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13, 'I', 'H', 'D', 'R', 0,
-                        0,    0xea, 0x60, 0,   0,    0xea, 0x60, 8,    2, 0, 0, 0,  0,   0,   0,   0};
-    uint32_t crc = 0xffffffff;
-    for (int i = 12; i < 29; i++) {
-        crc ^= header[i];
-        for (int k = 0; k < 8; k++) crc = crc >> 1 ^ (crc & 1 ? 0xedb88320 : 0);
-    }
-    crc = ~crc;
-    for (int i = 0; i < 4; i++) header[29 + i] = (uint8_t)(crc >> (24 - 8 * i));
-    uint8_t file[sizeof header + 12];
-    memcpy(file, header, sizeof header);
-    memcpy(file + sizeof header, "\0\0\0\0IDAT\x35\xaf\x06\x1e", 12);
+    /* with a checksum that is right: too many pixels; and pixels that cannot all be in so small a file */
+    uint8_t file[PNG_HEAD];
+    put_png_head(file, 60000, 60000);
+    check_refused(file, sizeof file, SW_E_LIMIT,
+                  "it: the picture is too large: 60000 x 60000, while at most 268435456 pixels and 65535 a side are "
+                  "taken (scale it down first)");
+    put_png_head(file, 16384, 16384);
     check_refused(
         file, sizeof file, SW_E_LIMIT,
-        "it: the picture is too large: 60000 x 60000, while at most 268435456 pixels and 65535 a side are taken "
-        "(scale it down first)");
+        "it: cannot decode this PNG: its rows would unpack to more than 512 MiB and 200 times the file's size");
 }
 
 /* -- Everything else */
@@ -452,8 +464,7 @@ SW_TEST(image_other_formats_are_named) {
         size_t size;
         const char *message;
     } cases[] = {
-        {"RIFF\x10\0\0\0WEBPVP8 ", 16,
-         "it: is a WebP picture, which is not supported yet (convert it to JPEG or PNG)"},
+        {"RIFF\x10\0\0\0WEBPVP8 ", 16, "it: is a WebP picture, which is not supported yet (convert it to JPEG or PNG)"},
         {"GIF89a", 6, "it: is a GIF picture, which is not supported yet (convert it to JPEG or PNG)"},
         {"BM\x10\0\0\0", 6, "it: is a BMP picture, which is not supported yet (convert it to JPEG or PNG)"},
         {"II*\0\x08\0\0\0", 8, "it: is a TIFF picture, which is not supported yet (convert it to JPEG or PNG)"},
