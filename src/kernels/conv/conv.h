@@ -1,0 +1,68 @@
+/* Fast convolutions: NHWC maps of float32, epilogue fused, weights packed once.
+ *
+ * A tactic is one way to run a convolution on one instruction set. It refuses a shape with a reason, or names the bytes of its
+ * packed weights and scratch, packs, and runs. All are listed in tactics.inc, in order of preference among equals; each is
+ * checked against the reference kernel. */
+#ifndef SLIPWAY_KERNELS_CONV_CONV_H
+#define SLIPWAY_KERNELS_CONV_CONV_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/pool.h"
+
+/* X(id, text): what happens to a sum s before it is stored; a and b are parameters. */
+#define SW_ACT_LIST(X)                                                                                                \
+    X(NONE, "none")                 /* s */                                                                           \
+    X(RELU, "relu")                 /* max(s, 0) */                                                                   \
+    X(LEAKY, "leaky")               /* s, or a * s below 0 */                                                         \
+    X(SILU, "silu")                 /* s / (1 + exp(-s)) */                                                           \
+    X(SIGMOID, "sigmoid")           /* 1 / (1 + exp(-s)) */                                                           \
+    X(HARDSWISH, "hardswish")       /* s * clamp(s / 6 + 0.5, 0, 1) */                                                \
+    X(HARDSIGMOID, "hardsigmoid")   /* clamp(a * s + b, 0, 1) */                                                      \
+    X(CLIP, "clip")                 /* clamp(s, a, b) */
+
+typedef enum sw_act {
+#define SW_ACT_ENUM(id, text) SW_ACT_##id,
+    SW_ACT_LIST(SW_ACT_ENUM)
+#undef SW_ACT_ENUM
+        SW_ACT_COUNT
+} sw_act;
+
+/* Element (n, y, x, c) of a map lies at data[((n * height + y) * width + x) * pitch + c]. A map may be a slice of the channels
+ * of a wider one: nothing outside its own channels may be written, and reads past them must not influence results. */
+typedef struct sw_conv {
+    int64_t batch, height, width, in_channels; /* input */
+    int64_t out_height, out_width, out_channels;
+    int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+    int64_t groups; /* divides both channel counts; in_channels of them is depthwise */
+    int64_t in_pitch, out_pitch, residual_pitch; /* floats from pixel to pixel */
+    sw_act act;
+    float act_a, act_b;
+    bool residual;            /* another map of the output's shape is added ... */
+    bool residual_before_act; /* ... to the sum, else to the activated result */
+} sw_conv;
+
+typedef struct sw_conv_tactic {
+    const char *name;  /* "direct-6x16", "winograd-f43" ...: stable, stands in timing caches */
+    uint32_t features; /* SW_CPU_* that it needs */
+    /* NULL when it can run the shape, else why not. */
+    const char *(*refuse)(const sw_conv *c);
+    size_t (*packed_bytes)(const sw_conv *c);
+    /* weights: out_channels, in_channels / groups, kernel_h, kernel_w; bias: out_channels, or NULL. `packed` is aligned to 64. */
+    void (*pack)(const sw_conv *c, const float *weights, const float *bias, void *packed);
+    size_t (*scratch_bytes)(const sw_conv *c, int threads); /* for all threads of the pool together */
+    /* Maps are aligned to 4 bytes only; `scratch` to 64. `residual` is NULL unless c->residual; it may be the output map itself. */
+    void (*run)(const sw_conv *c, const void *packed, const float *in, const float *residual, float *out, void *scratch,
+                sw_pool *pool);
+    /* Estimated cycles on one core, for choosing without timing. */
+    double (*cost)(const sw_conv *c);
+} sw_conv_tactic;
+
+/* All tactics, ending with NULL; whether this CPU can run one is sw_cpu_features() against its `features`. */
+extern const sw_conv_tactic *const sw_conv_tactics[];
+/* The cheapest by cost that runs here and accepts, NULL when none does. */
+const sw_conv_tactic *sw_conv_choose(const sw_conv *c);
+
+#endif
