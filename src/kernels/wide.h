@@ -20,7 +20,9 @@ void sw__narrow(sw_dtype dtype, const double *from, int64_t n, void *data, int64
 /* The same for integers and bool: sign- or zero-extended to 64 bits, and the low bits back. */
 void sw__widen_integer(sw_dtype dtype, const void *data, int64_t first, int64_t step, int64_t n, uint64_t *to);
 void sw__narrow_integer(sw_dtype dtype, const uint64_t *from, int64_t n, void *data, int64_t first, int64_t step);
-static inline bool sw__dtype_is_signed(sw_dtype t) { return t == SW_I8 || t == SW_I16 || t == SW_I32 || t == SW_I64; }
+static inline bool sw__dtype_is_signed(sw_dtype t) {
+    return t == SW_I8 || t == SW_I16 || t == SW_I32 || t == SW_I64;
+}
 
 /* A number that orders the elements of any one type: a < b exactly when key(a) < key(b). Zeros of both signs are equal;
  * NaN is above everything. */

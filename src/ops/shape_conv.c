@@ -15,13 +15,12 @@ static long long ll(int64_t v) {
 static sw_status read_ints(const sw_call *c, const char *name, int n, int64_t lowest, int64_t *v) {
     const sw_attr *a = sw_call_attr(c, name, SW_ATTR_INTS);
     if (!a->set) return SW_OK;
-    if (a->ints.n != n)
-        return sw_call_fail(c, "attribute %s has %d entries, expected %d", name, a->ints.n, n);
+    if (a->ints.n != n) return sw_call_fail(c, "attribute %s has %d entries, expected %d", name, a->ints.n, n);
     for (int i = 0; i < n; i++) {
         v[i] = a->ints.v[i];
         if (v[i] < lowest || v[i] > attr_max)
-            return sw_call_fail(c, "attribute %s is %lld at entry %d, expected %lld to %lld", name, ll(v[i]),
-                                i, ll(lowest), ll(attr_max));
+            return sw_call_fail(c, "attribute %s is %lld at entry %d, expected %lld to %lld", name, ll(v[i]), i,
+                                ll(lowest), ll(attr_max));
     }
     return SW_OK;
 }
@@ -35,17 +34,14 @@ static sw_status read_auto_pad(const sw_call *c, auto_pad *pad) {
         *pad = (auto_pad)i;
         if (strcmp(text, names[i]) == 0) return SW_OK;
     }
-    return sw_call_fail(c, "attribute auto_pad is '%s', expected NOTSET, VALID, SAME_UPPER or SAME_LOWER",
-                        text);
+    return sw_call_fail(c, "attribute auto_pad is '%s', expected NOTSET, VALID, SAME_UPPER or SAME_LOWER", text);
 }
 
 /* Everything but `out` and automatic pads. Pads are read even where auto_pad overrides them, so that nonsense
  * is told. */
-static sw_status read_window(const sw_call *c, const sw_tensor *x, const int64_t *kernel, sw_window *w,
-                             auto_pad *pad) {
+static sw_status read_window(const sw_call *c, const sw_tensor *x, const int64_t *kernel, sw_window *w, auto_pad *pad) {
     if (x->rank < 3)
-        return sw_call_fail(c, "the input has rank %d, expected at least 3 (batch, channels, spatial axes)",
-                            x->rank);
+        return sw_call_fail(c, "the input has rank %d, expected at least 3 (batch, channels, spatial axes)", x->rank);
     *w = (sw_window){.n = x->rank - 2};
     int64_t pads[2 * SW_MAX_RANK] = {0};
     for (int i = 0; i < w->n; i++) {
@@ -65,9 +61,8 @@ static sw_status read_window(const sw_call *c, const sw_tensor *x, const int64_t
         w->pad_begin[i] = *pad == PAD_GIVEN ? pads[i] : 0;
         w->pad_end[i] = *pad == PAD_GIVEN ? pads[w->n + i] : 0;
         if (kernel && sw_dim_known(kernel[i]) && kernel[i] != w->kernel[i])
-            return sw_call_fail(
-                c, "attribute kernel_shape says %lld on spatial axis %d, but the weights have %lld",
-                ll(w->kernel[i]), i, ll(kernel[i]));
+            return sw_call_fail(c, "attribute kernel_shape says %lld on spatial axis %d, but the weights have %lld",
+                                ll(w->kernel[i]), i, ll(kernel[i]));
         if (sw_dim_known(w->kernel[i]) && (w->kernel[i] < 1 || w->kernel[i] > attr_max))
             return sw_call_fail(c, "the kernel has extent %lld on spatial axis %d, expected 1 to %lld",
                                 ll(w->kernel[i]), i, ll(attr_max));
@@ -109,19 +104,16 @@ sw_status sw_call_window(const sw_call *c, const sw_tensor *x, const int64_t *ke
         }
         int64_t room = in + grow;
         if (room < 0 && in > 0)
-            return sw_call_fail(
-                c, "the kernel covers %lld pixels on spatial axis %d, but the padded input has %lld",
-                ll(extent), i, ll(room + extent));
+            return sw_call_fail(c, "the kernel covers %lld pixels on spatial axis %d, but the padded input has %lld",
+                                ll(extent), i, ll(room + extent));
         w->out[i] = room < 0 ? 0 : room / stride + 1;
         /* ceil_mode adds the last window that is cut off, unless it would start in the padding at the end. */
-        if (ceil_mode && room >= 0 && room % stride != 0 && w->out[i] * stride < in + w->pad_begin[i])
-            w->out[i]++;
+        if (ceil_mode && room >= 0 && room % stride != 0 && w->out[i] * stride < in + w->pad_begin[i]) w->out[i]++;
     }
     return SW_OK;
 }
 
-sw_status sw_call_window_transposed(const sw_call *c, const sw_tensor *x, const int64_t *kernel,
-                                    sw_window *w) {
+sw_status sw_call_window_transposed(const sw_call *c, const sw_tensor *x, const int64_t *kernel, sw_window *w) {
     auto_pad pad;
     SW_TRY(read_window(c, x, kernel, w, &pad));
     const sw_attr *shape = sw_call_attr(c, "output_shape", SW_ATTR_INTS);
@@ -137,12 +129,11 @@ sw_status sw_call_window_transposed(const sw_call *c, const sw_tensor *x, const 
         bool same = pad == PAD_SAME_UPPER || pad == PAD_SAME_LOWER,
              known = sw_dim_known(in) && sw_dim_known(w->kernel[i]);
         if (wanted[i] < 0 || wanted[i] > attr_max)
-            return sw_call_fail(c, "attribute output_shape is %lld at entry %d, expected 0 to %lld",
-                                ll(wanted[i]), i, ll(attr_max));
+            return sw_call_fail(c, "attribute output_shape is %lld at entry %d, expected 0 to %lld", ll(wanted[i]), i,
+                                ll(attr_max));
         w->out[i] = shape->set ? wanted[i] : SW_DIM_UNKNOWN;
         if (!shape->set && same && sw_dim_known(in) && __builtin_mul_overflow(in, stride, &w->out[i]))
-            return sw_call_fail(c, "the output extent %lld * %lld does not fit into 64 bits", ll(in),
-                                ll(stride));
+            return sw_call_fail(c, "the output extent %lld * %lld does not fit into 64 bits", ll(in), ll(stride));
         if (!known) continue;
         int64_t extent = w->dilation[i] * (w->kernel[i] - 1) + 1;
         if (in > 0 && (__builtin_mul_overflow(stride, in - 1, &natural) ||
@@ -186,10 +177,8 @@ sw_status sw_call_window_3d(const sw_call *c, sw_window *w) {
 static sw_status check_weights(const sw_call *c, int64_t channels) {
     const sw_tensor *x = c->in[0], *w = c->in[1], *b = sw_call_in(c, 2);
     if (x->rank >= 0 && w->rank >= 0 && x->rank != w->rank)
-        return sw_call_fail(c, "input of rank %d and weights of rank %d, expected equal ranks", x->rank,
-                            w->rank);
-    if (b && b->rank >= 0 && b->rank != 1)
-        return sw_call_fail(c, "the bias has rank %d, expected 1", b->rank);
+        return sw_call_fail(c, "input of rank %d and weights of rank %d, expected equal ranks", x->rank, w->rank);
+    if (b && b->rank >= 0 && b->rank != 1) return sw_call_fail(c, "the bias has rank %d, expected 1", b->rank);
     if (b && b->rank == 1 && sw_dim_known(b->dims[0]) && sw_dim_known(channels) && b->dims[0] != channels)
         return sw_call_fail(c, "the bias has %lld entries, expected %lld", ll(b->dims[0]), ll(channels));
     sw_dtype dtype;
@@ -230,8 +219,7 @@ sw_status sw__shape_conv(const sw_call *c) {
     SW_TRY(check_weights(c, out_channels));
     SW_TRY(read_group(c, &group));
     if (sw_dim_known(out_channels) && out_channels % group != 0)
-        return sw_call_fail(c, "%lld output channels do not divide into %lld groups", ll(out_channels),
-                            ll(group));
+        return sw_call_fail(c, "%lld output channels do not divide into %lld groups", ll(out_channels), ll(group));
     if (x->rank >= 2 && w->rank >= 2 && sw_dim_known(x->dims[1]) && sw_dim_known(w->dims[1]) &&
         (x->dims[1] % group != 0 || x->dims[1] / group != w->dims[1]))
         return sw_call_fail(
@@ -249,12 +237,10 @@ sw_status sw__shape_conv_transpose(const sw_call *c) {
     if (w->rank >= 2) SW_TRY(sw__dim_mul(c, w->dims[1], group, &out_channels));
     SW_TRY(check_weights(c, out_channels));
     if (w->rank >= 2 && sw_dim_known(w->dims[0]) && w->dims[0] % group != 0)
-        return sw_call_fail(c, "%lld input channels do not divide into %lld groups", ll(w->dims[0]),
-                            ll(group));
+        return sw_call_fail(c, "%lld input channels do not divide into %lld groups", ll(w->dims[0]), ll(group));
     if (x->rank >= 2 && w->rank >= 2 && sw_dim_known(x->dims[1]) && sw_dim_known(w->dims[0]) &&
         x->dims[1] != w->dims[0])
-        return sw_call_fail(c, "the input has %lld channels, the weights expect %lld", ll(x->dims[1]),
-                            ll(w->dims[0]));
+        return sw_call_fail(c, "the input has %lld channels, the weights expect %lld", ll(x->dims[1]), ll(w->dims[0]));
     return conv_output(c, out_channels, dtype);
 }
 

@@ -1,6 +1,8 @@
 #include "ops/shape.h"
 
-static long long ll(int64_t v) { return (long long)v; }
+static long long ll(int64_t v) {
+    return (long long)v;
+}
 
 /* The dim shared by both factors must agree, as far as it is known. */
 static sw_status check_inner(const sw_call *c, int64_t a, int64_t b) {
@@ -46,8 +48,8 @@ sw_status sw__shape_gemm(const sw_call *c) {
         for (int i = 0; i < bias->rank; i++) {
             int64_t from = bias->dims[bias->rank - 1 - i], to = out.dims[1 - i];
             if (sw_dim_known(from) && sw_dim_known(to) && from != 1 && from != to)
-                return sw_call_fail(c, "input C has extent %lld where the product has %lld; expected that or 1", ll(from),
-                                    ll(to));
+                return sw_call_fail(c, "input C has extent %lld where the product has %lld; expected that or 1",
+                                    ll(from), ll(to));
         }
     }
     if (y) sw__set_like(y, &out);

@@ -1,6 +1,8 @@
 #include "ops/shape.h"
 
-static long long ll(int64_t v) { return (long long)v; }
+static long long ll(int64_t v) {
+    return (long long)v;
+}
 
 /* Which axes input 2 names. Without it, or when it is empty, all of them unless noop_with_empty_axes says none. *known is
  * false when only the run tells; then *n is how many there will be, or -1. */
@@ -65,8 +67,10 @@ sw_status sw__shape_arg_reduce(const sw_call *c) {
     if (!y) return SW_OK;
     y->rank = 0;
     for (int i = 0; i < x->rank; i++) {
-        if (i != axis) y->dims[y->rank++] = x->dims[i];
-        else if (sw_call_int(c, "keepdims") != 0) y->dims[y->rank++] = 1;
+        if (i != axis)
+            y->dims[y->rank++] = x->dims[i];
+        else if (sw_call_int(c, "keepdims") != 0)
+            y->dims[y->rank++] = 1;
     }
     return SW_OK;
 }
@@ -111,8 +115,8 @@ sw_status sw__shape_batch_norm(const sw_call *c) {
         const sw_tensor *t = c->in[i];
         if (t->rank >= 0 && t->rank != 1) return sw_call_fail(c, "input %s has rank %d, expected 1", names[i], t->rank);
         if (t->rank == 1 && sw_dim_known(t->dims[0]) && sw_dim_known(channels) && t->dims[0] != channels)
-            return sw_call_fail(c, "input %s has %lld entries, but the input has %lld channels", names[i], ll(t->dims[0]),
-                                ll(channels));
+            return sw_call_fail(c, "input %s has %lld entries, but the input has %lld channels", names[i],
+                                ll(t->dims[0]), ll(channels));
     }
     if (sw_call_out(c, 0)) sw__set_like(c->out[0], x);
     return SW_OK;
@@ -121,12 +125,12 @@ sw_status sw__shape_batch_norm(const sw_call *c) {
 /* Scale and bias broadcast to x, never the other way round. */
 static sw_status check_broadcast_to(const sw_call *c, const char *what, const sw_tensor *t, const sw_tensor *x) {
     if (!t || t->rank < 0) return SW_OK;
-    if (t->rank > x->rank)
-        return sw_call_fail(c, "%s has rank %d, expected at most %d", what, t->rank, x->rank);
+    if (t->rank > x->rank) return sw_call_fail(c, "%s has rank %d, expected at most %d", what, t->rank, x->rank);
     for (int i = 0; i < t->rank; i++) {
         int64_t from = t->dims[i], to = x->dims[i + x->rank - t->rank];
         if (sw_dim_known(from) && sw_dim_known(to) && from != to && from != 1)
-            return sw_call_fail(c, "%s has extent %lld where the input has %lld; expected that or 1", what, ll(from), ll(to));
+            return sw_call_fail(c, "%s has extent %lld where the input has %lld; expected that or 1", what, ll(from),
+                                ll(to));
     }
     return SW_OK;
 }

@@ -5,7 +5,9 @@
 
 #include "ops/shape.h"
 
-static long long ll(int64_t v) { return (long long)v; }
+static long long ll(int64_t v) {
+    return (long long)v;
+}
 
 /* Which of `names` (closed by NULL) an attribute says. */
 static sw_status read_choice(const sw_call *c, const char *attr, const char *const *names, int *choice) {
@@ -17,8 +19,9 @@ static sw_status read_choice(const sw_call *c, const char *attr, const char *con
 
 static sw_status read_modes(const sw_call *c, sw_resize *r) {
     static const char *const modes[] = {"nearest", "linear", "cubic", NULL};
-    static const char *const coords[] = {"half_pixel",    "half_pixel_symmetric", "pytorch_half_pixel",
-                                         "align_corners", "asymmetric",           "tf_crop_and_resize", NULL};
+    static const char *const coords[] = {
+        "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_crop_and_resize",
+        NULL};
     static const char *const nearest[] = {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil", NULL};
     int mode, coord, round;
     SW_TRY(read_choice(c, "mode", modes, &mode));
@@ -58,7 +61,9 @@ static sw_status read_vector(const sw_call *c, int input, const char *what, int 
 }
 
 /* True when values of a vector may be read. */
-static bool has_values(const sw_tensor *t) { return t && t->data && t->rank == 1; }
+static bool has_values(const sw_tensor *t) {
+    return t && t->data && t->rank == 1;
+}
 
 static sw_status apply_scales(const sw_call *c, const sw_tensor *scales, const int *axes, int n, sw_resize *r) {
     if (sw__dtype_is_integer(scales->dtype))
@@ -67,12 +72,15 @@ static sw_status apply_scales(const sw_call *c, const sw_tensor *scales, const i
         int64_t in = c->in[0]->dims[axes[i]];
         float scale = (float)sw_tensor_float_at(scales, i), extent = (float)in * scale; /* in float, as peers do */
         if (!(scale > 0) || scale > 1e9f)
-            return sw_call_fail(c, "the scale of axis %d is %g, expected above 0 and at most 1e9", axes[i], (double)scale);
+            return sw_call_fail(c, "the scale of axis %d is %g, expected above 0 and at most 1e9", axes[i],
+                                (double)scale);
         if (sw_dim_known(in) && !(extent < 0x1p62f))
             return sw_call_fail(c, "axis %d of extent %lld grows too large by %g", axes[i], ll(in), (double)scale);
         r->scale[axes[i]] = scale;
-        if (sw_dim_known(in)) r->out[axes[i]] = (int64_t)extent;
-        else if (scale != 1) r->out[axes[i]] = SW_DIM_UNKNOWN;
+        if (sw_dim_known(in))
+            r->out[axes[i]] = (int64_t)extent;
+        else if (scale != 1)
+            r->out[axes[i]] = SW_DIM_UNKNOWN;
     }
     return SW_OK;
 }

@@ -10,69 +10,79 @@ enum { PIECE = 512, AXES = 3 };
 
 typedef struct conv {
     const sw_call *call;
-    sw_window w;                  /* always three spatial axes; missing ones in front have extent 1 */
+    sw_window w; /* always three spatial axes; missing ones in front have extent 1 */
     int64_t in_channels, out_channels, group;
-    int64_t in_plane, taps;       /* elements of an input channel; positions of the kernel */
-    int64_t pieces;               /* of an output row */
+    int64_t in_plane, taps; /* elements of an input channel; positions of the kernel */
+    int64_t pieces;         /* of an output row */
 } conv;
 
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); } /* b > 0 */
+static int64_t max64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return a >= 0 ? (a + b - 1) / b : -(-a / b);
+} /* b > 0 */
 
 /* acc[i] += sum over c < n_channels of weight[c * weight_step] * in[c * plane + i * stride], four channels at a time. */
-#define CONV_TAP(dtype, id, type, calc)                                                                           \
-    static inline void tap_strided_##id(calc *restrict acc, const type *restrict in, int64_t plane, int64_t n_channels, \
-                                        int64_t stride, const type *weight, int64_t weight_step, int64_t n) {     \
-        int64_t ch = 0;                                                                                           \
-        for (; ch + 4 <= n_channels; ch += 4, in += 4 * plane, weight += 4 * weight_step) {                       \
-            calc w0 = sw__load_##id(weight[0]), w1 = sw__load_##id(weight[weight_step]);                          \
-            calc w2 = sw__load_##id(weight[2 * weight_step]), w3 = sw__load_##id(weight[3 * weight_step]);        \
-            for (int64_t i = 0; i < n; i++)                                                                       \
-                acc[i] += w0 * sw__load_##id(in[i * stride]) + w1 * sw__load_##id(in[i * stride + plane]) +       \
-                          w2 * sw__load_##id(in[i * stride + 2 * plane]) +                                        \
-                          w3 * sw__load_##id(in[i * stride + 3 * plane]);                                         \
-        }                                                                                                         \
-        for (; ch < n_channels; ch++, in += plane, weight += weight_step) {                                       \
-            calc w0 = sw__load_##id(*weight);                                                                     \
-            for (int64_t i = 0; i < n; i++) acc[i] += w0 * sw__load_##id(in[i * stride]);                         \
-        }                                                                                                         \
-    }                                                                                                             \
-    static void tap_##id(calc *acc, const type *in, int64_t plane, int64_t n_channels, int64_t stride,            \
-                         const type *weight, int64_t weight_step, int64_t n) {                                    \
-        if (stride == 1) tap_strided_##id(acc, in, plane, n_channels, 1, weight, weight_step, n); /* vectorises */ \
-        else if (stride == 2) tap_strided_##id(acc, in, plane, n_channels, 2, weight, weight_step, n);            \
-        else tap_strided_##id(acc, in, plane, n_channels, stride, weight, weight_step, n);                        \
+#define CONV_TAP(dtype, id, type, calc)                                                                                \
+    static inline void tap_strided_##id(calc *restrict acc, const type *restrict in, int64_t plane,                    \
+                                        int64_t n_channels, int64_t stride, const type *weight, int64_t weight_step,   \
+                                        int64_t n) {                                                                   \
+        int64_t ch = 0;                                                                                                \
+        for (; ch + 4 <= n_channels; ch += 4, in += 4 * plane, weight += 4 * weight_step) {                            \
+            calc w0 = sw__load_##id(weight[0]), w1 = sw__load_##id(weight[weight_step]);                               \
+            calc w2 = sw__load_##id(weight[2 * weight_step]), w3 = sw__load_##id(weight[3 * weight_step]);             \
+            for (int64_t i = 0; i < n; i++)                                                                            \
+                acc[i] += w0 * sw__load_##id(in[i * stride]) + w1 * sw__load_##id(in[i * stride + plane]) +            \
+                          w2 * sw__load_##id(in[i * stride + 2 * plane]) +                                             \
+                          w3 * sw__load_##id(in[i * stride + 3 * plane]);                                              \
+        }                                                                                                              \
+        for (; ch < n_channels; ch++, in += plane, weight += weight_step) {                                            \
+            calc w0 = sw__load_##id(*weight);                                                                          \
+            for (int64_t i = 0; i < n; i++) acc[i] += w0 * sw__load_##id(in[i * stride]);                              \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void tap_##id(calc *acc, const type *in, int64_t plane, int64_t n_channels, int64_t stride,                 \
+                         const type *weight, int64_t weight_step, int64_t n) {                                         \
+        if (stride == 1)                                                                                               \
+            tap_strided_##id(acc, in, plane, n_channels, 1, weight, weight_step, n); /* vectorises */                  \
+        else if (stride == 2)                                                                                          \
+            tap_strided_##id(acc, in, plane, n_channels, 2, weight, weight_step, n);                                   \
+        else                                                                                                           \
+            tap_strided_##id(acc, in, plane, n_channels, stride, weight, weight_step, n);                              \
     }
 SW_FLOAT_TYPES(CONV_TAP)
 #undef CONV_TAP
 
 /* Output elements x0 .. x0 + n of row (z, y) in channel m of picture b. */
-#define CONV_ROW(dtype, id, type, calc)                                                                           \
-    static void conv_row_##id(const conv *v, int64_t b, int64_t m, int64_t z, int64_t y, int64_t x0, int64_t n) { \
-        const sw_window *w = &v->w;                                                                               \
-        int64_t depth = v->in_channels / v->group, g = m / (v->out_channels / v->group);                          \
-        const type *in = (const type *)v->call->in[0]->data + (b * v->in_channels + g * depth) * v->in_plane;     \
-        const type *weight = (const type *)v->call->in[1]->data + m * depth * v->taps;                            \
-        const sw_tensor *bias = sw_call_in(v->call, 2);                                                           \
-        calc acc[PIECE], start = bias ? sw__load_##id(((const type *)bias->data)[m]) : 0;                         \
-        for (int64_t i = 0; i < n; i++) acc[i] = start;                                                           \
-        for (int64_t tap = 0; tap < v->taps; tap++) {                                                             \
-            int64_t kx = tap % w->kernel[2], ky = tap / w->kernel[2] % w->kernel[1];                              \
-            int64_t kz = tap / w->kernel[2] / w->kernel[1];                                                       \
-            int64_t iz = z * w->stride[0] + kz * w->dilation[0] - w->pad_begin[0];                                \
-            int64_t iy = y * w->stride[1] + ky * w->dilation[1] - w->pad_begin[1];                                \
-            if (iz < 0 || iz >= w->in[0] || iy < 0 || iy >= w->in[1]) continue;                                   \
-            int64_t shift = kx * w->dilation[2] - w->pad_begin[2], stride = w->stride[2];                         \
-            int64_t first = max64(x0, ceil_div(-shift, stride));                                                  \
-            int64_t end = min64(x0 + n, ceil_div(w->in[2] - shift, stride));                                      \
-            if (first >= end) continue;                                                                           \
-            tap_##id(acc + (first - x0), in + (iz * w->in[1] + iy) * w->in[2] + first * stride + shift, v->in_plane, \
-                     depth, stride, weight + tap, v->taps, end - first);                                          \
-        }                                                                                                         \
-        type *out = (type *)v->call->out[0]->data;                                                                \
-        out += (((b * v->out_channels + m) * w->out[0] + z) * w->out[1] + y) * w->out[2] + x0;                    \
-        for (int64_t i = 0; i < n; i++) out[i] = sw__store_##id(acc[i]);                                          \
+#define CONV_ROW(dtype, id, type, calc)                                                                                \
+    static void conv_row_##id(const conv *v, int64_t b, int64_t m, int64_t z, int64_t y, int64_t x0, int64_t n) {      \
+        const sw_window *w = &v->w;                                                                                    \
+        int64_t depth = v->in_channels / v->group, g = m / (v->out_channels / v->group);                               \
+        const type *in = (const type *)v->call->in[0]->data + (b * v->in_channels + g * depth) * v->in_plane;          \
+        const type *weight = (const type *)v->call->in[1]->data + m * depth * v->taps;                                 \
+        const sw_tensor *bias = sw_call_in(v->call, 2);                                                                \
+        calc acc[PIECE], start = bias ? sw__load_##id(((const type *)bias->data)[m]) : 0;                              \
+        for (int64_t i = 0; i < n; i++) acc[i] = start;                                                                \
+        for (int64_t tap = 0; tap < v->taps; tap++) {                                                                  \
+            int64_t kx = tap % w->kernel[2], ky = tap / w->kernel[2] % w->kernel[1];                                   \
+            int64_t kz = tap / w->kernel[2] / w->kernel[1];                                                            \
+            int64_t iz = z * w->stride[0] + kz * w->dilation[0] - w->pad_begin[0];                                     \
+            int64_t iy = y * w->stride[1] + ky * w->dilation[1] - w->pad_begin[1];                                     \
+            if (iz < 0 || iz >= w->in[0] || iy < 0 || iy >= w->in[1]) continue;                                        \
+            int64_t shift = kx * w->dilation[2] - w->pad_begin[2], stride = w->stride[2];                              \
+            int64_t first = max64(x0, ceil_div(-shift, stride));                                                       \
+            int64_t end = min64(x0 + n, ceil_div(w->in[2] - shift, stride));                                           \
+            if (first >= end) continue;                                                                                \
+            tap_##id(acc + (first - x0), in + (iz * w->in[1] + iy) * w->in[2] + first * stride + shift, v->in_plane,   \
+                     depth, stride, weight + tap, v->taps, end - first);                                               \
+        }                                                                                                              \
+        type *out = (type *)v->call->out[0]->data;                                                                     \
+        out += (((b * v->out_channels + m) * w->out[0] + z) * w->out[1] + y) * w->out[2] + x0;                         \
+        for (int64_t i = 0; i < n; i++) out[i] = sw__store_##id(acc[i]);                                               \
     }
 SW_FLOAT_TYPES(CONV_ROW)
 #undef CONV_ROW
@@ -85,34 +95,33 @@ static int64_t transposed_source(const sw_window *w, int axis, int64_t o, int64_
     return at < w->in[axis] ? at : -1;
 }
 
-#define TRANSPOSED_ROW(dtype, id, type, calc)                                                                     \
-    static void transposed_row_##id(const conv *v, int64_t b, int64_t m, int64_t z, int64_t y, int64_t x0,            \
-                                    int64_t n) {                                                                  \
-        const sw_window *w = &v->w;                                                                               \
-        int64_t depth = v->in_channels / v->group, width = v->out_channels / v->group, g = m / width;             \
-        const type *in = (const type *)v->call->in[0]->data + (b * v->in_channels + g * depth) * v->in_plane;     \
-        const type *weight = (const type *)v->call->in[1]->data + (g * depth * width + m % width) * v->taps;      \
-        const sw_tensor *bias = sw_call_in(v->call, 2);                                                           \
-        calc acc[PIECE], start = bias ? sw__load_##id(((const type *)bias->data)[m]) : 0;                         \
-        for (int64_t i = 0; i < n; i++) acc[i] = start;                                                           \
-        for (int64_t tap = 0; tap < v->taps; tap++) {                                                             \
-            int64_t kx = tap % w->kernel[2], ky = tap / w->kernel[2] % w->kernel[1];                              \
-            int64_t iz = transposed_source(w, 0, z, tap / w->kernel[2] / w->kernel[1]);                           \
-            int64_t iy = transposed_source(w, 1, y, ky);                                                          \
-            if (iz < 0 || iy < 0) continue;                                                                       \
-            int64_t shift = kx * w->dilation[2] - w->pad_begin[2], stride = w->stride[2];                         \
-            int64_t first = max64(0, ceil_div(x0 - shift, stride));                                               \
-            int64_t end = min64(w->in[2], ceil_div(x0 + n - shift, stride));                                      \
-            const type *row = in + (iz * w->in[1] + iy) * w->in[2];                                               \
-            for (int64_t ch = 0; ch < depth; ch++, row += v->in_plane) {                                          \
-                calc factor = sw__load_##id(weight[ch * width * v->taps + tap]);                                  \
-                for (int64_t i = first; i < end; i++)                                                             \
-                    acc[i * stride + shift - x0] += factor * sw__load_##id(row[i]);                               \
-            }                                                                                                     \
-        }                                                                                                         \
-        type *out = (type *)v->call->out[0]->data;                                                                \
-        out += (((b * v->out_channels + m) * w->out[0] + z) * w->out[1] + y) * w->out[2] + x0;                    \
-        for (int64_t i = 0; i < n; i++) out[i] = sw__store_##id(acc[i]);                                          \
+#define TRANSPOSED_ROW(dtype, id, type, calc)                                                                          \
+    static void transposed_row_##id(const conv *v, int64_t b, int64_t m, int64_t z, int64_t y, int64_t x0,             \
+                                    int64_t n) {                                                                       \
+        const sw_window *w = &v->w;                                                                                    \
+        int64_t depth = v->in_channels / v->group, width = v->out_channels / v->group, g = m / width;                  \
+        const type *in = (const type *)v->call->in[0]->data + (b * v->in_channels + g * depth) * v->in_plane;          \
+        const type *weight = (const type *)v->call->in[1]->data + (g * depth * width + m % width) * v->taps;           \
+        const sw_tensor *bias = sw_call_in(v->call, 2);                                                                \
+        calc acc[PIECE], start = bias ? sw__load_##id(((const type *)bias->data)[m]) : 0;                              \
+        for (int64_t i = 0; i < n; i++) acc[i] = start;                                                                \
+        for (int64_t tap = 0; tap < v->taps; tap++) {                                                                  \
+            int64_t kx = tap % w->kernel[2], ky = tap / w->kernel[2] % w->kernel[1];                                   \
+            int64_t iz = transposed_source(w, 0, z, tap / w->kernel[2] / w->kernel[1]);                                \
+            int64_t iy = transposed_source(w, 1, y, ky);                                                               \
+            if (iz < 0 || iy < 0) continue;                                                                            \
+            int64_t shift = kx * w->dilation[2] - w->pad_begin[2], stride = w->stride[2];                              \
+            int64_t first = max64(0, ceil_div(x0 - shift, stride));                                                    \
+            int64_t end = min64(w->in[2], ceil_div(x0 + n - shift, stride));                                           \
+            const type *row = in + (iz * w->in[1] + iy) * w->in[2];                                                    \
+            for (int64_t ch = 0; ch < depth; ch++, row += v->in_plane) {                                               \
+                calc factor = sw__load_##id(weight[ch * width * v->taps + tap]);                                       \
+                for (int64_t i = first; i < end; i++) acc[i * stride + shift - x0] += factor * sw__load_##id(row[i]);  \
+            }                                                                                                          \
+        }                                                                                                              \
+        type *out = (type *)v->call->out[0]->data;                                                                     \
+        out += (((b * v->out_channels + m) * w->out[0] + z) * w->out[1] + y) * w->out[2] + x0;                         \
+        for (int64_t i = 0; i < n; i++) out[i] = sw__store_##id(acc[i]);                                               \
     }
 SW_FLOAT_TYPES(TRANSPOSED_ROW)
 #undef TRANSPOSED_ROW
@@ -129,11 +138,14 @@ static void run_pieces(void *ctx, int64_t begin, int64_t end, int thread) {
         rest = rest / v->pieces / w->out[1];
         int64_t z = rest % w->out[0], b = rest / w->out[0], n = min64(PIECE, w->out[2] - x0);
         switch (v->call->in[0]->dtype) {
-#define RUN(dtype, id, type, calc)                                                                                \
-    case dtype: (transposed ? transposed_row_##id : conv_row_##id)(v, b, m, z, y, x0, n); break;
+#define RUN(dtype, id, type, calc)                                                                                     \
+    case dtype:                                                                                                        \
+        (transposed ? transposed_row_##id : conv_row_##id)(v, b, m, z, y, x0, n);                                      \
+        break;
             SW_FLOAT_TYPES(RUN)
 #undef RUN
-        default: break;
+        default:
+            break;
         }
     }
 }

@@ -18,32 +18,34 @@ typedef struct product {
     int64_t batch[SW_MAX_RANK], a_batch[SW_MAX_RANK], b_batch[SW_MAX_RANK];
 } product;
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
 
-#define PRODUCT_ROW(type, id, acc_type, load)                                                                     \
-    static void sum_row_##id(const product *p, const type *a, const type *b, acc_type *acc, int64_t n) {          \
-        for (int64_t i = 0; i < n; i++) acc[i] = 0;                                                               \
-        for (int64_t k = 0; k < p->k; k++, a += p->a_col, b += p->b_row) {                                        \
-            acc_type factor = load(*a);                                                                           \
-            if (p->b_col == 1)                                                                                    \
-                for (int64_t i = 0; i < n; i++) acc[i] += factor * load(b[i]);                                    \
-            else                                                                                                  \
-                for (int64_t i = 0; i < n; i++) acc[i] += factor * load(b[i * p->b_col]);                         \
-        }                                                                                                         \
+#define PRODUCT_ROW(type, id, acc_type, load)                                                                          \
+    static void sum_row_##id(const product *p, const type *a, const type *b, acc_type *acc, int64_t n) {               \
+        for (int64_t i = 0; i < n; i++) acc[i] = 0;                                                                    \
+        for (int64_t k = 0; k < p->k; k++, a += p->a_col, b += p->b_row) {                                             \
+            acc_type factor = load(*a);                                                                                \
+            if (p->b_col == 1)                                                                                         \
+                for (int64_t i = 0; i < n; i++) acc[i] += factor * load(b[i]);                                         \
+            else                                                                                                       \
+                for (int64_t i = 0; i < n; i++) acc[i] += factor * load(b[i * p->b_col]);                              \
+        }                                                                                                              \
     }
-#define FLOAT_ROW(dtype, id, type, calc)                                                                          \
-    PRODUCT_ROW(type, id, calc, sw__load_##id)                                                                    \
-    static void row_##id(const product *p, int64_t a, int64_t b, int64_t bias, int64_t out, int64_t n) {          \
-        const sw_call *c = p->call;                                                                               \
-        const type *add = sw_call_in(c, 2) ? (const type *)c->in[2]->data + bias : NULL;                          \
-        type *y = (type *)c->out[0]->data + out;                                                                  \
-        calc acc[PIECE], alpha = (calc)p->alpha, beta = (calc)p->beta;                                            \
-        sum_row_##id(p, (const type *)c->in[0]->data + a, (const type *)c->in[1]->data + b, acc, n);              \
-        for (int64_t i = 0; i < n; i++) {                                                                         \
-            calc value = alpha * acc[i];                                                                          \
-            if (add) value += beta * sw__load_##id(add[i * p->bias_col]);                                         \
-            y[i] = sw__store_##id(value);                                                                         \
-        }                                                                                                         \
+#define FLOAT_ROW(dtype, id, type, calc)                                                                               \
+    PRODUCT_ROW(type, id, calc, sw__load_##id)                                                                         \
+    static void row_##id(const product *p, int64_t a, int64_t b, int64_t bias, int64_t out, int64_t n) {               \
+        const sw_call *c = p->call;                                                                                    \
+        const type *add = sw_call_in(c, 2) ? (const type *)c->in[2]->data + bias : NULL;                               \
+        type *y = (type *)c->out[0]->data + out;                                                                       \
+        calc acc[PIECE], alpha = (calc)p->alpha, beta = (calc)p->beta;                                                 \
+        sum_row_##id(p, (const type *)c->in[0]->data + a, (const type *)c->in[1]->data + b, acc, n);                   \
+        for (int64_t i = 0; i < n; i++) {                                                                              \
+            calc value = alpha * acc[i];                                                                               \
+            if (add) value += beta * sw__load_##id(add[i * p->bias_col]);                                              \
+            y[i] = sw__store_##id(value);                                                                              \
+        }                                                                                                              \
     }
 SW_FLOAT_TYPES(FLOAT_ROW)
 #undef FLOAT_ROW
@@ -57,19 +59,19 @@ static uint64_t scaled(double factor, uint64_t value, bool is_signed) {
     return v < 0 ? (uint64_t)(int64_t)v : (uint64_t)v;
 }
 
-#define INTEGER_ROW(type, id, is_signed)                                                                          \
-    PRODUCT_ROW(type, id, uint64_t, (uint64_t))                                                                   \
-    static void row_##id(const product *p, int64_t a, int64_t b, int64_t bias, int64_t out, int64_t n) {          \
-        const sw_call *c = p->call;                                                                               \
-        const type *add = sw_call_in(c, 2) ? (const type *)c->in[2]->data + bias : NULL;                          \
-        type *y = (type *)c->out[0]->data + out;                                                                  \
-        uint64_t acc[PIECE];                                                                                      \
-        sum_row_##id(p, (const type *)c->in[0]->data + a, (const type *)c->in[1]->data + b, acc, n);              \
-        for (int64_t i = 0; i < n; i++) {                                                                         \
-            uint64_t value = scaled(p->alpha, acc[i], is_signed);                                                 \
-            if (add) value += scaled(p->beta, (uint64_t)add[i * p->bias_col], is_signed);                         \
-            y[i] = (type)value;                                                                                   \
-        }                                                                                                         \
+#define INTEGER_ROW(type, id, is_signed)                                                                               \
+    PRODUCT_ROW(type, id, uint64_t, (uint64_t))                                                                        \
+    static void row_##id(const product *p, int64_t a, int64_t b, int64_t bias, int64_t out, int64_t n) {               \
+        const sw_call *c = p->call;                                                                                    \
+        const type *add = sw_call_in(c, 2) ? (const type *)c->in[2]->data + bias : NULL;                               \
+        type *y = (type *)c->out[0]->data + out;                                                                       \
+        uint64_t acc[PIECE];                                                                                           \
+        sum_row_##id(p, (const type *)c->in[0]->data + a, (const type *)c->in[1]->data + b, acc, n);                   \
+        for (int64_t i = 0; i < n; i++) {                                                                              \
+            uint64_t value = scaled(p->alpha, acc[i], is_signed);                                                      \
+            if (add) value += scaled(p->beta, (uint64_t)add[i * p->bias_col], is_signed);                              \
+            y[i] = (type)value;                                                                                        \
+        }                                                                                                              \
     }
 #define SIGNED_ROW(dtype, id, type, calc)   INTEGER_ROW(type, id, true)
 #define UNSIGNED_ROW(dtype, id, type, calc) INTEGER_ROW(type, id, false)
@@ -93,11 +95,14 @@ static void run_rows(void *ctx, int64_t begin, int64_t end, int thread) {
         }
         int64_t bias = row * p->bias_row + col * p->bias_col, out = (batch * p->m + row) * p->n + col;
         switch (p->call->in[0]->dtype) {
-#define RUN(dtype, id, type, calc)                                                                                \
-    case dtype: row_##id(p, a, b, bias, out, n); break;
+#define RUN(dtype, id, type, calc)                                                                                     \
+    case dtype:                                                                                                        \
+        row_##id(p, a, b, bias, out, n);                                                                               \
+        break;
             SW_NUMBER_TYPES(RUN)
 #undef RUN
-        default: break;
+        default:
+            break;
         }
     }
 }

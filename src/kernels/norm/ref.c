@@ -6,7 +6,9 @@
 #include "kernels/wide.h"
 #include "ops/shape.h"
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
 
 /* y = (x - mean) * factor + shift over `length` elements from `first` on. */
 static void normalise(const sw_tensor *x, sw_tensor *y, int64_t first, int64_t length, double mean, double factor,
@@ -70,7 +72,9 @@ static sw_status run_channels(const sw_call *c) {
     return SW_OK;
 }
 
-sw_status sw__batch_norm_ref(const sw_call *c) { return run_channels(c); }
+sw_status sw__batch_norm_ref(const sw_call *c) {
+    return run_channels(c);
+}
 
 sw_status sw__instance_norm_ref(const sw_call *c) {
     const sw_tensor *x = c->in[0];
@@ -78,7 +82,8 @@ sw_status sw__instance_norm_ref(const sw_call *c) {
         return sw_call_fail(c, "the input has rank %d, expected at least 3 (batch, channels, spatial axes)", x->rank);
     for (int i = 1; i < 3; i++)
         if (c->in[i]->rank != 1 || c->in[i]->dims[0] != x->dims[1])
-            return sw_call_fail(c, "input %d must hold one number for each of %lld channels", i + 1, (long long)x->dims[1]);
+            return sw_call_fail(c, "input %d must hold one number for each of %lld channels", i + 1,
+                                (long long)x->dims[1]);
     return run_channels(c);
 }
 

@@ -19,7 +19,9 @@ typedef struct place {
     int64_t padded; /* taps on pixels or on padding, which AveragePool may count */
 } place;
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
 
 /* Number of k >= 0 with begin + k * step < limit, at most `n`. */
 static int64_t taps_below(int64_t begin, int64_t step, int64_t limit, int64_t n) {
@@ -44,28 +46,28 @@ static int64_t flat_index(const pool *v, int64_t plane, int64_t z, int64_t y, in
 }
 
 /* A window without pixels gives the lowest value and index 0. NaN wins, as in PyTorch. */
-#define MAX_ROW(dtype, id, type, calc)                                                                            \
-    static void max_row_##id(const pool *v, int64_t plane, int64_t *at, int64_t row, calc lowest, bool by_columns) { \
-        const sw_window *w = &v->w;                                                                               \
-        const type *in = (const type *)v->call->in[0]->data + plane * v->in_plane;                                \
-        sw_tensor *out = sw_call_out(v->call, 0), *where = sw_call_out(v->call, 1);                               \
-        for (at[2] = 0; at[2] < w->out[2]; at[2]++) {                                                             \
-            place p = place_window(w, at);                                                                        \
-            calc best = lowest;                                                                                   \
-            int64_t index = -1;                                                                                   \
-            for (int64_t kz = p.lo[0]; kz < p.hi[0]; kz++)                                                        \
-                for (int64_t ky = p.lo[1]; ky < p.hi[1]; ky++)                                                    \
-                    for (int64_t kx = p.lo[2]; kx < p.hi[2]; kx++) {                                              \
-                        int64_t z = p.begin[0] + kz * w->dilation[0], y = p.begin[1] + ky * w->dilation[1];       \
-                        int64_t x = p.begin[2] + kx * w->dilation[2];                                             \
-                        calc value = sw__load_##id(in[(z * w->in[1] + y) * w->in[2] + x]);                        \
-                        if (index >= 0 && !(value > best) && value == value) continue;                            \
-                        best = value;                                                                             \
-                        index = flat_index(v, plane, z, y, x, by_columns);                                        \
-                    }                                                                                             \
-            if (out) ((type *)out->data)[row * w->out[2] + at[2]] = sw__store_##id(best);                         \
-            if (where) ((int64_t *)where->data)[row * w->out[2] + at[2]] = index < 0 ? 0 : index;                 \
-        }                                                                                                         \
+#define MAX_ROW(dtype, id, type, calc)                                                                                 \
+    static void max_row_##id(const pool *v, int64_t plane, int64_t *at, int64_t row, calc lowest, bool by_columns) {   \
+        const sw_window *w = &v->w;                                                                                    \
+        const type *in = (const type *)v->call->in[0]->data + plane * v->in_plane;                                     \
+        sw_tensor *out = sw_call_out(v->call, 0), *where = sw_call_out(v->call, 1);                                    \
+        for (at[2] = 0; at[2] < w->out[2]; at[2]++) {                                                                  \
+            place p = place_window(w, at);                                                                             \
+            calc best = lowest;                                                                                        \
+            int64_t index = -1;                                                                                        \
+            for (int64_t kz = p.lo[0]; kz < p.hi[0]; kz++)                                                             \
+                for (int64_t ky = p.lo[1]; ky < p.hi[1]; ky++)                                                         \
+                    for (int64_t kx = p.lo[2]; kx < p.hi[2]; kx++) {                                                   \
+                        int64_t z = p.begin[0] + kz * w->dilation[0], y = p.begin[1] + ky * w->dilation[1];            \
+                        int64_t x = p.begin[2] + kx * w->dilation[2];                                                  \
+                        calc value = sw__load_##id(in[(z * w->in[1] + y) * w->in[2] + x]);                             \
+                        if (index >= 0 && !(value > best) && value == value) continue;                                 \
+                        best = value;                                                                                  \
+                        index = flat_index(v, plane, z, y, x, by_columns);                                             \
+                    }                                                                                                  \
+            if (out) ((type *)out->data)[row * w->out[2] + at[2]] = sw__store_##id(best);                              \
+            if (where) ((int64_t *)where->data)[row * w->out[2] + at[2]] = index < 0 ? 0 : index;                      \
+        }                                                                                                              \
     }
 SW_FLOAT_TYPES(MAX_ROW)
 SW_INTEGER_TYPES(MAX_ROW)
@@ -85,19 +87,26 @@ static void max_rows(void *ctx, int64_t begin, int64_t end, int thread) {
         int64_t plane, at[AXES];
         row_position(&v->w, row, &plane, at);
         switch (v->call->in[0]->dtype) {
-#define RUN(dtype, id, type, calc)                                                                                \
-    case dtype: max_row_##id(v, plane, at, row, (calc)-HUGE_VALF, by_columns); break;
+#define RUN(dtype, id, type, calc)                                                                                     \
+    case dtype:                                                                                                        \
+        max_row_##id(v, plane, at, row, (calc)-HUGE_VALF, by_columns);                                                 \
+        break;
             SW_FLOAT_TYPES(RUN)
 #undef RUN
-#define RUN(dtype, id, type, calc)                                                                                \
-    case dtype: max_row_##id(v, plane, at, row, (calc)((uint64_t)1 << (8 * sizeof(calc) - 1)), by_columns); break;
+#define RUN(dtype, id, type, calc)                                                                                     \
+    case dtype:                                                                                                        \
+        max_row_##id(v, plane, at, row, (calc)((uint64_t)1 << (8 * sizeof(calc) - 1)), by_columns);                    \
+        break;
             SW_SIGNED_TYPES(RUN)
 #undef RUN
-#define RUN(dtype, id, type, calc)                                                                                \
-    case dtype: max_row_##id(v, plane, at, row, 0, by_columns); break;
+#define RUN(dtype, id, type, calc)                                                                                     \
+    case dtype:                                                                                                        \
+        max_row_##id(v, plane, at, row, 0, by_columns);                                                                \
+        break;
             SW_UNSIGNED_TYPES(RUN)
 #undef RUN
-        default: break;
+        default:
+            break;
         }
     }
 }
@@ -180,8 +189,10 @@ static void global_planes(void *ctx, int64_t begin, int64_t end, int thread) {
             n = min64(SW_WIDE, length - i);
             sw__widen(x->dtype, x->data, plane * length + i, 1, n, pixels);
             for (int64_t j = 0; j < n; j++)
-                if (average) value += pixels[j];
-                else if (pixels[j] > value || pixels[j] != pixels[j]) value = pixels[j];
+                if (average)
+                    value += pixels[j];
+                else if (pixels[j] > value || pixels[j] != pixels[j])
+                    value = pixels[j];
         }
         if (average) value /= (double)length;
         sw__narrow(x->dtype, &value, 1, c->out[0]->data, plane, 1);

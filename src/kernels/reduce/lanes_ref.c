@@ -12,7 +12,9 @@ typedef struct walk {
     int64_t *heap; /* TopK: k numbers for each thread */
 } walk;
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
 
 /* First element of a lane in a tensor whose axis has extent `length`. */
 static int64_t lane_start(const walk *w, int64_t lane, int64_t length) {
@@ -55,7 +57,10 @@ static void sum_lanes(void *ctx, int64_t begin, int64_t end, int thread) {
     sw_tensor *y = w->call->out[0];
     bool exclusive = sw_call_int(w->call, "exclusive") != 0, reverse = sw_call_int(w->call, "reverse") != 0;
     int64_t length = w->lanes.length, step = reverse ? -w->lanes.inner : w->lanes.inner;
-    union { double real[SW_WIDE]; uint64_t whole[SW_WIDE]; } v;
+    union {
+        double real[SW_WIDE];
+        uint64_t whole[SW_WIDE];
+    } v;
     for (int64_t lane = begin; lane < end; lane++) {
         int64_t first = lane_start(w, lane, length) + (reverse ? (length - 1) * w->lanes.inner : 0);
         double sum = 0;

@@ -18,18 +18,27 @@ typedef struct reduce {
     int64_t count; /* elements behind one output */
 } reduce;
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
 
 static fold fold_of(sw_op op) {
     switch (op) {
-    case SW_OP_ReduceL1: return FOLD_ABS;
+    case SW_OP_ReduceL1:
+        return FOLD_ABS;
     case SW_OP_ReduceL2:
-    case SW_OP_ReduceSumSquare: return FOLD_SQUARE;
-    case SW_OP_ReduceProd: return FOLD_PRODUCT;
-    case SW_OP_ReduceMax: return FOLD_MAX;
-    case SW_OP_ReduceMin: return FOLD_MIN;
-    case SW_OP_ReduceLogSumExp: return FOLD_EXP;
-    default: return FOLD_SUM; /* sum, mean, log of the sum */
+    case SW_OP_ReduceSumSquare:
+        return FOLD_SQUARE;
+    case SW_OP_ReduceProd:
+        return FOLD_PRODUCT;
+    case SW_OP_ReduceMax:
+        return FOLD_MAX;
+    case SW_OP_ReduceMin:
+        return FOLD_MIN;
+    case SW_OP_ReduceLogSumExp:
+        return FOLD_EXP;
+    default:
+        return FOLD_SUM; /* sum, mean, log of the sum */
     }
 }
 
@@ -41,13 +50,27 @@ static double float_start(fold f) {
 static double fold_floats(fold f, const double *v, int64_t n, double acc, double shift) {
     for (int64_t i = 0; i < n; i++) {
         switch (f) {
-        case FOLD_SUM: acc += v[i]; break;
-        case FOLD_ABS: acc += fabs(v[i]); break;
-        case FOLD_SQUARE: acc += v[i] * v[i]; break;
-        case FOLD_PRODUCT: acc *= v[i]; break;
-        case FOLD_MAX: acc = v[i] > acc || v[i] != v[i] ? v[i] : acc; break;
-        case FOLD_MIN: acc = v[i] < acc || v[i] != v[i] ? v[i] : acc; break;
-        case FOLD_EXP: acc += exp(v[i] - shift); break;
+        case FOLD_SUM:
+            acc += v[i];
+            break;
+        case FOLD_ABS:
+            acc += fabs(v[i]);
+            break;
+        case FOLD_SQUARE:
+            acc += v[i] * v[i];
+            break;
+        case FOLD_PRODUCT:
+            acc *= v[i];
+            break;
+        case FOLD_MAX:
+            acc = v[i] > acc || v[i] != v[i] ? v[i] : acc;
+            break;
+        case FOLD_MIN:
+            acc = v[i] < acc || v[i] != v[i] ? v[i] : acc;
+            break;
+        case FOLD_EXP:
+            acc += exp(v[i] - shift);
+            break;
         }
     }
     return acc;
@@ -57,12 +80,24 @@ static double fold_floats(fold f, const double *v, int64_t n, double acc, double
 static uint64_t fold_integers(fold f, const uint64_t *v, int64_t n, uint64_t acc, uint64_t sign) {
     for (int64_t i = 0; i < n; i++) {
         switch (f) {
-        case FOLD_ABS: acc += v[i] & sign ? 0 - v[i] : v[i]; break;
-        case FOLD_SQUARE: acc += v[i] * v[i]; break;
-        case FOLD_PRODUCT: acc *= v[i]; break;
-        case FOLD_MAX: acc = (v[i] ^ sign) > (acc ^ sign) ? v[i] : acc; break;
-        case FOLD_MIN: acc = (v[i] ^ sign) < (acc ^ sign) ? v[i] : acc; break;
-        default: acc += v[i]; break;
+        case FOLD_ABS:
+            acc += v[i] & sign ? 0 - v[i] : v[i];
+            break;
+        case FOLD_SQUARE:
+            acc += v[i] * v[i];
+            break;
+        case FOLD_PRODUCT:
+            acc *= v[i];
+            break;
+        case FOLD_MAX:
+            acc = (v[i] ^ sign) > (acc ^ sign) ? v[i] : acc;
+            break;
+        case FOLD_MIN:
+            acc = (v[i] ^ sign) < (acc ^ sign) ? v[i] : acc;
+            break;
+        default:
+            acc += v[i];
+            break;
         }
     }
     return acc;
@@ -91,7 +126,10 @@ static void fold_all(const reduce *r, fold f, int64_t base, double shift, double
     int last = r->reduced.n - 1;
     int64_t line = last < 0 ? 1 : r->reduced.dim[last], step = last < 0 ? 1 : r->reduced.stride[last];
     uint64_t sign = sw__dtype_is_signed(x->dtype) ? (uint64_t)1 << 63 : 0;
-    union { double real[SW_WIDE]; uint64_t whole[SW_WIDE]; } v;
+    union {
+        double real[SW_WIDE];
+        uint64_t whole[SW_WIDE];
+    } v;
     for (int64_t i = 0; i < r->count; i += line) {
         int64_t first = base + offset_of(&r->reduced, i);
         for (int64_t k = 0, n; k < line; k += n) {
@@ -114,11 +152,16 @@ static void fold_all(const reduce *r, fold f, int64_t base, double shift, double
 
 static double finish_float(const reduce *r, double acc, double shift) {
     switch (r->call->op) {
-    case SW_OP_ReduceMean: return acc / (double)r->count;
-    case SW_OP_ReduceL2: return sqrt(acc);
-    case SW_OP_ReduceLogSum: return log(acc);
-    case SW_OP_ReduceLogSumExp: return log(acc) + shift;
-    default: return acc;
+    case SW_OP_ReduceMean:
+        return acc / (double)r->count;
+    case SW_OP_ReduceL2:
+        return sqrt(acc);
+    case SW_OP_ReduceLogSum:
+        return log(acc);
+    case SW_OP_ReduceLogSumExp:
+        return log(acc) + shift;
+    default:
+        return acc;
     }
 }
 
@@ -139,8 +182,10 @@ static uint64_t finish_integer(const reduce *r, uint64_t acc, double sum, double
     case SW_OP_ReduceL2:
     case SW_OP_ReduceLogSum:
         return cut_off(finish_float(r, is_signed ? (double)(int64_t)acc : (double)acc, 0), is_signed);
-    case SW_OP_ReduceLogSumExp: return cut_off(finish_float(r, sum, shift), is_signed);
-    default: return acc;
+    case SW_OP_ReduceLogSumExp:
+        return cut_off(finish_float(r, sum, shift), is_signed);
+    default:
+        return acc;
     }
 }
 

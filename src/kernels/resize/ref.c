@@ -29,21 +29,30 @@ typedef struct resize {
     double extrapolation;
 } resize;
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t clamp64(int64_t v, int64_t lo, int64_t hi) { return v < lo ? lo : v > hi ? hi : v; }
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static int64_t clamp64(int64_t v, int64_t lo, int64_t hi) {
+    return v < lo ? lo : v > hi ? hi : v;
+}
 
 /* Where output coordinate `o` lies in the input (ONNX, Resize, coordinate_transformation_mode). */
 static float source_of(const resize *s, int axis, int64_t o) {
     const sw_resize *r = &s->r;
     float x = (float)o, scale = r->scale[axis], in = (float)s->axes[axis].in, out = (float)s->axes[axis].out;
     switch (r->coords) {
-    case SW_COORDS_HALF_PIXEL: return (x + 0.5f) / scale - 0.5f;
+    case SW_COORDS_HALF_PIXEL:
+        return (x + 0.5f) / scale - 0.5f;
     case SW_COORDS_HALF_PIXEL_SYMMETRIC:
         return in / 2 * (1 - out / (scale * in)) + (x + 0.5f) / scale - 0.5f;
-    case SW_COORDS_PYTORCH_HALF_PIXEL: return out > 1 ? (x + 0.5f) / scale - 0.5f : 0;
-    case SW_COORDS_ALIGN_CORNERS: return out > 1 ? x * (in - 1) / (out - 1) : 0;
-    case SW_COORDS_ASYMMETRIC: return x / scale;
-    default: break;
+    case SW_COORDS_PYTORCH_HALF_PIXEL:
+        return out > 1 ? (x + 0.5f) / scale - 0.5f : 0;
+    case SW_COORDS_ALIGN_CORNERS:
+        return out > 1 ? x * (in - 1) / (out - 1) : 0;
+    case SW_COORDS_ASYMMETRIC:
+        return x / scale;
+    default:
+        break;
     }
     float begin = r->roi_begin[axis], end = r->roi_end[axis];
     return out > 1 ? begin * (in - 1) + x * (end - begin) * (in - 1) / (out - 1) : 0.5f * (begin + end) * (in - 1);
@@ -51,10 +60,14 @@ static float source_of(const resize *s, int axis, int64_t o) {
 
 static int64_t nearest_of(sw_resize_nearest mode, float x) {
     switch (mode) {
-    case SW_ROUND_PREFER_FLOOR: return (int64_t)ceilf(x - 0.5f);
-    case SW_ROUND_PREFER_CEIL: return (int64_t)floorf(x + 0.5f);
-    case SW_ROUND_FLOOR: return (int64_t)floorf(x);
-    default: return (int64_t)ceilf(x);
+    case SW_ROUND_PREFER_FLOOR:
+        return (int64_t)ceilf(x - 0.5f);
+    case SW_ROUND_PREFER_CEIL:
+        return (int64_t)floorf(x + 0.5f);
+    case SW_ROUND_FLOOR:
+        return (int64_t)floorf(x);
+    default:
+        return (int64_t)ceilf(x);
     }
 }
 
@@ -70,7 +83,8 @@ static double filter(sw_resize_mode mode, double distance, double a) {
  * go to the border, or are dropped (exclude_outside). */
 static void fill_weights(const resize *s, table *t, int64_t o, double x, double shrink) {
     const sw_call *c = s->call;
-    double a = (double)sw_call_float(c, "cubic_coeff_a"), reach = (s->r.mode == SW_RESIZE_CUBIC ? 2 : 1) / shrink, sum = 0;
+    double a = (double)sw_call_float(c, "cubic_coeff_a"), reach = (s->r.mode == SW_RESIZE_CUBIC ? 2 : 1) / shrink,
+           sum = 0;
     bool exclude = sw_call_int(c, "exclude_outside") != 0, normalise = exclude || sw_call_int(c, "antialias") != 0;
     int64_t lo = (int64_t)floor(x - reach) + 1, hi = (int64_t)ceil(x + reach) - 1;
     int64_t first = clamp64(clamp64(lo, 0, t->in - 1), 0, t->in - t->taps);
@@ -102,19 +116,22 @@ static sw_status make_table(resize *s, int axis, int64_t *weights_left) {
     if (!t->first || (!nearest && !t->weight)) return SW_E_NOMEM;
     for (int64_t o = 0; o < t->out; o++) {
         float x = fminf(fmaxf(source_of(s, axis, o), -0x1p40f), 0x1p40f); /* hostile regions stay integers; NaN too */
-        if (crop && (x < 0 || x > (float)(t->in - 1))) t->first[o] = -1;
-        else if (nearest) t->first[o] = clamp64(nearest_of(s->r.nearest, x), 0, t->in - 1);
-        else fill_weights(s, t, o, (double)x, shrink);
+        if (crop && (x < 0 || x > (float)(t->in - 1)))
+            t->first[o] = -1;
+        else if (nearest)
+            t->first[o] = clamp64(nearest_of(s->r.nearest, x), 0, t->in - 1);
+        else
+            fill_weights(s, t, o, (double)x, shrink);
     }
     return SW_OK;
 }
 
 /* Saturates, and rounds or cuts off. Through float first: sums that should be whole are so again. */
-#define STORE_INTEGER(id, type, lowest, highest, below, above)                                                    \
-    static type store_##id(double v, bool round_it) {                                                             \
-        v = (double)(float)v;                                                                                     \
-        if (round_it) v = round(v);                                                                               \
-        return !(v > below) ? lowest : v >= above ? highest : (type)v;                                            \
+#define STORE_INTEGER(id, type, lowest, highest, below, above)                                                         \
+    static type store_##id(double v, bool round_it) {                                                                  \
+        v = (double)(float)v;                                                                                          \
+        if (round_it) v = round(v);                                                                                    \
+        return !(v > below) ? lowest : v >= above ? highest : (type)v;                                                 \
     }
 STORE_INTEGER(i8, int8_t, INT8_MIN, INT8_MAX, -0x1p7, 0x1p7)
 STORE_INTEGER(i16, int16_t, INT16_MIN, INT16_MAX, -0x1p15, 0x1p15)
@@ -125,10 +142,10 @@ STORE_INTEGER(u16, uint16_t, 0, UINT16_MAX, 0, 0x1p16)
 STORE_INTEGER(u32, uint32_t, 0, UINT32_MAX, 0, 0x1p32)
 STORE_INTEGER(u64, uint64_t, 0, UINT64_MAX, 0, 0x1p64)
 #undef STORE_INTEGER
-#define STORE_FLOAT(dtype, id, type, calc)                                                                        \
-    static type store_##id(double v, bool round_it) {                                                             \
-        (void)round_it;                                                                                           \
-        return sw__store_##id((calc)v);                                                                           \
+#define STORE_FLOAT(dtype, id, type, calc)                                                                             \
+    static type store_##id(double v, bool round_it) {                                                                  \
+        (void)round_it;                                                                                                \
+        return sw__store_##id((calc)v);                                                                                \
     }
 SW_FLOAT_TYPES(STORE_FLOAT)
 #undef STORE_FLOAT
@@ -137,36 +154,38 @@ SW_FLOAT_TYPES(STORE_FLOAT)
 static void mix_row(const resize *s, int64_t row, double weight, int64_t x0, int64_t n, double *acc) {
     const table *t = &s->axes[s->rank - 1];
     switch (s->call->in[0]->dtype) {
-#define MIX(dtype, id, type, calc)                                                                                \
-    case dtype:                                                                                                   \
-        for (int64_t i = 0; i < n; i++) {                                                                         \
-            if (t->first[x0 + i] < 0) continue;                                                                   \
-            const type *in = (const type *)s->call->in[0]->data + row + t->first[x0 + i];                         \
-            const double *w = t->weight + (x0 + i) * t->taps;                                                     \
-            double sum = 0;                                                                                       \
-            for (int64_t k = 0; k < t->taps; k++)                                                                 \
-                if (w[k] != 0) sum += w[k] * (double)sw__load_##id(in[k]); /* not 0 * infinity */                 \
-            acc[i] += weight * sum;                                                                               \
-        }                                                                                                         \
+#define MIX(dtype, id, type, calc)                                                                                     \
+    case dtype:                                                                                                        \
+        for (int64_t i = 0; i < n; i++) {                                                                              \
+            if (t->first[x0 + i] < 0) continue;                                                                        \
+            const type *in = (const type *)s->call->in[0]->data + row + t->first[x0 + i];                              \
+            const double *w = t->weight + (x0 + i) * t->taps;                                                          \
+            double sum = 0;                                                                                            \
+            for (int64_t k = 0; k < t->taps; k++)                                                                      \
+                if (w[k] != 0) sum += w[k] * (double)sw__load_##id(in[k]); /* not 0 * infinity */                      \
+            acc[i] += weight * sum;                                                                                    \
+        }                                                                                                              \
         break;
         SW_NUMBER_TYPES(MIX)
 #undef MIX
-    default: break;
+    default:
+        break;
     }
 }
 
 static void store_row(const resize *s, int64_t out, int64_t x0, int64_t n, const double *acc, bool outside) {
     const table *t = &s->axes[s->rank - 1];
     switch (s->call->in[0]->dtype) {
-#define STORE(dtype, id, type, calc)                                                                              \
-    case dtype:                                                                                                   \
-        for (int64_t i = 0; i < n; i++)                                                                           \
-            ((type *)s->call->out[0]->data)[out + x0 + i] =                                                       \
-                store_##id(outside || t->first[x0 + i] < 0 ? s->extrapolation : acc[i], s->round);                \
+#define STORE(dtype, id, type, calc)                                                                                   \
+    case dtype:                                                                                                        \
+        for (int64_t i = 0; i < n; i++)                                                                                \
+            ((type *)s->call->out[0]->data)[out + x0 + i] =                                                            \
+                store_##id(outside || t->first[x0 + i] < 0 ? s->extrapolation : acc[i], s->round);                     \
         break;
         SW_NUMBER_TYPES(STORE)
 #undef STORE
-    default: break;
+    default:
+        break;
     }
 }
 
@@ -207,13 +226,21 @@ static void nearest_row(const resize *s, int64_t out, const int64_t *at) {
     for (int i = 0; i < s->rank - 1; i++) row = row * s->axes[i].in + s->axes[i].first[at[i]];
     const char *from = (const char *)s->call->in[0]->data + (size_t)(row * t->in) * size;
     char *to = (char *)s->call->out[0]->data + (size_t)out * size;
-#define COPY(type)                                                                                                \
+#define COPY(type)                                                                                                     \
     for (int64_t i = 0; i < t->out; i++) ((type *)(void *)to)[i] = ((const type *)(const void *)from)[t->first[i]]
     switch (size) {
-    case 1: COPY(uint8_t); break;
-    case 2: COPY(uint16_t); break;
-    case 4: COPY(uint32_t); break;
-    default: COPY(uint64_t); break;
+    case 1:
+        COPY(uint8_t);
+        break;
+    case 2:
+        COPY(uint16_t);
+        break;
+    case 4:
+        COPY(uint32_t);
+        break;
+    default:
+        COPY(uint64_t);
+        break;
     }
 #undef COPY
 }
@@ -244,9 +271,12 @@ static void run_rows(void *ctx, int64_t begin, int64_t end, int thread) {
             rest /= s->axes[i].out;
             outside = outside || s->axes[i].first[at[i]] < 0;
         }
-        if (s->r.mode != SW_RESIZE_NEAREST) interpolate_row(s, out, at, outside);
-        else if (s->r.coords == SW_COORDS_TF_CROP_AND_RESIZE) nearest_crop_row(s, out, at, outside);
-        else nearest_row(s, out, at);
+        if (s->r.mode != SW_RESIZE_NEAREST)
+            interpolate_row(s, out, at, outside);
+        else if (s->r.coords == SW_COORDS_TF_CROP_AND_RESIZE)
+            nearest_crop_row(s, out, at, outside);
+        else
+            nearest_row(s, out, at);
     }
 }
 

@@ -10,7 +10,9 @@ typedef struct softmax {
     sw_lanes lanes;
 } softmax;
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
 
 /* First maximum of a lane; NaN wins, so that it spreads over the lane. */
 static double lane_max(const sw_tensor *x, int64_t first, int64_t step, int64_t length, int64_t *where) {
@@ -52,8 +54,10 @@ static void run_lanes(void *ctx, int64_t begin, int64_t end, int thread) {
             n = min64(SW_WIDE, length - i);
             sw__widen(x->dtype, x->data, first + i * step, step, n, v);
             for (int64_t j = 0; j < n; j++) {
-                if (c->op == SW_OP_Hardmax) v[j] = i + j == top;
-                else v[j] = c->op == SW_OP_Softmax ? exp(v[j] - best) / sum : v[j] - best - log_sum;
+                if (c->op == SW_OP_Hardmax)
+                    v[j] = i + j == top;
+                else
+                    v[j] = c->op == SW_OP_Softmax ? exp(v[j] - best) / sum : v[j] - best - log_sum;
             }
             sw__narrow(x->dtype, v, n, c->out[0]->data, first + i * step, step);
         }

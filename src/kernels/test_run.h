@@ -1,0 +1,45 @@
+/* For tests of kernels: rule, memory for the outputs, kernel. */
+#ifndef SLIPWAY_KERNELS_TEST_RUN_H
+#define SLIPWAY_KERNELS_TEST_RUN_H
+
+#include <stdlib.h>
+
+#include "kernels/kernel.h"
+#include "ops/test_call.h"
+
+/* Outputs that the call wants get memory of their exact size, so that sanitizers see writes beyond; test_call_free. */
+static inline sw_status test_call_run(test_call *t) {
+    sw_status status = test_call_rule(t);
+    for (int i = 0; status == SW_OK && i < t->call.n_out; i++) {
+        int64_t bytes = sw_tensor_bytes(&t->y[i]);
+        if (!t->out[i] || bytes < 0) continue;
+        t->y[i].data = malloc((size_t)bytes + (bytes == 0));
+        if (!t->y[i].data) return SW_E_NOMEM;
+        memset(t->y[i].data, 0xab, (size_t)bytes);
+    }
+    return status == SW_OK ? sw_kernel_ref(t->call.op)(&t->call) : status;
+}
+
+static inline void test_call_free(test_call *t) {
+    for (int i = 0; i < t->call.n_out; i++) free(t->y[i].data);
+}
+
+/* Compares output `i` element by element. */
+static inline bool test_call_values(const test_call *t, int i, int64_t n, const double *want, double tolerance) {
+    if (sw_tensor_count(&t->y[i]) != n) return false;
+    for (int64_t k = 0; k < n; k++) {
+        double error = sw_tensor_float_at(&t->y[i], k) - want[k];
+        if (!(error <= tolerance && error >= -tolerance)) {
+            fprintf(stderr, "element %lld is %.9g, expected %.9g\n", (long long)k, sw_tensor_float_at(&t->y[i], k),
+                    want[k]);
+            return false;
+        }
+    }
+    return true;
+}
+#define TEST_VALUES(...)                                                                                               \
+    (int64_t)(sizeof((double[]){__VA_ARGS__}) / sizeof(double)), (const double[]) {                                    \
+        __VA_ARGS__                                                                                                    \
+    }
+
+#endif
