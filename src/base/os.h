@@ -27,6 +27,9 @@ typedef enum sw_path_kind { SW_PATH_NONE, SW_PATH_FILE, SW_PATH_FOLDER, SW_PATH_
 /* What a path names, links followed. SW_PATH_NONE also when it cannot be looked at. */
 sw_path_kind sw_path_kind_of(const char *path);
 
+/* Whether two paths lead to the same thing, by whatever names; false when one of them is not there. */
+bool sw_path_same(const char *a, const char *b);
+
 /* A file in memory, read only. */
 typedef struct sw_map {
     const uint8_t *data;
@@ -58,8 +61,7 @@ void sw_outfile_abort(sw_outfile *file); /* takes NULL */
 SW_MUST_USE sw_status sw_file_write(const char *path, const void *data, size_t size, const sw_diag *diag);
 /* Writes all of it to a descriptor (1: standard output). A reader that went away (EPIPE) is SW_E_IO without a
  * message: it wants nothing more, and nobody wants to hear of it. */
-SW_MUST_USE sw_status sw_fd_write(int fd, const char *where, const void *data, size_t size,
-                                  const sw_diag *diag);
+SW_MUST_USE sw_status sw_fd_write(int fd, const char *where, const void *data, size_t size, const sw_diag *diag);
 
 /* -- Folders ----------------------------------------------------------------------------------------------------- */
 
@@ -73,8 +75,7 @@ enum { SW_MAX_NAMES = 1 << 20 };
 /* Names in a folder, sorted by bytes, without "." and "..". SW_E_IO, or SW_E_LIMIT above SW_MAX_NAMES. */
 SW_MUST_USE sw_status sw_dir_list(const char *path, sw_arena *arena, const sw_diag *diag, sw_names *names);
 /* Paths that match a shell pattern (* ? [a-z]), sorted; none is n == 0. */
-SW_MUST_USE sw_status sw_path_glob(const char *pattern, sw_arena *arena, const sw_diag *diag,
-                                   sw_names *names);
+SW_MUST_USE sw_status sw_path_glob(const char *pattern, sw_arena *arena, const sw_diag *diag, sw_names *names);
 /* Makes a folder and its parents; good when it is there. */
 SW_MUST_USE sw_status sw_dir_make(const char *path, const sw_diag *diag);
 /* The part after the last slash. */

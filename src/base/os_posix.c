@@ -67,12 +67,16 @@ sw_path_kind sw_path_kind_of(const char *path) {
     return S_ISREG(info.st_mode) ? SW_PATH_FILE : S_ISDIR(info.st_mode) ? SW_PATH_FOLDER : SW_PATH_OTHER;
 }
 
+bool sw_path_same(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 static sw_status map_descriptor(int fd, const char *path, const sw_diag *diag, sw_map *map) {
     struct stat info;
     if (fstat(fd, &info) != 0) return fail_errno(diag, path, "cannot be looked at", errno);
     if (S_ISDIR(info.st_mode)) return sw_fail(diag, SW_E_IO, path, NULL, "is a folder, expected a file");
-    if (!S_ISREG(info.st_mode))
-        return sw_fail(diag, SW_E_IO, path, "copy it into a file first", "is no regular file");
+    if (!S_ISREG(info.st_mode)) return sw_fail(diag, SW_E_IO, path, "copy it into a file first", "is no regular file");
     if (info.st_size <= 0) return sw_fail(diag, SW_E_IO, path, NULL, "is empty");
     if ((uintmax_t)info.st_size > PTRDIFF_MAX) return sw_fail(diag, SW_E_LIMIT, path, NULL, "is too large to map");
     void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);

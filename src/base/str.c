@@ -68,6 +68,12 @@ static int special(char *text, double value) {
     return snprintf(text, SW_FLOAT_TEXT, "%s", isnan(value) ? "nan" : value < 0 ? "-inf" : "inf");
 }
 
+/* Below `plain`, whole numbers are exact and shorter without an exponent: 810, not 8.1e+02. */
+static int shorten(char *text, int length, double value, double plain) {
+    return strchr(text, 'e') && fabs(value) >= 1 && fabs(value) < plain ? snprintf(text, SW_FLOAT_TEXT, "%.0f", value)
+                                                                        : length;
+}
+
 int sw_str_from_f32(char text[SW_FLOAT_TEXT], float value) {
     if (!isfinite(value)) return special(text, (double)value);
     locale_t before = uselocale(plain_locale());
@@ -76,6 +82,7 @@ int sw_str_from_f32(char text[SW_FLOAT_TEXT], float value) {
         length = snprintf(text, SW_FLOAT_TEXT, "%.*g", digits, (double)value);
         if (strtof(text, NULL) == value) break;
     }
+    length = shorten(text, length, (double)value, 1e7);
     uselocale(before);
     return length;
 }
@@ -88,6 +95,7 @@ int sw_str_from_f64(char text[SW_FLOAT_TEXT], double value) {
         length = snprintf(text, SW_FLOAT_TEXT, "%.*g", digits, value);
         if (strtod(text, NULL) == value) break;
     }
+    length = shorten(text, length, value, 1e15);
     uselocale(before);
     return length;
 }
@@ -118,10 +126,7 @@ int sw_utf8_step(const char *text, size_t length) {
     const uint8_t *s = (const uint8_t *)text;
     if (!length) return 0;
     if (s[0] < 0x80) return 1;
-    int n = s[0] >= 0xc2 && s[0] <= 0xdf   ? 2
-            : s[0] >= 0xe0 && s[0] <= 0xef ? 3
-            : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
-                                           : 0;
+    int n = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : s[0] >= 0xe0 && s[0] <= 0xef ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
     if (!n || (size_t)n > length) return 0;
     uint8_t low = s[0] == 0xe0 ? 0xa0 : s[0] == 0xf0 ? 0x90 : 0x80;
     uint8_t high = s[0] == 0xed ? 0x9f : s[0] == 0xf4 ? 0x8f : 0xbf;

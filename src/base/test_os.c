@@ -76,6 +76,8 @@ SW_TEST(os_maps_files_and_says_what_is_wrong) {
     CHECK_INT(mkfifo(in_folder("pipe"), 0600), 0);
     CHECK_INT(sw_map_open(in_folder("pipe"), &sw_test_diag, &map), SW_E_IO);
     CHECK(map.data == NULL);
+    CHECK(sw_path_same(in_folder("a"), in_folder("./a")) && !sw_path_same(in_folder("a"), in_folder("empty")));
+    CHECK(!sw_path_same(in_folder("none"), in_folder("none")));
     CHECK_INT(sw_path_kind_of(folder), SW_PATH_FOLDER);
     CHECK_INT(sw_path_kind_of(in_folder("a")), SW_PATH_FILE);
     CHECK_INT(sw_path_kind_of(in_folder("none")), SW_PATH_NONE);

@@ -60,11 +60,19 @@ SW_TEST(str_floats_round_trip_shortly) {
     static const struct {
         float value;
         const char *text;
-    } rows[] = {{0.1f, "0.1"},     {1, "1"},
-                {-0.0f, "-0"},     {16777216.0f, "16777216"},
-                {1e20f, "1e+20"},  {FLT_MAX, "3.4028235e+38"},
-                {1e-45f, "1e-45"}, {0.33333334f, "0.33333334"},
-                {INFINITY, "inf"}, {-INFINITY, "-inf"},
+    } rows[] = {{0.1f, "0.1"},
+                {1, "1"},
+                {-0.0f, "-0"},
+                {16777216.0f, "16777216"},
+                {1e20f, "1e+20"},
+                {810, "810"},
+                {-3000000, "-3000000"},
+                {1e-5f, "1e-05"},
+                {FLT_MAX, "3.4028235e+38"},
+                {1e-45f, "1e-45"},
+                {0.33333334f, "0.33333334"},
+                {INFINITY, "inf"},
+                {-INFINITY, "-inf"},
                 {NAN, "nan"}};
     char text[SW_FLOAT_TEXT];
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -196,3 +196,9 @@ double sw_args_number(const sw_args *args, const char *name) {
 sw_given sw_args_all(const sw_args *args, const char *name) {
     return args->given[index_of(args, name, SW_TEXT)];
 }
+
+bool sw_args_given(const sw_args *args, const char *name) {
+    int i = find_name(args->verb, name, strlen(name));
+    assert(i >= 0);
+    return args->given[i].n > 0;
+}

@@ -130,7 +130,7 @@ SW_TEST(options_help_and_manual_come_from_the_table) {
 SW_TEST(options_texts_wrap) {
     sw_buf b = sw_buf_make(NULL, 0);
     sw_wrap(&b, "one two three\n\nfour", 4, 4, 12);
-    CHECK_STR(sw_buf_text(&b), "one two\n    three\n\nfour\n");
+    CHECK_STR(sw_buf_text(&b), "one two\n    three\n\n    four\n");
     sw_buf_clear(&b);
     sw_wrap(&b, "a\nb", 2, 2, 80);
     CHECK_STR(sw_buf_text(&b), "a\n  b\n");

@@ -77,6 +77,8 @@ const char *sw_args_text(const sw_args *args, const char *name);
 int64_t sw_args_int(const sw_args *args, const char *name);
 double sw_args_number(const sw_args *args, const char *name);
 sw_given sw_args_all(const sw_args *args, const char *name);
+/* Whether it was given at all; any kind. */
+bool sw_args_given(const sw_args *args, const char *name);
 
 /* The verbs, in the order of help; NULL ends the list. */
 extern const sw_verb *const sw_verbs[];

@@ -96,8 +96,7 @@ static void print_json(sw_console *c) {
     for (int level = 1; level <= CACHE_LEVELS; level++) sw_json_int(&w, (int64_t)sw_cpu_cache(level));
     sw_json_array_end(&w), sw_json_object_end(&w);
     sw_json_key(&w, "libraries"), sw_json_object(&w);
-    for (int i = 0; i < N_LIBRARIES; i++)
-        sw_json_key(&w, libraries[i].name), sw_json_string(&w, libraries[i].version);
+    for (int i = 0; i < N_LIBRARIES; i++) sw_json_key(&w, libraries[i].name), sw_json_string(&w, libraries[i].version);
     sw_json_object_end(&w), sw_json_object_end(&w);
     sw_print(c, "\n");
 }

@@ -1,0 +1,154 @@
+/* slipway inspect: what is inside a model. */
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "base/str.h"
+#include "build/build.h"
+#include "cli/inspect.h"
+#include "cli/verb.h"
+#include "pass/pass.h"
+
+/* -- Shapes of inputs ---------------------------------------------------------------------------------------------------- */
+
+static sw_value *find_input(const sw_graph *graph, const char *name, size_t length) {
+    for (int i = 0; i < graph->n_inputs; i++)
+        if (strlen(graph->inputs[i]->name) == length && !memcmp(graph->inputs[i]->name, name, length))
+            return graph->inputs[i];
+    return NULL;
+}
+
+/* "images=1x3x640x640", or the dims alone for a model of one input. */
+static sw_status set_shape(sw_graph *graph, const char *word, const sw_diag *diag) {
+    const char *equals = strrchr(word, '='), *dims = equals ? equals + 1 : word;
+    sw_value *input = equals                 ? find_input(graph, word, (size_t)(equals - word))
+                      : graph->n_inputs == 1 ? graph->inputs[0]
+                                             : NULL;
+    if (!input) return sw_fail(diag, SW_E_USAGE, NULL, NULL, "--shape: the model has no such input: '%s'", word);
+    sw_tensor type = {.dtype = input->type.dtype};
+    for (const char *at = dims;;) {
+        size_t length = strcspn(at, "x");
+        int64_t dim = 0;
+        if (type.rank == SW_MAX_RANK || !sw_str_to_i64(at, length, &dim) || dim < 0 || dim > INT_MAX)
+            return sw_fail(diag, SW_E_USAGE, NULL, NULL, "--shape wants sizes like 1x3x640x640, found '%s'", dims);
+        type.dims[type.rank++] = dim;
+        if (!at[length]) break;
+        at += length + 1;
+    }
+    bool fits = input->type.rank == SW_RANK_UNKNOWN || input->type.rank == type.rank;
+    for (int i = 0; fits && i < input->type.rank; i++)
+        fits = input->type.dims[i] < 0 || input->type.dims[i] == type.dims[i];
+    char shape[128];
+    sw_report_shape(graph, &input->type, shape, sizeof shape);
+    if (!fits)
+        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "--shape: '%s' does not fit %s%s", word, input->name, shape);
+    input->type = type;
+    return SW_OK;
+}
+
+static sw_status set_shapes(sw_graph *graph, const sw_args *args, const sw_diag *diag) {
+    sw_given shapes = sw_args_all(args, "shape");
+    for (int i = 0; i < shapes.n; i++) SW_TRY(set_shape(graph, shapes.values[i], diag));
+    return SW_OK;
+}
+
+/* -- Forms --------------------------------------------------------------------------------------------------------------- */
+
+/* The graph's text form after a pass. */
+static sw_status print_after(sw_graph *graph, const char *pass, sw_console *c) {
+    SW_TRY(sw_passes_run(graph, strcmp(pass, "all") != 0 ? pass : NULL, &c->diag));
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    if (!memory) return SW_E_NOMEM;
+    sw_graph_dump(graph, memory);
+    bool good = fclose(memory) == 0;
+    if (good) sw_print_text(c, text, size);
+    free(text);
+    return good ? SW_OK : SW_E_NOMEM;
+}
+
+static void count_flops(sw_report *r) {
+    for (const sw_node *node = r->graph->first; node; node = node->next) {
+        double flops = sw_node_flops(node);
+        if (flops < 0)
+            r->unknown++;
+        else
+            r->flops += flops;
+    }
+}
+
+static sw_status write_dot(const sw_report *report, const char *path, const sw_diag *diag) {
+    sw_buf buf = sw_buf_make(NULL, 0);
+    sw_report_dot(report, &buf);
+    sw_status status = buf.status == SW_OK ? sw_file_write(path, buf.data, buf.size, diag) : buf.status;
+    sw_buf_free(&buf);
+    return status;
+}
+
+static sw_status report(const sw_args *args, sw_graph *graph, sw_console *c) {
+    sw_report r = {.path = args->operands[0],
+                   .graph = graph,
+                   .nodes_in_file = graph->n_nodes,
+                   .weight = sw_graph_weight(graph),
+                   .layers = sw_args_flag(args, "layers")};
+    SW_TRY(sw_passes_run(graph, "fold", &c->diag));
+    count_flops(&r);
+    const char *dot = sw_args_text(args, "dot");
+    if (dot) SW_TRY(write_dot(&r, dot, &c->diag));
+    if (sw_args_flag(args, "json"))
+        sw_report_json(&r, &c->out);
+    else if (!c->quiet)
+        sw_report_text(&r, c);
+    return SW_OK;
+}
+
+static sw_status run(const sw_args *args, sw_console *console) {
+    sw_graph *graph;
+    console->subject = args->operands[0];
+    SW_TRY(sw_graph_load(args->operands[0], &console->diag, &graph));
+    const char *pass = sw_args_text(args, "passes");
+    sw_status status = set_shapes(graph, args, &console->diag);
+    if (status == SW_OK) status = pass ? print_after(graph, pass, console) : report(args, graph, console);
+    sw_graph_destroy(graph);
+    return status;
+}
+
+const sw_verb sw_verb_inspect = {
+    .name = "inspect",
+    .operands = "MODEL",
+    .least_operands = 1,
+    .most_operands = 1,
+    .summary = "Show what is inside a model",
+    .description =
+        "Prints inputs, outputs, metadata, parameters, arithmetic and operators. Arithmetic is two operations for each "
+        "multiply-add of convolutions and matrix products; sizes that the model leaves open can be set with --shape, and an "
+        "open batch counts as 1.",
+    .options =
+        (const sw_option[]){
+            {.name = "layers", .letter = 'l', .help = "print each node with its output, parameters and arithmetic"},
+            {.name = "shape",
+             .kind = SW_TEXT,
+             .argument = "NAME=DIMS",
+             .many = true,
+             .help = "the shape of an input, such as images=1x3x640x640; a model with one input needs no name"},
+            {.name = "json", .help = "print JSON, with every node"},
+            {.name = "passes",
+             .kind = SW_TEXT,
+             .argument = "PASS",
+             .help =
+                 "print the graph as text after this pass of the builder; 'none' is the model as it is, 'all' what is run"},
+            {.name = "dot", .kind = SW_TEXT, .argument = "FILE", .help = "write the graph for Graphviz, too"},
+            {0},
+        },
+    .examples =
+        (const sw_example[]){
+            {"slipway inspect yolo11n.onnx", "The most important on a page"},
+            {"slipway inspect yolo11n.onnx --layers | sort -k6 -n", "Layer by layer"},
+            {"slipway inspect yolo11n.onnx --passes all", "What is left to run, as text"},
+            {"slipway inspect yolo11n.onnx --dot graph.dot && dot -Tsvg graph.dot -o graph.svg", "A drawing"},
+            {0},
+        },
+    .run = run,
+};

@@ -1,0 +1,27 @@
+/* What inspect prints, in its forms. */
+#ifndef SLIPWAY_CLI_INSPECT_H
+#define SLIPWAY_CLI_INSPECT_H
+
+#include "cli/console.h"
+#include "cli/cost.h"
+
+/* A model that was looked into. */
+typedef struct sw_report {
+    const char *path;
+    const sw_graph *graph; /* as in the file, but with constants folded, so that shapes are known */
+    int nodes_in_file;
+    sw_weight weight; /* as in the file */
+    double flops;     /* of all nodes whose shapes are known */
+    int unknown;      /* nodes that are not in it */
+    bool layers;      /* print each node */
+} sw_report;
+
+void sw_report_text(const sw_report *report, sw_console *console);
+void sw_report_json(const sw_report *report, sw_buf *buf);
+/* Graphviz: a box a node, an edge a value. */
+void sw_report_dot(const sw_report *report, sw_buf *buf);
+
+/* "[1,3,height,640]"; "[...]" for unknown rank. Cut at `size`. */
+void sw_report_shape(const sw_graph *graph, const sw_tensor *type, char *text, size_t size);
+
+#endif

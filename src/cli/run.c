@@ -1,0 +1,226 @@
+/* slipway run: a model on arrays. */
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/npy.h"
+#include "base/os.h"
+#include "base/str.h"
+#include "cli/names.h"
+#include "cli/verb.h"
+#include "ops/op.h"
+#include "slipway/build.h"
+
+enum { NAMES_TEXT = 512, SHAPE_TEXT = 192 };
+
+/* "a, b, c", cut when there are many. */
+static void list_inputs(const sw_plan *plan, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = 0;
+    for (int i = 0; i < sw_plan_inputs(plan) && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "", sw_plan_input(plan, i)->name);
+    if (used >= size) snprintf(text + size - 4, 4, "...");
+}
+
+/* Splits "name=file" at the name of an input (names may hold '=', too). The index of the input, or -1. */
+static int split_input(const sw_plan *plan, const char *word, const char **path) {
+    int found = -1;
+    size_t longest = 0;
+    for (int i = 0; i < sw_plan_inputs(plan); i++) {
+        const char *name = sw_plan_input(plan, i)->name;
+        size_t length = strlen(name);
+        if (!sw_str_starts_with(word, name) || word[length] != '=' || (found >= 0 && length < longest)) continue;
+        found = i;
+        longest = length;
+    }
+    if (found >= 0) *path = word + longest + 1;
+    return found;
+}
+
+static sw_status find_input(const sw_plan *plan, const char *word, const sw_diag *diag, int *index, const char **path) {
+    *index = split_input(plan, word, path);
+    if (*index >= 0) return SW_OK;
+    char names[NAMES_TEXT];
+    list_inputs(plan, names, sizeof names);
+    bool only_file = !strchr(word, '=') && sw_str_ends_like(word, ".npy");
+    if (only_file && sw_plan_inputs(plan) == 1) {
+        *index = 0;
+        *path = word;
+        return SW_OK;
+    }
+    if (!strchr(word, '='))
+        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "--input wants name=file.npy, found '%s'; the model's inputs: %s",
+                       word, names);
+    return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the model has no input '%.*s'; its inputs: %s",
+                   (int)strcspn(word, "="), word, names);
+}
+
+static sw_status read_inputs(const sw_args *args, const sw_plan *plan, const sw_diag *diag, sw_tensor *inputs) {
+    sw_given given = sw_args_all(args, "input");
+    for (int i = 0; i < given.n; i++) {
+        int index;
+        const char *path;
+        SW_TRY(find_input(plan, given.values[i], diag, &index, &path));
+        if (inputs[index].data)
+            return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the input '%s' is given twice",
+                           sw_plan_input(plan, index)->name);
+        SW_TRY(sw_npy_read(path, NULL, diag, &inputs[index]));
+    }
+    for (int i = 0; i < sw_plan_inputs(plan); i++)
+        if (!inputs[i].data)
+            return sw_fail(diag, SW_E_USAGE, NULL, "give it with --input name=file.npy", "the input '%s' is missing",
+                           sw_plan_input(plan, i)->name);
+    return SW_OK;
+}
+
+/* -- Results ----------------------------------------------------------------------------------------------------------- */
+
+static void format_shape(const sw_tensor *t, char text[SHAPE_TEXT]) {
+    size_t used = (size_t)snprintf(text, SHAPE_TEXT, "%s", t->rank ? "" : "scalar");
+    for (int i = 0; i < t->rank; i++)
+        used += (size_t)snprintf(text + used, SHAPE_TEXT - used, "%s%" PRId64, i ? " x " : "", t->dims[i]);
+}
+
+static bool is_float(sw_dtype dtype) {
+    return dtype == SW_F32 || dtype == SW_F16 || dtype == SW_BF16 || dtype == SW_F64;
+}
+
+typedef struct summary {
+    double least, mean, most;
+    int64_t odd; /* not finite: left out of the others */
+} summary;
+
+static summary summarise(const sw_tensor *t) {
+    summary s = {.least = INFINITY, .most = -INFINITY};
+    int64_t count = sw_tensor_count(t);
+    double sum = 0;
+    bool floats = is_float(t->dtype);
+    for (int64_t i = 0; i < count; i++) {
+        double value = floats ? sw_tensor_float_at(t, i) : (double)sw_tensor_int_at(t, i);
+        if (!isfinite(value)) {
+            s.odd++;
+            continue;
+        }
+        sum += value;
+        if (value < s.least) s.least = value;
+        if (value > s.most) s.most = value;
+    }
+    s.mean = sum / (double)(count - s.odd);
+    return s;
+}
+
+static void print_outputs(const sw_plan *plan, const sw_tensor *outputs, sw_console *c) {
+    int n = sw_plan_outputs(plan), name_width = 6, shape_width = 5;
+    char shape[SHAPE_TEXT];
+    for (int i = 0; i < n; i++) {
+        int length = (int)strlen(sw_plan_output(plan, i)->name);
+        if (length > name_width) name_width = length;
+        format_shape(&outputs[i], shape);
+        if ((int)strlen(shape) > shape_width) shape_width = (int)strlen(shape);
+    }
+    sw_print(c, "%-*s  %-8s  %-*s  %11s  %11s  %11s\n", name_width, "output", "type", shape_width, "shape", "min",
+             "mean", "max");
+    for (int i = 0; i < n; i++) {
+        summary s = summarise(&outputs[i]);
+        format_shape(&outputs[i], shape);
+        sw_print(c, "%-*s  %-8s  %-*s", name_width, sw_plan_output(plan, i)->name, sw_dtype_name(outputs[i].dtype),
+                 shape_width, shape);
+        if (s.least <= s.most)
+            sw_print(c, "  %11.5g  %11.5g  %11.5g", s.least, s.mean, s.most);
+        else
+            sw_print(c, "  %11s  %11s  %11s", "-", "-", "-");
+        if (s.odd) sw_print(c, "  %" PRId64 " not finite", s.odd);
+        sw_print(c, "\n");
+    }
+}
+
+static sw_status write_outputs(const sw_args *args, const sw_plan *plan, const sw_tensor *outputs,
+                               const sw_diag *diag) {
+    const char *folder = sw_args_text(args, "output-dir");
+    if (!folder) return SW_OK;
+    SW_TRY(sw_dir_make(folder, diag));
+    sw_taken taken = {.arena = args->arena};
+    sw_status status = SW_OK;
+    for (int i = 0; status == SW_OK && i < sw_plan_outputs(plan); i++) {
+        const char *name = sw_taken_add(&taken, sw_plan_output(plan, i)->name, ".npy");
+        const char *path = name ? sw_arena_printf(args->arena, "%s/%s", folder, name) : NULL;
+        status = path ? sw_npy_write(path, &outputs[i], diag) : SW_E_NOMEM;
+    }
+    sw_taken_free(&taken);
+    return status;
+}
+
+/* -- The run ----------------------------------------------------------------------------------------------------------- */
+
+static sw_status run_session(const sw_args *args, sw_plan *plan, const sw_tensor *inputs, sw_tensor *outputs,
+                             sw_console *c) {
+    sw_session_options options = {.threads = (int)sw_args_int(args, "threads")};
+    sw_session *session;
+    SW_TRY(sw_session_create(plan, &options, &c->diag, &session));
+    int64_t start = sw_clock_ns();
+    sw_status status = sw_session_run(session, inputs, outputs);
+    double ms = (double)(sw_clock_ns() - start) / 1e6;
+    if (status == SW_OK && !c->quiet) {
+        print_outputs(plan, outputs, c);
+        sw_print(c, "\nran in %.1f ms\n", ms);
+    }
+    if (status == SW_OK) status = write_outputs(args, plan, outputs, &c->diag);
+    sw_session_destroy(session);
+    return status;
+}
+
+static sw_status run(const sw_args *args, sw_console *console) {
+    sw_plan *plan;
+    console->subject = args->operands[0];
+    SW_TRY(sw_plan_build(args->operands[0], &console->diag, &plan));
+    sw_tensor *inputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_inputs(plan));
+    sw_tensor *outputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_outputs(plan));
+    sw_status status = inputs && outputs ? read_inputs(args, plan, &console->diag, inputs) : SW_E_NOMEM;
+    if (status == SW_OK) status = run_session(args, plan, inputs, outputs, console);
+    for (int i = 0; inputs && i < sw_plan_inputs(plan); i++) sw_free(NULL, inputs[i].data);
+    sw_plan_unref(plan);
+    return status;
+}
+
+const sw_verb sw_verb_run = {
+    .name = "run",
+    .operands = "MODEL",
+    .least_operands = 1,
+    .most_operands = 1,
+    .summary = "Run a model on arrays",
+    .description =
+        "Arrays come from NumPy's .npy files (numpy.save) and go to such files. Prints type, shape, and the least, mean "
+        "and largest value of each output.",
+    .options =
+        (const sw_option[]){
+            {.name = "input",
+             .kind = SW_TEXT,
+             .letter = 'i',
+             .argument = "NAME=FILE",
+             .many = true,
+             .help = "the array for an input; a model with one input needs no name"},
+            {.name = "output-dir",
+             .kind = SW_TEXT,
+             .letter = 'o',
+             .argument = "DIR",
+             .help = "write each output into this folder, as its name with / as _, plus .npy"},
+            {.name = "reference", .help = "run the plain kernels that all others are checked against; slow"},
+            {.name = "threads",
+             .kind = SW_INT,
+             .argument = "N",
+             .least = 0,
+             .most = 1024,
+             .help = "threads to work with (default: all CPUs that may be used)"},
+            {0},
+        },
+    .examples =
+        (const sw_example[]){
+            {"slipway run yolo11n.onnx --input images=x.npy --output-dir out", "Write out/output0.npy"},
+            {"slipway run model.onnx --input x.npy", "One input needs no name; only the summary is printed"},
+            {0},
+        },
+    .run = run,
+};
