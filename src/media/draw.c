@@ -224,8 +224,7 @@ sw_status sw_draw_boxes(const sw_picture *picture, const sw_draw_box *boxes, siz
         size_t obstacles = i < MAX_OBSTACLES ? i : MAX_OBSTACLES;
         items[i].label = place_label(picture, items[i].outer, width, m.label_height, items, obstacles);
     }
-    for (size_t i = count; i-- > 0;)
-        draw_frame(picture, items[i].outer, m.line, sw_draw_color(items[i].box->class_id));
+    for (size_t i = count; i-- > 0;) draw_frame(picture, items[i].outer, m.line, sw_draw_color(items[i].box->class_id));
     for (size_t i = count; i-- > 0;)
         if (items[i].label.x1 > items[i].label.x0) draw_label(picture, &items[i], &m);
     sw_free(NULL, items);

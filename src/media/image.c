@@ -111,7 +111,7 @@ static const signature *find_signature(const void *bytes, size_t size) {
 
 const char *sw_image_sniff(const void *bytes, size_t size) {
     const signature *s = find_signature(bytes, size);
-    return s ? s->name : NULL;
+    return s && s->kind != OTHER ? s->name : NULL;
 }
 
 sw_image_format sw_image_format_of_name(const char *path) {

@@ -60,8 +60,8 @@ SW_MUST_USE sw_status sw_image_save(const char *path, const sw_picture *picture,
 /* The format that a name's ending asks for (.jpg .jpeg .jpe .jfif .png in any case), else SW_IMAGE_NONE: for
  * choosing the pictures of a folder, and for checking an output name early. */
 sw_image_format sw_image_format_of_name(const char *path);
-/* The name of the format that the first bytes tell: "JPEG", "PNG", or one that is known but not read ("WebP", "GIF",
- * "BMP", "TIFF", "AVIF", "HEIC", "MP4", "PDF" ...). NULL when unknown. 32 bytes are enough. */
+/* The name of the picture or video format that the first bytes tell: "JPEG", "PNG", or one that is known but not read
+ * ("WebP", "GIF", "TIFF", "HEIC", "MP4" ...). NULL for everything else. 32 bytes are enough. */
 const char *sw_image_sniff(const void *bytes, size_t size);
 
 #endif

@@ -502,6 +502,8 @@ SW_TEST(image_format_of_name) {
     CHECK_STR(sw_image_sniff("\xff\xd8\xff\xe0", 4), "JPEG");
     CHECK_STR(sw_image_sniff("\x89PNG\r\n\x1a\n", 8), "PNG");
     CHECK(sw_image_sniff("\x89PNG\r\n\x1a\n", 7) == NULL);
+    CHECK_STR(sw_image_sniff("GIF89a", 6), "GIF");
+    CHECK(sw_image_sniff("PK\3\4", 4) == NULL); /* a .pt model is one of these */
 }
 
 SW_TEST(image_save_and_load) {
