@@ -39,8 +39,8 @@ void sw_image_destroy(sw_image *image);
  * PNG: every colour type and depth, interlaced too. It must be whole up to its last row.
  * SW_E_INPUT: no picture, a broken one, or one in a format that is known but not read (the message names it);
  * SW_E_LIMIT, SW_E_NOMEM. On success the caller owns *image (sw_image_destroy); on failure it is empty. */
-SW_MUST_USE sw_status sw_image_decode(const void *bytes, size_t size, const char *label,
-                                      const sw_allocator *allocator, const sw_diag *diag, sw_image *image);
+SW_MUST_USE sw_status sw_image_decode(const void *bytes, size_t size, const char *label, const sw_allocator *allocator,
+                                      const sw_diag *diag, sw_image *image);
 /* The same for a file. SW_E_IO when it cannot be read. */
 SW_MUST_USE sw_status sw_image_load(const char *path, const sw_allocator *allocator, const sw_diag *diag,
                                     sw_image *image);
