@@ -10,6 +10,8 @@
 #include "cli/verb.h"
 #include "pass/pass.h"
 
+enum { MOST_SIDE = 16384 };
+
 /* -- Shapes of inputs ---------------------------------------------------------------------------------------------------- */
 
 static sw_value *find_input(const sw_graph *graph, const char *name, size_t length) {
@@ -53,10 +55,30 @@ static sw_status set_shapes(sw_graph *graph, const sw_args *args, const sw_diag 
     return SW_OK;
 }
 
+/* A detector for pictures of any size says in its metadata which one it was made for: "[416, 416]", "640". */
+static void assume_size(sw_report *r, sw_graph *graph) {
+    const char *text = sw_graph_meta(graph, "imgsz");
+    sw_tensor *type = graph->n_inputs == 1 ? &graph->inputs[0]->type : NULL;
+    if (!text || !type || type->rank != 4 || type->dims[2] >= 0 || type->dims[3] >= 0) return;
+    int64_t sides[2] = {0, 0};
+    int n = 0;
+    for (const char *at = text + strcspn(text, "0123456789"); *at && n < 2; at += strcspn(at, "0123456789")) {
+        size_t length = strspn(at, "0123456789");
+        if (!sw_str_to_i64(at, length, &sides[n++])) return;
+        at += length;
+    }
+    if (n == 1) sides[1] = sides[0];
+    for (int i = 0; i < 2; i++)
+        if (sides[i] < 1 || sides[i] > MOST_SIDE) return;
+    r->assumed_height = (int)(type->dims[2] = sides[0]);
+    r->assumed_width = (int)(type->dims[3] = sides[1]);
+}
+
 /* -- Forms --------------------------------------------------------------------------------------------------------------- */
 
 /* The graph's text form after a pass. */
-static sw_status print_after(sw_graph *graph, const char *pass, sw_console *c) {
+static sw_status print_after(const sw_args *args, sw_graph *graph, const char *pass, sw_console *c) {
+    SW_TRY(set_shapes(graph, args, &c->diag));
     SW_TRY(sw_passes_run(graph, strcmp(pass, "all") != 0 ? pass : NULL, &c->diag));
     char *text = NULL;
     size_t size = 0;
@@ -87,12 +109,25 @@ static sw_status write_dot(const sw_report *report, const char *path, const sw_d
     return status;
 }
 
+static const sw_tensor *copy_types(sw_arena *arena, sw_value *const *values, int n) {
+    sw_tensor *types = SW_ARENA_ARRAY(arena, sw_tensor, n);
+    for (int i = 0; types && i < n; i++) types[i] = values[i]->type;
+    return types;
+}
+
 static sw_status report(const sw_args *args, sw_graph *graph, sw_console *c) {
     sw_report r = {.path = args->operands[0],
                    .graph = graph,
                    .nodes_in_file = graph->n_nodes,
                    .weight = sw_graph_weight(graph),
                    .layers = sw_args_flag(args, "layers")};
+    r.inputs = copy_types(args->arena, graph->inputs, graph->n_inputs);
+    r.outputs = copy_types(args->arena, graph->outputs, graph->n_outputs);
+    if (!r.inputs || !r.outputs) return SW_E_NOMEM;
+    if (sw_args_given(args, "shape"))
+        SW_TRY(set_shapes(graph, args, &c->diag));
+    else
+        assume_size(&r, graph);
     SW_TRY(sw_passes_run(graph, "fold", &c->diag));
     count_flops(&r);
     const char *dot = sw_args_text(args, "dot");
@@ -109,8 +144,7 @@ static sw_status run(const sw_args *args, sw_console *console) {
     console->subject = args->operands[0];
     SW_TRY(sw_graph_load(args->operands[0], &console->diag, &graph));
     const char *pass = sw_args_text(args, "passes");
-    sw_status status = set_shapes(graph, args, &console->diag);
-    if (status == SW_OK) status = pass ? print_after(graph, pass, console) : report(args, graph, console);
+    sw_status status = pass ? print_after(args, graph, pass, console) : report(args, graph, console);
     sw_graph_destroy(graph);
     return status;
 }
@@ -123,8 +157,8 @@ const sw_verb sw_verb_inspect = {
     .summary = "Show what is inside a model",
     .description =
         "Prints inputs, outputs, metadata, parameters, arithmetic and operators. Arithmetic is two operations for each "
-        "multiply-add of convolutions and matrix products; sizes that the model leaves open can be set with --shape, and an "
-        "open batch counts as 1.",
+        "multiply-add of convolutions and matrix products. Sizes that the model leaves open can be set with --shape; otherwise "
+        "an open batch counts as 1, and an open height and width as the metadata say (imgsz).",
     .options =
         (const sw_option[]){
             {.name = "layers", .letter = 'l', .help = "print each node with its output, parameters and arithmetic"},

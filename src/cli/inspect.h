@@ -8,7 +8,9 @@
 /* A model that was looked into. */
 typedef struct sw_report {
     const char *path;
-    const sw_graph *graph; /* as in the file, but with constants folded, so that shapes are known */
+    const sw_graph *graph;             /* as in the file, but with constants folded, so that shapes are known */
+    const sw_tensor *inputs, *outputs; /* types as in the file */
+    int assumed_height, assumed_width; /* of the picture, from the metadata, where the file leaves them open; else 0 */
     int nodes_in_file;
     sw_weight weight; /* as in the file */
     double flops;     /* of all nodes whose shapes are known */

@@ -45,12 +45,12 @@ static int count_ops(const sw_graph *graph, op_count counts[SW_OP_COUNT]) {
 
 /* -- Text ---------------------------------------------------------------------------------------------------------------- */
 
-static void print_ports(const sw_graph *graph, sw_value *const *values, int n, const char *title, sw_console *c) {
+static void print_ports(const sw_graph *graph, sw_value *const *values, const sw_tensor *types, int n,
+                        const char *title, sw_console *c) {
     char shape[SHAPE_TEXT];
     for (int i = 0; i < n; i++) {
-        sw_report_shape(graph, &values[i]->type, shape, sizeof shape);
-        sw_print(c, "%-*s%s  %s %s\n", LABEL, i ? "" : title, values[i]->name, sw_dtype_name(values[i]->type.dtype),
-                 shape);
+        sw_report_shape(graph, &types[i], shape, sizeof shape);
+        sw_print(c, "%-*s%s  %s %s\n", LABEL, i ? "" : title, values[i]->name, sw_dtype_name(types[i].dtype), shape);
     }
 }
 
@@ -136,11 +136,12 @@ void sw_report_text(const sw_report *r, sw_console *c) {
     sw_print(c, "%-*s%s%s%s\n", LABEL, "format", g->format ? g->format : "unknown",
              g->producer && g->producer[0] ? ", by " : "", g->producer ? g->producer : "");
     if (g->name && g->name[0]) sw_print(c, "%-*s%s\n", LABEL, "name", g->name);
-    print_ports(g, g->inputs, g->n_inputs, "inputs", c);
-    print_ports(g, g->outputs, g->n_outputs, "outputs", c);
+    print_ports(g, g->inputs, r->inputs, g->n_inputs, "inputs", c);
+    print_ports(g, g->outputs, r->outputs, g->n_outputs, "outputs", c);
     short_number(parameters, sizeof parameters, (double)r->weight.elements);
     sw_print(c, "%-*s%s (%.2f MB)\n", LABEL, "parameters", parameters, (double)r->weight.bytes / 1e6);
     sw_print(c, "%-*s%.3f GFLOP", LABEL, "arithmetic", r->flops / 1e9);
+    if (r->assumed_height) sw_print(c, " at %d x %d pixels", r->assumed_width, r->assumed_height);
     if (r->unknown) sw_print(c, ", and %d nodes whose size is not known; set it with --shape", r->unknown);
     sw_print(c, "\n%-*s%d, %d with constants folded\n", LABEL, "nodes", r->nodes_in_file, g->n_nodes);
     print_ops(g, c);
@@ -171,12 +172,13 @@ static void json_type(sw_json_writer *w, const sw_graph *graph, const sw_tensor 
     sw_json_array_end(w);
 }
 
-static void json_ports(sw_json_writer *w, const sw_graph *graph, const char *key, sw_value *const *values, int n) {
+static void json_ports(sw_json_writer *w, const sw_graph *graph, const char *key, sw_value *const *values,
+                       const sw_tensor *types, int n) {
     sw_json_key(w, key), sw_json_array(w);
     for (int i = 0; i < n; i++) {
         sw_json_flat(w), sw_json_object(w);
         sw_json_key(w, "name"), sw_json_string(w, values[i]->name);
-        json_type(w, graph, &values[i]->type);
+        json_type(w, graph, &types[i]);
         sw_json_object_end(w);
     }
     sw_json_array_end(w);
@@ -222,8 +224,8 @@ void sw_report_json(const sw_report *r, sw_buf *buf) {
     sw_json_key(&w, "format"), sw_json_string(&w, g->format);
     sw_json_key(&w, "producer"), sw_json_string(&w, g->producer);
     sw_json_key(&w, "name"), sw_json_string(&w, g->name);
-    json_ports(&w, g, "inputs", g->inputs, g->n_inputs);
-    json_ports(&w, g, "outputs", g->outputs, g->n_outputs);
+    json_ports(&w, g, "inputs", g->inputs, r->inputs, g->n_inputs);
+    json_ports(&w, g, "outputs", g->outputs, r->outputs, g->n_outputs);
     sw_json_key(&w, "parameters"), sw_json_int(&w, r->weight.elements);
     sw_json_key(&w, "parameter_bytes"), sw_json_int(&w, r->weight.bytes);
     json_flops(&w, r->unknown ? -1 : r->flops);
