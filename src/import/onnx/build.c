@@ -282,7 +282,7 @@ static sw_status read_type(sw__onnx *im, const sw__onnx_port *port, sw_tensor *t
     return r.status;
 }
 
-/* Inputs that an initializer gives a value are constants, no inputs (IR version 3, and writers that kept its habits). */
+/* Inputs that an initializer gives a value are constants, no inputs (IR version 3, and writers with its habits). */
 static sw_status build_inputs(sw__onnx *im, sw__scope *scope) {
     const sw__onnx_graph *graph = im->model.graph;
     sw_value **inputs = SW_ARENA_ARRAY(im->arena, sw_value *, graph->n_inputs);

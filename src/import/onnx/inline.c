@@ -29,8 +29,8 @@ static sw_status rename_output(sw__draft *d, sw__scope *scope, int i, const char
     return SW_OK;
 }
 
-/* Hands an output to the outer scope. One that was not made under the outer name (an input or outer value passed through,
- * one value given twice) goes through an Identity. */
+/* Hands an output to the outer scope. One that was not made under the outer name (an input or outer value passed
+ * through, one value given twice) goes through an Identity. */
 static sw_status hand_out(sw__draft *d, const sw__scope *scope, int i, const char *inner) {
     if (!*d->proto->out[i]) return SW_OK;
     sw_value *value, *out;
@@ -55,6 +55,7 @@ static bool has_attr(const sw__onnx_attr *attrs, int n, const char *name) {
     return false;
 }
 
+/* What the call gives, then defaults. An attribute with neither is absent in the nodes that refer to it. */
 static sw_status give_attrs(sw__draft *d, const sw__onnx_function *fn, sw__scope *scope) {
     sw__onnx_attr *attrs = SW_ARENA_ARRAY(d->im->arena, sw__onnx_attr, d->n_attrs + fn->n_defaults);
     if (!attrs) return sw__onnx_nomem(d->im);
@@ -62,9 +63,6 @@ static sw_status give_attrs(sw__draft *d, const sw__onnx_function *fn, sw__scope
     for (int i = 0; i < d->n_attrs; i++) attrs[n++] = d->attrs[i];
     for (int i = 0; i < fn->n_defaults; i++)
         if (!has_attr(d->attrs, d->n_attrs, fn->defaults[i].name)) attrs[n++] = fn->defaults[i];
-    for (int i = 0; i < fn->n_attr_names; i++)
-        if (!has_attr(attrs, n, fn->attr_names[i]))
-            return sw__draft_fail(d, SW_E_MODEL, "the function needs the attribute '%.160s'", fn->attr_names[i]);
     scope->attrs = attrs;
     scope->n_attrs = n;
     return SW_OK;

@@ -21,7 +21,7 @@ enum {
     SW__ONNX_MAX_FILES = 16384      /* of external data */
 };
 
-/* ---- The model as it is written. Everything lies in the arena of the import or in the bytes of the model.  */
+/* ---- The model as it is written. Everything lies in the arena of the import or in the bytes of the model. --- */
 
 typedef struct sw__bytes {
     const uint8_t *data; /* NULL: absent */
@@ -100,8 +100,8 @@ struct sw__onnx_graph {
 
 typedef struct sw__onnx_function {
     const char *name, *domain, *overload;
-    const char **in, **out, **attr_names;
-    int n_in, n_out, n_attr_names;
+    const char **in, **out;
+    int n_in, n_out;
     sw__onnx_attr *defaults;
     int n_defaults;
     sw__opset *opsets;
@@ -185,7 +185,7 @@ typedef struct sw__draft {
 SW_MUST_USE sw_status sw__onnx_parse_model(sw__onnx *im, const void *bytes, size_t size);
 /* sort.c: finds `made` and `order`. `what` names the body in messages. */
 SW_MUST_USE sw_status sw__onnx_sort(sw__onnx *im, sw__onnx_body *body, const char *what);
-/* tensor.c. A TensorProto with its data: in the mapping, or copied into the graph. `name`, if not NULL, gets its name. */
+/* tensor.c. A TensorProto with its data: where it is, or copied into the graph. `name` gets its name; may be NULL. */
 SW_MUST_USE sw_status sw__onnx_tensor(sw__onnx *im, sw__bytes message, const char *fallback, sw_tensor *tensor,
                                       const char **name);
 /* Type of TensorProto.DataType `number`; refuses what Slipway does not have: "<what> has type FLOAT8E4M3FN". */
@@ -218,8 +218,8 @@ const char *sw__onnx_free_name(sw__onnx *im, const char *stem, const char *name)
 /* New value for output `i` of the node, bound in the scope; NULL in `value` where the model names none. */
 SW_MUST_USE sw_status sw__onnx_output(sw__draft *d, int i, sw_value **value);
 SW_MUST_USE sw_status sw__onnx_emit(sw__draft *d);
-/* A new node of a translation, with attributes as they are by default and a new output "<node>/<suffix>"; its shape rule
- * has run. `suffix` NULL: the output is the first of the draft's node. */
+/* A new node of a translation, with default attributes and a new output "<node>/<suffix>"; its shape rule has run.
+ * `suffix` NULL: the output is the first of the draft's node. */
 SW_MUST_USE sw_status sw__onnx_step(sw__draft *d, sw_op op, const char *suffix, int n_in, sw_value *const *in,
                                     sw_value **out);
 /* New constant "<node>/<suffix>": a list of integers; a number in the type of `like`. */

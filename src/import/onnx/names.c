@@ -8,8 +8,8 @@ struct sw__name {
     void *value;
 };
 
-/* FNV-1a from a start that differs from run to run with the address space, then mixed: a file cannot be made so that its
- * names collide. Nothing depends on the order of slots. */
+/* FNV-1a from a start that differs from run to run with the address space, then mixed: a file cannot be made so that
+ * its names collide. Nothing depends on the order of slots. */
 static uint64_t hash_name(const char *name) {
     static const char start;
     uint64_t hash = 0xcbf29ce484222325u ^ (uint64_t)(uintptr_t)&start * 0x9e3779b97f4a7c15u;

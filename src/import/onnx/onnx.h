@@ -14,8 +14,8 @@
 SW_MUST_USE sw_status sw_onnx_load(const char *path, const sw_allocator *allocator, const sw_diag *diag,
                                    sw_graph **graph);
 
-/* The same from memory. `bytes` are not copied and must live, unchanged, as long as the graph. `base_dir`: the folder of
- * external data; NULL: models with external data are refused. `label` names the model in messages. */
+/* The same from memory. `bytes` are not copied and must live, unchanged, as long as the graph. `base_dir`: the folder
+ * of external data; NULL: models with external data are refused. `label` names the model in messages. */
 SW_MUST_USE sw_status sw_onnx_parse(const void *bytes, size_t size, const char *base_dir, const char *label,
                                     const sw_allocator *allocator, const sw_diag *diag, sw_graph **graph);
 

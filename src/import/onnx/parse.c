@@ -225,11 +225,10 @@ static sw_status parse_graph(sw__onnx *im, sw_pb r, sw__onnx_graph *graph, int d
 static sw_status new_function_arrays(sw__onnx *im, const size_t counts[MAX_FIELD], sw__onnx_function *fn) {
     SW_TRY(check_count(im, "inputs of a function", counts[4], SW__ONNX_MAX_PORTS));
     SW_TRY(check_count(im, "outputs of a function", counts[5], SW__ONNX_MAX_PORTS));
-    SW_TRY(check_count(im, "attributes of a function", counts[6] + counts[11], SW__ONNX_MAX_ATTRS));
+    SW_TRY(check_count(im, "attributes of a function", counts[11], SW__ONNX_MAX_ATTRS));
     SW_TRY(check_count(im, "opsets of a function", counts[9], SW__ONNX_MAX_ATTRS));
     SW_TRY(new_array(im, counts[4], sizeof *fn->in, &fn->in));
     SW_TRY(new_array(im, counts[5], sizeof *fn->out, &fn->out));
-    SW_TRY(new_array(im, counts[6], sizeof *fn->attr_names, &fn->attr_names));
     SW_TRY(new_array(im, counts[7], sizeof *fn->body.nodes, &fn->body.nodes));
     SW_TRY(new_array(im, counts[9], sizeof *fn->opsets, &fn->opsets));
     return new_array(im, counts[11], sizeof *fn->defaults, &fn->defaults);
@@ -250,9 +249,6 @@ static sw_status parse_function(sw__onnx *im, sw_pb r, sw__onnx_function *fn) {
             break;
         case 5:
             SW_TRY(read_text(im, &r, &f, &fn->out[fn->n_out++]));
-            break;
-        case 6:
-            SW_TRY(read_text(im, &r, &f, &fn->attr_names[fn->n_attr_names++]));
             break;
         case 7:
             SW_TRY(parse_node(im, sw_pb_sub(&r, &f), &fn->body.nodes[fn->body.n++], 0));

@@ -211,8 +211,8 @@ static sw_status split_scales(sw__draft *d) {
     return SW_OK;
 }
 
-/* Resize 10 and Upsample: output x comes from x / scale. The nearest pixel is the one below when an axis grows and the one
- * above when it shrinks (as ONNX Runtime does it, and as the tests of opset 10 want). */
+/* Resize 10 and Upsample: output x comes from x / scale. The nearest pixel is the one below when an axis grows and the
+ * one above when it shrinks (as ONNX Runtime does it, and as the tests of opset 10 want). */
 static sw_status resize_10(sw__draft *d) {
     d->op = SW_OP_Resize;
     SW_TRY(expect_inputs(d, 2));
