@@ -1,7 +1,8 @@
 """Random damage to models, pictures and arrays: the program ends with a code and a sentence, never with a crash, after 5 s
 or beyond 1 GiB. Meant for a build with sanitizers (make check-san). SLIPWAY_MUTATIONS: how many a format (default 50).
 
-Each case is made from a seed; to look at one again: tests/py/test_mutations.py FORMAT SEED FILE writes the damaged file."""
+Each case is made from a seed; to look at one again: tests/py/test_mutations.py FORMAT SEED FILE writes the damaged file.
+test_mutations.py --good FOLDER writes the files that are damaged, for the fuzzers to begin with."""
 
 import concurrent.futures
 import os
@@ -193,5 +194,17 @@ for format_name in SEEDS:
     setattr(Mutations, f"test_{format_name}", lambda self, kind=format_name: self.check_format(kind))
 
 
+def write_good(folder):
+    """FOLDER/<fuzz target>/*, as tools/check wants it."""
+    for kind, make in SEEDS.items():
+        target = pathlib.Path(folder, "fuzz_image" if kind in ("jpg", "png") else f"fuzz_{kind}")
+        target.mkdir(parents=True, exist_ok=True)
+        for index, data in enumerate(make()):
+            (target / f"{index}.{kind}").write_bytes(data)
+
+
 if __name__ == "__main__":
-    pathlib.Path(sys.argv[3]).write_bytes(mutant(sys.argv[1], sys.argv[2]))
+    if sys.argv[1] == "--good":
+        write_good(sys.argv[2])
+    else:
+        pathlib.Path(sys.argv[3]).write_bytes(mutant(sys.argv[1], sys.argv[2]))
