@@ -93,7 +93,7 @@ static sw_status find_class(const job *j, const sw_detector *d, const char *word
     if (sw_str_to_i64(word, length, &number)) {
         *class_id = (int)number;
         if (number >= 0 && number < n) return SW_OK;
-        return sw_fail(j->diag, SW_E_USAGE, "detect", NULL, "--classes: there is no class %.*s: the model has 0 to %d",
+        return sw_fail(j->diag, SW_E_USAGE, NULL, NULL, "--classes: there is no class %.*s: the model has 0 to %d",
                        (int)length, word, n - 1);
     }
     const char **names = sw_calloc(NULL, (size_t)n + 1, sizeof *names);
@@ -107,7 +107,7 @@ static sw_status find_class(const job *j, const sw_detector *d, const char *word
     sw_status status = text ? SW_OK : out_of_memory(j);
     if (status == SW_OK && found < 0) {
         const char *nearest = sw_str_nearest(text, names, (size_t)n);
-        status = sw_fail(j->diag, SW_E_USAGE, "detect", NULL, "--classes: the model knows no '%s'%s%s%s", text,
+        status = sw_fail(j->diag, SW_E_USAGE, NULL, NULL, "--classes: the model knows no '%s'%s%s%s", text,
                          nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
     }
     sw_free(NULL, names);
@@ -121,7 +121,7 @@ static sw_status read_classes(const job *j, const sw_detector *d, sw_detector_op
     size_t most = 0;
     for (int i = 0; i < given.n; i++)
         for (const char *at = given.values[i]; at; at = strchr(at + 1, ',')) most++;
-    if (most > MOST_CLASSES) return sw_fail(j->diag, SW_E_USAGE, "detect", NULL, "--classes: too many");
+    if (most > MOST_CLASSES) return sw_fail(j->diag, SW_E_USAGE, NULL, NULL, "--classes: too many");
     int *classes = SW_ARENA_ARRAY(j->args->arena, int, most);
     if (!classes) return out_of_memory(j);
     for (int i = 0; i < given.n; i++) {

@@ -179,7 +179,7 @@ const sw_verb sw_verb_inspect = {
     .examples =
         (const sw_example[]){
             {"slipway inspect yolo11n.onnx", "The most important on a page"},
-            {"slipway inspect yolo11n.onnx --layers | sort -k6 -n", "Layer by layer"},
+            {"slipway inspect yolo11n.onnx --layers", "Layer by layer"},
             {"slipway inspect yolo11n.onnx --passes all", "What is left to run, as text"},
             {"slipway inspect yolo11n.onnx --dot graph.dot && dot -Tsvg graph.dot -o graph.svg", "A drawing"},
             {0},

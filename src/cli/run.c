@@ -58,7 +58,17 @@ static sw_status find_input(const sw_plan *plan, const char *word, const sw_diag
                    (int)strcspn(word, "="), word, names);
 }
 
-static sw_status read_inputs(const sw_args *args, const sw_plan *plan, const sw_diag *diag, sw_tensor *inputs) {
+/* Messages about an array name its file, not the model. */
+static sw_status read_array(const char *path, sw_console *c, sw_tensor *tensor) {
+    const char *subject = c->subject;
+    c->subject = NULL;
+    sw_status status = sw_npy_read(path, NULL, &c->diag, tensor);
+    c->subject = subject;
+    return status;
+}
+
+static sw_status read_inputs(const sw_args *args, const sw_plan *plan, sw_console *c, sw_tensor *inputs) {
+    const sw_diag *diag = &c->diag;
     sw_given given = sw_args_all(args, "input");
     for (int i = 0; i < given.n; i++) {
         int index;
@@ -67,7 +77,7 @@ static sw_status read_inputs(const sw_args *args, const sw_plan *plan, const sw_
         if (inputs[index].data)
             return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the input '%s' is given twice",
                            sw_plan_input(plan, index)->name);
-        SW_TRY(sw_npy_read(path, NULL, diag, &inputs[index]));
+        SW_TRY(read_array(path, c, &inputs[index]));
     }
     for (int i = 0; i < sw_plan_inputs(plan); i++)
         if (!inputs[i].data)
@@ -137,10 +147,11 @@ static void print_outputs(const sw_plan *plan, const sw_tensor *outputs, sw_cons
     }
 }
 
-static sw_status write_outputs(const sw_args *args, const sw_plan *plan, const sw_tensor *outputs,
-                               const sw_diag *diag) {
+static sw_status write_outputs(const sw_args *args, const sw_plan *plan, const sw_tensor *outputs, sw_console *c) {
+    const sw_diag *diag = &c->diag;
     const char *folder = sw_args_text(args, "output-dir");
     if (!folder) return SW_OK;
+    c->subject = NULL;
     SW_TRY(sw_dir_make(folder, diag));
     sw_taken taken = {.arena = args->arena};
     sw_status status = SW_OK;
@@ -167,7 +178,7 @@ static sw_status run_session(const sw_args *args, sw_plan *plan, const sw_tensor
         print_outputs(plan, outputs, c);
         sw_print(c, "\nran in %.1f ms\n", ms);
     }
-    if (status == SW_OK) status = write_outputs(args, plan, outputs, &c->diag);
+    if (status == SW_OK) status = write_outputs(args, plan, outputs, c);
     sw_session_destroy(session);
     return status;
 }
@@ -178,7 +189,7 @@ static sw_status run(const sw_args *args, sw_console *console) {
     SW_TRY(sw_plan_build(args->operands[0], &console->diag, &plan));
     sw_tensor *inputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_inputs(plan));
     sw_tensor *outputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_outputs(plan));
-    sw_status status = inputs && outputs ? read_inputs(args, plan, &console->diag, inputs) : SW_E_NOMEM;
+    sw_status status = inputs && outputs ? read_inputs(args, plan, console, inputs) : SW_E_NOMEM;
     if (status == SW_OK) status = run_session(args, plan, inputs, outputs, console);
     for (int i = 0; inputs && i < sw_plan_inputs(plan); i++) sw_free(NULL, inputs[i].data);
     sw_plan_unref(plan);
