@@ -1,4 +1,4 @@
-/* Elements of any type as double or as an ordering key, for kernels where that is exact enough. */
+/* Elements of any type as double, as 64-bit integers or as an ordering key, for kernels where that is exact enough. */
 #ifndef SLIPWAY_KERNELS_WIDE_H
 #define SLIPWAY_KERNELS_WIDE_H
 
@@ -8,6 +8,12 @@
 /* What one widened piece of a row holds: small enough for the stack, long enough to hide the call. */
 enum { SW_WIDE = 256 };
 
+static inline int64_t sw__min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static inline int64_t sw__max64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
 static inline bool sw__dtype_is_float(sw_dtype t) {
     return t == SW_F32 || t == SW_F64 || t == SW_F16 || t == SW_BF16;
 }

@@ -16,15 +16,10 @@ typedef struct conv {
     int64_t pieces;         /* of an output row */
 } conv;
 
-static int64_t max64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
+/* a / b rounded up; b > 0. */
 static int64_t ceil_div(int64_t a, int64_t b) {
     return a >= 0 ? (a + b - 1) / b : -(-a / b);
-} /* b > 0 */
+}
 
 /* acc[i] += sum over c < n_channels of weight[c * weight_step] * in[c * plane + i * stride], four channels at a time. */
 #define CONV_TAP(dtype, id, type, calc)                                                                                \
@@ -74,8 +69,8 @@ SW_FLOAT_TYPES(CONV_TAP)
             int64_t iy = y * w->stride[1] + ky * w->dilation[1] - w->pad_begin[1];                                     \
             if (iz < 0 || iz >= w->in[0] || iy < 0 || iy >= w->in[1]) continue;                                        \
             int64_t shift = kx * w->dilation[2] - w->pad_begin[2], stride = w->stride[2];                              \
-            int64_t first = max64(x0, ceil_div(-shift, stride));                                                       \
-            int64_t end = min64(x0 + n, ceil_div(w->in[2] - shift, stride));                                           \
+            int64_t first = sw__max64(x0, ceil_div(-shift, stride));                                                   \
+            int64_t end = sw__min64(x0 + n, ceil_div(w->in[2] - shift, stride));                                       \
             if (first >= end) continue;                                                                                \
             tap_##id(acc + (first - x0), in + (iz * w->in[1] + iy) * w->in[2] + first * stride + shift, v->in_plane,   \
                      depth, stride, weight + tap, v->taps, end - first);                                               \
@@ -111,8 +106,8 @@ static int64_t transposed_source(const sw_window *w, int axis, int64_t o, int64_
             int64_t iy = transposed_source(w, 1, y, ky);                                                               \
             if (iz < 0 || iy < 0) continue;                                                                            \
             int64_t shift = kx * w->dilation[2] - w->pad_begin[2], stride = w->stride[2];                              \
-            int64_t first = max64(0, ceil_div(x0 - shift, stride));                                                    \
-            int64_t end = min64(w->in[2], ceil_div(x0 + n - shift, stride));                                           \
+            int64_t first = sw__max64(0, ceil_div(x0 - shift, stride));                                                \
+            int64_t end = sw__min64(w->in[2], ceil_div(x0 + n - shift, stride));                                       \
             const type *row = in + (iz * w->in[1] + iy) * w->in[2];                                                    \
             for (int64_t ch = 0; ch < depth; ch++, row += v->in_plane) {                                               \
                 calc factor = sw__load_##id(weight[ch * width * v->taps + tap]);                                       \
@@ -136,7 +131,7 @@ static void run_pieces(void *ctx, int64_t begin, int64_t end, int thread) {
         int64_t m = item % v->out_channels, rest = item / v->out_channels;
         int64_t x0 = rest % v->pieces * PIECE, y = rest / v->pieces % w->out[1];
         rest = rest / v->pieces / w->out[1];
-        int64_t z = rest % w->out[0], b = rest / w->out[0], n = min64(PIECE, w->out[2] - x0);
+        int64_t z = rest % w->out[0], b = rest / w->out[0], n = sw__min64(PIECE, w->out[2] - x0);
         switch (v->call->in[0]->dtype) {
 #define RUN(dtype, id, type, calc)                                                                                     \
     case dtype:                                                                                                        \
@@ -173,7 +168,7 @@ static sw_status run(conv *v) {
     flatten_pointwise(&v->w);
     v->pieces = (v->w.out[2] + PIECE - 1) / PIECE;
     int64_t items = y->dims[0] * v->w.out[0] * v->w.out[1] * v->pieces * v->out_channels;
-    int64_t work = v->in_channels / v->group * v->taps * min64(PIECE, v->w.out[2]);
+    int64_t work = v->in_channels / v->group * v->taps * sw__min64(PIECE, v->w.out[2]);
     sw_pool_for(c->pool, items, 1 + (1 << 16) / (work + 1), run_pieces, v);
     return SW_OK;
 }

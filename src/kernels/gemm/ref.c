@@ -18,10 +18,6 @@ typedef struct product {
     int64_t batch[SW_MAX_RANK], a_batch[SW_MAX_RANK], b_batch[SW_MAX_RANK];
 } product;
 
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 #define PRODUCT_ROW(type, id, acc_type, load)                                                                          \
     static void sum_row_##id(const product *p, const type *a, const type *b, acc_type *acc, int64_t n) {               \
         for (int64_t i = 0; i < n; i++) acc[i] = 0;                                                                    \
@@ -87,7 +83,7 @@ static void run_rows(void *ctx, int64_t begin, int64_t end, int thread) {
     const product *p = ctx;
     for (int64_t item = begin; item < end; item++) {
         int64_t col = item % p->pieces * PIECE, row = item / p->pieces % p->m, batch = item / p->pieces / p->m;
-        int64_t n = min64(PIECE, p->n - col), a = row * p->a_row, b = col * p->b_col, rest = batch;
+        int64_t n = sw__min64(PIECE, p->n - col), a = row * p->a_row, b = col * p->b_col, rest = batch;
         for (int i = p->rank - 1; i >= 0; i--) {
             a += rest % p->batch[i] * p->a_batch[i];
             b += rest % p->batch[i] * p->b_batch[i];
@@ -114,7 +110,7 @@ static sw_status run(product *p) {
     int64_t count = sw_call_out(c, 0) ? sw_tensor_count(c->out[0]) : 0;
     if (count == 0) return SW_OK;
     p->pieces = (p->n + PIECE - 1) / PIECE;
-    int64_t work = (p->k + 1) * min64(PIECE, p->n);
+    int64_t work = (p->k + 1) * sw__min64(PIECE, p->n);
     sw_pool_for(c->pool, count / p->n * p->pieces, 1 + (1 << 16) / work, run_rows, p);
     return SW_OK;
 }

@@ -6,16 +6,12 @@
 #include "kernels/wide.h"
 #include "ops/shape.h"
 
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 /* y = (x - mean) * factor + shift over `length` elements from `first` on. */
 static void normalise(const sw_tensor *x, sw_tensor *y, int64_t first, int64_t length, double mean, double factor,
                       double shift) {
     double v[SW_WIDE];
     for (int64_t i = 0, n; i < length; i += n) {
-        n = min64(SW_WIDE, length - i);
+        n = sw__min64(SW_WIDE, length - i);
         sw__widen(x->dtype, x->data, first + i, 1, n, v);
         for (int64_t j = 0; j < n; j++) v[j] = (v[j] - mean) * factor + shift;
         sw__narrow(y->dtype, v, n, y->data, first + i, 1);
@@ -28,7 +24,7 @@ static void moments(const sw_tensor *x, int64_t first, int64_t length, double *m
     for (int pass = 0; pass < 2; pass++) {
         sum = 0;
         for (int64_t i = 0, n; i < length; i += n) {
-            n = min64(SW_WIDE, length - i);
+            n = sw__min64(SW_WIDE, length - i);
             sw__widen(x->dtype, x->data, first + i, 1, n, v);
             for (int64_t j = 0; j < n; j++) sum += pass == 0 ? v[j] : (v[j] - *mean) * (v[j] - *mean);
         }
@@ -120,7 +116,7 @@ static void layer_rows(void *ctx, int64_t begin, int64_t end, int thread) {
         if (factors) sw__narrow(factors->dtype, &factor, 1, factors->data, row, 1);
         if (!y) continue;
         for (int64_t i = 0, n; i < l->length; i += n) {
-            n = min64(SW_WIDE, l->length - i);
+            n = sw__min64(SW_WIDE, l->length - i);
             sw__widen(x->dtype, x->data, first + i, 1, n, v);
             for (int64_t j = 0; j < n; j++) {
                 v[j] = (v[j] - mean) * factor * broadcast_at(scale, x, first + i + j);

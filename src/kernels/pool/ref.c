@@ -19,13 +19,9 @@ typedef struct place {
     int64_t padded; /* taps on pixels or on padding, which AveragePool may count */
 } place;
 
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 /* Number of k >= 0 with begin + k * step < limit, at most `n`. */
 static int64_t taps_below(int64_t begin, int64_t step, int64_t limit, int64_t n) {
-    return begin >= limit ? 0 : min64(n, (limit - begin + step - 1) / step);
+    return begin >= limit ? 0 : sw__min64(n, (limit - begin + step - 1) / step);
 }
 
 static place place_window(const sw_window *w, const int64_t *at) {
@@ -122,7 +118,7 @@ static double window_sum(const pool *v, const place *p, int64_t plane, int64_t p
             int64_t row = plane * v->in_plane + (z * w->in[1] + y) * w->in[2] + p->begin[2];
             for (int64_t kx = p->lo[2], n; kx < p->hi[2]; kx += n) {
                 double pixels[SW_WIDE];
-                n = min64(SW_WIDE, p->hi[2] - kx);
+                n = sw__min64(SW_WIDE, p->hi[2] - kx);
                 sw__widen(in->dtype, in->data, row + kx * w->dilation[2], w->dilation[2], n, pixels);
                 for (int64_t i = 0; i < n; i++) sum += power ? pow(fabs(pixels[i]), (double)power) : pixels[i];
             }
@@ -186,7 +182,7 @@ static void global_planes(void *ctx, int64_t begin, int64_t end, int thread) {
     for (int64_t plane = begin; plane < end; plane++) {
         double pixels[SW_WIDE], value = average ? 0 : -HUGE_VAL;
         for (int64_t i = 0, n; i < length; i += n) {
-            n = min64(SW_WIDE, length - i);
+            n = sw__min64(SW_WIDE, length - i);
             sw__widen(x->dtype, x->data, plane * length + i, 1, n, pixels);
             for (int64_t j = 0; j < n; j++)
                 if (average)

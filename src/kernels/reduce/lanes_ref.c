@@ -12,10 +12,6 @@ typedef struct walk {
     int64_t *heap; /* TopK: k numbers for each thread */
 } walk;
 
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 /* First element of a lane in a tensor whose axis has extent `length`. */
 static int64_t lane_start(const walk *w, int64_t lane, int64_t length) {
     return lane / w->lanes.inner * length * w->lanes.inner + lane % w->lanes.inner;
@@ -66,7 +62,7 @@ static void sum_lanes(void *ctx, int64_t begin, int64_t end, int thread) {
         double sum = 0;
         uint64_t whole = 0;
         for (int64_t i = 0, n; i < length; i += n) {
-            n = min64(SW_WIDE, length - i);
+            n = sw__min64(SW_WIDE, length - i);
             if (sw__dtype_is_float(x->dtype)) {
                 sw__widen(x->dtype, x->data, first + i * step, step, n, v.real);
                 for (int64_t j = 0; j < n; j++) {

@@ -18,10 +18,6 @@ typedef struct reduce {
     int64_t count; /* elements behind one output */
 } reduce;
 
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 static fold fold_of(sw_op op) {
     switch (op) {
     case SW_OP_ReduceL1:
@@ -133,7 +129,7 @@ static void fold_all(const reduce *r, fold f, int64_t base, double shift, double
     for (int64_t i = 0; i < r->count; i += line) {
         int64_t first = base + offset_of(&r->reduced, i);
         for (int64_t k = 0, n; k < line; k += n) {
-            n = min64(SW_WIDE, line - k);
+            n = sw__min64(SW_WIDE, line - k);
             if (sw__dtype_is_float(x->dtype)) {
                 sw__widen(x->dtype, x->data, first + k * step, step, n, v.real);
                 *real = fold_floats(f, v.real, n, *real, shift);

@@ -29,9 +29,6 @@ typedef struct resize {
     double extrapolation;
 } resize;
 
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
 static int64_t clamp64(int64_t v, int64_t lo, int64_t hi) {
     return v < lo ? lo : v > hi ? hi : v;
 }
@@ -106,7 +103,7 @@ static sw_status make_table(resize *s, int axis, int64_t *weights_left) {
     double shrink = sw_call_int(c, "antialias") && s->r.scale[axis] < 1 ? (double)s->r.scale[axis] : 1;
     double reach = (s->r.mode == SW_RESIZE_CUBIC ? 2 : 1) / shrink;
     bool nearest = s->r.mode == SW_RESIZE_NEAREST, crop = s->r.coords == SW_COORDS_TF_CROP_AND_RESIZE;
-    t->taps = nearest ? 1 : min64(t->in, (int64_t)ceil(2 * reach));
+    t->taps = nearest ? 1 : sw__min64(t->in, (int64_t)ceil(2 * reach));
     if (t->out > *weights_left / t->taps)
         return sw_fail(c->diag, SW_E_LIMIT, c->name, NULL, "Resize: axis %d needs more than %lld weights", axis,
                        (long long)max_weights);
@@ -203,7 +200,7 @@ static void interpolate_row(const resize *s, int64_t out, const int64_t *at, boo
     int64_t width = s->axes[s->rank - 1].out, tap[SW_MAX_RANK];
     for (int64_t x0 = 0, n; x0 < width; x0 += n) {
         double acc[SW_WIDE] = {0};
-        n = min64(SW_WIDE, width - x0);
+        n = sw__min64(SW_WIDE, width - x0);
         memset(tap, 0, sizeof tap);
         do {
             double weight = outside ? 0 : 1;

@@ -10,16 +10,12 @@ typedef struct softmax {
     sw_lanes lanes;
 } softmax;
 
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 /* First maximum of a lane; NaN wins, so that it spreads over the lane. */
 static double lane_max(const sw_tensor *x, int64_t first, int64_t step, int64_t length, int64_t *where) {
     double v[SW_WIDE], best = -HUGE_VAL;
     *where = 0;
     for (int64_t i = 0, n; i < length; i += n) {
-        n = min64(SW_WIDE, length - i);
+        n = sw__min64(SW_WIDE, length - i);
         sw__widen(x->dtype, x->data, first + i * step, step, n, v);
         for (int64_t j = 0; j < n; j++) {
             if (!(v[j] > best) && v[j] == v[j]) continue;
@@ -33,7 +29,7 @@ static double lane_max(const sw_tensor *x, int64_t first, int64_t step, int64_t 
 static double lane_sum(const sw_tensor *x, int64_t first, int64_t step, int64_t length, double best) {
     double v[SW_WIDE], sum = 0;
     for (int64_t i = 0, n; i < length; i += n) {
-        n = min64(SW_WIDE, length - i);
+        n = sw__min64(SW_WIDE, length - i);
         sw__widen(x->dtype, x->data, first + i * step, step, n, v);
         for (int64_t j = 0; j < n; j++) sum += exp(v[j] - best);
     }
@@ -51,7 +47,7 @@ static void run_lanes(void *ctx, int64_t begin, int64_t end, int thread) {
         double best = lane_max(x, first, step, length, &top), v[SW_WIDE];
         double sum = c->op == SW_OP_Hardmax ? 1 : lane_sum(x, first, step, length, best), log_sum = log(sum);
         for (int64_t i = 0, n; i < length; i += n) {
-            n = min64(SW_WIDE, length - i);
+            n = sw__min64(SW_WIDE, length - i);
             sw__widen(x->dtype, x->data, first + i * step, step, n, v);
             for (int64_t j = 0; j < n; j++) {
                 if (c->op == SW_OP_Hardmax)
