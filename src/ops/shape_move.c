@@ -33,69 +33,36 @@ sw_status sw__shape_size(const sw_call *c) {
     return SW_OK;
 }
 
-/* The extent for -1 in a Reshape from `in` to `v[0..n)`, which holds dims already (0 resolved). Equal symbols
- * cancel; so do dims that were copied by a 0, named in the mask `copied`. */
-typedef struct reshape_rest {
-    int64_t in, out;       /* products of the known dims */
-    int left_in, left_out; /* dims that are not known and did not cancel */
-    int64_t symbol;        /* one of those of the input */
-} reshape_rest;
-
-static sw_status reshape_cancel(const sw_call *c, const sw_tensor *in, const int64_t *v, int n, unsigned copied,
-                                int hole, reshape_rest *r) {
-    unsigned used = copied; /* dims of the input that are paired with one of the output */
-    *r = (reshape_rest){.in = 1, .out = 1, .symbol = SW_DIM_UNKNOWN};
-    for (int i = 0; i < n; i++) {
-        if (i == hole) continue;
-        bool is_copy = copied >> i & 1u;
-        if (is_copy && (hole >= 0 || !sw_dim_known(v[i]))) continue;
-        if (sw_dim_known(v[i])) {
-            /* Without a hole to fill, a copied 0 makes both products 0. */
-            if (is_copy) used &= ~(1u << i);
-            SW_TRY(sw__dim_mul(c, r->out, v[i], &r->out));
-            continue;
-        }
-        int match = -1;
-        for (int k = 0; k < in->rank; k++)
-            if (match < 0 && !(used >> k & 1u) && in->dims[k] == v[i] && v[i] <= SW_DIM_SYMBOL) match = k;
-        if (match >= 0)
-            used |= 1u << match;
-        else
-            r->left_out++;
-    }
-    for (int k = 0; k < in->rank; k++) {
-        if (used >> k & 1u) continue;
-        if (sw_dim_known(in->dims[k])) {
-            SW_TRY(sw__dim_mul(c, r->in, in->dims[k], &r->in));
-        } else {
-            r->left_in++;
-            r->symbol = in->dims[k];
-        }
-    }
-    return SW_OK;
-}
-
+/* Fits the new dims `v[0..n)` of a Reshape to the input and fills the one at `hole`, if there is one. Dims that were
+ * copied by a 0, named in the mask `copied`, are on both sides and cancel, known or not. */
 static sw_status reshape_solve(const sw_call *c, const sw_tensor *in, int64_t *v, int n, unsigned copied, int hole) {
-    if (hole >= 0) v[hole] = SW_DIM_UNKNOWN;
+    int64_t from = 1, to = 1, symbol = SW_DIM_UNKNOWN;
+    int left = 0; /* dims of the input that are not known and did not cancel */
+    bool may_be_empty = false;
     if (in->rank < 0) return SW_OK;
-    reshape_rest r;
-    SW_TRY(reshape_cancel(c, in, v, n, copied, hole, &r));
+    for (int i = 0; i < n; i++)
+        if (i != hole && !(copied >> i & 1u)) SW_TRY(sw__dim_mul(c, to, v[i], &to));
+    for (int i = 0; i < in->rank; i++) {
+        if (copied >> i & 1u) {
+            may_be_empty |= in->dims[i] <= 0;
+        } else if (sw_dim_known(in->dims[i])) {
+            SW_TRY(sw__dim_mul(c, from, in->dims[i], &from));
+        } else {
+            left++;
+            symbol = in->dims[i];
+        }
+    }
     if (hole < 0) {
-        if (r.left_in == 0 && r.left_out == 0 && r.in != r.out)
-            return sw_call_fail(c, "%lld elements do not fit into a shape of %lld", (long long)r.in,
-                                (long long)r.out);
-        return SW_OK;
+        if (left > 0 || from == to || may_be_empty) return SW_OK;
+        return sw_call_fail(c, "%lld elements do not fit into a shape of %lld", (long long)from, (long long)to);
     }
-    if (r.out == 0) return sw_call_fail(c, "-1 cannot be told beside an extent of 0");
-    if (r.left_out > 0) return SW_OK;
-    if (r.left_in == 0) {
-        if (r.in % r.out != 0)
-            return sw_call_fail(c, "%lld elements do not divide by the %lld of the other axes", (long long)r.in,
-                                (long long)r.out);
-        v[hole] = r.in / r.out;
-    } else if (r.left_in == 1 && r.in == r.out) {
-        v[hole] = r.symbol;
-    }
+    if (left == 0 && from % to != 0)
+        return sw_call_fail(c, "%lld elements do not divide by the %lld of the other axes", (long long)from,
+                            (long long)to);
+    if (left == 0)
+        v[hole] = from / to;
+    else
+        v[hole] = left == 1 && from == to ? symbol : SW_DIM_UNKNOWN;
     return SW_OK;
 }
 
