@@ -219,8 +219,7 @@ static sw_status reserve(const sw_detector *d, void **buffer, size_t *have, size
 }
 
 static sw_status check_picture(const sw_detector *d, const sw_picture *p) {
-    if (!p->data || p->width < 1 || p->height < 1 || p->width > SW_PICTURE_MAX_SIDE ||
-        p->height > SW_PICTURE_MAX_SIDE)
+    if (!p->data || p->width < 1 || p->height < 1 || p->width > SW_PICTURE_MAX_SIDE || p->height > SW_PICTURE_MAX_SIDE)
         return sw_fail(d->diag, SW_E_INPUT, NULL, NULL,
                        "a picture of %d x %d pixels cannot be taken; 1 to %d a side can", p->width, p->height,
                        SW_PICTURE_MAX_SIDE);

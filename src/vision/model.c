@@ -138,13 +138,12 @@ static sw_status choose_size(sw__model *m, int imgsz, sw_arena *arena, const sw_
         if (*side[i] < 0) *side[i] = (size[i] + m->stride - 1) / m->stride * m->stride;
         if (!is_side(*side[i]))
             return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL,
-                           "the model takes pictures of %" PRId64 "x%" PRId64
-                           " pixels; 1 to 65535 a side are possible",
+                           "the model takes pictures of %" PRId64 "x%" PRId64 " pixels; 1 to 65535 a side are possible",
                            m->width, m->height);
     }
     if (!fixed && imgsz && imgsz % m->stride)
-        sw_warn(diag, NULL, "the size %d is no multiple of the model's stride %" PRId64 "; %" PRId64 " is used",
-                imgsz, m->stride, *side[0]);
+        sw_warn(diag, NULL, "the size %d is no multiple of the model's stride %" PRId64 "; %" PRId64 " is used", imgsz,
+                m->stride, *side[0]);
     return SW_OK;
 }
 
@@ -166,15 +165,16 @@ sw_status sw__model_describe(const sw_plan *plan, int imgsz, sw_arena *arena, co
 }
 
 void sw__model_list_outputs(const sw__model *m, char *text, size_t size) {
-    enum { LONGEST = 256, SHOWN = 12 };
+    enum { REST = 24 }; /* room for ", and 64 more" */
     size_t n = 0;
     text[0] = 0;
-    for (int i = 0; i < m->n_outputs && n + LONGEST < size; i++) {
-        if (i == SHOWN) {
-            snprintf(text + n, size - n, ", and %d more", m->n_outputs - SHOWN);
+    for (int i = 0; i < m->n_outputs; i++) {
+        char item[256];
+        print_tensor(item, sizeof item, sw_plan_output(m->plan, i)->name, &m->outputs[i]);
+        if (n + strlen(item) + REST > size) {
+            snprintf(text + n, size - n, "%sand %d more", i ? ", " : "", m->n_outputs - i);
             return;
         }
-        if (i) n += (size_t)snprintf(text + n, size - n, ", ");
-        n += (size_t)print_tensor(text + n, size - n, sw_plan_output(m->plan, i)->name, &m->outputs[i]);
+        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : "", item);
     }
 }

@@ -72,8 +72,8 @@ static sw_status chain_end(chain *c, const int32_t *outputs, int n, sw_plan **pl
 /* ONNX numbers of element types, which Cast takes. */
 static int64_t onnx_type(sw_dtype dtype) {
     switch (dtype) {
-#define ONNX_NUMBER(name, bytes, text, onnx)                                                                         \
-    case name:                                                                                                       \
+#define ONNX_NUMBER(name, bytes, text, onnx)                                                                           \
+    case name:                                                                                                         \
         return onnx;
         SW_DTYPE_LIST(ONNX_NUMBER)
 #undef ONNX_NUMBER
