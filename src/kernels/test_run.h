@@ -2,7 +2,9 @@
 #ifndef SLIPWAY_KERNELS_TEST_RUN_H
 #define SLIPWAY_KERNELS_TEST_RUN_H
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/kernel.h"
 #include "ops/test_call.h"
