@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "base/test_memory.h"
 #include "kernels/test_run.h"
 
 static const float six[] = {1, -2, 3, -4, 5, -6};
@@ -181,5 +182,19 @@ SW_TEST(topk_inner_axes) {
     CHECK_INT(test_call_run(&t), SW_OK);
     CHECK(test_call_values(&t, 0, TEST_VALUES(3, 127, 2, 0), 0));
     CHECK(test_call_values(&t, 1, TEST_VALUES(1, 1, 2, 2), 0));
+    test_call_free(&t);
+}
+
+SW_TEST(topk_out_of_memory) {
+    int64_t k = 2;
+    test_memory memory = {.fail_at = 1};
+    sw_allocator allocator = test_memory_allocator(&memory);
+    test_call t;
+    test_call_init(&t, SW_OP_TopK, 2);
+    test_call_input(&t, TEST_F32(six, 6));
+    test_call_input(&t, TEST_I64(&k, 1));
+    t.call.allocator = &allocator;
+    CHECK_INT(test_call_run(&t), SW_E_NOMEM);
+    CHECK_INT(memory.held, 0);
     test_call_free(&t);
 }

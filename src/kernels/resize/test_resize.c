@@ -1,3 +1,4 @@
+#include "base/test_memory.h"
 #include "kernels/test_run.h"
 
 /* One row of `n` numbers, resized along the last axis by scale, or to a size where scale is 0. */
@@ -146,4 +147,36 @@ SW_TEST(resize_two_axes) {
     CHECK(test_call_values(&t, 0, TEST_VALUES(0, 25, 75, 100, 50, 72, 116, 138, 150, 166, 199, 216, 200, 213, 241, 255),
                            0));
     test_call_free(&t);
+}
+
+SW_TEST(resize_out_of_memory) {
+    static const float scales[] = {2, 2};
+    for (int fail_at = 1; fail_at <= 5; fail_at++) { /* two tables of two blocks each; the last round does not fail */
+        test_memory memory = {.fail_at = fail_at};
+        sw_allocator allocator = test_memory_allocator(&memory);
+        test_call t;
+        test_call_init(&t, SW_OP_Resize, 1);
+        test_call_string(&t, "mode", "linear");
+        test_call_input(&t, TEST_F32(four, 2, 2));
+        test_call_absent(&t);
+        test_call_input(&t, TEST_F32(scales, 2));
+        t.call.allocator = &allocator;
+        CHECK_INT(test_call_run(&t), fail_at == 5 ? SW_OK : SW_E_NOMEM);
+        CHECK_INT(memory.held, 0);
+        test_call_free(&t);
+    }
+}
+
+SW_TEST(resize_limits_weights) {
+    static const float scales[] = {1, 1e9f};
+    test_call t;
+    test_call_init(&t, SW_OP_Resize, 1);
+    test_call_string(&t, "mode", "linear");
+    test_call_input(&t, TEST_F32(four, 1, 4));
+    test_call_absent(&t);
+    test_call_input(&t, TEST_F32(scales, 2));
+    CHECK_INT(test_call_rule(&t), SW_OK);
+    t.y[0].data = &t; /* never written */
+    CHECK_INT(sw_kernel_ref(SW_OP_Resize)(&t.call), SW_E_LIMIT);
+    CHECK(strstr(sw_test_message(), "axis 1 needs more than") != NULL);
 }
