@@ -34,12 +34,16 @@ LAYERS = {
 }
 
 # No bounds, no error, no thread safety, or a shell.
-BANNED = ("strcpy strcat stpcpy sprintf vsprintf gets atoi atol atoll atof strtok alloca system popen setlocale tmpnam "
-          "mktemp asctime ctime localtime gmtime rand srand setjmp longjmp").split()
+BANNED = (
+    "strcpy strcat stpcpy sprintf vsprintf gets atoi atol atoll atof strtok alloca system popen setlocale tmpnam "
+    "mktemp asctime ctime localtime gmtime rand srand setjmp longjmp"
+).split()
 BANNED_BUT = {"setjmp": "src/media/", "longjmp": "src/media/"}  # libpng and libjpeg report errors so
 
-OS_HEADERS = ("unistd.h fcntl.h sched.h dirent.h glob.h dlfcn.h poll.h signal.h time.h termios.h ftw.h fnmatch.h spawn.h "
-              "pwd.h netdb.h syslog.h").split()
+OS_HEADERS = (
+    "unistd.h fcntl.h sched.h dirent.h glob.h dlfcn.h poll.h signal.h time.h termios.h ftw.h fnmatch.h spawn.h "
+    "pwd.h netdb.h syslog.h"
+).split()
 
 # Paths of one machine, spelt so that this file does not contain them.
 FORBIDDEN = re.compile(r"(?<![\w.])/(?:work|opt|root|home)/")
@@ -53,8 +57,12 @@ class Skip(Exception):
 def tree():
     """All files that belong to the tree, without those that git ignores."""
     if shutil.which("git") and (ROOT / ".git").exists():
-        out = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "-co", "--exclude-standard"],
-                             cwd=ROOT, check=True, capture_output=True).stdout.decode()
+        out = subprocess.run(
+            ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "-co", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+        ).stdout.decode()
         names = [name for name in out.split("\0") if name]
     else:
         names = [str(p.relative_to(ROOT)) for p in ROOT.rglob("*") if p.is_file()]
@@ -84,9 +92,11 @@ def files(*suffixes, under=""):
 @functools.cache
 def code(name):
     """C source with comments and the insides of literals blanked, line breaks kept."""
+
     def blank(match):
         token = match.group(0)
         return token[0] + token[0] if token[0] in "\"'" else re.sub(r"[^\n]", " ", token)
+
     return re.sub(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'", blank, text(name), flags=re.S)
 
 
@@ -118,9 +128,9 @@ def check_layers():
             if path.startswith("slipway/"):
                 continue
             if path.split("/")[0] not in allowed:
-                yield f"{where}: {room} may not include \"{path}\""
+                yield f'{where}: {room} may not include "{path}"'
             elif not (ROOT / "src" / path).is_file() and not (ROOT / "tests" / path).is_file():
-                yield f"{where}: \"{path}\" is no file; include from the root"
+                yield f'{where}: "{path}" is no file; include from the root'
 
 
 def check_public_headers():
@@ -168,7 +178,9 @@ def check_banned_functions():
 
 def check_os_headers():
     """The operating system is called from base/os_*.c only."""
-    pattern = re.compile(r"^\s*#\s*include\s+<((?:sys|arpa|net|netinet|linux)/[^>]+|" + "|".join(map(re.escape, OS_HEADERS)) + ")>")
+    pattern = re.compile(
+        r"^\s*#\s*include\s+<((?:sys|arpa|net|netinet|linux)/[^>]+|" + "|".join(map(re.escape, OS_HEADERS)) + ")>"
+    )
     for name in c_files() + c_files("include/"):
         if is_test(name) or name.startswith("src/base/os_"):
             continue
@@ -200,7 +212,9 @@ def check_white_space():
 
 def check_line_length():
     """Lines of code have at most 120 columns (tables in .def files are exempt)."""
-    scripts = tuple(name for name in tree() if name.startswith(("tools/", ".ci/")) and "." not in pathlib.Path(name).name)
+    scripts = tuple(
+        name for name in tree() if name.startswith(("tools/", ".ci/")) and "." not in pathlib.Path(name).name
+    )
     for name, source in files(".c", ".h", ".py", ".sh", ".inc", "Makefile", "meson.build", *scripts):
         for number, line in enumerate(source.splitlines(), 1):
             if len(line) > MAX_COLUMNS:
@@ -251,16 +265,35 @@ def check_links():
 def compile_alone(command, names):
     for name in names:
         include = name.removeprefix("include/").removeprefix("src/")
-        result = subprocess.run([*command, "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
-                                 "-Wno-unused-function", "-Iinclude", "-Isrc", "-D_GNU_SOURCE", "-"], cwd=ROOT, text=True,
-                                input=f'#include "{include}"\n#include "{include}"\n', capture_output=True)
+        result = subprocess.run(
+            [
+                *command,
+                "-fsyntax-only",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-Wno-unused-parameter",
+                "-Wno-unused-function",
+                "-Iinclude",
+                "-Isrc",
+                "-Itests",
+                "-D_GNU_SOURCE",
+                "-",
+            ],
+            cwd=ROOT,
+            text=True,
+            input=f'#include "{include}"\n#include "{include}"\n',
+            capture_output=True,
+        )
         if result.returncode:
             yield f"{name}: {result.stderr.splitlines()[0] if result.stderr else 'does not compile'}"
 
 
 def check_headers_compile_alone():
     """Every header can be included first, and twice."""
-    yield from compile_alone(["cc", "-std=gnu17", "-x", "c"], [n for n in c_files() + c_files("include/") if n.endswith(".h")])
+    yield from compile_alone(
+        ["cc", "-std=gnu17", "-x", "c"], [n for n in c_files() + c_files("include/") if n.endswith(".h")]
+    )
 
 
 def check_public_headers_are_cxx():
@@ -277,8 +310,22 @@ def check_runtime_needs_only_libc():
         raise Skip("not built")
     with tempfile.TemporaryDirectory() as folder:
         library = pathlib.Path(folder, "rt.so")
-        link = subprocess.run(["cc", "-shared", "-o", library, "-Wl,--no-undefined", "-Wl,--whole-archive", archive,
-                               "-Wl,--no-whole-archive", "-lm", "-lpthread"], capture_output=True, text=True)
+        link = subprocess.run(
+            [
+                "cc",
+                "-shared",
+                "-o",
+                library,
+                "-Wl,--no-undefined",
+                "-Wl,--whole-archive",
+                archive,
+                "-Wl,--no-whole-archive",
+                "-lm",
+                "-lpthread",
+            ],
+            capture_output=True,
+            text=True,
+        )
         if link.returncode:
             yield link.stderr.strip()
             return
@@ -293,7 +340,9 @@ def check_symbols_have_our_prefix():
     archives = sorted(BUILD.glob("lib*.a"))
     if not archives:
         raise Skip("not built")
-    names = subprocess.run(["nm", "--defined-only", "--extern-only", "-A", *archives], capture_output=True, text=True).stdout
+    names = subprocess.run(
+        ["nm", "--defined-only", "--extern-only", "-A", *archives], capture_output=True, text=True
+    ).stdout
     for where, symbol in re.findall(r"^(\S*):\S* [A-Z] (\S+)$", names, re.M):
         if not symbol.startswith(("sw_", "__")):
             yield f"{pathlib.Path(where).name}: {symbol}"
@@ -303,8 +352,12 @@ def check_format():
     """Changed lines are as clang-format would have them."""
     if not shutil.which("git-clang-format") or not (ROOT / ".git").exists():
         raise Skip("no git-clang-format or no git checkout")
-    diff = subprocess.run(["git", "-c", f"safe.directory={ROOT}", "clang-format", "--diff", "--quiet", "HEAD"], cwd=ROOT,
-                          capture_output=True, text=True)
+    diff = subprocess.run(
+        ["git", "-c", f"safe.directory={ROOT}", "clang-format", "--diff", "--quiet", "HEAD"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     for name in re.findall(r"^\+\+\+ b?/?(.*)$", diff.stdout, re.M):
         yield f"{name}: run make format"
 

@@ -14,9 +14,9 @@ def run_onnx(path, inputs):
     return dict(zip([port.name for port in session.get_outputs()], session.run(None, inputs)))
 
 
-def letterbox(picture, height, width):
+def letterbox(picture, height, width, stride=None):
     """A BGR picture scaled to fit and padded with 114 to height x width, as RGB float 1 3 H W in [0, 1]; and how to get
-    back: the scale per axis and the padding (x, y)."""
+    back: the scale per axis and the padding (x, y). With `stride`: padded no further than to its next multiple."""
     import cv2
 
     h, w = picture.shape[:2]
@@ -24,9 +24,11 @@ def letterbox(picture, height, width):
     new_w, new_h = round(w * ratio), round(h * ratio)
     if (new_w, new_h) != (w, h):
         picture = cv2.resize(picture, (new_w, new_h), interpolation=cv2.INTER_LINEAR)
+    if stride:
+        height, width = new_h + (height - new_h) % stride, new_w + (width - new_w) % stride
     left, top = round((width - new_w) / 2 - 0.1), round((height - new_h) / 2 - 0.1)
     canvas = np.full((height, width, 3), 114, np.uint8)
-    canvas[top:top + new_h, left:left + new_w] = picture
+    canvas[top : top + new_h, left : left + new_w] = picture
     tensor = canvas[:, :, ::-1].transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
     return np.ascontiguousarray(tensor), (new_w / w, new_h / h), (left, top)
 
@@ -39,8 +41,8 @@ def iou(a, b):
 
 
 def detections(output, scale, pad, size, conf=0.25, iou_limit=0.7, max_det=300):
-    """Rows (class, confidence, x1 y1 x2 y2 in pixels of the picture) from a YOLO output 4+classes x anchors; best first.
-    `size`: width and height of the picture."""
+    """Rows (class, confidence, x1 y1 x2 y2 in pixels of the picture) from a YOLO output 4+classes x anchors, best
+    first. `size`: width and height of the picture."""
     scores = output[4:]
     best = scores.max(0)
     keep = np.flatnonzero(best > conf)
@@ -58,14 +60,22 @@ def detections(output, scale, pad, size, conf=0.25, iou_limit=0.7, max_det=300):
     return np.column_stack([classes[chosen], best[keep][chosen], boxes]) if chosen else np.zeros((0, 6))
 
 
-def detect(model, picture, **options):
-    """As `slipway detect` on a YOLO model with a fixed input: rows as above."""
+def detect(path, picture, **options):
+    """As `slipway detect` on a YOLO model: rows as above. Models of unknown height and width get the smallest input
+    that holds the picture, scaled to the size that their metadata name."""
+    import ast
+
     import onnx
 
-    port = onnx.load(model, load_external_data=False).graph.input[0]
+    model = onnx.load(path, load_external_data=False)
+    port = model.graph.input[0]
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
     height, width = (dim.dim_value for dim in port.type.tensor_type.shape.dim[2:])
-    tensor, scale, pad = letterbox(picture, height, width)
-    (output,) = run_onnx(model, {port.name: tensor}).values()
+    if height and width:
+        tensor, scale, pad = letterbox(picture, height, width)
+    else:
+        tensor, scale, pad = letterbox(picture, *ast.literal_eval(metadata["imgsz"]), int(metadata["stride"]))
+    (output,) = run_onnx(path, {port.name: tensor}).values()
     return detections(output[0], scale, pad, picture.shape[1::-1], **options)
 
 
@@ -75,9 +85,11 @@ def unmatched(got, want, min_iou=0.99, confidence=0.005):
     missing, free = [], list(want)
     for detection in got:
         for candidate in free:
-            if (candidate["class_id"] == detection["class_id"]
-                    and abs(candidate["confidence"] - detection["confidence"]) <= confidence
-                    and iou(np.array(detection["box"]), np.array([candidate["box"]]))[0] > min_iou):
+            if (
+                candidate["class_id"] == detection["class_id"]
+                and abs(candidate["confidence"] - detection["confidence"]) <= confidence
+                and iou(np.array(detection["box"]), np.array([candidate["box"]]))[0] > min_iou
+            ):
                 free.remove(candidate)
                 break
         else:

@@ -8,8 +8,9 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SLIPWAY_BUILD", ROOT / "build"))
 PROGRAM = BUILD / "slipway"
-ENVIRONMENT = {name: value for name, value in os.environ.items()
-               if name not in ("SLIPWAY_MODEL", "SLIPWAY_CPU_MASK", "NO_COLOR")}
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name not in ("SLIPWAY_MODEL", "SLIPWAY_CPU_MASK", "NO_COLOR")
+}
 SAMPLE_MODEL = ROOT / "models/person.onnx"
 
 
@@ -25,13 +26,22 @@ def data(*parts):
 def run(*arguments, expect=0, timeout=120, input=None, env=None, cwd=None):
     """Runs the program; returns the finished process, with its output as text (bytes that are no UTF-8 are replaced).
     `expect`: the exit code that it must have, None for any."""
-    process = subprocess.run([PROGRAM, *map(str, arguments)], input=input, stdin=subprocess.DEVNULL if input is None else None,
-                             capture_output=True, timeout=timeout, env={**ENVIRONMENT, **(env or {})}, cwd=cwd)
+    process = subprocess.run(
+        [PROGRAM, *map(str, arguments)],
+        input=input,
+        stdin=subprocess.DEVNULL if input is None else None,
+        capture_output=True,
+        timeout=timeout,
+        env={**ENVIRONMENT, **(env or {})},
+        cwd=cwd,
+    )
     process.stdout = process.stdout.decode(errors="replace")
     process.stderr = process.stderr.decode(errors="replace")
     if expect is not None and process.returncode != expect:
-        raise AssertionError(f"slipway {' '.join(map(str, arguments))}: exit code {process.returncode}, expected {expect}\n"
-                             f"{process.stderr}")
+        raise AssertionError(
+            f"slipway {' '.join(map(str, arguments))}: exit code {process.returncode}, expected {expect}\n"
+            f"{process.stderr}"
+        )
     return process
 
 

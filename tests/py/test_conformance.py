@@ -1,5 +1,5 @@
-"""The node tests of the ONNX standard (in the package onnx): what we run must be right, what we do not run must be refused
-with a sentence (exit code 2), and what passed once must pass for ever (tests/golden/conformance.txt).
+"""The node tests of the ONNX standard (in the package onnx): what we run must be right, what we do not run must be
+refused with a sentence (exit code 2), and what passed once must pass for ever (tests/golden/conformance.txt).
 
 To write that list anew: tests/py/test_conformance.py --write"""
 
@@ -95,19 +95,26 @@ class Conformance(unittest.TestCase):
         print(f"{len(cls.outcomes)} node tests: {', '.join(f'{n} {kind}' for kind, n in sorted(counts.items()))}")
 
     def test_nothing_is_wrong(self):
-        wrong = [f"{name}: {why}" for name, (kind, why) in self.outcomes.items()
-                 if kind == "wrong" and name not in DIFFERENT]
+        wrong = [
+            f"{name}: {why}" for name, (kind, why) in self.outcomes.items() if kind == "wrong" and name not in DIFFERENT
+        ]
         self.assertEqual(wrong, [])
 
     def test_what_passed_still_passes(self):
-        lost = [f"{name}: {self.outcomes.get(name, ('gone', ''))}" for name in PASSED.read_text().split()
-                if self.outcomes.get(name, ("", ""))[0] != "passed"]
+        lost = [
+            f"{name}: {self.outcomes.get(name, ('gone', ''))}"
+            for name in PASSED.read_text().split()
+            if self.outcomes.get(name, ("", ""))[0] != "passed"
+        ]
         self.assertEqual(lost, [])
 
     def test_refusals_name_the_reason(self):
         """An operator, a type, an attribute or a node: something that a person can look for."""
-        silent = [f"{name}: {why}" for name, (kind, why) in self.outcomes.items()
-                  if kind == "refused" and not re.search(r"\w{3,} \w+", why)]
+        silent = [
+            f"{name}: {why}"
+            for name, (kind, why) in self.outcomes.items()
+            if kind == "refused" and not re.search(r"\w{3,} \w+", why)
+        ]
         self.assertEqual(silent, [])
 
 

@@ -19,10 +19,19 @@ def value(name, dtype, shape):
 
 
 def model_of(nodes, inputs, outputs, constants=(), opset=17, functions=(), imports=()):
-    graph = helper.make_graph(nodes, "g", inputs, outputs,
-                              [numpy_helper.from_array(a, n) if isinstance(a, np.ndarray) else a for n, a in constants])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), *imports], functions=list(functions),
-                             ir_version=8 if opset < 21 else 10)
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        inputs,
+        outputs,
+        [numpy_helper.from_array(a, n) if isinstance(a, np.ndarray) else a for n, a in constants],
+    )
+    return helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", opset), *imports],
+        functions=list(functions),
+        ir_version=8 if opset < 21 else 10,
+    )
 
 
 def random(*shape, seed=0, dtype=np.float32):
@@ -46,8 +55,9 @@ class Graphs(unittest.TestCase):
             self.assertEqual(got[name].shape, array.shape, name)
             if array.dtype.kind == "f":
                 scale = max(float(np.abs(array.astype(np.float64)).max(initial=0)), 1e-6)
-                np.testing.assert_allclose(got[name].astype(np.float64), array.astype(np.float64), rtol=0,
-                                           atol=tolerance * scale)
+                np.testing.assert_allclose(
+                    got[name].astype(np.float64), array.astype(np.float64), rtol=0, atol=tolerance * scale
+                )
             else:
                 np.testing.assert_array_equal(got[name], array)
 
@@ -56,8 +66,9 @@ class Graphs(unittest.TestCase):
         x, w = random(1, 4, 9, 7), random(6, 2, 3, 3, seed=1)
         node = helper.make_node("Conv", ["x", "w"], ["y"], group=2, strides=[2, 1], pads=[1, 0, 2, 1])
         single = model_of([node], [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, None)], [("w", w)])
-        double = model_of([node], [value("x", T.DOUBLE, x.shape)], [value("y", T.DOUBLE, None)],
-                          [("w", w.astype(np.float64))])
+        double = model_of(
+            [node], [value("x", T.DOUBLE, x.shape)], [value("y", T.DOUBLE, None)], [("w", w.astype(np.float64))]
+        )
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "single.onnx")
             onnx.save(single, path)
@@ -66,25 +77,40 @@ class Graphs(unittest.TestCase):
 
     def test_float16(self):
         x = random(3, 5, dtype=np.float16)
-        nodes = [helper.make_node("Mul", ["x", "c"], ["t"]), helper.make_node("Sigmoid", ["t"], ["s"]),
-                 helper.make_node("Add", ["s", "x"], ["y"])]
+        nodes = [
+            helper.make_node("Mul", ["x", "c"], ["t"]),
+            helper.make_node("Sigmoid", ["t"], ["s"]),
+            helper.make_node("Add", ["s", "x"], ["y"]),
+        ]
         c = np.array([2, -1, 0.5, 3, 1], np.float16)
         t = x * c
         s = (1 / (1 + np.exp(-t.astype(np.float32)))).astype(np.float16)
-        self.check(model_of(nodes, [value("x", T.FLOAT16, [3, 5])], [value("y", T.FLOAT16, [3, 5])], [("c", c)]), {"x": x},
-                   {"y": s + x}, 1e-3)
+        self.check(
+            model_of(nodes, [value("x", T.FLOAT16, [3, 5])], [value("y", T.FLOAT16, [3, 5])], [("c", c)]),
+            {"x": x},
+            {"y": s + x},
+            1e-3,
+        )
 
     def test_bfloat16(self):
         """Rounds to nearest, ties to even, at each step."""
+
         def bf16(array):
             bits = array.astype(np.float32).view(np.uint32).astype(np.uint64)
             return ((bits + 0x7FFF + (bits >> 16 & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
 
         x = random(4, 6)
-        nodes = [helper.make_node("Cast", ["x"], ["b"], to=T.BFLOAT16), helper.make_node("Mul", ["b", "b"], ["m"]),
-                 helper.make_node("Cast", ["m"], ["y"], to=T.FLOAT)]
-        self.check(model_of(nodes, [value("x", T.FLOAT, [4, 6])], [value("y", T.FLOAT, [4, 6])]), {"x": x},
-                   {"y": bf16(bf16(x) * bf16(x))}, 0)
+        nodes = [
+            helper.make_node("Cast", ["x"], ["b"], to=T.BFLOAT16),
+            helper.make_node("Mul", ["b", "b"], ["m"]),
+            helper.make_node("Cast", ["m"], ["y"], to=T.FLOAT),
+        ]
+        self.check(
+            model_of(nodes, [value("x", T.FLOAT, [4, 6])], [value("y", T.FLOAT, [4, 6])]),
+            {"x": x},
+            {"y": bf16(bf16(x) * bf16(x))},
+            0,
+        )
 
     def test_integers(self):
         """Division truncates, Mod takes the divisor's sign, extremes wrap; all integer types."""
@@ -93,47 +119,82 @@ class Graphs(unittest.TestCase):
                 info = np.iinfo(dtype)
                 x = np.array([7, 100, info.max, info.min + 1, 0, 13], dtype)
                 d = np.array([2, 3, 7, 5, 1, 4], dtype)
-                nodes = [helper.make_node("Div", ["x", "d"], ["q"]), helper.make_node("Mod", ["x", "d"], ["r"]),
-                         helper.make_node("Add", ["x", "d"], ["a"]), helper.make_node("Max", ["x", "d"], ["m"])]
-                quotient = np.array([int(int(a) / int(b)) if abs(int(a)) < 2**52 else
-                                     (abs(int(a)) // int(b)) * (1 if a > 0 else -1) for a, b in zip(x, d)], dtype)
+                nodes = [
+                    helper.make_node("Div", ["x", "d"], ["q"]),
+                    helper.make_node("Mod", ["x", "d"], ["r"]),
+                    helper.make_node("Add", ["x", "d"], ["a"]),
+                    helper.make_node("Max", ["x", "d"], ["m"]),
+                ]
+                quotient = np.array(
+                    [
+                        int(int(a) / int(b)) if abs(int(a)) < 2**52 else (abs(int(a)) // int(b)) * (1 if a > 0 else -1)
+                        for a, b in zip(x, d)
+                    ],
+                    dtype,
+                )
                 with np.errstate(over="ignore"):
                     total = x + d
-                self.check(model_of(nodes, [value("x", onnx_type, [6])], [value(o, onnx_type, [6]) for o in "qram"],
-                                    [("d", d)]),
-                           {"x": x}, {"q": quotient, "r": x % d, "a": total, "m": np.maximum(x, d)})
+                self.check(
+                    model_of(
+                        nodes, [value("x", onnx_type, [6])], [value(o, onnx_type, [6]) for o in "qram"], [("d", d)]
+                    ),
+                    {"x": x},
+                    {"q": quotient, "r": x % d, "a": total, "m": np.maximum(x, d)},
+                )
 
     def test_bool_and_comparison(self):
         x = np.arange(-4, 4, dtype=np.int64)
-        nodes = [helper.make_node("Greater", ["x", "z"], ["g"]), helper.make_node("Not", ["g"], ["n"]),
-                 helper.make_node("Where", ["g", "x", "z"], ["w"])]
-        self.check(model_of(nodes, [value("x", T.INT64, [8])], [value("g", T.BOOL, [8]), value("n", T.BOOL, [8]),
-                                                               value("w", T.INT64, [8])], [("z", np.array(1, np.int64))]),
-                   {"x": x})
+        nodes = [
+            helper.make_node("Greater", ["x", "z"], ["g"]),
+            helper.make_node("Not", ["g"], ["n"]),
+            helper.make_node("Where", ["g", "x", "z"], ["w"]),
+        ]
+        self.check(
+            model_of(
+                nodes,
+                [value("x", T.INT64, [8])],
+                [value("g", T.BOOL, [8]), value("n", T.BOOL, [8]), value("w", T.INT64, [8])],
+                [("z", np.array(1, np.int64))],
+            ),
+            {"x": x},
+        )
 
     def test_opset_7_upsample(self):
         x = random(1, 3, 4, 5)
         node = helper.make_node("Upsample", ["x"], ["y"], mode="nearest", scales=[1.0, 1.0, 2.0, 2.0])
-        self.check(model_of([node], [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, [1, 3, 8, 10])], opset=7),
-                   {"x": x}, {"y": x.repeat(2, 2).repeat(2, 3)})
+        self.check(
+            model_of([node], [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, [1, 3, 8, 10])], opset=7),
+            {"x": x},
+            {"y": x.repeat(2, 2).repeat(2, 3)},
+        )
 
     def test_opset_9_upsample_scales_as_input(self):
         x = random(1, 2, 3, 3)
         node = helper.make_node("Upsample", ["x", "s"], ["y"], mode="nearest")
-        self.check(model_of([node], [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, None)],
-                            [("s", np.array([1, 1, 3, 2], np.float32))], opset=9),
-                   {"x": x}, {"y": x.repeat(3, 2).repeat(2, 3)})
+        self.check(
+            model_of(
+                [node],
+                [value("x", T.FLOAT, x.shape)],
+                [value("y", T.FLOAT, None)],
+                [("s", np.array([1, 1, 3, 2], np.float32))],
+                opset=9,
+            ),
+            {"x": x},
+            {"y": x.repeat(3, 2).repeat(2, 3)},
+        )
 
     def test_old_attributes_that_became_inputs(self):
         """Slice, Clip, Squeeze, Unsqueeze, Pad, ReduceSum, TopK, Dropout as they were in opsets 7 to 10."""
         x = random(1, 4, 6)
-        nodes = [helper.make_node("Slice", ["x"], ["a"], axes=[2], starts=[1], ends=[-1]),
-                 helper.make_node("Clip", ["a"], ["b"], min=-0.5, max=0.75),
-                 helper.make_node("Squeeze", ["b"], ["c"], axes=[0]),
-                 helper.make_node("Unsqueeze", ["c"], ["d"], axes=[1]),
-                 helper.make_node("Pad", ["d"], ["e"], mode="constant", value=2.0, pads=[0, 0, 1, 0, 0, 2]),
-                 helper.make_node("Dropout", ["e"], ["f"]),
-                 helper.make_node("ReduceSum", ["f"], ["y"], axes=[2], keepdims=0)]
+        nodes = [
+            helper.make_node("Slice", ["x"], ["a"], axes=[2], starts=[1], ends=[-1]),
+            helper.make_node("Clip", ["a"], ["b"], min=-0.5, max=0.75),
+            helper.make_node("Squeeze", ["b"], ["c"], axes=[0]),
+            helper.make_node("Unsqueeze", ["c"], ["d"], axes=[1]),
+            helper.make_node("Pad", ["d"], ["e"], mode="constant", value=2.0, pads=[0, 0, 1, 0, 0, 2]),
+            helper.make_node("Dropout", ["e"], ["f"]),
+            helper.make_node("ReduceSum", ["f"], ["y"], axes=[2], keepdims=0),
+        ]
         self.check(model_of(nodes, [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, None)], opset=9), {"x": x})
 
     def test_softmax_before_and_after_opset_13(self):
@@ -141,22 +202,43 @@ class Graphs(unittest.TestCase):
         node = helper.make_node("Softmax", ["x"], ["y"], axis=1)
         for opset in (11, 13):
             with self.subTest(opset=opset):
-                self.check(model_of([node], [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, x.shape)], opset=opset),
-                           {"x": x})
+                self.check(
+                    model_of([node], [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, x.shape)], opset=opset),
+                    {"x": x},
+                )
 
     def test_local_functions(self):
         """A function that calls a function, with an attribute handed on."""
-        inner = helper.make_function("f", "Leaky", ["a"], ["b"],
-                                     [self.with_reference(helper.make_node("LeakyRelu", ["a"], ["b"]), "alpha", "slope")],
-                                     [helper.make_opsetid("", 17)], ["slope"])
-        outer = helper.make_function("f", "Twice", ["p"], ["q"],
-                                     [self.with_reference(helper.make_node("Leaky", ["p"], ["t"], domain="f"), "slope", "s"),
-                                      self.with_reference(helper.make_node("Leaky", ["t"], ["q"], domain="f"), "slope", "s")],
-                                     [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)], ["s"])
+        inner = helper.make_function(
+            "f",
+            "Leaky",
+            ["a"],
+            ["b"],
+            [self.with_reference(helper.make_node("LeakyRelu", ["a"], ["b"]), "alpha", "slope")],
+            [helper.make_opsetid("", 17)],
+            ["slope"],
+        )
+        outer = helper.make_function(
+            "f",
+            "Twice",
+            ["p"],
+            ["q"],
+            [
+                self.with_reference(helper.make_node("Leaky", ["p"], ["t"], domain="f"), "slope", "s"),
+                self.with_reference(helper.make_node("Leaky", ["t"], ["q"], domain="f"), "slope", "s"),
+            ],
+            [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)],
+            ["s"],
+        )
         x = random(3, 4)
         nodes = [helper.make_node("Twice", ["x"], ["t"], domain="f", s=0.5), helper.make_node("Neg", ["t"], ["y"])]
-        model = model_of(nodes, [value("x", T.FLOAT, [3, 4])], [value("y", T.FLOAT, [3, 4])], functions=[inner, outer],
-                         imports=[helper.make_opsetid("f", 1)])
+        model = model_of(
+            nodes,
+            [value("x", T.FLOAT, [3, 4])],
+            [value("y", T.FLOAT, [3, 4])],
+            functions=[inner, outer],
+            imports=[helper.make_opsetid("f", 1)],
+        )
         self.check(model, {"x": x}, {"y": -np.where(x < 0, x * np.float32(0.25), x)})
 
     @staticmethod
@@ -166,9 +248,12 @@ class Graphs(unittest.TestCase):
 
     @staticmethod
     def branches():
-        return {f"{name}_branch": helper.make_graph([helper.make_node(op, ["x", "c"], [f"{name}_y"])], name, [],
-                                                    [value(f"{name}_y", T.FLOAT, None)])
-                for name, op in (("then", "Add"), ("else", "Sub"))}
+        return {
+            f"{name}_branch": helper.make_graph(
+                [helper.make_node(op, ["x", "c"], [f"{name}_y"])], name, [], [value(f"{name}_y", T.FLOAT, None)]
+            )
+            for name, op in (("then", "Add"), ("else", "Sub"))
+        }
 
     def test_constant_if(self):
         """The branch reads a value of the outer graph."""
@@ -176,26 +261,38 @@ class Graphs(unittest.TestCase):
         for yes, want in ((True, x + np.float32(3)), (False, x - np.float32(3))):
             nodes = [helper.make_node("If", ["yes"], ["y"], **self.branches())]
             constants = [("c", np.array(3, np.float32)), ("yes", np.array(yes))]
-            self.check(model_of(nodes, [value("x", T.FLOAT, [2, 3])], [value("y", T.FLOAT, [2, 3])], constants), {"x": x},
-                       {"y": want})
+            self.check(
+                model_of(nodes, [value("x", T.FLOAT, [2, 3])], [value("y", T.FLOAT, [2, 3])], constants),
+                {"x": x},
+                {"y": want},
+            )
 
     def test_if_decided_by_a_known_shape(self):
         """As PyTorch writes it for squeeze: the condition is arithmetic on a shape that the model fixes."""
         x = random(2, 3)
-        nodes = [helper.make_node("Shape", ["x"], ["s"]),
-                 helper.make_node("Gather", ["s", "zero"], ["rows"], axis=0),
-                 helper.make_node("Equal", ["rows", "two"], ["is_two"]),
-                 helper.make_node("If", ["is_two"], ["y"], **self.branches())]
+        nodes = [
+            helper.make_node("Shape", ["x"], ["s"]),
+            helper.make_node("Gather", ["s", "zero"], ["rows"], axis=0),
+            helper.make_node("Equal", ["rows", "two"], ["is_two"]),
+            helper.make_node("If", ["is_two"], ["y"], **self.branches()),
+        ]
         constants = [("c", np.array(3, np.float32)), ("zero", np.array(0, np.int64)), ("two", np.array(2, np.int64))]
-        self.check(model_of(nodes, [value("x", T.FLOAT, [2, 3])], [value("y", T.FLOAT, [2, 3])], constants), {"x": x},
-                   {"y": x + np.float32(3)})
+        self.check(
+            model_of(nodes, [value("x", T.FLOAT, [2, 3])], [value("y", T.FLOAT, [2, 3])], constants),
+            {"x": x},
+            {"y": x + np.float32(3)},
+        )
 
     def test_external_data(self):
         x, w, b = random(2, 70), random(70, 30, seed=1), random(30, seed=2)
 
         def save(folder):
-            model = model_of([helper.make_node("MatMul", ["x", "w"], ["t"]), helper.make_node("Add", ["t", "b"], ["y"])],
-                             [value("x", T.FLOAT, [2, 70])], [value("y", T.FLOAT, [2, 30])], [("w", w), ("b", b)])
+            model = model_of(
+                [helper.make_node("MatMul", ["x", "w"], ["t"]), helper.make_node("Add", ["t", "b"], ["y"])],
+                [value("x", T.FLOAT, [2, 70])],
+                [value("y", T.FLOAT, [2, 30])],
+                [("w", w), ("b", b)],
+            )
             path = pathlib.Path(folder, "external.onnx")
             onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
             return path
@@ -211,8 +308,12 @@ class Graphs(unittest.TestCase):
             for location in ("../secret.bin", str(pathlib.Path(folder, "secret.bin"))):
                 del tensor.external_data[:]
                 tensor.external_data.add(key="location", value=location)
-                model = model_of([helper.make_node("Add", ["x", "w"], ["y"])], [value("x", T.FLOAT, [4])],
-                                 [value("y", T.FLOAT, [4])], [("w", tensor)])
+                model = model_of(
+                    [helper.make_node("Add", ["x", "w"], ["y"])],
+                    [value("x", T.FLOAT, [4])],
+                    [value("y", T.FLOAT, [4])],
+                    [("w", tensor)],
+                )
                 path = inside / "m.onnx"
                 path.write_bytes(model.SerializeToString())
                 process = slipway.run("inspect", path, expect=2)
@@ -220,84 +321,160 @@ class Graphs(unittest.TestCase):
 
     def test_constants_in_typed_fields(self):
         """float_data, int32_data (for float16, too), int64_data, double_data instead of raw_data; a Constant node."""
-        constants = [("f", helper.make_tensor("f", T.FLOAT, [3], [1.5, -2, 0.25])),
-                     ("i", helper.make_tensor("i", T.INT64, [1], [-7])),
-                     ("h", helper.make_tensor("h", T.FLOAT16, [3], np.array([1, 2, -3], np.float16))),
-                     ("u", helper.make_tensor("u", T.UINT8, [1], [200]))]
-        nodes = [helper.make_node("Cast", ["h"], ["hf"], to=T.FLOAT), helper.make_node("Cast", ["i"], ["if"], to=T.FLOAT),
-                 helper.make_node("Cast", ["u"], ["uf"], to=T.FLOAT),
-                 helper.make_node("Constant", [], ["k"], value_floats=[4.0, 5.0, 6.0]),
-                 helper.make_node("Sum", ["x", "f", "hf", "if", "uf", "k"], ["y"])]
+        constants = [
+            ("f", helper.make_tensor("f", T.FLOAT, [3], [1.5, -2, 0.25])),
+            ("i", helper.make_tensor("i", T.INT64, [1], [-7])),
+            ("h", helper.make_tensor("h", T.FLOAT16, [3], np.array([1, 2, -3], np.float16))),
+            ("u", helper.make_tensor("u", T.UINT8, [1], [200])),
+        ]
+        nodes = [
+            helper.make_node("Cast", ["h"], ["hf"], to=T.FLOAT),
+            helper.make_node("Cast", ["i"], ["if"], to=T.FLOAT),
+            helper.make_node("Cast", ["u"], ["uf"], to=T.FLOAT),
+            helper.make_node("Constant", [], ["k"], value_floats=[4.0, 5.0, 6.0]),
+            helper.make_node("Sum", ["x", "f", "hf", "if", "uf", "k"], ["y"]),
+        ]
         x = random(2, 3)
-        want = x + np.array([1.5, -2, 0.25], np.float32) + np.array([1, 2, -3], np.float32) - 7 + 200 + \
-            np.array([4, 5, 6], np.float32)
-        self.check(model_of(nodes, [value("x", T.FLOAT, [2, 3])], [value("y", T.FLOAT, [2, 3])], constants), {"x": x},
-                   {"y": want.astype(np.float32)})
+        want = (
+            x
+            + np.array([1.5, -2, 0.25], np.float32)
+            + np.array([1, 2, -3], np.float32)
+            - 7
+            + 200
+            + np.array([4, 5, 6], np.float32)
+        )
+        self.check(
+            model_of(nodes, [value("x", T.FLOAT, [2, 3])], [value("y", T.FLOAT, [2, 3])], constants),
+            {"x": x},
+            {"y": want.astype(np.float32)},
+        )
 
     def test_weight_behind_identity(self):
         x, w = random(1, 3, 8, 8), random(4, 3, 3, 3, seed=1)
-        nodes = [helper.make_node("Identity", ["w0"], ["w1"]), helper.make_node("Identity", ["w1"], ["w2"]),
-                 helper.make_node("Conv", ["x", "w2"], ["y"], pads=[1, 1, 1, 1])]
+        nodes = [
+            helper.make_node("Identity", ["w0"], ["w1"]),
+            helper.make_node("Identity", ["w1"], ["w2"]),
+            helper.make_node("Conv", ["x", "w2"], ["y"], pads=[1, 1, 1, 1]),
+        ]
         self.check(model_of(nodes, [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, None)], [("w0", w)]), {"x": x})
 
     def test_batch_norm_folded_or_not(self):
         """After a convolution (folded) and before one (not folded)."""
         x, w = random(1, 3, 6, 6), random(3, 3, 3, 3, seed=1)
         stats = [(name, (np.abs(random(3, seed=i)) + 0.5).astype(np.float32)) for i, name in enumerate("sbmv")]
-        nodes = [helper.make_node("BatchNormalization", ["x", "s", "b", "m", "v"], ["n"], epsilon=1e-3),
-                 helper.make_node("Conv", ["n", "w"], ["c"], pads=[1, 1, 1, 1]),
-                 helper.make_node("BatchNormalization", ["c", "s", "b", "m", "v"], ["y"])]
-        self.check(model_of(nodes, [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, x.shape)], [("w", w), *stats]),
-                   {"x": x})
+        nodes = [
+            helper.make_node("BatchNormalization", ["x", "s", "b", "m", "v"], ["n"], epsilon=1e-3),
+            helper.make_node("Conv", ["n", "w"], ["c"], pads=[1, 1, 1, 1]),
+            helper.make_node("BatchNormalization", ["c", "s", "b", "m", "v"], ["y"]),
+        ]
+        self.check(
+            model_of(nodes, [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, x.shape)], [("w", w), *stats]),
+            {"x": x},
+        )
 
     def test_unknown_dims(self):
         """One model, several batch sizes and lengths; the reshape follows the shape of the input."""
-        nodes = [helper.make_node("Shape", ["x"], ["s"]), helper.make_node("Gather", ["s", "zero"], ["n"], axis=0),
-                 helper.make_node("Unsqueeze", ["n", "axes"], ["n1"]),
-                 helper.make_node("Concat", ["n1", "minus"], ["shape"], axis=0),
-                 helper.make_node("Reshape", ["x", "shape"], ["flat"]), helper.make_node("Relu", ["flat"], ["y"])]
-        constants = [("zero", np.array(0, np.int64)), ("axes", np.array([0], np.int64)), ("minus", np.array([-1], np.int64))]
-        model = model_of(nodes, [value("x", T.FLOAT, ["batch", 3, "length"])], [value("y", T.FLOAT, ["batch", "flat"])],
-                         constants)
+        nodes = [
+            helper.make_node("Shape", ["x"], ["s"]),
+            helper.make_node("Gather", ["s", "zero"], ["n"], axis=0),
+            helper.make_node("Unsqueeze", ["n", "axes"], ["n1"]),
+            helper.make_node("Concat", ["n1", "minus"], ["shape"], axis=0),
+            helper.make_node("Reshape", ["x", "shape"], ["flat"]),
+            helper.make_node("Relu", ["flat"], ["y"]),
+        ]
+        constants = [
+            ("zero", np.array(0, np.int64)),
+            ("axes", np.array([0], np.int64)),
+            ("minus", np.array([-1], np.int64)),
+        ]
+        model = model_of(
+            nodes, [value("x", T.FLOAT, ["batch", 3, "length"])], [value("y", T.FLOAT, ["batch", "flat"])], constants
+        )
         for shape in ((1, 3, 4), (2, 3, 5), (7, 3, 1)):
             with self.subTest(shape=shape):
                 self.check(model, {"x": random(*shape)})
 
     def test_output_that_is_an_input_or_a_constant(self):
         nodes = [helper.make_node("Identity", ["x"], ["y"]), helper.make_node("Identity", ["c"], ["z"])]
-        self.check(model_of(nodes, [value("x", T.FLOAT, [2])], [value("y", T.FLOAT, [2]), value("z", T.FLOAT, [3])],
-                            [("c", random(3, seed=5))]), {"x": random(2)})
+        self.check(
+            model_of(
+                nodes,
+                [value("x", T.FLOAT, [2])],
+                [value("y", T.FLOAT, [2]), value("z", T.FLOAT, [3])],
+                [("c", random(3, seed=5))],
+            ),
+            {"x": random(2)},
+        )
 
     def test_names_with_slashes(self):
         x = random(2, 2)
-        model = model_of([helper.make_node("Neg", ["/in/x"], ["/out/y"])], [value("/in/x", T.FLOAT, [2, 2])],
-                         [value("/out/y", T.FLOAT, [2, 2])])
+        model = model_of(
+            [helper.make_node("Neg", ["/in/x"], ["/out/y"])],
+            [value("/in/x", T.FLOAT, [2, 2])],
+            [value("/out/y", T.FLOAT, [2, 2])],
+        )
         self.check(model, {"/in/x": x}, {"_out_y": -x})
 
     def test_empty_and_scalar_tensors(self):
-        nodes = [helper.make_node("Concat", ["x", "e"], ["y"], axis=0), helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0)]
-        self.check(model_of(nodes, [value("x", T.FLOAT, [3])], [value("y", T.FLOAT, [3]), value("s", T.FLOAT, [])],
-                            [("e", np.zeros(0, np.float32))]), {"x": random(3)})
+        nodes = [
+            helper.make_node("Concat", ["x", "e"], ["y"], axis=0),
+            helper.make_node("ReduceSum", ["x"], ["s"], keepdims=0),
+        ]
+        self.check(
+            model_of(
+                nodes,
+                [value("x", T.FLOAT, [3])],
+                [value("y", T.FLOAT, [3]), value("s", T.FLOAT, [])],
+                [("e", np.zeros(0, np.float32))],
+            ),
+            {"x": random(3)},
+        )
 
     def test_resize_modes(self):
         x = random(1, 2, 5, 6)
-        for mode, transform in (("linear", "half_pixel"), ("linear", "align_corners"), ("cubic", "half_pixel"),
-                                ("nearest", "asymmetric")):
+        for mode, transform in (
+            ("linear", "half_pixel"),
+            ("linear", "align_corners"),
+            ("cubic", "half_pixel"),
+            ("nearest", "asymmetric"),
+        ):
             with self.subTest(mode=mode, transform=transform):
-                node = helper.make_node("Resize", ["x", "", "s"], ["y"], mode=mode, nearest_mode="floor",
-                                        coordinate_transformation_mode=transform)
-                self.check(model_of([node], [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, None)],
-                                    [("s", np.array([1, 1, 1.6, 2], np.float32))]), {"x": x})
+                node = helper.make_node(
+                    "Resize",
+                    ["x", "", "s"],
+                    ["y"],
+                    mode=mode,
+                    nearest_mode="floor",
+                    coordinate_transformation_mode=transform,
+                )
+                self.check(
+                    model_of(
+                        [node],
+                        [value("x", T.FLOAT, x.shape)],
+                        [value("y", T.FLOAT, None)],
+                        [("s", np.array([1, 1, 1.6, 2], np.float32))],
+                    ),
+                    {"x": x},
+                )
 
     def test_reference_option_gives_the_same(self):
         x, w = random(1, 3, 16, 16), random(8, 3, 3, 3, seed=1)
-        model = model_of([helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Sigmoid", ["c"], ["s"]),
-                          helper.make_node("Mul", ["c", "s"], ["y"])], [value("x", T.FLOAT, x.shape)],
-                         [value("y", T.FLOAT, None)], [("w", w)])
+        model = model_of(
+            [
+                helper.make_node("Conv", ["x", "w"], ["c"]),
+                helper.make_node("Sigmoid", ["c"], ["s"]),
+                helper.make_node("Mul", ["c", "s"], ["y"]),
+            ],
+            [value("x", T.FLOAT, x.shape)],
+            [value("y", T.FLOAT, None)],
+            [("w", w)],
+        )
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "m.onnx")
             onnx.save(model, path)
-            fast, plain = (slipway.run_model(path, {"x": x}, folder, *options)["y"] for options in ((), ("--reference",)))
+            fast, plain = (
+                slipway.run_model(path, {"x": x}, folder, *options)["y"] for options in ((), ("--reference",))
+            )
         np.testing.assert_allclose(fast, plain, atol=1e-5)
 
 
@@ -314,40 +491,93 @@ class Refusals(unittest.TestCase):
             self.assertIn(word.lower(), process.stderr.lower())
 
     def test_types_by_name(self):
-        self.refuse(model_of([helper.make_node("Identity", ["x"], ["y"])], [value("x", T.STRING, [1])],
-                             [value("y", T.STRING, [1])]), "string")
-        self.refuse(model_of([helper.make_node("Cast", ["x"], ["y"], to=T.FLOAT8E4M3FN)], [value("x", T.FLOAT, [1])],
-                             [value("y", T.FLOAT8E4M3FN, [1])], opset=19), "float8")
+        self.refuse(
+            model_of(
+                [helper.make_node("Identity", ["x"], ["y"])], [value("x", T.STRING, [1])], [value("y", T.STRING, [1])]
+            ),
+            "string",
+        )
+        self.refuse(
+            model_of(
+                [helper.make_node("Cast", ["x"], ["y"], to=T.FLOAT8E4M3FN)],
+                [value("x", T.FLOAT, [1])],
+                [value("y", T.FLOAT8E4M3FN, [1])],
+                opset=19,
+            ),
+            "float8",
+        )
 
     def test_unknown_operator(self):
-        self.refuse(model_of([helper.make_node("Frobnicate", ["x"], ["y"])], [value("x", T.FLOAT, [1])],
-                             [value("y", T.FLOAT, [1])]), "Frobnicate")
+        self.refuse(
+            model_of(
+                [helper.make_node("Frobnicate", ["x"], ["y"])], [value("x", T.FLOAT, [1])], [value("y", T.FLOAT, [1])]
+            ),
+            "Frobnicate",
+        )
 
     def test_condition_that_is_not_constant(self):
-        branch = [helper.make_graph([helper.make_node("Identity", ["x"], [n])], n, [], [value(n, T.FLOAT, [1])])
-                  for n in ("a", "b")]
-        self.refuse(model_of([helper.make_node("If", ["c"], ["y"], then_branch=branch[0], else_branch=branch[1])],
-                             [value("c", T.BOOL, []), value("x", T.FLOAT, [1])], [value("y", T.FLOAT, [1])]), "If")
+        branch = [
+            helper.make_graph([helper.make_node("Identity", ["x"], [n])], n, [], [value(n, T.FLOAT, [1])])
+            for n in ("a", "b")
+        ]
+        self.refuse(
+            model_of(
+                [helper.make_node("If", ["c"], ["y"], then_branch=branch[0], else_branch=branch[1])],
+                [value("c", T.BOOL, []), value("x", T.FLOAT, [1])],
+                [value("y", T.FLOAT, [1])],
+            ),
+            "If",
+        )
 
     def test_function_that_calls_itself(self):
-        function = helper.make_function("f", "Loop", ["a"], ["b"], [helper.make_node("Loop", ["a"], ["b"], domain="f")],
-                                        [helper.make_opsetid("f", 1)])
-        self.refuse(model_of([helper.make_node("Loop", ["x"], ["y"], domain="f")], [value("x", T.FLOAT, [1])],
-                             [value("y", T.FLOAT, [1])], functions=[function], imports=[helper.make_opsetid("f", 1)]), "Loop")
+        function = helper.make_function(
+            "f",
+            "Loop",
+            ["a"],
+            ["b"],
+            [helper.make_node("Loop", ["a"], ["b"], domain="f")],
+            [helper.make_opsetid("f", 1)],
+        )
+        self.refuse(
+            model_of(
+                [helper.make_node("Loop", ["x"], ["y"], domain="f")],
+                [value("x", T.FLOAT, [1])],
+                [value("y", T.FLOAT, [1])],
+                functions=[function],
+                imports=[helper.make_opsetid("f", 1)],
+            ),
+            "Loop",
+        )
 
     def test_not_onnx(self):
         self.refuse(b"\x89PNG\r\n\x1a\n" + bytes(64), "m.onnx")
         self.refuse(b"hello, this is a text\n" * 10, "m.onnx")
 
     def test_value_that_nobody_makes(self):
-        self.refuse(model_of([helper.make_node("Neg", ["nowhere"], ["y"])], [value("x", T.FLOAT, [1])],
-                             [value("y", T.FLOAT, [1])]), "nowhere")
+        self.refuse(
+            model_of(
+                [helper.make_node("Neg", ["nowhere"], ["y"])], [value("x", T.FLOAT, [1])], [value("y", T.FLOAT, [1])]
+            ),
+            "nowhere",
+        )
 
     def test_cycle(self):
-        self.refuse(model_of([helper.make_node("Add", ["x", "b"], ["a"]), helper.make_node("Neg", ["a"], ["b"])],
-                             [value("x", T.FLOAT, [1])], [value("b", T.FLOAT, [1])]))
+        self.refuse(
+            model_of(
+                [helper.make_node("Add", ["x", "b"], ["a"]), helper.make_node("Neg", ["a"], ["b"])],
+                [value("x", T.FLOAT, [1])],
+                [value("b", T.FLOAT, [1])],
+            )
+        )
 
     def test_weight_shorter_than_its_dims(self):
         tensor = onnx.TensorProto(name="short_one", data_type=T.FLOAT, dims=[1000], raw_data=bytes(16))
-        self.refuse(model_of([helper.make_node("Add", ["x", "short_one"], ["y"])], [value("x", T.FLOAT, [1000])],
-                             [value("y", T.FLOAT, [1000])], [("short_one", tensor)]), "short_one")
+        self.refuse(
+            model_of(
+                [helper.make_node("Add", ["x", "short_one"], ["y"])],
+                [value("x", T.FLOAT, [1000])],
+                [value("y", T.FLOAT, [1000])],
+                [("short_one", tensor)],
+            ),
+            "short_one",
+        )

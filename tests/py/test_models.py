@@ -12,9 +12,9 @@ import zoo
 
 # Input name, side, scale of the values, and the row groups of outputs that hold several things: (axis, cuts).
 MODELS = {
-    "yolo11n": ("images", 640, 1.0, {"output0": (1, (4,))}),             # boxes | class scores
-    "yolox_nano": ("images", 416, 255.0, {"output": (2, (4, 5))}),       # boxes | objectness | class scores
-    "nanodet_m": ("input.1", 416, 4.0, {}),                              # an output a kind and stride
+    "yolo11n": ("images", 640, 1.0, {"output0": (1, (4,))}),  # boxes | class scores
+    "yolox_nano": ("images", 416, 255.0, {"output": (2, (4, 5))}),  # boxes | objectness | class scores
+    "nanodet_m": ("input.1", 416, 4.0, {}),  # an output a kind and stride
     "picodet_s_416": ("image", 416, 4.0, {}),
     "yunet_n_640_640": ("input", 640, 255.0, {}),
 }
@@ -32,7 +32,9 @@ class RawOutputs(unittest.TestCase):
         for output, array in want.items():
             ours = got[slipway.file_name(output)]
             self.assertEqual(ours.shape, array.shape)
-            self.assertLess(zoo.worst_error(ours, array, *cuts.get(output, (None, ()))), zoo.TOLERANCE, f"{name} {output}")
+            self.assertLess(
+                zoo.worst_error(ours, array, *cuts.get(output, (None, ()))), zoo.TOLERANCE, f"{name} {output}"
+            )
 
     @staticmethod
     def noise(port, side, scale):
@@ -48,8 +50,11 @@ class RawOutputs(unittest.TestCase):
 
 for model_name in MODELS:
     for kind in ("noise", "picture"):
-        setattr(RawOutputs, f"test_{model_name}_{kind}",
-                lambda self, name=model_name, kind=kind: self.check_model(name, getattr(self, kind)))
+        setattr(
+            RawOutputs,
+            f"test_{model_name}_{kind}",
+            lambda self, name=model_name, kind=kind: self.check_model(name, getattr(self, kind)),
+        )
 
 
 class Detections(unittest.TestCase):
@@ -78,7 +83,7 @@ class Detections(unittest.TestCase):
         self.check_picture("person")
 
     def test_many_low_scores(self):
-        """At a low threshold hundreds of boxes meet in the NMS; nearly all must agree with the plain description of it."""
+        """At a low threshold many boxes meet in the NMS; nearly all must agree with its plain description."""
         import cv2
 
         model, path = slipway.data("models/yolo11n.onnx"), slipway.data("images/dog.jpg")

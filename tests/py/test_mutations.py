@@ -1,8 +1,8 @@
-"""Random damage to models, pictures and arrays: the program ends with a code and a sentence, never with a crash, after 5 s
-or beyond 1 GiB. Meant for a build with sanitizers (make check-san). SLIPWAY_MUTATIONS: how many a format (default 50).
+"""Random damage to models, pictures and arrays: the program ends with a code and a sentence, never with a crash, after
+5 s or beyond 1 GiB. Meant for a build with sanitizers (make check-san). SLIPWAY_MUTATIONS: how many a format (default 50).
 
-Each case is made from a seed; to look at one again: tests/py/test_mutations.py FORMAT SEED FILE writes the damaged file.
-test_mutations.py --good FOLDER writes the files that are damaged, for the fuzzers to begin with."""
+Each case is made from a seed; to look at one again: `test_mutations.py FORMAT SEED FILE` writes the damaged file.
+`test_mutations.py --good FOLDER` writes the files that are damaged, for the fuzzers to begin with."""
 
 import concurrent.futures
 import os
@@ -31,50 +31,103 @@ def tiny_detector():
     random_ = np.random.default_rng(3)
     nodes, parts, constants = [], [], [("shape", np.array([1, 6, -1], np.int64))]
     for stride in (8, 16, 32):
-        constants += [(f"w{stride}", random_.standard_normal((6, 3, 1, 1)).astype(np.float32)),
-                      (f"b{stride}", np.array([12, 14, 20, 20, 0, 0], np.float32))]
-        nodes += [helper.make_node("AveragePool", ["images"], [f"a{stride}"], kernel_shape=[stride] * 2, strides=[stride] * 2),
-                  helper.make_node("Conv", [f"a{stride}", f"w{stride}", f"b{stride}"], [f"c{stride}"]),
-                  helper.make_node("Reshape", [f"c{stride}", "shape"], [f"r{stride}"])]
+        constants += [
+            (f"w{stride}", random_.standard_normal((6, 3, 1, 1)).astype(np.float32)),
+            (f"b{stride}", np.array([12, 14, 20, 20, 0, 0], np.float32)),
+        ]
+        nodes += [
+            helper.make_node(
+                "AveragePool", ["images"], [f"a{stride}"], kernel_shape=[stride] * 2, strides=[stride] * 2
+            ),
+            helper.make_node("Conv", [f"a{stride}", f"w{stride}", f"b{stride}"], [f"c{stride}"]),
+            helper.make_node("Reshape", [f"c{stride}", "shape"], [f"r{stride}"]),
+        ]
         parts.append(f"r{stride}")
     constants.append(("split", np.array([4, 2], np.int64)))
-    nodes += [helper.make_node("Concat", parts, ["raw"], axis=2), helper.make_node("Split", ["raw", "split"], ["box", "cls"], axis=1),
-              helper.make_node("Sigmoid", ["cls"], ["score"]), helper.make_node("Concat", ["box", "score"], ["output0"], axis=1)]
-    graph = helper.make_graph(nodes, "tiny", [helper.make_tensor_value_info("images", T.FLOAT, [1, 3, 32, 32])],
-                              [helper.make_tensor_value_info("output0", T.FLOAT, [1, 6, 21])],
-                              [numpy_helper.from_array(array, name) for name, array in constants])
+    nodes += [
+        helper.make_node("Concat", parts, ["raw"], axis=2),
+        helper.make_node("Split", ["raw", "split"], ["box", "cls"], axis=1),
+        helper.make_node("Sigmoid", ["cls"], ["score"]),
+        helper.make_node("Concat", ["box", "score"], ["output0"], axis=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("images", T.FLOAT, [1, 3, 32, 32])],
+        [helper.make_tensor_value_info("output0", T.FLOAT, [1, 6, 21])],
+        [numpy_helper.from_array(array, name) for name, array in constants],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    for key, value in (("names", "{0: 'bat', 1: \"cat's\"}"), ("stride", "32"), ("task", "detect"), ("imgsz", "[32, 32]")):
+    for key, value in (
+        ("names", "{0: 'bat', 1: \"cat's\"}"),
+        ("stride", "32"),
+        ("task", "detect"),
+        ("imgsz", "[32, 32]"),
+    ):
         model.metadata_props.add(key=key, value=value)
     return model.SerializeToString()
 
 
 def busy_model():
     """A small graph with a bit of everything that a reader must read."""
-    branch = [helper.make_graph([helper.make_node(op, ["t"], [f"{op}_out"])], op, [],
-                                [helper.make_tensor_value_info(f"{op}_out", T.FLOAT, [None, None])]) for op in ("Neg", "Abs")]
-    function = helper.make_function("f", "Scale", ["a"], ["b"], [
-        helper.make_node("Constant", [], ["k"], value_float=2.0), helper.make_node("Mul", ["a", "k"], ["b"])],
-        [helper.make_opsetid("", 17)])
-    nodes = [helper.make_node("Scale", ["x"], ["s"], domain="f"),
-             helper.make_node("Shape", ["s"], ["shape"]), helper.make_node("Slice", ["shape", "zero", "one"], ["n"]),
-             helper.make_node("Concat", ["n", "minus"], ["target"], axis=0), helper.make_node("Reshape", ["s", "target"], ["t"]),
-             helper.make_node("If", ["yes"], ["u"], then_branch=branch[0], else_branch=branch[1]),
-             helper.make_node("Gemm", ["u", "w", "b"], ["v"], transB=1, alpha=0.5),
-             helper.make_node("Softmax", ["v"], ["p"], axis=-1), helper.make_node("TopK", ["p", "two"], ["values", "where"]),
-             helper.make_node("Resize", ["x4", "", "scales"], ["big"], mode="linear"),
-             helper.make_node("MaxPool", ["big"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2])]
+    branch = [
+        helper.make_graph(
+            [helper.make_node(op, ["t"], [f"{op}_out"])],
+            op,
+            [],
+            [helper.make_tensor_value_info(f"{op}_out", T.FLOAT, [None, None])],
+        )
+        for op in ("Neg", "Abs")
+    ]
+    function = helper.make_function(
+        "f",
+        "Scale",
+        ["a"],
+        ["b"],
+        [helper.make_node("Constant", [], ["k"], value_float=2.0), helper.make_node("Mul", ["a", "k"], ["b"])],
+        [helper.make_opsetid("", 17)],
+    )
+    nodes = [
+        helper.make_node("Scale", ["x"], ["s"], domain="f"),
+        helper.make_node("Shape", ["s"], ["shape"]),
+        helper.make_node("Slice", ["shape", "zero", "one"], ["n"]),
+        helper.make_node("Concat", ["n", "minus"], ["target"], axis=0),
+        helper.make_node("Reshape", ["s", "target"], ["t"]),
+        helper.make_node("If", ["yes"], ["u"], then_branch=branch[0], else_branch=branch[1]),
+        helper.make_node("Gemm", ["u", "w", "b"], ["v"], transB=1, alpha=0.5),
+        helper.make_node("Softmax", ["v"], ["p"], axis=-1),
+        helper.make_node("TopK", ["p", "two"], ["values", "where"]),
+        helper.make_node("Resize", ["x4", "", "scales"], ["big"], mode="linear"),
+        helper.make_node("MaxPool", ["big"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]),
+    ]
     r = np.random.default_rng(4)
-    constants = [("zero", np.array([0], np.int64)), ("one", np.array([1], np.int64)), ("minus", np.array([-1], np.int64)),
-                 ("two", np.array([2], np.int64)), ("yes", np.array(True)), ("w", r.standard_normal((5, 12)).astype(np.float32)),
-                 ("b", r.standard_normal(5).astype(np.float16).astype(np.float32)),
-                 ("scales", np.array([1, 1, 2, 2], np.float32)), ("x4", r.standard_normal((1, 2, 4, 4)).astype(np.float32))]
-    graph = helper.make_graph(nodes, "busy", [helper.make_tensor_value_info("x", T.FLOAT, ["n", 3, 4])],
-                              [helper.make_tensor_value_info(name, dtype, [None] * rank) for name, dtype, rank in
-                               (("values", T.FLOAT, 2), ("where", T.INT64, 2), ("y", T.FLOAT, 4))],
-                              [numpy_helper.from_array(array, name) for name, array in constants])
-    return helper.make_model(graph, functions=[function], ir_version=8,
-                             opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("f", 1)]).SerializeToString()
+    constants = [
+        ("zero", np.array([0], np.int64)),
+        ("one", np.array([1], np.int64)),
+        ("minus", np.array([-1], np.int64)),
+        ("two", np.array([2], np.int64)),
+        ("yes", np.array(True)),
+        ("w", r.standard_normal((5, 12)).astype(np.float32)),
+        ("b", r.standard_normal(5).astype(np.float16).astype(np.float32)),
+        ("scales", np.array([1, 1, 2, 2], np.float32)),
+        ("x4", r.standard_normal((1, 2, 4, 4)).astype(np.float32)),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "busy",
+        [helper.make_tensor_value_info("x", T.FLOAT, ["n", 3, 4])],
+        [
+            helper.make_tensor_value_info(name, dtype, [None] * rank)
+            for name, dtype, rank in (("values", T.FLOAT, 2), ("where", T.INT64, 2), ("y", T.FLOAT, 4))
+        ],
+        [numpy_helper.from_array(array, name) for name, array in constants],
+    )
+    return helper.make_model(
+        graph,
+        functions=[function],
+        ir_version=8,
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("f", 1)],
+    ).SerializeToString()
 
 
 def encoded(extension):
@@ -103,7 +156,7 @@ SEEDS = {
 
 
 def damage(data, chance):
-    """One to eight changes: bytes, bits, numbers, cuts, copies, truncation. Headers are hit more often than the rest."""
+    """One to eight changes: bytes, bits, numbers, cuts, copies, truncation. Half of them hit the beginning."""
     data = bytearray(data)
     for _ in range(chance.choice((1, 1, 1, 2, 2, 4, 8))):
         if not data:
@@ -118,11 +171,13 @@ def damage(data, chance):
         elif kind == 2:
             data[at] = chance.choice(INTERESTING)
         elif kind == 3:
-            data[at:at + 4] = chance.choice((b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f"))
+            data[at : at + 4] = chance.choice(
+                (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f")
+            )
         elif kind == 4:
-            del data[at:at + chance.choice((1, 2, 4, 16, 64))]
+            del data[at : at + chance.choice((1, 2, 4, 16, 64))]
         elif kind == 5:
-            data[at:at] = data[max(0, at - chance.choice((1, 4, 16, 64))):at]
+            data[at:at] = data[max(0, at - chance.choice((1, 4, 16, 64))) : at]
         elif kind == 6:
             data[at:at] = bytes(chance.randrange(256) for _ in range(chance.choice((1, 2, 8))))
         elif kind == 7 and chance.random() < 0.3:
@@ -142,10 +197,15 @@ class Mutations(unittest.TestCase):
         self.addCleanup(self.temporary.cleanup)
         self.folder = pathlib.Path(self.temporary.name)
         (self.folder / "tiny.onnx").write_bytes(tiny_detector())
-        neg = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "neg",
-                                [helper.make_tensor_value_info("x", T.FLOAT, ["a", "b", "c"])],
-                                [helper.make_tensor_value_info("y", T.FLOAT, ["a", "b", "c"])])
-        onnx.save(helper.make_model(neg, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), self.folder / "neg.onnx")
+        neg = helper.make_graph(
+            [helper.make_node("Neg", ["x"], ["y"])],
+            "neg",
+            [helper.make_tensor_value_info("x", T.FLOAT, ["a", "b", "c"])],
+            [helper.make_tensor_value_info("y", T.FLOAT, ["a", "b", "c"])],
+        )
+        onnx.save(
+            helper.make_model(neg, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), self.folder / "neg.onnx"
+        )
         np.save(self.folder / "x.npy", np.ones((2, 3, 4), np.float32))
         np.save(self.folder / "images.npy", np.ones((1, 3, 32, 32), np.float32))
 
@@ -156,7 +216,17 @@ class Mutations(unittest.TestCase):
             return ["run", path, "--input", port, "--output-dir", out, "--threads", "1"]
         if kind == "npy":
             return ["run", self.folder / "neg.onnx", "--input", f"x={path}", "--output-dir", out, "--threads", "1"]
-        return ["detect", self.folder / "tiny.onnx", path, "-o", out / "annotated.png", "--conf", "0.01", "--threads", "1"]
+        return [
+            "detect",
+            self.folder / "tiny.onnx",
+            path,
+            "-o",
+            out / "annotated.png",
+            "--conf",
+            "0.01",
+            "--threads",
+            "1",
+        ]
 
     def judge(self, kind, seed, data):
         """None when the program took it well, else a line that says what was wrong. `seed` None: must succeed."""
@@ -166,8 +236,12 @@ class Mutations(unittest.TestCase):
         out.mkdir()
         started = time.monotonic()
         try:
-            process = subprocess.run([slipway.PROGRAM, *map(str, self.command(kind, path, out))], stdin=subprocess.DEVNULL,
-                                     capture_output=True, timeout=LIMIT_S * 4)
+            process = subprocess.run(
+                [slipway.PROGRAM, *map(str, self.command(kind, path, out))],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=LIMIT_S * 4,
+            )
         except subprocess.TimeoutExpired:
             return f"{kind} {seed}: ran longer than {LIMIT_S * 4} s"
         took = time.monotonic() - started

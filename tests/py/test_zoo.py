@@ -42,8 +42,9 @@ for model_name in zoo.models():
 class Generator(unittest.TestCase):
     def test_splitmix64_as_published(self):
         """First outputs for seed 1234567, as in the literature."""
-        self.assertEqual(zoo.splitmix64(1234567, 3).tolist(),
-                         [6457827717110365317, 3203168211198807973, 9817491932198370423])
+        self.assertEqual(
+            zoo.splitmix64(1234567, 3).tolist(), [6457827717110365317, 3203168211198807973, 9817491932198370423]
+        )
 
     def test_fnv1a_as_published(self):
         self.assertEqual(zoo.fnv1a(""), 0xCBF29CE484222325)

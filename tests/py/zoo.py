@@ -1,7 +1,7 @@
 """Graphs without weights, and the generator that fills them.
 
-A file of tests/zoo/ is an ONNX model whose large initialisers have dims and type but no data. Such an initialiser says in
-its doc_string how it is filled: "uniform LO HI". The values come from splitmix64 (Steele, Lea, Flood: Fast splittable
+A file of tests/zoo/ is an ONNX model whose large initialisers have dims and type but no data. Such an initialiser says
+in its doc_string how it is filled: "uniform LO HI". The values come from splitmix64 (Steele, Lea, Flood: Fast splittable
 pseudorandom number generators, 2014), one 64-bit output x a value, in row-major order:
 
     seed  = FNV-1a, 64 bits, of the initialiser's name in UTF-8
@@ -82,8 +82,8 @@ def models():
 
 
 def groups(array, axis=None, cuts=()):
-    """Row groups: the array cut along `axis` at `cuts`. Boxes, scores and masks have scales of their own, so an error is
-    measured in its group's largest absolute value. Without an axis the whole array is one group."""
+    """Row groups: the array cut along `axis` at `cuts`. Boxes, scores and masks have scales of their own, so an error
+    is measured in its group's largest absolute value. Without an axis the whole array is one group."""
     return [array] if axis is None else np.split(array, cuts, axis)
 
 
@@ -114,17 +114,27 @@ def sample(array, name, count=32):
 
 def golden_of(name, outputs):
     """What is kept of reference outputs (name -> array): shape; of each row group its scale and sampled values."""
-    return {output: {"shape": list(array.shape),
-                     "groups": [{"scale": float(np.abs(group).max()),
-                                 "values": [float(f"{value:.8g}") for value in sample(group, output)]}
-                                for group in groups(array, *cut_of(name))]}
-            for output, array in outputs.items()}
+    return {
+        output: {
+            "shape": list(array.shape),
+            "groups": [
+                {
+                    "scale": float(np.abs(group).max()),
+                    "values": [float(f"{value:.8g}") for value in sample(group, output)],
+                }
+                for group in groups(array, *cut_of(name))
+            ],
+        }
+        for output, array in outputs.items()
+    }
 
 
 def golden_error(name, output, array, golden):
     """As worst_error, over the sampled values."""
-    return max(float(np.abs(sample(group, output).astype(np.float64) - kept["values"]).max()) / kept["scale"]
-               for group, kept in zip(groups(array, *cut_of(name)), golden["groups"]))
+    return max(
+        float(np.abs(sample(group, output).astype(np.float64) - kept["values"]).max()) / kept["scale"]
+        for group, kept in zip(groups(array, *cut_of(name)), golden["groups"])
+    )
 
 
 def load_golden(name):
