@@ -47,12 +47,19 @@ enum { SW_MAX_RANK = 8 };
 /* The rank of a value of unknown rank. */
 #define SW_RANK_UNKNOWN (-1)
 
-/* A view of row-major elements. It does not own `data`, which is NULL where only type and shape are known. */
+/* How elements lie in memory. Tensors of the API are row-major; inside a plan, maps (rank 4: N C H W) may be channels-last:
+ * element (n, c, y, x) at data[((n * H + y) * W + x) * pitch + c]. */
+typedef enum sw_layout { SW_ROW_MAJOR, SW_CHANNELS_LAST } sw_layout;
+
+/* A view of elements. It does not own `data`, which is NULL where only type and shape are known. Dims are logical, whatever
+ * the layout. */
 typedef struct sw_tensor {
     sw_dtype dtype;
     int rank;
     int64_t dims[SW_MAX_RANK];
     void *data;
+    sw_layout layout;
+    int64_t pitch; /* of channels-last: elements from one pixel to the next */
 } sw_tensor;
 
 const char *sw_dtype_name(sw_dtype dtype); /* "float32"; "unknown" */

@@ -13,4 +13,15 @@ SW_MUST_USE sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_gr
  * the caller still does. */
 SW_MUST_USE sw_status sw_plan_lower(sw_graph *graph, const sw_diag *diag, sw_plan **plan);
 
+/* Where each value of a graph lies that the layout pass has run over: itself, or channels of another map, so that joins and splits
+ * need no copies. By value id. */
+typedef struct sw_home {
+    const sw_value *parent; /* NULL: memory of its own */
+    int64_t channel;        /* of the parent */
+} sw_home;
+/* `homes`: room for graph->n_values, zeroed. */
+void sw_homes_find(const sw_graph *graph, sw_home *homes);
+/* Follows parents up to the value with memory of its own. */
+const sw_value *sw_home_root(const sw_home *homes, const sw_value *value, int64_t *channel);
+
 #endif

@@ -25,6 +25,22 @@ static sw_status lower_node(lowering *l, const sw_node *node) {
     return sw_plan_add_step(l->plan, node->op, node->name, node->attrs, node->n_in, l->in, node->n_out, l->out);
 }
 
+/* Carries the homes over: values that are in the plan lie in the root's memory, which is in it too. */
+static sw_status lower_homes(lowering *l) {
+    const sw_graph *graph = l->graph;
+    sw_home *homes = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *homes);
+    if (!homes) return SW_E_NOMEM;
+    sw_homes_find(graph, homes);
+    for (size_t i = 0; i < graph->n_values; i++) {
+        if (l->ids[i] < 0 || !homes[i].parent) continue;
+        int64_t channel;
+        const sw_value *root = sw_home_root(homes, graph->values[i], &channel);
+        if (l->ids[root->id] >= 0) sw_plan_set_view(l->plan, l->ids[i], l->ids[root->id], channel);
+    }
+    sw_free(graph->allocator, homes);
+    return SW_OK;
+}
+
 static sw_status lower_all(lowering *l) {
     const sw_graph *graph = l->graph;
     size_t ports = (size_t)(graph->n_inputs > graph->n_outputs ? graph->n_inputs : graph->n_outputs) + 1;
@@ -43,6 +59,7 @@ static sw_status lower_all(lowering *l) {
         l->out[i] = l->ids[graph->outputs[i]->id];
     }
     SW_TRY(sw_plan_set_ports(l->plan, l->in, graph->n_inputs, l->out, graph->n_outputs));
+    SW_TRY(lower_homes(l));
     for (size_t i = 0; i < graph->n_meta; i++)
         SW_TRY(sw_plan_add_meta(l->plan, graph->meta[i].key, graph->meta[i].value));
     return SW_OK;

@@ -8,14 +8,14 @@
 #include "engine/memory.h"
 
 /* Values up to this many bytes are computed while binding when nothing but shapes decides them. */
-enum { BOUND_BYTES = 64 * 1024 };
+enum { BOUND_BYTES = 1024 * 1024 };
 
 static void print_type(const sw_tensor *type, char *text, size_t size) {
     size_t used = (size_t)snprintf(text, size, "%s[", sw_dtype_name(type->dtype));
     for (int i = 0; i < type->rank && used < size; i++)
-        used += (size_t)(type->dims[i] < 0
-                             ? snprintf(text + used, size - used, "%s?", i ? "," : "")
-                             : snprintf(text + used, size - used, "%s%" PRId64, i ? "," : "", type->dims[i]));
+        used +=
+            (size_t)(type->dims[i] < 0 ? snprintf(text + used, size - used, "%s?", i ? "," : "")
+                                       : snprintf(text + used, size - used, "%s%" PRId64, i ? "," : "", type->dims[i]));
     if (used < size) snprintf(text + used, size - used, "]");
 }
 
@@ -78,6 +78,7 @@ typedef struct binder {
     sw_instance *instance;
     const sw_diag *diag;
     const sw_allocator *allocator;
+    int threads;
     const sw_tensor **in;
     sw_tensor **out;
 } binder;
@@ -92,7 +93,7 @@ static bool is_bindable(const sw_call *c) {
     for (int i = 0; i < c->n_out; i++) {
         if (!c->out[i]) continue;
         int64_t bytes = sw_tensor_bytes(c->out[i]);
-        if (bytes < 0 || bytes > BOUND_BYTES) return false;
+        if (bytes < 0 || bytes > BOUND_BYTES || c->out[i]->layout != SW_ROW_MAJOR) return false;
     }
     return true;
 }
@@ -106,7 +107,7 @@ static sw_status bind_now(binder *b, const sw_step *step, sw_call *call) {
         b->instance->places[step->out[i]] = SW_PLACE_BOUND;
     }
     call->allocator = b->allocator;
-    return sw_cpu_run(call);
+    return sw_cpu_run(call, NULL, NULL);
 }
 
 static sw_status bind_step(binder *b, size_t index) {
@@ -132,11 +133,56 @@ static sw_status bind_step(binder *b, size_t index) {
     return SW_OK;
 }
 
-static void extend(sw_span *span, int32_t step) {
+/* Where each map lies. A view holds when the memory it is part of is planned; where that depends on data, the map gets its own and
+ * the join copies. */
+static void settle_views(binder *b) {
+    const sw_plan *plan = b->plan;
+    sw_instance *instance = b->instance;
+    for (size_t v = 0; v < plan->n_values; v++) {
+        sw_view view = plan->views[v];
+        bool holds = instance->places[v] == SW_PLACE_PLANNED && instance->places[view.root] == SW_PLACE_PLANNED;
+        instance->roots[v] = holds ? view.root : (int32_t)v;
+        instance->channels[v] = holds ? view.channel : 0;
+    }
+    for (size_t v = 0; v < plan->n_values; v++) {
+        sw_tensor *t = &instance->values[v];
+        if (t->layout == SW_CHANNELS_LAST && t->rank == 4) t->pitch = instance->values[instance->roots[v]].dims[1];
+    }
+}
+
+static sw_status prepare_steps(binder *b) {
+    const sw_plan *plan = b->plan;
+    sw_instance *instance = b->instance;
+    size_t scratch = 0;
+    for (size_t s = 0; s < plan->n_steps; s++) {
+        const sw_step *step = &plan->steps[s];
+        bool ready = !instance->skip[s];
+        for (int i = 0; i < step->n_out; i++)
+            ready &= step->out[i] < 0 || instance->places[step->out[i]] == SW_PLACE_PLANNED;
+        if (!ready) continue;
+        sw_call call = sw_step_call(step, instance->values, b->in, b->out, b->diag);
+        SW_TRY(sw_cpu_prepare(&call, (int32_t)s, plan->packs, b->threads, &instance->prepared[s]));
+        if (instance->prepared[s].scratch_bytes > scratch) scratch = instance->prepared[s].scratch_bytes;
+    }
+    instance->scratch_offset = instance->block_bytes;
+    if (scratch > INT64_MAX / 2 ||
+        __builtin_add_overflow(instance->block_bytes, (int64_t)scratch, &instance->block_bytes))
+        return SW_E_LIMIT;
+    return SW_OK;
+}
+
+/* Lets the memory of a value live during a step. */
+static void keep(binder *b, sw_span *spans, int32_t value, int32_t step) {
+    if (value < 0 || b->instance->places[value] != SW_PLACE_PLANNED) return;
+    sw_span *span = &spans[b->instance->roots[value]];
+    if (span->bytes == 0) {
+        int64_t bytes = sw_tensor_bytes(&b->instance->values[b->instance->roots[value]]);
+        *span = (sw_span){.bytes = bytes > 0 ? bytes : 1, .first = step, .last = step};
+    }
     if (step > span->last) span->last = step;
 }
 
-/* Spans of all planned values: from the step that makes them to the last that reads them; outputs stay to the end. */
+/* Spans of all memory: from the step that first writes into it to the last that reads it; outputs stay to the end. */
 static sw_status plan_memory(binder *b) {
     const sw_plan *plan = b->plan;
     sw_instance *instance = b->instance;
@@ -145,18 +191,15 @@ static sw_status plan_memory(binder *b) {
     for (size_t s = 0; s < plan->n_steps; s++) {
         const sw_step *step = &plan->steps[s];
         if (instance->skip[s]) continue;
-        for (int i = 0; i < step->n_in; i++)
-            if (step->in[i] >= 0) extend(&spans[step->in[i]], (int32_t)s);
-        for (int i = 0; i < step->n_out; i++) {
-            if (step->out[i] < 0 || instance->places[step->out[i]] != SW_PLACE_PLANNED) continue;
-            sw_span *span = &spans[step->out[i]];
-            int64_t bytes = sw_tensor_bytes(&instance->values[step->out[i]]);
-            *span = (sw_span){.bytes = bytes > 0 ? bytes : 1, .first = (int32_t)s, .last = (int32_t)s};
-        }
+        for (int i = 0; i < step->n_in; i++) keep(b, spans, step->in[i], (int32_t)s);
+        for (int i = 0; i < step->n_out; i++) keep(b, spans, step->out[i], (int32_t)s);
     }
-    for (int i = 0; i < plan->n_outputs; i++) extend(&spans[plan->outputs[i]], (int32_t)plan->n_steps);
+    for (int i = 0; i < plan->n_outputs; i++) keep(b, spans, plan->outputs[i], (int32_t)plan->n_steps);
     sw_status status = sw_memory_plan(b->allocator, spans, (int)plan->n_values, &instance->block_bytes);
-    for (size_t v = 0; v < plan->n_values; v++) instance->offsets[v] = spans[v].offset;
+    for (size_t v = 0; v < plan->n_values; v++) {
+        instance->offsets[v] = spans[instance->roots[v]].offset;
+        if (instance->roots[v] != (int32_t)v) instance->offsets[v] += instance->channels[v] * (int64_t)sizeof(float);
+    }
     sw_free(b->allocator, spans);
     return status;
 }
@@ -175,18 +218,20 @@ static sw_status bind_all(binder *b, const sw_tensor *inputs) {
         instance->places[plan->inputs[i]] = SW_PLACE_INPUT;
     }
     for (size_t s = 0; s < plan->n_steps; s++) SW_TRY(bind_step(b, s));
-    return plan_memory(b);
+    settle_views(b);
+    SW_TRY(plan_memory(b));
+    return prepare_steps(b);
 }
 
-sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, const sw_diag *diag,
+sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int threads, const sw_diag *diag,
                              const sw_allocator *allocator, sw_instance **result) {
     SW_TRY(check_inputs(plan, inputs, diag));
     sw_status status = SW_E_NOMEM;
-    sw_arena *arena = sw_arena_create(allocator, 0);
+    sw_arena *arena = sw_arena_create(allocator, (size_t)1 << 30); /* bounds what is computed while binding */
     if (!arena) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     sw_instance *instance = SW_ARENA_NEW(arena, sw_instance);
     int ports = sw_plan_max_ports(plan);
-    binder b = {.plan = plan, .instance = instance, .diag = diag, .allocator = allocator};
+    binder b = {.plan = plan, .instance = instance, .diag = diag, .allocator = allocator, .threads = threads};
     b.in = SW_ARENA_ARRAY(arena, const sw_tensor *, ports);
     b.out = SW_ARENA_ARRAY(arena, sw_tensor *, ports);
     if (!instance || !b.in || !b.out) goto out;
@@ -195,7 +240,12 @@ sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, const
     instance->places = SW_ARENA_ARRAY(arena, sw_place, plan->n_values);
     instance->offsets = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
     instance->skip = SW_ARENA_ARRAY(arena, bool, plan->n_steps);
-    if (!instance->values || !instance->places || !instance->offsets || !instance->skip) goto out;
+    instance->roots = SW_ARENA_ARRAY(arena, int32_t, plan->n_values);
+    instance->channels = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
+    instance->prepared = SW_ARENA_ARRAY(arena, sw_prepared, plan->n_steps);
+    if (!instance->values || !instance->places || !instance->offsets || !instance->skip || !instance->roots ||
+        !instance->channels || !instance->prepared)
+        goto out;
     status = bind_all(&b, inputs);
 out:
     if (status == SW_OK) {

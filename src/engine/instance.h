@@ -19,15 +19,19 @@ typedef struct sw_instance {
     sw_arena *arena;
     sw_tensor *values; /* by value of the plan; the data of planned ones is set by sw_instance_place */
     sw_place *places;
-    int64_t *offsets; /* of planned values */
-    bool *skip;       /* by step: done while binding */
+    int64_t *offsets;       /* of planned values */
+    bool *skip;             /* by step: done while binding */
+    int32_t *roots;         /* by value: whose memory it lies in; itself where the plan's view cannot be used */
+    int64_t *channels;      /* and from which channel on */
+    sw_prepared *prepared;  /* by step */
+    int64_t scratch_offset; /* in the block, for the steps that need scratch */
     int64_t block_bytes;
     char *block; /* that the data pointers are set for */
     uint64_t last_used;
 } sw_instance;
 
-/* Binds. `inputs`: as sw_session_run. SW_E_INPUT when they do not fit the plan, SW_E_MODEL from shape rules. */
-SW_MUST_USE sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, const sw_diag *diag,
+/* Binds for a pool of so many threads. `inputs`: as sw_session_run. SW_E_INPUT when they do not fit the plan, SW_E_MODEL from shape rules. */
+SW_MUST_USE sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int threads, const sw_diag *diag,
                                          const sw_allocator *allocator, sw_instance **instance);
 void sw_instance_destroy(sw_instance *instance); /* takes NULL */
 bool sw_instance_fits(const sw_instance *instance, const sw_plan *plan, const sw_tensor *inputs);

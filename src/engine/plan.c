@@ -11,8 +11,9 @@ sw_plan *sw_plan_create(const sw_allocator *allocator) {
     plan->allocator = allocator;
     atomic_init(&plan->refs, 1);
     plan->arena = sw_arena_create(allocator, 0);
-    if (plan->arena) return plan;
-    sw_free(allocator, plan);
+    plan->packs = sw_packs_create(allocator);
+    if (plan->arena && plan->packs) return plan;
+    sw_plan_unref(plan);
     return NULL;
 }
 
@@ -23,7 +24,9 @@ sw_plan *sw_plan_ref(sw_plan *plan) {
 
 void sw_plan_unref(sw_plan *plan) {
     if (!plan || atomic_fetch_sub_explicit(&plan->refs, 1, memory_order_acq_rel) != 1) return;
+    sw_packs_destroy(plan->packs);
     sw_free(plan->allocator, plan->values);
+    sw_free(plan->allocator, plan->views);
     sw_free(plan->allocator, plan->steps);
     sw_free(plan->allocator, plan->meta);
     sw_arena_destroy(plan->arena);
@@ -31,13 +34,20 @@ void sw_plan_unref(sw_plan *plan) {
 }
 
 sw_status sw_plan_add_value(sw_plan *plan, const char *name, const sw_tensor *type, int32_t *id) {
-    SW_TRY(sw_grow(plan->allocator, (void **)&plan->values, &plan->cap_values, plan->n_values + 1,
-                   sizeof *plan->values, MAX_ITEMS));
+    SW_TRY(sw_grow(plan->allocator, (void **)&plan->values, &plan->cap_values, plan->n_values + 1, sizeof *plan->values,
+                   MAX_ITEMS));
+    SW_TRY(sw_grow(plan->allocator, (void **)&plan->views, &plan->cap_views, plan->n_values + 1, sizeof *plan->views,
+                   MAX_ITEMS));
     char *copy = sw_arena_strdup(plan->arena, name);
     if (!copy) return SW_E_NOMEM;
+    plan->views[plan->n_values] = (sw_view){.root = (int32_t)plan->n_values};
     *id = (int32_t)plan->n_values;
     plan->values[plan->n_values++] = (sw_port){.name = copy, .type = *type};
     return SW_OK;
+}
+
+void sw_plan_set_view(sw_plan *plan, int32_t value, int32_t root, int64_t channel) {
+    plan->views[value] = (sw_view){.root = root, .channel = channel};
 }
 
 static sw_status copy_attr(sw_arena *arena, const sw_attr_def *def, sw_attr *attr) {
@@ -78,8 +88,8 @@ sw_attr *sw_attrs_find(sw_op op, sw_attr *attrs, const char *name) {
     return NULL;
 }
 
-sw_status sw_plan_add_step(sw_plan *plan, sw_op op, const char *name, const sw_attr *attrs, int n_in,
-                           const int32_t *in, int n_out, const int32_t *out) {
+sw_status sw_plan_add_step(sw_plan *plan, sw_op op, const char *name, const sw_attr *attrs, int n_in, const int32_t *in,
+                           int n_out, const int32_t *out) {
     for (int i = 0; i < n_in; i++) assert(in[i] >= -1 && in[i] < (int32_t)plan->n_values);
     SW_TRY(sw_grow(plan->allocator, (void **)&plan->steps, &plan->cap_steps, plan->n_steps + 1, sizeof *plan->steps,
                    MAX_ITEMS));

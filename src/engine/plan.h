@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "backend/cpu/cpu.h"
 #include "base/arena.h"
 #include "ops/op.h"
 #include "slipway/plan.h"
@@ -18,12 +19,21 @@ typedef struct sw_step {
     const int32_t *in, *out;
 } sw_step;
 
+/* Where a map lies: channels from `channel` on of another value's memory, or (root == its own number) in memory of its own. */
+typedef struct sw_view {
+    int32_t root;
+    int64_t channel;
+} sw_view;
+
 struct sw_plan {
     atomic_int refs;
     const sw_allocator *allocator;
     sw_arena *arena;
     sw_port *values; /* type.data is set for constants */
     size_t n_values, cap_values;
+    sw_view *views; /* by value */
+    size_t cap_views;
+    sw_packs *packs; /* weights in the form that kernels want, made when first needed */
     sw_step *steps;
     size_t n_steps, cap_steps;
     int32_t *inputs, *outputs;
@@ -40,6 +50,8 @@ SW_MUST_USE sw_status sw_plan_add_value(sw_plan *plan, const char *name, const s
 /* `attrs`: the operator's n_attrs values, NULL for the defaults. */
 SW_MUST_USE sw_status sw_plan_add_step(sw_plan *plan, sw_op op, const char *name, const sw_attr *attrs, int n_in,
                                        const int32_t *in, int n_out, const int32_t *out);
+/* Lets a channels-last value be channels of another, which may be added later: both must be of the plan in the end. */
+void sw_plan_set_view(sw_plan *plan, int32_t value, int32_t root, int64_t channel);
 SW_MUST_USE sw_status sw_plan_set_ports(sw_plan *plan, const int32_t *inputs, int n_in, const int32_t *outputs,
                                         int n_out);
 SW_MUST_USE sw_status sw_plan_add_meta(sw_plan *plan, const char *key, const char *value);

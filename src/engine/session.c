@@ -77,7 +77,8 @@ static sw_status find_instance(sw_session *session, const sw_tensor *inputs, sw_
         if (*oldest && (!*slot || (*slot)->last_used < (*oldest)->last_used)) oldest = slot;
     }
     sw_instance *fresh;
-    SW_TRY(sw_instance_create(session->plan, inputs, &session->diag, session->allocator, &fresh));
+    SW_TRY(sw_instance_create(session->plan, inputs, sw_pool_threads(session->pool), &session->diag, session->allocator,
+                              &fresh));
     sw_instance_destroy(*oldest);
     *oldest = *found = fresh;
     return SW_OK;
@@ -85,8 +86,7 @@ static sw_status find_instance(sw_session *session, const sw_tensor *inputs, sw_
 
 static sw_status check_memory(const sw_session *session, int64_t bytes) {
     int64_t total;
-    if (!__builtin_add_overflow(bytes, session->dynamic_bytes, &total) && total <= session->memory_limit)
-        return SW_OK;
+    if (!__builtin_add_overflow(bytes, session->dynamic_bytes, &total) && total <= session->memory_limit) return SW_OK;
     return sw_fail(&session->diag, SW_E_LIMIT, NULL, NULL,
                    "the model needs %.1f GiB for its tensors, but only %.1f GiB may be used", (double)bytes / 0x1p30,
                    (double)session->memory_limit / 0x1p30);
@@ -137,7 +137,8 @@ static bool is_dynamic(const sw_instance *instance, const sw_step *step) {
     return false;
 }
 
-static sw_status run_step(sw_session *session, sw_instance *instance, const sw_step *step) {
+static sw_status run_step(sw_session *session, sw_instance *instance, size_t index) {
+    const sw_step *step = &session->plan->steps[index];
     sw_call call = sw_step_call(step, instance->values, session->in, session->out, &session->diag);
     call.pool = session->pool;
     call.allocator = session->allocator;
@@ -149,8 +150,11 @@ static sw_status run_step(sw_session *session, sw_instance *instance, const sw_s
         SW_TRY(sw_op_infer(&call));
         for (int i = 0; i < step->n_out; i++)
             if (call.out[i] && sw_tensor_is_concrete(call.out[i])) SW_TRY(allocate_dynamic(session, call.out[i]));
+        for (int i = 0; i < step->n_out; i++)
+            if (call.out[i]) call.out[i]->pitch = call.out[i]->rank == 4 ? call.out[i]->dims[1] : 0;
     }
-    return sw_cpu_run(&call);
+    void *scratch = session->block ? session->block + instance->scratch_offset : NULL;
+    return sw_cpu_run(&call, &instance->prepared[index], scratch);
 }
 
 /* An output that is an input itself is copied: it must outlive the caller's tensor. */
@@ -171,7 +175,7 @@ sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor
     instance->last_used = ++session->clock;
     for (int i = 0; i < plan->n_inputs; i++) instance->values[plan->inputs[i]].data = inputs[i].data;
     for (size_t s = 0; s < plan->n_steps; s++)
-        if (!instance->skip[s]) SW_TRY(run_step(session, instance, &plan->steps[s]));
+        if (!instance->skip[s]) SW_TRY(run_step(session, instance, s));
     for (int i = 0; i < plan->n_outputs; i++) {
         outputs[i] = instance->values[plan->outputs[i]];
         if (instance->places[plan->outputs[i]] == SW_PLACE_INPUT) SW_TRY(copy_input(session, &outputs[i]));

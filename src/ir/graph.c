@@ -232,6 +232,11 @@ bool sw_graph_replace(sw_graph *graph, sw_value *old, sw_value *fresh) {
             if (node->in[i] == old) sw_node_set_input(node, i, fresh);
     if (!sw_graph_is_output(graph, old)) return true;
     if (is_input(graph, fresh) || fresh->type.data || sw_graph_is_output(graph, fresh)) return false;
+    sw_graph_replace_output(graph, old, fresh);
+    return true;
+}
+
+void sw_graph_replace_output(sw_graph *graph, sw_value *old, sw_value *fresh) {
     for (int i = 0; i < graph->n_outputs; i++) {
         if (graph->outputs[i] != old) continue;
         graph->outputs[i] = fresh;
@@ -239,7 +244,6 @@ bool sw_graph_replace(sw_graph *graph, sw_value *old, sw_value *fresh) {
         fresh->uses++;
     }
     swap_names(graph, old, fresh);
-    return true;
 }
 
 /* ---- Symbols and metadata ------------------------------------------------------------------------------------------ */

@@ -86,6 +86,10 @@ bool sw_graph_replace(sw_graph *graph, sw_value *old, sw_value *fresh);
 
 sw_value *sw_graph_find_value(const sw_graph *graph, const char *name); /* NULL: no such value */
 
+/* Outputs of the graph that are `old` become `fresh`, which takes the name; readers inside the graph stay with `old`. `fresh` must
+ * be neither input, constant nor output. */
+void sw_graph_replace_output(sw_graph *graph, sw_value *old, sw_value *fresh);
+
 /* The dim that stands for a name; same name, same dim. SW_DIM_UNKNOWN when out of memory. */
 int64_t sw_graph_symbol(sw_graph *graph, const char *name);
 const char *sw_graph_dim_name(const sw_graph *graph, int64_t dim); /* "batch"; "?" for unknown; NULL for numbers */

@@ -80,7 +80,7 @@ static void split_pad(sw_window *w, int i, int64_t total, bool odd_to_end) {
 sw_status sw_call_window(const sw_call *c, const sw_tensor *x, const int64_t *kernel, sw_window *w) {
     auto_pad pad;
     SW_TRY(read_window(c, x, kernel, w, &pad));
-    bool pool = c->op != SW_OP_Conv, ceil_mode = pool && sw_call_int(c, "ceil_mode") != 0;
+    bool pool = c->op != SW_OP_Conv && c->op != SW_OP_FusedConv, ceil_mode = pool && sw_call_int(c, "ceil_mode") != 0;
     for (int i = 0; i < w->n; i++) {
         int64_t in = w->in[i], stride = w->stride[i];
         w->out[i] = SW_DIM_UNKNOWN;

@@ -14,6 +14,8 @@ typedef struct folder {
     const sw_diag *diag;
     const sw_tensor **in;
     sw_tensor **out;
+    sw_value **instead; /* by value id: what readers further on read instead */
+    bool *is_output;    /* by value id */
     int64_t folded_bytes;
 } folder;
 
@@ -61,11 +63,16 @@ static bool changes_nothing(const sw_node *node) {
     }
 }
 
-/* Lets readers of the output read the input. Where the output is one of the graph and cannot be renamed, the node stays. */
-static bool bypass(sw_graph *graph, sw_node *node) {
+/* Lets readers of the output read the input: those behind the walk by `instead`, outputs of the graph at once. Where such an
+ * output cannot be renamed, the node stays. */
+static bool bypass(folder *f, sw_node *node) {
     if (node->n_out != 1 || !node->in[0] || !node->out[0] || !changes_nothing(node)) return false;
-    if (!sw_graph_replace(graph, node->out[0], node->in[0])) return false;
-    sw_graph_remove_node(graph, node);
+    if (f->is_output[node->out[0]->id]) {
+        if (!sw_graph_replace(f->graph, node->out[0], node->in[0])) return false;
+        f->is_output[node->in[0]->id] = true;
+    }
+    f->instead[node->out[0]->id] = node->in[0];
+    sw_graph_remove_node(f->graph, node);
     return true;
 }
 
@@ -115,12 +122,14 @@ static sw_status fold_node(folder *f, sw_node *node, sw_call *call) {
 static sw_status walk(folder *f) {
     for (sw_node *node = f->graph->first, *next; node; node = next) {
         next = node->next;
+        for (int i = 0; i < node->n_in; i++)
+            if (node->in[i] && f->instead[node->in[i]->id]) sw_node_set_input(node, i, f->instead[node->in[i]->id]);
         sw_call call = sw_node_call(node, f->in, f->out, f->diag);
         SW_TRY(sw_op_infer(&call));
         if (is_foldable(f, node, &call))
             SW_TRY(fold_node(f, node, &call));
         else
-            bypass(f->graph, node);
+            bypass(f, node);
     }
     return SW_OK;
 }
@@ -134,7 +143,13 @@ sw_status sw__pass_fold(sw_graph *graph, const sw_diag *diag) {
     folder f = {.graph = graph, .diag = diag};
     f.in = sw_calloc(graph->allocator, (size_t)ports, sizeof *f.in);
     f.out = sw_calloc(graph->allocator, (size_t)ports, sizeof *f.out);
-    sw_status status = f.in && f.out ? walk(&f) : SW_E_NOMEM;
+    f.instead = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *f.instead);
+    f.is_output = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *f.is_output);
+    bool memory = f.in && f.out && f.instead && f.is_output;
+    for (int i = 0; memory && i < graph->n_outputs; i++) f.is_output[graph->outputs[i]->id] = true;
+    sw_status status = memory ? walk(&f) : SW_E_NOMEM;
+    sw_free(graph->allocator, f.instead);
+    sw_free(graph->allocator, f.is_output);
     sw_free(graph->allocator, f.in);
     sw_free(graph->allocator, f.out);
     return status;

@@ -6,7 +6,11 @@ static const sw_pass passes[] = {
     {"fold", "infer types and shapes; compute what is constant; drop nodes that change nothing", sw__pass_fold},
     {"activations", "recognise activations written as several nodes: x * sigmoid(x) is Swish", sw__pass_activations},
     {"batch-norm", "fold batch normalisation into the convolution or Gemm before it", sw__pass_batch_norm},
+    {"dfl", "decode box distributions in one node", sw__pass_dfl},
     {"dead-code", "drop nodes whose results nobody reads", sw__pass_dead_code},
+    {"fuse", "activation and residual addition into the convolution before them", sw__pass_fuse},
+    {"layout", "channels-last maps where convolutions, pools and resizing work; relayouts at the borders",
+     sw__pass_layout},
 };
 
 enum { PASS_COUNT = sizeof passes / sizeof passes[0] };

@@ -19,6 +19,9 @@ SW_MUST_USE sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_
 sw_status sw__pass_fold(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_activations(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_batch_norm(sw_graph *graph, const sw_diag *diag);
+sw_status sw__pass_dfl(sw_graph *graph, const sw_diag *diag);
+sw_status sw__pass_fuse(sw_graph *graph, const sw_diag *diag);
+sw_status sw__pass_layout(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_dead_code(sw_graph *graph, const sw_diag *diag);
 
 /* Constant of one element: true and its value. */

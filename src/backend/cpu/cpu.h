@@ -1,10 +1,30 @@
-/* The CPU device, run side: which kernel runs a step. */
+/* The CPU device, run side: which kernel runs a step, and what it needs for that. */
 #ifndef SLIPWAY_BACKEND_CPU_H
 #define SLIPWAY_BACKEND_CPU_H
 
+#include "kernels/conv/conv.h"
 #include "ops/op.h"
 
-/* Runs one step on the calling thread and call->pool. SW_E_UNSUPPORTED where no kernel exists. */
-SW_MUST_USE sw_status sw_cpu_run(const sw_call *call);
+/* Weights in the form that tactics want, kept by the plan for all its sessions. Any thread. */
+typedef struct sw_packs sw_packs;
+sw_packs *sw_packs_create(const sw_allocator *allocator); /* NULL when out of memory */
+void sw_packs_destroy(sw_packs *packs);                   /* takes NULL */
+
+/* A step made ready for concrete shapes. Zeroed: a step that needs nothing. */
+typedef struct sw_prepared {
+    const sw_conv_tactic *tactic; /* of a channels-last convolution, else NULL */
+    sw_conv conv;
+    const void *packed; /* owned by the packs */
+    size_t scratch_bytes;
+} sw_prepared;
+
+/* Chooses a tactic and packs weights. `call`: concrete shapes, layouts and pitches; only weights need data. `step`: its number in
+ * the plan, under which weights are kept. Packing may allocate; preparing a step again finds what is there. */
+SW_MUST_USE sw_status sw_cpu_prepare(const sw_call *call, int32_t step, sw_packs *packs, int threads,
+                                     sw_prepared *prepared);
+
+/* Runs one step on the calling thread and call->pool. `prepared` may be NULL or zeroed where nothing was prepared; `scratch` has
+ * its scratch_bytes, aligned to 64. SW_E_UNSUPPORTED where no kernel exists. */
+SW_MUST_USE sw_status sw_cpu_run(const sw_call *call, const sw_prepared *prepared, void *scratch);
 
 #endif

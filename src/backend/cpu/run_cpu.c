@@ -1,8 +1,147 @@
+#include <pthread.h>
+#include <string.h>
+
 #include "backend/cpu/cpu.h"
-
+#include "kernels/conv/act.h"
 #include "kernels/kernel.h"
+#include "kernels/nhwc/nhwc.h"
+#include "ops/shape.h"
 
-sw_status sw_cpu_run(const sw_call *call) {
-    sw_kernel_fn kernel = sw_kernel_ref(call->op);
+/* ---- Packed weights ------------------------------------------------------------------------------------------------ */
+
+typedef struct pack {
+    int32_t step;
+    const sw_conv_tactic *tactic;
+    void *data;
+} pack;
+
+struct sw_packs {
+    const sw_allocator *allocator;
+    pthread_mutex_t lock;
+    pack *items;
+    size_t n, cap;
+};
+
+sw_packs *sw_packs_create(const sw_allocator *allocator) {
+    sw_packs *packs = sw_calloc(allocator, 1, sizeof *packs);
+    if (!packs) return NULL;
+    packs->allocator = allocator;
+    pthread_mutex_init(&packs->lock, NULL);
+    return packs;
+}
+
+void sw_packs_destroy(sw_packs *packs) {
+    if (!packs) return;
+    for (size_t i = 0; i < packs->n; i++) sw_free(packs->allocator, packs->items[i].data);
+    sw_free(packs->allocator, packs->items);
+    pthread_mutex_destroy(&packs->lock);
+    sw_free(packs->allocator, packs);
+}
+
+static const void *find_pack(const sw_packs *packs, int32_t step, const sw_conv_tactic *tactic) {
+    for (size_t i = 0; i < packs->n; i++)
+        if (packs->items[i].step == step && packs->items[i].tactic == tactic) return packs->items[i].data;
+    return NULL;
+}
+
+static const void *make_pack(sw_packs *packs, int32_t step, const sw_prepared *p, const sw_call *call) {
+    const sw_tensor *bias = sw_call_in(call, 2);
+    if (sw_grow(packs->allocator, (void **)&packs->items, &packs->cap, packs->n + 1, sizeof *packs->items, SIZE_MAX) !=
+        SW_OK)
+        return NULL;
+    void *data = sw_alloc(packs->allocator, p->tactic->packed_bytes(&p->conv));
+    if (!data) return NULL;
+    p->tactic->pack(&p->conv, call->in[1]->data, bias ? bias->data : NULL, data);
+    packs->items[packs->n++] = (pack){step, p->tactic, data};
+    return data;
+}
+
+/* ---- Convolutions -------------------------------------------------------------------------------------------------- */
+
+static bool is_fast_conv(const sw_call *c) {
+    return c->op == SW_OP_FusedConv && c->out[0] && c->out[0]->layout == SW_CHANNELS_LAST;
+}
+
+static sw_status describe(const sw_call *c, sw_conv *conv) {
+    const sw_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0], *residual = sw_call_in(c, 3);
+    sw_window window;
+    SW_TRY(sw_call_window(c, x, w->dims + 2, &window));
+    sw_act act = sw_act_find(sw_call_string(c, "activation"));
+    if (act == SW_ACT_COUNT) return sw_call_fail(c, "activation '%.32s' is not known", sw_call_string(c, "activation"));
+    *conv = (sw_conv){
+        .batch = x->dims[0],
+        .height = x->dims[2],
+        .width = x->dims[3],
+        .in_channels = x->dims[1],
+        .out_height = y->dims[2],
+        .out_width = y->dims[3],
+        .out_channels = y->dims[1],
+        .kernel_h = window.kernel[0],
+        .kernel_w = window.kernel[1],
+        .stride_h = window.stride[0],
+        .stride_w = window.stride[1],
+        .dilation_h = window.dilation[0],
+        .dilation_w = window.dilation[1],
+        .pad_top = window.pad_begin[0],
+        .pad_left = window.pad_begin[1],
+        .groups = sw_call_int(c, "group"),
+        .in_pitch = x->pitch,
+        .out_pitch = y->pitch,
+        .residual_pitch = residual ? residual->pitch : 0,
+        .act = act,
+        .act_a = sw_call_float(c, "act_a"),
+        .act_b = sw_call_float(c, "act_b"),
+        .residual = residual != NULL,
+        .residual_before_act = sw_call_int(c, "residual_before_act"),
+    };
+    return SW_OK;
+}
+
+sw_status sw_cpu_prepare(const sw_call *call, int32_t step, sw_packs *packs, int threads, sw_prepared *prepared) {
+    *prepared = (sw_prepared){0};
+    if (!is_fast_conv(call) || sw_tensor_count(call->out[0]) == 0) return SW_OK;
+    SW_TRY(describe(call, &prepared->conv));
+    prepared->tactic = sw_conv_choose(&prepared->conv);
+    prepared->scratch_bytes = prepared->tactic->scratch_bytes(&prepared->conv, threads);
+    pthread_mutex_lock(&packs->lock);
+    prepared->packed = find_pack(packs, step, prepared->tactic);
+    if (!prepared->packed) prepared->packed = make_pack(packs, step, prepared, call);
+    pthread_mutex_unlock(&packs->lock);
+    return prepared->packed ? SW_OK : sw_fail(call->diag, SW_E_NOMEM, NULL, NULL, "out of memory for packed weights");
+}
+
+/* A convolution whose shape was known too late to prepare it. */
+static sw_status run_unprepared(const sw_call *call) {
+    sw_prepared prepared;
+    sw_packs *packs = sw_packs_create(call->allocator);
+    if (!packs) return SW_E_NOMEM;
+    sw_status status = sw_cpu_prepare(call, 0, packs, sw_pool_threads(call->pool), &prepared);
+    void *scratch = status == SW_OK ? sw_alloc(call->allocator, prepared.scratch_bytes) : NULL;
+    if (status == SW_OK && !scratch) status = SW_E_NOMEM;
+    if (status == SW_OK && prepared.tactic) status = sw_cpu_run(call, &prepared, scratch);
+    sw_free(call->allocator, scratch);
+    sw_packs_destroy(packs);
+    return status;
+}
+
+/* ---- All steps ----------------------------------------------------------------------------------------------------- */
+
+static bool has_channels_last(const sw_call *c) {
+    for (int i = 0; i < c->n_in; i++)
+        if (c->in[i] && c->in[i]->layout == SW_CHANNELS_LAST) return true;
+    for (int i = 0; i < c->n_out; i++)
+        if (c->out[i] && c->out[i]->layout == SW_CHANNELS_LAST) return true;
+    return false;
+}
+
+sw_status sw_cpu_run(const sw_call *call, const sw_prepared *prepared, void *scratch) {
+    if (prepared && prepared->tactic) {
+        const sw_tensor *residual = sw_call_in(call, 3);
+        prepared->tactic->run(&prepared->conv, prepared->packed, call->in[0]->data, residual ? residual->data : NULL,
+                              call->out[0]->data, scratch, call->pool);
+        return SW_OK;
+    }
+    if (is_fast_conv(call)) return sw_tensor_count(call->out[0]) ? run_unprepared(call) : SW_OK;
+    sw_kernel_fn kernel = has_channels_last(call) ? sw_kernel_nhwc(call->op) : sw_kernel_ref(call->op);
     return kernel ? kernel(call) : sw_call_unsupported(call, "there is no CPU kernel for this operator");
 }

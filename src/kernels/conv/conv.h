@@ -49,6 +49,7 @@ typedef struct sw_conv_tactic {
     uint32_t features; /* SW_CPU_* that it needs */
     /* NULL when it can run the shape, else why not. */
     const char *(*refuse)(const sw_conv *c);
+    /* The packed form depends on channels, kernel, stride, groups and activation only, not on extents, batch or pitches. */
     size_t (*packed_bytes)(const sw_conv *c);
     /* weights: out_channels, in_channels / groups, kernel_h, kernel_w; bias: out_channels, or NULL. `packed` is aligned to 64. */
     void (*pack)(const sw_conv *c, const float *weights, const float *bias, void *packed);
@@ -62,7 +63,7 @@ typedef struct sw_conv_tactic {
 
 /* All tactics, ending with NULL; whether this CPU can run one is sw_cpu_features() against its `features`. */
 extern const sw_conv_tactic *const sw_conv_tactics[];
-/* The cheapest by cost that runs here and accepts, NULL when none does. */
+/* The cheapest by cost that runs here and accepts; never NULL, since plain C accepts every shape. */
 const sw_conv_tactic *sw_conv_choose(const sw_conv *c);
 
 #endif

@@ -1,0 +1,14 @@
+#include "kernels/nhwc/nhwc.h"
+
+#define SW_KERNEL(op_id, function) sw_status function(const sw_call *c);
+#include "kernels/nhwc/nhwc.inc"
+#undef SW_KERNEL
+
+sw_kernel_fn sw_kernel_nhwc(sw_op op) {
+    static const sw_kernel_fn kernels[SW_OP_COUNT] = {
+#define SW_KERNEL(op_id, function) [SW_OP_##op_id] = function,
+#include "kernels/nhwc/nhwc.inc"
+#undef SW_KERNEL
+    };
+    return (unsigned)op < SW_OP_COUNT ? kernels[op] : NULL;
+}

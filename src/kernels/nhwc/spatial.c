@@ -1,0 +1,107 @@
+/* Pools and nearest resizing. */
+#include <math.h>
+#include <string.h>
+
+#include "kernels/nhwc/nhwc.h"
+#include "ops/shape.h"
+
+sw_status sw__nhwc_max_pool(const sw_call *c);
+sw_status sw__nhwc_global_average(const sw_call *c);
+sw_status sw__nhwc_resize(const sw_call *c);
+
+/* ---- Max pool ------------------------------------------------------------------------------------------------------ */
+
+typedef struct pool_work {
+    sw_nhwc x, y;
+    sw_window w;
+} pool_work;
+
+static void max_into(float *restrict best, const float *restrict in, int64_t n) {
+    for (int64_t i = 0; i < n; i++) best[i] = in[i] > best[i] || in[i] != in[i] ? in[i] : best[i];
+}
+
+static void pool_pixel(const pool_work *p, int64_t n, int64_t y, int64_t x) {
+    const sw_window *w = &p->w;
+    float *out = sw_nhwc_pixel(&p->y, n, y, x);
+    for (int64_t c = 0; c < p->y.channels; c++) out[c] = -INFINITY;
+    for (int64_t ky = 0; ky < w->kernel[0]; ky++) {
+        int64_t iy = y * w->stride[0] - w->pad_begin[0] + ky * w->dilation[0];
+        if (iy < 0 || iy >= p->x.height) continue;
+        for (int64_t kx = 0; kx < w->kernel[1]; kx++) {
+            int64_t ix = x * w->stride[1] - w->pad_begin[1] + kx * w->dilation[1];
+            if (ix >= 0 && ix < p->x.width) max_into(out, sw_nhwc_pixel(&p->x, n, iy, ix), p->y.channels);
+        }
+    }
+}
+
+static void pool_rows(void *ctx, int64_t begin, int64_t end, int thread) {
+    const pool_work *p = ctx;
+    (void)thread;
+    for (int64_t row = begin; row < end; row++)
+        for (int64_t x = 0; x < p->y.width; x++) pool_pixel(p, row / p->y.height, row % p->y.height, x);
+}
+
+sw_status sw__nhwc_max_pool(const sw_call *c) {
+    pool_work p = {.x = sw_nhwc_of(c->in[0]), .y = sw_nhwc_of(c->out[0])};
+    SW_TRY(sw_call_window(c, c->in[0], NULL, &p.w));
+    sw_pool_for(c->pool, p.y.batch * p.y.height, 1, pool_rows, &p);
+    return SW_OK;
+}
+
+/* ---- Global mean --------------------------------------------------------------------------------------------------- */
+
+static void mean_picture(void *ctx, int64_t begin, int64_t end, int thread) {
+    const pool_work *p = ctx;
+    int64_t pixels = p->x.height * p->x.width;
+    (void)thread;
+    for (int64_t n = begin; n < end; n++) {
+        float *out = sw_nhwc_pixel(&p->y, n, 0, 0);
+        for (int64_t c = 0; c < p->y.channels; c += 8) { /* sums in double, as the reference */
+            int64_t some = p->y.channels - c < 8 ? p->y.channels - c : 8;
+            double sum[8] = {0};
+            const float *in = sw_nhwc_pixel(&p->x, n, 0, 0) + c;
+            for (int64_t i = 0; i < pixels; i++, in += p->x.pitch)
+                for (int64_t k = 0; k < some; k++) sum[k] += (double)in[k];
+            for (int64_t k = 0; k < some; k++) out[c + k] = (float)(sum[k] / (double)pixels);
+        }
+    }
+}
+
+sw_status sw__nhwc_global_average(const sw_call *c) {
+    pool_work p = {.x = sw_nhwc_of(c->in[0]), .y = sw_nhwc_of(c->out[0])};
+    sw_pool_for(c->pool, p.y.batch, 1, mean_picture, &p);
+    return SW_OK;
+}
+
+/* ---- Resize: nearest, asymmetric, floor ---------------------------------------------------------------------------- */
+
+typedef struct resize_work {
+    sw_nhwc x, y;
+    float scale_h, scale_w;
+} resize_work;
+
+static int64_t source(int64_t out, float scale, int64_t extent) {
+    int64_t in = (int64_t)floorf((float)out / scale);
+    return in < extent ? in : extent - 1;
+}
+
+static void resize_rows(void *ctx, int64_t begin, int64_t end, int thread) {
+    const resize_work *r = ctx;
+    (void)thread;
+    for (int64_t row = begin; row < end; row++) {
+        int64_t n = row / r->y.height, y = row % r->y.height, iy = source(y, r->scale_h, r->x.height);
+        for (int64_t x = 0; x < r->y.width; x++)
+            memcpy(sw_nhwc_pixel(&r->y, n, y, x), sw_nhwc_pixel(&r->x, n, iy, source(x, r->scale_w, r->x.width)),
+                   (size_t)r->y.channels * sizeof(float));
+    }
+}
+
+sw_status sw__nhwc_resize(const sw_call *c) {
+    resize_work r = {.x = sw_nhwc_of(c->in[0]), .y = sw_nhwc_of(c->out[0])};
+    const sw_tensor *scales = sw_call_in(c, 2);
+    bool given = scales && sw_tensor_count(scales) == 4;
+    r.scale_h = given ? ((float *)scales->data)[2] : (float)r.y.height / (float)r.x.height;
+    r.scale_w = given ? ((float *)scales->data)[3] : (float)r.y.width / (float)r.x.width;
+    sw_pool_for(c->pool, r.y.batch * r.y.height, 1, resize_rows, &r);
+    return SW_OK;
+}
