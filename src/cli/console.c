@@ -14,8 +14,12 @@ enum { OUT = 1, ERR = 2, FLUSH_BYTES = 64 * 1024, PROGRESS_NAME = 48 };
 #define PLAIN  "\033[0m"
 
 /* Names out of files may hold anything; control characters could do things to the terminal. */
+static bool is_control(uint8_t c) {
+    return c < 0x20 || c == 0x7f;
+}
+
 static void append_clean(sw_buf *buf, const char *text) {
-    for (; *text; text++) sw_buf_append_byte(buf, (uint8_t)*text < 0x20 || *text == 0x7f ? '?' : (uint8_t)*text);
+    for (; *text; text++) sw_buf_append_byte(buf, is_control((uint8_t)*text) ? '?' : (uint8_t)*text);
 }
 
 static void append_where(sw_buf *line, const sw_console *c, const char *where) {
@@ -56,6 +60,7 @@ static void emit(void *ctx, const sw_message *m) {
 void sw_console_init(sw_console *c) {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
     *c = (sw_console){.diag = {.emit = emit, .ctx = c}, .out = sw_buf_make(NULL, 0)};
+    c->out_terminal = sw_fd_is_terminal(OUT);
     c->err_terminal = sw_fd_is_terminal(ERR);
     c->err_colors = c->err_terminal && !(no_color && no_color[0]) && term && strcmp(term, "dumb") != 0;
     sw_os_ignore_broken_pipes();
@@ -67,6 +72,8 @@ void sw_console_free(sw_console *c) {
 
 sw_status sw_console_flush(sw_console *c) {
     if (c->out_status != SW_OK) return c->out_status;
+    for (size_t i = 0; c->out_terminal && i < c->out.size; i++)
+        if (is_control(c->out.data[i]) && c->out.data[i] != '\n') c->out.data[i] = '?';
     if (c->out.status != SW_OK)
         c->out_status = sw_fail(&c->diag, c->out.status, "standard output", NULL, "no memory to print");
     else if (c->out.size)

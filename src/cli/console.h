@@ -10,7 +10,7 @@ typedef struct sw_console {
     sw_diag diag;        /* prints messages: "slipway: where: text. hint" */
     const char *subject; /* the file that is worked on, put before messages that do not name it; may be NULL */
     bool quiet;          /* no warnings, infos, progress */
-    bool err_terminal, err_colors;
+    bool out_terminal, err_terminal, err_colors;
     int errors; /* printed so far */
     sw_buf out;
     sw_status out_status; /* of standard output; no more is written after a failure */
@@ -21,7 +21,8 @@ typedef struct sw_console {
 void sw_console_init(sw_console *console);
 void sw_console_free(sw_console *console);
 
-/* Print to standard output, through a buffer. What cannot be written is reported once, by sw_console_flush. */
+/* Print to standard output, through a buffer; on a terminal control characters come out as '?'. What cannot be
+ * written is reported once, by sw_console_flush. */
 void sw_print(sw_console *console, const char *fmt, ...) SW_PRINTF(2, 3);
 void sw_print_text(sw_console *console, const char *text, size_t length);
 /* SW_E_IO with a message (none when the reader just went away), SW_E_NOMEM. */

@@ -12,18 +12,19 @@ static const char *class_of(const sw_result *r, int i) {
 
 /* "4 person, 1 bus": how often each class was found, in the order of its surest box. */
 static void print_counts(const sw_result *r, sw_console *c) {
-    int printed = 0;
+    int seen[MOST_CLASSES], printed = 0;
     for (int i = 0; i < r->found->count; i++) {
         int class_id = r->found->items[i].class_id, same = 0;
         bool earlier = false;
-        for (int j = 0; j < i && !earlier; j++) earlier = r->found->items[j].class_id == class_id;
+        for (int k = 0; k < printed; k++) earlier |= seen[k] == class_id;
         if (earlier) continue;
         if (printed == MOST_CLASSES) {
             sw_print(c, ", ...");
             return;
         }
         for (int j = i; j < r->found->count; j++) same += r->found->items[j].class_id == class_id;
-        sw_print(c, "%s%d %s", printed++ ? ", " : "", same, class_of(r, i));
+        sw_print(c, "%s%d %s", printed ? ", " : "", same, class_of(r, i));
+        seen[printed++] = class_id;
     }
     if (!printed) sw_print(c, "nothing found");
 }

@@ -77,6 +77,11 @@ static inline void test_call_ints(test_call *t, const char *name, int n, const i
     a->ints.v = v;
     a->ints.n = n;
 }
+static inline void test_call_floats(test_call *t, const char *name, int n, const float *v) {
+    sw_attr *a = test_call_attr(t, name, SW_ATTR_FLOATS);
+    a->floats.v = v;
+    a->floats.n = n;
+}
 
 static inline sw_status test_call_rule(test_call *t) {
     return sw_op_get(t->call.op)->rule(&t->call);

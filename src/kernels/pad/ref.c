@@ -5,6 +5,11 @@
 #include "kernels/nd.h"
 #include "ops/shape.h"
 
+/* Elements that a negative pad cuts off the beginning of an axis; never more than it has. */
+static int64_t cut_first(int64_t dim, int64_t begin) {
+    return begin >= 0 ? 0 : begin < -dim ? dim : -begin;
+}
+
 /* Constant mode: fill everything, then copy the part of the input that is left. */
 static sw_status pad_constant(const sw_call *c, const sw_pads *p) {
     const sw_tensor *in = c->in[0], *value = sw_call_in(c, 2), *out = c->out[0];
@@ -17,7 +22,7 @@ static sw_status pad_constant(const sw_call *c, const sw_pads *p) {
     sw__nd_strides(in->rank, in->dims, nd.stride[1]);
     int64_t to = 0, from = 0;
     for (int i = 0; i < in->rank; i++) {
-        int64_t first = p->begin[i] < 0 ? -p->begin[i] : 0; /* of the input's elements that stay */
+        int64_t first = cut_first(in->dims[i], p->begin[i]); /* of the input's elements that stay */
         int64_t end = in->dims[i] + (p->end[i] < 0 ? p->end[i] : 0);
         nd.dims[i] = end > first ? end - first : 0;
         if (nd.dims[i] == 0) return SW_OK;
@@ -49,7 +54,7 @@ static sw_status source_map(const sw_call *c, const sw_pads *p, char mode, int64
     int64_t step[SW_MAX_RANK];
     sw__nd_strides(in->rank, in->dims, step);
     for (int i = 0; i < in->rank; i++) {
-        int64_t cut = p->begin[i] < 0 ? -p->begin[i] : 0;
+        int64_t cut = cut_first(in->dims[i], p->begin[i]);
         int64_t left = in->dims[i] - cut + (p->end[i] < 0 ? p->end[i] : 0), pad = p->begin[i] > 0 ? p->begin[i] : 0;
         if (left < 1) return sw_call_fail(c, "the pads leave nothing of axis %d to repeat", i);
         for (int64_t k = 0; k < out->dims[i]; k++) *map++ = (cut + source_index(mode, k - pad, left)) * step[i];
@@ -63,11 +68,11 @@ typedef struct pad_run {
     size_t size;
 } pad_run;
 
-#define GATHER(T)                                                                                                    \
-    do {                                                                                                             \
-        T *t = (T *)r->out->data + row * columns;                                                                    \
-        const T *f = (const T *)r->in->data + from;                                                                  \
-        for (int64_t i = 0; i < columns; i++) t[i] = f[inner[i]];                                                    \
+#define GATHER(T)                                                                                                      \
+    do {                                                                                                               \
+        T *t = (T *)r->out->data + row * columns;                                                                      \
+        const T *f = (const T *)r->in->data + from;                                                                    \
+        for (int64_t i = 0; i < columns; i++) t[i] = f[inner[i]];                                                      \
     } while (0)
 
 static void pad_rows(void *ctx, int64_t begin, int64_t end, int thread) {
