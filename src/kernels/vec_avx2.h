@@ -55,6 +55,12 @@ SW_INLINE void v8_store_n(float *p, v8 x, int64_t n) {
     if (n & 1) _mm_store_ss(p, part);
 }
 
+SW_INLINE void v8_copy(float *to, const float *from, int64_t n) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) v8_store(to + i, v8_load(from + i));
+    for (; i < n; i++) to[i] = from[i];
+}
+
 /* 2^(n + f) by a polynomial of degree 4 in f, |f| <= 1/2 (minimax of the relative error: 2.6e-6), for `count` vectors in lockstep:
  * that hides the latency of the chain. x is multiplied by `scale`; |scale * x| <= 126 must hold. */
 SW_INLINE void v8_exp2_lockstep(const v8 *x, v8 scale, v8 *y, int count) {

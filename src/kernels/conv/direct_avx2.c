@@ -138,13 +138,13 @@ typedef struct job {
 } job;
 
 /* A block's pixels: where their input begins, and their numbers in the output. */
-typedef struct pixels {
+typedef struct block {
     int64_t count;
     const float *from[MOST_PIXELS + ROWS];
     int64_t to[MOST_PIXELS];
-} pixels;
+} block;
 
-static void finish_tile(const job *j, const pixels *px, int64_t first, int64_t rows, int64_t channel, int64_t lanes, float *sum) {
+static void finish_tile(const job *j, const block *px, int64_t first, int64_t rows, int64_t channel, int64_t lanes, float *sum) {
     const sw_conv *c = j->c;
     float unused[8] = {0}; /* stands for pixels that are not there */
     for (int64_t lane = 0; lane < lanes; lane += 8) {
@@ -162,7 +162,7 @@ static void finish_tile(const job *j, const pixels *px, int64_t first, int64_t r
     }
 }
 
-static void run_panels(const job *j, const pixels *px, int64_t group, int64_t first_panel, int64_t end_panel) {
+static void run_panels(const job *j, const block *px, int64_t group, int64_t first_panel, int64_t end_panel) {
     const plan *p = j->p;
     _Alignas(32) float sum[ROWS * LANES] = {0};
     for (int64_t panel = first_panel; panel < end_panel; panel++) {
@@ -185,24 +185,24 @@ static void fill_strip(const job *j, int64_t n, int64_t group, int64_t oy, int64
     for (int64_t row = 0; row < height; row++) {
         int64_t y = oy * c->stride_h - c->pad_top + row;
         float *to = strip + row * j->p->strip_w * depth;
-        if (y < 0 || y >= c->height || row % c->stride_h >= c->kernel_h * c->dilation_h) {
+        if (y < 0 || y >= c->height) {
             memset(to, 0, (size_t)(width * depth) * sizeof *to);
             continue;
         }
         memset(to, 0, (size_t)(first * depth) * sizeof *to);
         memset(to + end * depth, 0, (size_t)((width - end) * depth) * sizeof *to);
-        const float *from = j->in + ((n * c->height + y) * c->width + x0) * c->in_pitch + group * depth;
-        if (c->in_pitch == depth) memcpy(to + first * depth, from + first * depth, (size_t)((end - first) * depth) * sizeof *to);
+        if (first == end) continue;
+        const float *from = j->in + ((n * c->height + y) * c->width + x0 + first) * c->in_pitch + group * depth;
+        if (c->in_pitch == depth) memcpy(to + first * depth, from, (size_t)((end - first) * depth) * sizeof *to);
         else
-            for (int64_t x = first; x < end; x++)
-                for (int64_t k = 0; k < depth; k++) to[x * depth + k] = from[x * c->in_pitch + k];
+            for (int64_t x = first; x < end; x++, from += c->in_pitch) v8_copy(to + x * depth, from, depth);
     }
 }
 
-static void take_strip(const job *j, int64_t block, int64_t group, float *strip, pixels *px) {
+static void take_strip(const job *j, int64_t number, int64_t group, float *strip, block *px) {
     const sw_conv *c = j->c;
     const plan *p = j->p;
-    int64_t ox = block % p->blocks_x * p->block_w, row = block / p->blocks_x, oy = row % p->blocks_y * p->block_h;
+    int64_t ox = number % p->blocks_x * p->block_w, row = number / p->blocks_x, oy = row % p->blocks_y * p->block_h;
     int64_t n = row / p->blocks_y, cols = min64(p->block_w, c->out_width - ox), rows = min64(p->block_h, c->out_height - oy);
     fill_strip(j, n, group, oy, ox, rows, cols, strip);
     px->count = 0;
@@ -213,9 +213,9 @@ static void take_strip(const job *j, int64_t block, int64_t group, float *strip,
         }
 }
 
-static void take_map(const job *j, int64_t block, int64_t group, pixels *px) {
+static void take_map(const job *j, int64_t number, int64_t group, block *px) {
     const sw_conv *c = j->c;
-    int64_t first = block * j->p->block_w, x = first % c->out_width, y = first / c->out_width % c->out_height;
+    int64_t first = number * j->p->block_w, x = first % c->out_width, y = first / c->out_width % c->out_height;
     int64_t n = first / c->out_width / c->out_height;
     px->count = min64(j->p->block_w, c->batch * c->out_height * c->out_width - first);
     for (int64_t i = 0; i < px->count; i++) {
@@ -232,7 +232,7 @@ static void take_map(const job *j, int64_t block, int64_t group, pixels *px) {
 static void run_items(void *ctx, int64_t begin, int64_t end, int thread) {
     const job *j = ctx;
     const plan *p = j->p;
-    pixels px;
+    block px;
     int64_t taken = -1; /* block and group that px holds */
     for (int64_t item = begin; item < end; item++) {
         int64_t split = item % p->splits, place = item / p->splits, group = place % j->c->groups;

@@ -1,0 +1,152 @@
+/* Every tactic that this CPU can run against plain C, on random shapes. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/cpu.h"
+#include "kernels/conv/act.h"
+#include "unit.h"
+
+enum { SHAPES = 1200 };
+static const float guard = -12345.5f;
+
+static int64_t pick(uint64_t *state, int64_t lo, int64_t hi) { return lo + (int64_t)(sw_test_random(state) % (uint64_t)(hi - lo + 1)); }
+
+static int64_t out_extent(int64_t in, int64_t pads, int64_t kernel, int64_t stride, int64_t dilation) {
+    int64_t left = in + pads - ((kernel - 1) * dilation + 1);
+    return left < 0 ? 0 : left / stride + 1;
+}
+
+static bool random_conv(uint64_t *s, sw_conv *c) {
+    static const int64_t kernels[] = {1, 1, 3, 3, 3, 5, 7, 2, 6}, counts[] = {1, 2, 3, 4, 7, 8, 9, 16, 17, 24, 31, 32, 33, 48, 80};
+    int64_t kind = pick(s, 0, 5), end_pad_h = pick(s, 0, 2), end_pad_w = pick(s, 0, 2);
+    *c = (sw_conv){.batch = pick(s, 1, 2), .height = pick(s, 1, 21), .width = pick(s, 1, 29)};
+    c->kernel_h = c->kernel_w = kernels[pick(s, 0, 8)];
+    if (pick(s, 0, 7) == 0) c->kernel_w = pick(s, 1, 4);
+    c->stride_h = c->stride_w = kind == 5 ? 2 : pick(s, 1, 2);
+    if (pick(s, 0, 9) == 0) c->stride_h = pick(s, 1, 3);
+    c->dilation_h = c->dilation_w = pick(s, 0, 5) == 0 ? 2 : 1;
+    c->pad_top = pick(s, 0, c->kernel_h / 2), c->pad_left = pick(s, 0, c->kernel_w / 2);
+    c->groups = kind == 0 ? pick(s, 2, 4) : 1;
+    c->in_channels = c->groups * counts[pick(s, 0, 14)], c->out_channels = c->groups * counts[pick(s, 0, 14)];
+    if (kind == 1) c->groups = c->out_channels = c->in_channels; /* depthwise */
+    if (kind == 2) c->in_channels = pick(s, 1, 4);               /* the first layer */
+    if (kind > 2 && pick(s, 0, 1)) { /* what Winograd takes */
+        c->kernel_h = c->kernel_w = 3;
+        c->dilation_h = c->dilation_w = 1;
+        c->pad_top = pick(s, 0, 2), c->pad_left = pick(s, 0, 2);
+        c->stride_w = c->stride_h = pick(s, 1, 2);
+    }
+    c->out_height = out_extent(c->height, c->pad_top + end_pad_h, c->kernel_h, c->stride_h, c->dilation_h);
+    c->out_width = out_extent(c->width, c->pad_left + end_pad_w, c->kernel_w, c->stride_w, c->dilation_w);
+    c->in_pitch = c->in_channels + (pick(s, 0, 1) ? pick(s, 1, 9) : 0);
+    c->out_pitch = c->out_channels + (pick(s, 0, 1) ? pick(s, 1, 9) : 0);
+    c->act = (sw_act)pick(s, 0, SW_ACT_COUNT - 1);
+    c->act_a = c->act == SW_ACT_CLIP ? -0.5f : 0.2f, c->act_b = c->act == SW_ACT_CLIP ? 0.75f : 0.5f;
+    c->residual = pick(s, 0, 2) == 0;
+    c->residual_before_act = pick(s, 0, 1);
+    c->residual_pitch = pick(s, 0, 1) ? c->out_pitch : c->out_channels + pick(s, 0, 5);
+    return c->out_height > 0 && c->out_width > 0;
+}
+
+/* Exactly `n` floats, so that sanitizers see what lies beyond. */
+static float *random_floats(uint64_t *s, size_t n) {
+    float *p = malloc(n * sizeof *p + (n == 0));
+    for (size_t i = 0; p && i < n; i++) p[i] = sw_test_uniform(s, -1, 1);
+    return p;
+}
+
+/* A map's floats: the last pixel ends with its channels. */
+static size_t map_floats(int64_t pixels, int64_t pitch, int64_t channels) { return (size_t)((pixels - 1) * pitch + channels); }
+
+typedef struct fixture {
+    sw_conv c;
+    float *in, *weights, *bias, *residual, *want, *got, *again;
+    size_t n_out;
+} fixture;
+
+static bool make(uint64_t *s, fixture *f) {
+    if (!random_conv(s, &f->c)) return false;
+    const sw_conv *c = &f->c;
+    int64_t pixels = c->batch * c->out_height * c->out_width;
+    f->n_out = map_floats(pixels, c->out_pitch, c->out_channels);
+    f->in = random_floats(s, map_floats(c->batch * c->height * c->width, c->in_pitch, c->in_channels));
+    f->weights = random_floats(s, (size_t)(c->out_channels * (c->in_channels / c->groups) * c->kernel_h * c->kernel_w));
+    f->bias = pick(s, 0, 3) ? random_floats(s, (size_t)c->out_channels) : NULL;
+    f->residual = c->residual ? random_floats(s, map_floats(pixels, c->residual_pitch, c->out_channels)) : NULL;
+    f->want = random_floats(s, f->n_out);
+    f->got = random_floats(s, f->n_out);
+    f->again = random_floats(s, f->n_out);
+    return true;
+}
+
+static void destroy(fixture *f) {
+    float *all[] = {f->in, f->weights, f->bias, f->residual, f->want, f->got, f->again};
+    for (int i = 0; i < 7; i++) free(all[i]);
+}
+
+static void *aligned(size_t bytes) { return aligned_alloc(64, (bytes + 64) / 64 * 64); }
+
+/* In place: the residual is put into the output map first. */
+static void run_tactic(const fixture *f, const sw_conv_tactic *tactic, sw_pool *pool, bool in_place, float *out) {
+    sw_conv c = f->c;
+    void *packed = aligned(tactic->packed_bytes(&c)), *scratch = aligned(tactic->scratch_bytes(&c, sw_pool_threads(pool)));
+    for (size_t i = 0; i < f->n_out; i++) out[i] = guard;
+    if (in_place) {
+        for (int64_t p = 0; p < c.batch * c.out_height * c.out_width; p++)
+            memcpy(out + p * c.out_pitch, f->residual + p * c.residual_pitch, (size_t)c.out_channels * sizeof *out);
+        c.residual_pitch = c.out_pitch;
+    }
+    tactic->pack(&c, f->weights, f->bias, packed);
+    tactic->run(&c, packed, f->in, in_place ? out : f->residual, out, scratch, pool);
+    free(packed);
+    free(scratch);
+}
+
+/* Errors count against the largest sum that could have been; neighbours' channels must be as they were. */
+static bool equal(const fixture *f, const char *name, double tolerance, double scale) {
+    for (size_t i = 0; i < f->n_out; i++) {
+        bool inside = (int64_t)i % f->c.out_pitch < f->c.out_channels;
+        double error = fabs((double)f->got[i] - (double)f->want[i]);
+        if (inside ? error <= tolerance * scale + 3e-6 + 1e-5 * fabs((double)f->want[i]) : f->got[i] == guard) continue;
+        fprintf(stderr, "%s: element %zu is %.9g, expected %.9g (scale %g)\n", name, i, (double)f->got[i],
+                inside ? (double)f->want[i] : (double)guard, scale);
+        const sw_conv *c = &f->c;
+        fprintf(stderr, "  %lldx%lldx%lld -> %lldx%lldx%lld, kernel %lldx%lld stride %lldx%lld dilation %lld groups %lld act %s\n",
+                (long long)c->height, (long long)c->width, (long long)c->in_channels, (long long)c->out_height,
+                (long long)c->out_width, (long long)c->out_channels, (long long)c->kernel_h, (long long)c->kernel_w,
+                (long long)c->stride_h, (long long)c->stride_w, (long long)c->dilation_h, (long long)c->groups,
+                sw_act_name(c->act));
+        return false;
+    }
+    return true;
+}
+
+static bool is_winograd(const sw_conv_tactic *t) { return strncmp(t->name, "winograd", 8) == 0; }
+
+SW_TEST(conv_tactics) {
+    uint64_t state = 2024;
+    sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
+    int ran[32] = {0};
+    for (int shape = 0; shape < SHAPES; shape++) {
+        fixture f = {0};
+        if (!make(&state, &f)) continue;
+        run_tactic(&f, sw_conv_tactics[0], NULL, false, f.want);
+        double taps = (double)(f.c.in_channels / f.c.groups * f.c.kernel_h * f.c.kernel_w), scale = 1 + sqrt(taps);
+        for (int t = 1; sw_conv_tactics[t]; t++) {
+            const sw_conv_tactic *tactic = sw_conv_tactics[t];
+            if ((tactic->features & ~sw_cpu_features()) || tactic->refuse(&f.c)) continue;
+            ran[t]++;
+            run_tactic(&f, tactic, pools[0], f.c.residual && shape % 2, f.got);
+            CHECK(equal(&f, tactic->name, is_winograd(tactic) ? 1e-5 : 2e-6, scale));
+            for (int threads = 1; threads < 3; threads++) {
+                run_tactic(&f, tactic, pools[threads], f.c.residual && shape % 2, f.again);
+                CHECK(memcmp(f.got, f.again, f.n_out * sizeof *f.got) == 0);
+            }
+        }
+        destroy(&f);
+    }
+    for (int t = 1; sw_conv_tactics[t]; t++)
+        if (!(sw_conv_tactics[t]->features & ~sw_cpu_features())) CHECK(ran[t] >= 40); /* else the shapes test nothing */
+    sw_pool_destroy(pools[1]);
+    sw_pool_destroy(pools[2]);
+}
