@@ -33,6 +33,7 @@ struct sw_plan {
     size_t n_values, cap_values;
     sw_view *views; /* by value */
     size_t cap_views;
+    bool reference;  /* steps run their reference kernels */
     sw_packs *packs; /* weights in the form that kernels want, made when first needed */
     sw_step *steps;
     size_t n_steps, cap_steps;

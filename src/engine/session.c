@@ -140,6 +140,7 @@ static bool is_dynamic(const sw_instance *instance, const sw_step *step) {
 static sw_status run_step(sw_session *session, sw_instance *instance, size_t index) {
     const sw_step *step = &session->plan->steps[index];
     sw_call call = sw_step_call(step, instance->values, session->in, session->out, &session->diag);
+    call.reference = session->plan->reference;
     call.pool = session->pool;
     call.allocator = session->allocator;
     call.resize = resize_output;

@@ -75,6 +75,7 @@ struct sw_call {
     sw_tensor *const *out;      /* NULL for an output that nobody wants */
     const char *name;           /* of the node, for messages; may be NULL */
     const sw_diag *diag;
+    bool reference;                /* the plain kernel is wanted, whatever faster ones there are */
     sw_pool *pool;                 /* kernels may spread work over it; NULL: run alone */
     const sw_allocator *allocator; /* for scratch memory of reference kernels */
     /* Kernels whose output shape depends on data: gives out[index] its dims and memory. NULL in shape rules. */

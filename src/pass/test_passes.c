@@ -94,6 +94,35 @@ SW_TEST(activations_become_one_node) {
     sw_graph_destroy(g);
 }
 
+static sw_value *scalar(sw_graph *g, float v) {
+    return floats(g, "c", 0, NULL, &v);
+}
+
+static sw_value *apply2(sw_graph *g, sw_op op, sw_value *a, sw_value *b) {
+    return apply(g, op, "", 2, (sw_value *[]){a, b});
+}
+
+/* x * clip(x + 3, 0, 6) / 6, and Gelu with its factors in each of some orders. */
+SW_TEST(activations_written_out_become_one_node) {
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *x = input(g, 1, (int64_t[]){3});
+    sw_value *clip =
+        apply(g, SW_OP_Clip, "", 3, (sw_value *[]){apply2(g, SW_OP_Add, x, scalar(g, 3)), scalar(g, 0), scalar(g, 6)});
+    sw_value *hswish = apply2(g, SW_OP_Div, apply2(g, SW_OP_Mul, x, clip), scalar(g, 6));
+    sw_value *last = hswish;
+    for (int order = 0; order < 3; order++) {
+        sw_value *erf = apply(g, SW_OP_Erf, "", 1, (sw_value *[]){apply2(g, SW_OP_Div, last, scalar(g, 1.41421354f))});
+        sw_value *f[3] = {last, apply2(g, SW_OP_Add, erf, scalar(g, 1)), scalar(g, 0.5f)};
+        last = apply2(g, SW_OP_Mul, apply2(g, SW_OP_Mul, f[order], f[(order + 1) % 3]), f[(order + 2) % 3]);
+    }
+    CHECK_INT(sw_graph_set_outputs(g, &last, 1), SW_OK);
+    CHECK_INT(sw_passes_run(g, "dead-code", &sw_test_diag), SW_OK);
+    CHECK_INT(count(g, SW_OP_HardSwish), 1);
+    CHECK_INT(count(g, SW_OP_Gelu), 3);
+    CHECK_INT(g->n_nodes, 4);
+    sw_graph_destroy(g);
+}
+
 /* Runs a graph of one chain of nodes from a given input with the reference kernels. */
 static void evaluate(const sw_graph *g, float *x, float *result, int64_t n) {
     g->inputs[0]->type.data = x;
