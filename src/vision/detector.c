@@ -133,7 +133,8 @@ static sw_status keep_classes(sw_detector *d, const sw_detector_options *o) {
 
 static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
     sw_plan *plan;
-    SW_TRY(sw__model_describe(d->plan, o->imgsz, d->arena, d->diag, &d->model));
+    sw_status status = sw__model_describe(d->plan, o->imgsz, d->arena, d->diag, &d->model);
+    if (status != SW_OK) return status == SW_E_NOMEM ? out_of_memory(d) : status;
     SW_TRY(sw_session_create(d->plan, &(sw_session_options){.threads = o->threads}, d->diag, &d->session));
     SW_TRY(find_head(d, o->head));
     if (reserve_names(d, sw__head_classes(d->head, &d->model)) != SW_OK) return out_of_memory(d);

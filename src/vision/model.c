@@ -10,13 +10,14 @@ static const char *meta(const sw__model *m, const char *key) {
     return sw_plan_meta(m->plan, key);
 }
 
-/* Metadata as a literal; false when there is none or it is broken (which is worth a warning, not more). */
-static bool meta_literal(const sw__model *m, const char *key, sw_arena *arena, const sw_diag *diag, sw_py *value) {
+/* Metadata as a literal. None when there is no such key, or its text is broken (which is worth a warning, not more). */
+static sw_status meta_literal(const sw__model *m, const char *key, sw_arena *arena, const sw_diag *diag, sw_py *value) {
     const char *text = meta(m, key);
-    if (!text) return false;
-    if (sw_py_parse(arena, text, value) == SW_OK) return true;
-    sw_warn(diag, NULL, "the model's metadata '%s' cannot be read and is ignored", key);
-    return false;
+    sw_status status = text ? sw_py_parse(arena, text, value) : SW_E_INPUT;
+    if (status == SW_OK || status == SW_E_NOMEM) return status;
+    if (text) sw_warn(diag, NULL, "the model's metadata '%s' cannot be read and is ignored", key);
+    *value = (sw_py){.type = SW_PY_NONE};
+    return SW_OK;
 }
 
 /* The class id that names[i] names, -1 for none: keys of a dict are numbers or, in JSON, texts of numbers. */
@@ -36,7 +37,7 @@ static int64_t name_id(const sw_py *names, size_t i) {
 /* Class names from {0: 'person', ...}, {"0": "person"} or ['person', ...]. */
 static sw_status read_names(sw__model *m, sw_arena *arena, const sw_diag *diag) {
     sw_py names;
-    if (!meta_literal(m, "names", arena, diag, &names)) return SW_OK;
+    SW_TRY(meta_literal(m, "names", arena, diag, &names));
     if (names.type != SW_PY_DICT && names.type != SW_PY_LIST) return SW_OK;
     for (size_t i = 0; i < names.n; i++)
         if (name_id(&names, i) >= m->n_names) m->n_names = (int)name_id(&names, i) + 1;
@@ -62,15 +63,15 @@ static sw_status read_metadata(sw__model *m, sw_arena *arena, const sw_diag *dia
         return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "Use a model that was trained for detection.",
                        "the model was made for the task '%.40s', but only 'detect' is understood", task);
     m->stride = 32;
-    if (meta_literal(m, "stride", arena, diag, &value) && value.type == SW_PY_INT && value.i >= 1 &&
-        value.i <= SW__MAX_STRIDE)
-        m->stride = value.i;
+    SW_TRY(meta_literal(m, "stride", arena, diag, &value));
+    if (value.type == SW_PY_INT && value.i >= 1 && value.i <= SW__MAX_STRIDE) m->stride = value.i;
     m->conf = -1;
-    if (meta_literal(m, "conf", arena, diag, &value) && (value.type == SW_PY_FLOAT || value.type == SW_PY_INT) &&
-        value.f >= 0 && value.f <= 1)
-        m->conf = value.f;
-    if (meta_literal(m, "end2end", arena, diag, &value)) m->end_to_end = says_true(&value);
-    if (meta_literal(m, "args", arena, diag, &value) && says_true(sw_py_get(&value, "nms"))) m->end_to_end = true;
+    SW_TRY(meta_literal(m, "conf", arena, diag, &value));
+    if ((value.type == SW_PY_FLOAT || value.type == SW_PY_INT) && value.f >= 0 && value.f <= 1) m->conf = value.f;
+    SW_TRY(meta_literal(m, "end2end", arena, diag, &value));
+    m->end_to_end = says_true(&value);
+    SW_TRY(meta_literal(m, "args", arena, diag, &value));
+    if (says_true(sw_py_get(&value, "nms"))) m->end_to_end = true;
     return read_names(m, arena, diag);
 }
 
@@ -114,16 +115,21 @@ static bool is_side(int64_t side) {
 }
 
 /* The size for open dims: the user's, the one that the model was exported with, or 640. */
-static void wanted_size(const sw__model *m, int imgsz, sw_arena *arena, const sw_diag *diag, int64_t size[2]) {
+static sw_status wanted_size(const sw__model *m, int imgsz, sw_arena *arena, const sw_diag *diag, int64_t size[2]) {
     sw_py value;
     size[0] = size[1] = imgsz ? imgsz : 640;
-    if (imgsz || !meta_literal(m, "imgsz", arena, diag, &value)) return;
-    if (value.type == SW_PY_INT && is_side(value.i)) size[0] = size[1] = value.i;
-    bool pair = value.type == SW_PY_LIST && value.n == 2;
-    if (!pair || value.items[0].type != SW_PY_INT || value.items[1].type != SW_PY_INT) return;
-    if (!is_side(value.items[0].i) || !is_side(value.items[1].i)) return;
-    size[0] = value.items[0].i;
-    size[1] = value.items[1].i;
+    if (imgsz) return SW_OK;
+    SW_TRY(meta_literal(m, "imgsz", arena, diag, &value));
+    const sw_py *height = &value, *width = &value;
+    if (value.type == SW_PY_LIST && value.n == 2) {
+        height = &value.items[0];
+        width = &value.items[1];
+    }
+    if (height->type == SW_PY_INT && width->type == SW_PY_INT && is_side(height->i) && is_side(width->i)) {
+        size[0] = height->i;
+        size[1] = width->i;
+    }
+    return SW_OK;
 }
 
 static sw_status choose_size(sw__model *m, int imgsz, sw_arena *arena, const sw_diag *diag) {
@@ -133,7 +139,7 @@ static sw_status choose_size(sw__model *m, int imgsz, sw_arena *arena, const sw_
     if (fixed && imgsz && (m->height != imgsz || m->width != imgsz))
         sw_warn(diag, NULL, "the model takes pictures of %" PRId64 "x%" PRId64 " only; the size %d is ignored",
                 m->width, m->height, imgsz);
-    wanted_size(m, imgsz, arena, diag, size);
+    SW_TRY(wanted_size(m, imgsz, arena, diag, size));
     for (int i = 0; i < 2; i++) {
         if (*side[i] < 0) *side[i] = (size[i] + m->stride - 1) / m->stride * m->stride;
         if (!is_side(*side[i]))

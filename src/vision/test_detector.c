@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "base/test_memory.h"
 #include "engine/plan.h"
 #include "unit.h"
 
@@ -213,4 +214,31 @@ SW_TEST(detector_broken_metadata) {
     const char *const meta[] = {"names", "{0: 'cat', 1", "stride", "-3", "conf", "'x'", "imgsz", "[0]", NULL};
     fake f = {.dims = {6, CELLS}, .answer = v8_answer(), .meta = meta};
     check_one(&f, "yolov8", 64, 64, (sw_detection){16, 24, 48, 40, 0.75f, 1}, "class 1");
+}
+
+/* Creation and a run, with the picture's rows apart; the status of whichever failed. */
+static sw_status create_and_run(const fake *f, const sw_allocator *allocator) {
+    sw_status status;
+    sw_detector_options options = quick();
+    options.allocator = allocator;
+    sw_detector *d = detector_of(f, &options, &status);
+    sw_picture picture = {pixels, 100, 40, 320, SW_PIXELS_BGR};
+    sw_detections found;
+    if (status == SW_OK) status = sw_detector_run(d, &picture, &found);
+    sw_detector_destroy(d);
+    return status;
+}
+
+SW_TEST(detector_survives_each_failing_allocation) {
+    const char *const meta[] = {"names", "{0: 'cat', 1: 'dog'}", NULL};
+    fake f = {SW_F16, true, false, 2, {6, CELLS}, v8_answer(), meta};
+    int total = 1;
+    for (int fail = 0; fail <= total; fail++) {
+        test_memory m = {.fail_at = fail};
+        sw_allocator a = test_memory_allocator(&m);
+        CHECK_INT(create_and_run(&f, &a), fail ? SW_E_NOMEM : SW_OK);
+        CHECK_INT(m.held, 0);
+        if (!fail) total = m.calls;
+    }
+    CHECK(total > 20);
 }

@@ -181,11 +181,9 @@ static sw_status find_function(sw__onnx *im, const sw__onnx_node *node, sw__onnx
 }
 
 static sw_status build_node(sw__onnx *im, sw__scope *scope, const sw__onnx_node *proto) {
-    if (*scope->prefix) { /* what is inlined can be more than what is written: count it */
-        im->inlined += 1 + (size_t)(proto->n_in + proto->n_out + proto->n_attrs) / 16;
-        if (im->inlined > SW__ONNX_MAX_INLINED)
-            return sw__onnx_fail(im, SW_E_LIMIT, "functions and branches give more than %d nodes",
-                                 SW__ONNX_MAX_INLINED);
+    if (*scope->prefix) { /* what is inlined can be far more than what is written */
+        SW_TRY(sw__onnx_count_inlined(im, proto->n_in + proto->n_out + proto->n_attrs));
+        SW_TRY(sw__onnx_charge(im, proto->text));
     }
     sw__draft d = {.im = im, .scope = scope, .proto = proto, .op = SW_OP_COUNT, .n_out = proto->n_out};
     sw__onnx_function *function;

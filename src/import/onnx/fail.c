@@ -53,6 +53,12 @@ sw_status sw__onnx_charge(sw__onnx *im, uint64_t bytes) {
     return SW_OK;
 }
 
+sw_status sw__onnx_count_inlined(sw__onnx *im, int ports) {
+    im->inlined += 1 + (size_t)ports / 16;
+    if (im->inlined <= SW__ONNX_MAX_INLINED) return SW_OK;
+    return sw__onnx_fail(im, SW_E_LIMIT, "functions and branches give more than %d nodes", SW__ONNX_MAX_INLINED);
+}
+
 /* ---- Operators that Slipway does not have ---------------------------------------------------------------- */
 
 enum { MAX_UNKNOWN = 64 }; /* kinds that are told apart */

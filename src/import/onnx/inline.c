@@ -81,6 +81,7 @@ sw_status sw__onnx_call(sw__draft *d, sw__onnx_function *fn) {
     sw__scope scope;
     char what[200];
     if (fn->active) return sw__draft_fail(d, SW_E_MODEL, "the function '%.160s' calls itself", fn->name);
+    SW_TRY(sw__onnx_count_inlined(d->im, fn->n_in + fn->n_out + fn->n_defaults));
     SW_TRY(open_scope(d, NULL, &scope));
     scope.opsets = fn->opsets;
     scope.n_opsets = fn->n_opsets;

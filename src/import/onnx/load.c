@@ -17,8 +17,8 @@ static sw_status refuse(const void *bytes, size_t size, const char *label, const
 static sw_status fill(sw_graph *graph, const void *bytes, size_t size, const char *base_dir, const char *label,
                       const sw_diag *diag) {
     sw__onnx im = {.diag = diag, .label = label, .base_dir = base_dir, .graph = graph};
-    /* Reading everything takes its size once, and data grows at most eightfold when it is unpacked. */
-    im.bytes_left = (uint64_t)size * 16 + ((uint64_t)64 << 20);
+    /* Everything is read once, numbers grow eightfold at most when they are unpacked; the rest is for functions. */
+    im.bytes_left = (uint64_t)size * 10 + ((uint64_t)128 << 20);
     im.arena = sw_arena_create(graph->allocator, 0);
     sw_status status = im.arena ? sw__onnx_parse_model(&im, bytes, size) : sw__onnx_nomem(&im);
     if (status == SW_OK) status = sw__onnx_build(&im);

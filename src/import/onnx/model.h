@@ -13,9 +13,10 @@ enum {
     SW__ONNX_IR_MAX = 12,
     SW__ONNX_MAX_PORTS = 65535,     /* inputs or outputs of a node */
     SW__ONNX_MAX_ATTRS = 256,       /* of a node or function; also opsets of a model */
-    SW__ONNX_MAX_IO = 4096,         /* inputs or outputs of the model, constants not counted */
-    SW__ONNX_MAX_ITEMS = 1 << 23,   /* nodes, ports, attributes, values as written */
-    SW__ONNX_MAX_DEPTH = 32,        /* graphs in graphs, calls in calls */
+    SW__ONNX_MAX_IO = 1024,         /* inputs or outputs of the model, constants not counted */
+    SW__ONNX_MAX_NODES = 1 << 18,   /* of a graph; also initializers */
+    SW__ONNX_MAX_ITEMS = 1 << 22,   /* nodes, ports, attributes, values as written */
+    SW__ONNX_MAX_DEPTH = 24,        /* graphs in graphs, calls in calls */
     SW__ONNX_MAX_INLINED = 1 << 18, /* nodes and calls that come out of functions and branches */
     SW__ONNX_MAX_LIST = 1 << 24,    /* elements of an attribute */
     SW__ONNX_MAX_FILES = 16384      /* of external data */
@@ -73,6 +74,7 @@ typedef struct sw__onnx_node {
     int n_in, n_out;
     sw__onnx_attr *attrs;
     int n_attrs;
+    size_t text; /* bytes of all names: what it costs to look them up */
 } sw__onnx_node;
 
 /* Nodes of a graph or function. `order` (sort.c) is an order in which values are made before they are used. */
@@ -245,6 +247,8 @@ void sw__draft_warn(const sw__draft *d, const char *fmt, ...) SW_PRINTF(2, 3);
 sw_status sw__onnx_nomem(sw__onnx *im);
 /* Takes `bytes` off what may be read and copied. */
 SW_MUST_USE sw_status sw__onnx_charge(sw__onnx *im, uint64_t bytes);
+/* Counts something that is inlined: a node or call with so many ports. */
+SW_MUST_USE sw_status sw__onnx_count_inlined(sw__onnx *im, int ports);
 /* Notes an operator that Slipway does not have; its outputs become values of unknown type. */
 SW_MUST_USE sw_status sw__onnx_unknown(sw__draft *d, const char *why);
 SW_MUST_USE sw_status sw__onnx_report_unknown(sw__onnx *im);

@@ -135,7 +135,9 @@ static sw_status parse_node(sw__onnx *im, sw_pb r, sw__onnx_node *node, int dept
     SW_TRY(new_array(im, counts[2], sizeof *node->out, &node->out));
     SW_TRY(new_array(im, counts[5], sizeof *node->attrs, &node->attrs));
     sw_pb_field f;
-    while (sw_pb_next(&r, &f)) switch (f.number) {
+    while (sw_pb_next(&r, &f)) {
+        if (f.number != 5) node->text += f.size;
+        switch (f.number) {
         case 1:
             SW_TRY(read_text(im, &r, &f, &node->in[node->n_in++]));
             break;
@@ -160,6 +162,7 @@ static sw_status parse_node(sw__onnx *im, sw_pb r, sw__onnx_node *node, int dept
         default:
             break;
         }
+    }
     return r.status;
 }
 
@@ -189,7 +192,8 @@ static sw_status parse_graph(sw__onnx *im, sw_pb r, sw__onnx_graph *graph, int d
     size_t counts[MAX_FIELD];
     SW_TRY(count_fields(im, r, counts));
     *graph = (sw__onnx_graph){.name = ""};
-    SW_TRY(check_count(im, "nodes", counts[1], SW_MAX_NODES));
+    SW_TRY(check_count(im, "nodes", counts[1], SW__ONNX_MAX_NODES));
+    SW_TRY(check_count(im, "initializers", counts[5], SW__ONNX_MAX_NODES));
     SW_TRY(check_count(im, "outputs", counts[12], SW__ONNX_MAX_IO));
     if (counts[15])
         return sw__onnx_fail(im, SW_E_UNSUPPORTED, "the graph has sparse initializers, which Slipway does not support");
@@ -226,6 +230,7 @@ static sw_status new_function_arrays(sw__onnx *im, const size_t counts[MAX_FIELD
     SW_TRY(check_count(im, "inputs of a function", counts[4], SW__ONNX_MAX_PORTS));
     SW_TRY(check_count(im, "outputs of a function", counts[5], SW__ONNX_MAX_PORTS));
     SW_TRY(check_count(im, "attributes of a function", counts[11], SW__ONNX_MAX_ATTRS));
+    SW_TRY(check_count(im, "nodes of a function", counts[7], SW__ONNX_MAX_NODES));
     SW_TRY(check_count(im, "opsets of a function", counts[9], SW__ONNX_MAX_ATTRS));
     SW_TRY(new_array(im, counts[4], sizeof *fn->in, &fn->in));
     SW_TRY(new_array(im, counts[5], sizeof *fn->out, &fn->out));

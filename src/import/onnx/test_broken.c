@@ -135,7 +135,7 @@ SW_TEST(onnx_deep_graphs) {
     }
     sw_pb_put_varint(&model, 1, 8);
     sw_pb_put_bytes(&model, 7, graph.data, graph.size);
-    CHECK_STR(sw__test_import_bytes(model.data, model.size, NULL), "4 m: graphs are nested more than 32 deep");
+    CHECK_STR(sw__test_import_bytes(model.data, model.size, NULL), "4 m: graphs are nested more than 24 deep");
     sw_buf_free(&graph);
     sw_buf_free(&model);
 }
