@@ -1,12 +1,14 @@
-/* Times the convolution tactics on a list of layers: conv_layers [-t threads] [-r rounds] [-w] layers.txt
+/* Times the convolution tactics on a list of layers: conv_layers [-t threads] [-r rounds] [-c] [-w] layers.txt
  *
  * One layer a line: height width cin cout kernel stride groups activation ('#' begins a comment); pads are (kernel - 1) / 2. For
- * each layer, every tactic that this CPU can run and that accepts is timed by turns; the table shows medians in ms, GFLOP/s of the
- * direct count, its share of the FMA peak (measured beside it), the tactic that sw_conv_choose takes and what that costs against
- * the best. -w: all layers in network order with the chosen tactics, weights cold, instead of each alone. */
+ * each layer, every tactic that this CPU can run and that accepts is timed by turns; the table shows ms (20th percentile: other load only ever adds),
+ * GFLOP/s of the direct count, its share of the FMA peak (measured beside it), the tactic that sw_conv_choose takes and what that costs against
+ * the best. -w: all layers in network order with the chosen tactics, weights cold, instead of each alone.
+ * -c: CPU time of the program instead of time on the wall, for busy machines (one thread). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cpu.h"
 #include "base/os.h"
@@ -25,6 +27,15 @@ static layer layers[MOST_LAYERS];
 static int n_layers;
 static float *in, *out, *weights;
 static void *scratch;
+
+static bool by_cpu_time;
+
+static int64_t clock_ns(void) {
+    if (!by_cpu_time) return sw_clock_ns();
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
 
 static void *allocate(size_t bytes) {
     void *p = aligned_alloc(64, (bytes + 127) / 64 * 64);
@@ -95,7 +106,7 @@ static double measure_peak(void) {
     if (sw_cpu_features() & SW_CPU_AVX2) {
         int64_t least = INT64_MAX;
         for (int round = 0; round < 5; round++) {
-            int64_t begin = sw_clock_ns();
+            int64_t begin = clock_ns();
             for (int i = 0; i < 100000; i++)
                 __asm__ volatile("vfmadd231ps %%ymm15, %%ymm14, %%ymm0\n vfmadd231ps %%ymm15, %%ymm14, %%ymm1\n"
                                  "vfmadd231ps %%ymm15, %%ymm14, %%ymm2\n vfmadd231ps %%ymm15, %%ymm14, %%ymm3\n"
@@ -103,7 +114,7 @@ static double measure_peak(void) {
                                  "vfmadd231ps %%ymm15, %%ymm14, %%ymm6\n vfmadd231ps %%ymm15, %%ymm14, %%ymm7\n"
                                  "vfmadd231ps %%ymm15, %%ymm14, %%ymm8\n vfmadd231ps %%ymm15, %%ymm14, %%ymm9\n" ::
                                      : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9");
-            int64_t took = sw_clock_ns() - begin;
+            int64_t took = clock_ns() - begin;
             least = took < least ? took : least;
         }
         return 100000.0 * 10 * 16 / (double)least;
@@ -117,15 +128,16 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double median(double *v, int n) {
+/* The 20th percentile. */
+static double typical(double *v, int n) {
     qsort(v, (size_t)n, sizeof *v, by_value);
-    return v[n / 2];
+    return v[n / 5];
 }
 
 static double time_once(const layer *l, int tactic, sw_pool *pool) {
-    int64_t begin = sw_clock_ns();
+    int64_t begin = clock_ns();
     sw_conv_tactics[tactic]->run(&l->conv, l->packed[tactic], in, NULL, out, scratch, pool);
-    return (double)(sw_clock_ns() - begin) * 1e-6;
+    return (double)(clock_ns() - begin) * 1e-6;
 }
 
 static int index_of(const sw_conv_tactic *tactic) {
@@ -134,7 +146,7 @@ static int index_of(const sw_conv_tactic *tactic) {
     return i;
 }
 
-/* The layer alone: medians of all tactics, by turns. */
+/* The layer alone: all tactics by turns. */
 static double time_layer(const layer *l, int number, int rounds, sw_pool *pool, double *best_total) {
     static double ms[MOST_TACTICS][MOST_ROUNDS];
     for (int r = -1; r < rounds; r++)
@@ -150,7 +162,7 @@ static double time_layer(const layer *l, int number, int rounds, sw_pool *pool, 
     for (int t = 0; sw_conv_tactics[t]; t++) {
         if (!l->packed[t]) continue;
         bool once = t == 0 && l->chosen != sw_conv_tactics[0];
-        double took = median(ms[t], once ? 1 : rounds), rate = 2 * l->macs / took * 1e-6;
+        double took = typical(ms[t], once ? 1 : rounds), rate = 2 * l->macs / took * 1e-6;
         if (took < best) best = took;
         if (sw_conv_tactics[t] == l->chosen) chosen = took;
         if (!once) printf("  %s %.3f (%.0f, %.0f%%)", sw_conv_tactics[t]->name, took, rate, 100 * rate / peak);
@@ -187,9 +199,9 @@ static void time_network(int rounds, sw_pool *pool, double *ms) {
         whole[r] = 0;
         for (int i = 0; i < n_layers; i++) whole[r] += of_layer[i][r] = time_once(&layers[i], index_of(layers[i].chosen), pool);
     }
-    for (int i = 0; i < n_layers; i++) ms[i] = median(of_layer[i], rounds);
-    double middle = median(whole, rounds);
-    printf("network order: median %.2f ms, least %.2f ms\n", middle, whole[0]);
+    for (int i = 0; i < n_layers; i++) ms[i] = typical(of_layer[i], rounds);
+    double usual = typical(whole, rounds);
+    printf("network order: least %.2f ms, 20th percentile %.2f ms, median %.2f ms\n", whole[0], usual, whole[rounds / 2]);
 }
 
 int main(int argc, char **argv) {
@@ -200,10 +212,11 @@ int main(int argc, char **argv) {
         if (!strcmp(argv[i], "-t") && i + 1 < argc) threads = (int)strtol(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "-r") && i + 1 < argc) rounds = (int)strtol(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "-w")) network = true;
+        else if (!strcmp(argv[i], "-c")) by_cpu_time = true;
         else path = argv[i];
     }
     if (!path || rounds < 1 || rounds > MOST_ROUNDS) {
-        fprintf(stderr, "usage: conv_layers [-t threads] [-r rounds up to %d] [-w] layers.txt\n", MOST_ROUNDS);
+        fprintf(stderr, "usage: conv_layers [-t threads] [-r rounds up to %d] [-c] [-w] layers.txt\n", MOST_ROUNDS);
         return 2;
     }
     static double ms[MOST_LAYERS];
