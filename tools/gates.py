@@ -262,6 +262,13 @@ def check_links():
                 yield f"{where}: {match.group(1)} does not exist"
 
 
+def check_readme_is_true():
+    """Numbers in the README's status table are those of the tests."""
+    passed = len((ROOT / "tests/golden/conformance.txt").read_text().split())
+    if f"{passed:,} pass" not in (ROOT / "README.md").read_text():
+        yield f"README.md: {passed:,} node tests pass (tests/golden/conformance.txt)"
+
+
 def compile_alone(command, names):
     for name in names:
         include = name.removeprefix("include/").removeprefix("src/")
