@@ -65,7 +65,8 @@ int main(int argc, char **argv) {
     int passed = 0, failed = 0, skips = 0;
     for (size_t i = 0; i < n; i++) {
         bool wanted = argc < 2;
-        for (int a = 1; a < argc; a++) wanted |= strstr(sorted[i]->name, argv[a]) != NULL || strstr(sorted[i]->file, argv[a]) != NULL;
+        for (int a = 1; a < argc; a++)
+            wanted |= strstr(sorted[i]->name, argv[a]) != NULL || strstr(sorted[i]->file, argv[a]) != NULL;
         if (!wanted) continue;
         failed_checks = 0;
         skipped = false;

@@ -9,32 +9,32 @@
 #include "base/half.h"
 #include "slipway/tensor.h"
 
-#define SW_FLOAT_TYPES(X)                                                                                            \
-    X(SW_F32, f32, float, float)                                                                                     \
-    X(SW_F64, f64, double, double)                                                                                   \
-    X(SW_F16, f16, uint16_t, float)                                                                                  \
+#define SW_FLOAT_TYPES(X)                                                                                              \
+    X(SW_F32, f32, float, float)                                                                                       \
+    X(SW_F64, f64, double, double)                                                                                     \
+    X(SW_F16, f16, uint16_t, float)                                                                                    \
     X(SW_BF16, bf16, uint16_t, float)
-#define SW_SIGNED_TYPES(X)                                                                                           \
-    X(SW_I8, i8, int8_t, int8_t)                                                                                     \
-    X(SW_I16, i16, int16_t, int16_t)                                                                                 \
-    X(SW_I32, i32, int32_t, int32_t)                                                                                 \
+#define SW_SIGNED_TYPES(X)                                                                                             \
+    X(SW_I8, i8, int8_t, int8_t)                                                                                       \
+    X(SW_I16, i16, int16_t, int16_t)                                                                                   \
+    X(SW_I32, i32, int32_t, int32_t)                                                                                   \
     X(SW_I64, i64, int64_t, int64_t)
-#define SW_UNSIGNED_TYPES(X)                                                                                         \
-    X(SW_U8, u8, uint8_t, uint8_t)                                                                                   \
-    X(SW_U16, u16, uint16_t, uint16_t)                                                                               \
-    X(SW_U32, u32, uint32_t, uint32_t)                                                                               \
+#define SW_UNSIGNED_TYPES(X)                                                                                           \
+    X(SW_U8, u8, uint8_t, uint8_t)                                                                                     \
+    X(SW_U16, u16, uint16_t, uint16_t)                                                                                 \
+    X(SW_U32, u32, uint32_t, uint32_t)                                                                                 \
     X(SW_U64, u64, uint64_t, uint64_t)
 #define SW_BOOL_TYPES(X)    X(SW_BOOL, b8, uint8_t, uint8_t)
 #define SW_INTEGER_TYPES(X) SW_SIGNED_TYPES(X) SW_UNSIGNED_TYPES(X)
 #define SW_NUMBER_TYPES(X)  SW_FLOAT_TYPES(X) SW_INTEGER_TYPES(X)
 #define SW_ALL_TYPES(X)     SW_NUMBER_TYPES(X) SW_BOOL_TYPES(X)
 
-#define SW_LOAD_STORE_PLAIN(dtype, suffix, storage, compute)                                                         \
-    static inline compute sw__load_##suffix(storage v) {                                                             \
-        return v;                                                                                                    \
-    }                                                                                                                \
-    static inline storage sw__store_##suffix(compute v) {                                                            \
-        return v;                                                                                                    \
+#define SW_LOAD_STORE_PLAIN(dtype, suffix, storage, compute)                                                           \
+    static inline compute sw__load_##suffix(storage v) {                                                               \
+        return v;                                                                                                      \
+    }                                                                                                                  \
+    static inline storage sw__store_##suffix(compute v) {                                                              \
+        return v;                                                                                                      \
     }
 SW_INTEGER_TYPES(SW_LOAD_STORE_PLAIN)
 SW_LOAD_STORE_PLAIN(SW_F32, f32, float, float)

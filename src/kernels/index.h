@@ -17,8 +17,7 @@ static inline int64_t sw__index_wrap(int64_t index, int64_t extent) {
 /* Reports the first index of a tensor that lies outside of an axis. */
 SW_MUST_USE sw_status sw__index_check(const sw_call *c, const sw_tensor *indices, int64_t extent);
 /* The same for tensors of index tuples: the last axis holds `n` of them, one for each of `extents`. */
-SW_MUST_USE sw_status sw__index_check_tuples(const sw_call *c, const sw_tensor *indices, int n,
-                                             const int64_t *extents);
+SW_MUST_USE sw_status sw__index_check_tuples(const sw_call *c, const sw_tensor *indices, int n, const int64_t *extents);
 
 /* Product of dims[begin] .. dims[end - 1] of a concrete tensor; one that does not fit wraps around, which only tensors
  * without elements can bring about. */

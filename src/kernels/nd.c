@@ -101,11 +101,11 @@ void sw__nd_for(sw_pool *pool, const sw_nd *nd, sw_nd_row row, void *ctx) {
         walk_range(&w, 0, n, 0);
 }
 
-#define COPY_STRIDED(type)                                                                                           \
-    do {                                                                                                             \
-        type *t = (type *)(void *)to;                                                                                \
-        const type *f = (const type *)(const void *)from;                                                            \
-        for (int64_t i = 0; i < n; i++) t[i * to_stride] = f[i * from_stride];                                       \
+#define COPY_STRIDED(type)                                                                                             \
+    do {                                                                                                               \
+        type *t = (type *)(void *)to;                                                                                  \
+        const type *f = (const type *)(const void *)from;                                                              \
+        for (int64_t i = 0; i < n; i++) t[i * to_stride] = f[i * from_stride];                                         \
     } while (0)
 
 void sw__copy_strided(size_t size, char *to, int64_t to_stride, const char *from, int64_t from_stride, int64_t n) {

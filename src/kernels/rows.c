@@ -15,8 +15,8 @@ typedef struct row2_run {
 static void run_row(void *ctx, const int64_t *offset, int64_t n) {
     const row2_run *r = ctx;
     int last = r->nd->rank - 1;
-    r->row(r->a + offset[1] * r->size_in, r->nd->stride[1][last], r->b + offset[2] * r->size_in,
-           r->nd->stride[2][last], r->out + offset[0] * r->size_out, n);
+    r->row(r->a + offset[1] * r->size_in, r->nd->stride[1][last], r->b + offset[2] * r->size_in, r->nd->stride[2][last],
+           r->out + offset[0] * r->size_out, n);
 }
 
 void sw__row2_run(sw_pool *pool, sw_row2 row, const sw_tensor *a, const sw_tensor *b, const sw_tensor *out) {

@@ -20,7 +20,14 @@ typedef enum sw_op {
 
 enum { SW_VARIADIC = 255 }; /* max_in or max_out without a bound (importers stop at 65,535) */
 
-typedef enum sw_attr_type { SW_ATTR_INT, SW_ATTR_FLOAT, SW_ATTR_STRING, SW_ATTR_INTS, SW_ATTR_FLOATS, SW_ATTR_TENSOR } sw_attr_type;
+typedef enum sw_attr_type {
+    SW_ATTR_INT,
+    SW_ATTR_FLOAT,
+    SW_ATTR_STRING,
+    SW_ATTR_INTS,
+    SW_ATTR_FLOATS,
+    SW_ATTR_TENSOR
+} sw_attr_type;
 
 /* The value of an attribute. `set` is false where the model does not give it and it has no default. Pointers belong to
  * the graph or plan that holds the node. */
@@ -56,7 +63,7 @@ typedef struct sw_op_info {
     const char *domain; /* "" for ONNX, "slipway" for ours */
     uint8_t min_in, max_in, min_out, max_out;
     sw_shape_rule rule;
-    float tolerance; /* largest error of a fast kernel against the reference, relative to the output's scale; 0: exact */
+    float tolerance; /* largest error of a fast kernel against the reference, in units of the output's scale; 0: exact */
     const char *doc;
     const sw_attr_def *attrs;
     int n_attrs;
@@ -86,8 +93,12 @@ struct sw_call {
 /* Attributes by name; asserts that the operator has it with that type. Unset ones give 0, NULL or n = 0. */
 const sw_attr *sw_call_attr(const sw_call *c, const char *name, sw_attr_type type);
 static inline int64_t sw_call_int(const sw_call *c, const char *name) { return sw_call_attr(c, name, SW_ATTR_INT)->i; }
-static inline float sw_call_float(const sw_call *c, const char *name) { return sw_call_attr(c, name, SW_ATTR_FLOAT)->f; }
-static inline const char *sw_call_string(const sw_call *c, const char *name) { return sw_call_attr(c, name, SW_ATTR_STRING)->s; }
+static inline float sw_call_float(const sw_call *c, const char *name) {
+    return sw_call_attr(c, name, SW_ATTR_FLOAT)->f;
+}
+static inline const char *sw_call_string(const sw_call *c, const char *name) {
+    return sw_call_attr(c, name, SW_ATTR_STRING)->s;
+}
 
 /* Input `i`, or NULL when the call has fewer or it is absent. */
 static inline const sw_tensor *sw_call_in(const sw_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }

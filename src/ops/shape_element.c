@@ -11,8 +11,8 @@ sw_status sw__shape_to_bool(const sw_call *c) {
 
 static sw_dtype dtype_from_onnx(int64_t number) {
     switch (number) {
-#define SW_FROM_ONNX(id, bytes, text, onnx)                                                                          \
-    case onnx:                                                                                                       \
+#define SW_FROM_ONNX(id, bytes, text, onnx)                                                                            \
+    case onnx:                                                                                                         \
         return id;
         SW_DTYPE_LIST(SW_FROM_ONNX)
 #undef SW_FROM_ONNX

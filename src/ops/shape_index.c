@@ -38,8 +38,8 @@ sw_status sw__shape_gather_elements(const sw_call *c) {
             return sw_call_fail(c, "data has %d axes, indices have %d", data->rank, indices->rank);
         for (int i = 0; i < data->rank; i++)
             if (i != axis && sw_dim_known(data->dims[i]) && indices->dims[i] > data->dims[i])
-                return sw_call_fail(c, "axis %d has %lld indices for an extent of %lld", i,
-                                    (long long)indices->dims[i], (long long)data->dims[i]);
+                return sw_call_fail(c, "axis %d has %lld indices for an extent of %lld", i, (long long)indices->dims[i],
+                                    (long long)data->dims[i]);
     }
     if (!out) return SW_OK;
     sw__set_like(out, indices);
@@ -62,8 +62,8 @@ sw_status sw__shape_gather_nd(const sw_call *c) {
                             data->rank, indices->rank);
     int64_t tuple = indices->dims[indices->rank - 1];
     if (sw_dim_known(tuple) && (tuple < 1 || tuple > data->rank - batch))
-        return sw_call_fail(c, "index tuples of %lld do not fit data of rank %d with %lld batch axes",
-                            (long long)tuple, data->rank, (long long)batch);
+        return sw_call_fail(c, "index tuples of %lld do not fit data of rank %d with %lld batch axes", (long long)tuple,
+                            data->rank, (long long)batch);
     for (int i = 0; i < batch; i++)
         if (sw_dim_known(data->dims[i]) && sw_dim_known(indices->dims[i]) && data->dims[i] != indices->dims[i])
             return sw_call_fail(c, "batch axis %d is %lld in data and %lld in indices", i, (long long)data->dims[i],
@@ -157,8 +157,7 @@ sw_status sw__shape_eye_like(const sw_call *c) {
 /* Depth may come as any type of number. */
 static sw_status one_hot_depth(const sw_call *c, const sw_tensor *depth, int64_t *out) {
     *out = SW_DIM_UNKNOWN;
-    if (sw_tensor_is_concrete(depth) && sw_tensor_count(depth) != 1)
-        return sw_call_fail(c, "depth must be one number");
+    if (sw_tensor_is_concrete(depth) && sw_tensor_count(depth) != 1) return sw_call_fail(c, "depth must be one number");
     if (!depth->data || !sw_tensor_is_concrete(depth) || depth->dtype == SW_DTYPE_NONE) return SW_OK;
     double value = sw_tensor_float_at(depth, 0);
     if (!(value >= 0 && value < 0x1p53)) return sw_call_fail(c, "the depth %g makes no sense", value);
@@ -195,8 +194,7 @@ static sw_status check_blocks(const sw_call *c, int64_t *block, int64_t *area) {
 static sw_status divide(const sw_call *c, int64_t dim, int64_t by, int64_t *out) {
     *out = by == 1 ? dim : SW_DIM_UNKNOWN;
     if (by == 1 || !sw_dim_known(dim)) return SW_OK;
-    if (dim % by != 0)
-        return sw_call_fail(c, "the extent %lld does not divide by %lld", (long long)dim, (long long)by);
+    if (dim % by != 0) return sw_call_fail(c, "the extent %lld does not divide by %lld", (long long)dim, (long long)by);
     *out = dim / by;
     return SW_OK;
 }

@@ -59,7 +59,9 @@ typedef struct sw_detector_times {
 } sw_detector_times;
 
 typedef struct sw_detections {
-    const sw_detection *items; /* by falling confidence; memory of the detector, valid until its next run or end */
+    /* By falling confidence (final boxes in the order of the model). Memory of the detector, valid until its next run or
+     * end. */
+    const sw_detection *items;
     int count;
     int input_width, input_height; /* pixels of the tensor that the model got */
     sw_detector_times times_ms;

@@ -62,9 +62,9 @@ class Detections(unittest.TestCase):
         (result,) = json.loads(slipway.run("detect", model, picture, "--quiet", "--json", "-", *options).stdout)
         return result
 
-    def check_picture(self, name):
-        golden = json.loads((zoo.GOLDEN / f"yolo11n_{name}.json").read_text())
-        result = self.detect(slipway.data("models/yolo11n.onnx"), slipway.data("images", f"{name}.jpg"))
+    def check_picture(self, name, model="yolo11n.onnx"):
+        golden = json.loads((zoo.GOLDEN / f"{model.removesuffix('.onnx').replace('.', '_')}_{name}.json").read_text())
+        result = self.detect(slipway.data("models", model), slipway.data("images", f"{name}.jpg"))
         self.assertEqual((result["width"], result["height"]), (golden["width"], golden["height"]))
         self.assertEqual(reference.unmatched(result["detections"], golden["detections"]), [])
         for detection in result["detections"]:
@@ -81,6 +81,24 @@ class Detections(unittest.TestCase):
 
     def test_person(self):
         self.check_picture("person")
+
+    def test_checkpoint(self):
+        """A .pt takes pictures of any shape: Ultralytics pads them no further than to the next multiple of the stride."""
+        for name in ("bus", "dog", "person"):
+            with self.subTest(picture=name):
+                self.check_picture(name, "yolo11n.pt")
+
+    def test_sample_model_on_the_picture_of_the_demonstration(self):
+        import cv2
+
+        path = slipway.ROOT / "build/demo/bus.jpg"
+        if not path.exists():
+            self.skipTest("make demo fetches the picture")
+        result = self.detect(slipway.SAMPLE_MODEL, path, "--conf", "0.25")
+        rows = reference.detect(slipway.SAMPLE_MODEL, cv2.imread(str(path)), conf=0.25)
+        want = [{"class_id": int(r[0]), "confidence": r[1], "box": list(r[2:])} for r in rows]
+        self.assertGreater(len(want), 0)
+        self.assertEqual(reference.unmatched(result["detections"], want), [])
 
     def test_many_low_scores(self):
         """At a low threshold many boxes meet in the NMS; nearly all must agree with its plain description."""

@@ -1,4 +1,5 @@
-/* Convolutional blocks of the YOLO families. Graphs were learned from exported traces; names are those of the modules' parts. */
+/* Convolutional blocks of the YOLO families. Graphs were learned from exported traces; names are those of the modules'
+ * parts. */
 #include <stdio.h>
 
 #include "import/pt/net.h"

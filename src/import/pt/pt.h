@@ -8,10 +8,10 @@
 /* True when the bytes may be a file of torch.save: a zip archive, or the older formats that are refused with a sentence. */
 bool sw_pt_sniff(const void *bytes, size_t size);
 
-/* Reads a checkpoint. Weights of half precision are widened to float32; batch normalisation stays in the graph for the passes to
- * fold. Inputs: `images` float32 batch 3 height width (dynamic). Outputs are those of Ultralytics' ONNX export: `output0` (and
- * `output1` for segmentation). Metadata as its exporter writes it. SW_E_UNSUPPORTED for what is no such checkpoint, naming what
- * was found and what to do; SW_E_MODEL for what is damaged or hostile. */
+/* Reads a checkpoint. Weights of half precision are widened to float32; batch normalisation stays in the graph for
+ * the passes to fold. Inputs: `images` float32 batch 3 height width (dynamic). Outputs are those of Ultralytics'
+ * ONNX export: `output0` (and `output1` for segmentation). Metadata as its exporter writes it. SW_E_UNSUPPORTED for
+ * what is no such checkpoint, naming what was found and what to do; SW_E_MODEL for what is damaged or hostile. */
 SW_MUST_USE sw_status sw_pt_load(const char *path, const sw_allocator *allocator, const sw_diag *diag,
                                  sw_graph **graph);
 /* The same for bytes in memory, which may be freed afterwards. `label` names them in messages. */

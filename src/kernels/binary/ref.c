@@ -15,48 +15,48 @@
 #define ROW(op, suffix, T, C, expr) SW_ROW2(op##_##suffix, T, C, T, sw__load_##suffix, sw__store_##suffix, (C)(expr))
 #define U(v)                        ((uint64_t)(v)) /* arithmetic that may wrap around */
 
-#define FLOAT_ROWS(dtype, s, T, C)                                                                                   \
-    ROW(add, s, T, C, x + y)                                                                                         \
-    ROW(sub, s, T, C, x - y)                                                                                         \
-    ROW(mul, s, T, C, (x) * (y))                                                                                     \
-    ROW(div, s, T, C, x / y)                                                                                         \
-    ROW(prelu, s, T, C, x < 0 ? x * y : x)                                                                           \
-    ROW(min, s, T, C, x < y || x != x ? x : y)                                                                       \
-    ROW(max, s, T, C, x > y || x != x ? x : y)                                                                       \
-    ROW(fmod, s, T, C, fmod(x, y))                                                                                   \
-    static inline C floor_mod_##s(C x, C y) {                                                                        \
-        C r = fmod(x, y);                                                                                            \
-        return r != 0 && (r < 0) != (y < 0) ? r + y : r;                                                             \
-    }                                                                                                                \
+#define FLOAT_ROWS(dtype, s, T, C)                                                                                     \
+    ROW(add, s, T, C, x + y)                                                                                           \
+    ROW(sub, s, T, C, x - y)                                                                                           \
+    ROW(mul, s, T, C, (x) * (y))                                                                                       \
+    ROW(div, s, T, C, x / y)                                                                                           \
+    ROW(prelu, s, T, C, x < 0 ? x * y : x)                                                                             \
+    ROW(min, s, T, C, x < y || x != x ? x : y)                                                                         \
+    ROW(max, s, T, C, x > y || x != x ? x : y)                                                                         \
+    ROW(fmod, s, T, C, fmod(x, y))                                                                                     \
+    static inline C floor_mod_##s(C x, C y) {                                                                          \
+        C r = fmod(x, y);                                                                                              \
+        return r != 0 && (r < 0) != (y < 0) ? r + y : r;                                                               \
+    }                                                                                                                  \
     ROW(mod, s, T, C, floor_mod_##s(x, y))
-#define INTEGER_ROWS(s, T)                                                                                           \
-    ROW(add, s, T, T, U(x) + U(y))                                                                                   \
-    ROW(sub, s, T, T, U(x) - U(y))                                                                                   \
-    ROW(mul, s, T, T, U(x) * U(y))                                                                                   \
-    ROW(min, s, T, T, x < y ? x : y)                                                                                 \
-    ROW(max, s, T, T, x > y ? x : y)                                                                                 \
-    ROW(and, s, T, T, (x) & (y))                                                                                     \
-    ROW(or, s, T, T, x | y)                                                                                          \
+#define INTEGER_ROWS(s, T)                                                                                             \
+    ROW(add, s, T, T, U(x) + U(y))                                                                                     \
+    ROW(sub, s, T, T, U(x) - U(y))                                                                                     \
+    ROW(mul, s, T, T, U(x) * U(y))                                                                                     \
+    ROW(min, s, T, T, x < y ? x : y)                                                                                   \
+    ROW(max, s, T, T, x > y ? x : y)                                                                                   \
+    ROW(and, s, T, T, (x) & (y))                                                                                       \
+    ROW(or, s, T, T, x | y)                                                                                            \
     ROW(xor, s, T, T, x ^ y)
-#define SIGNED_ROWS(dtype, s, T, C)                                                                                  \
-    INTEGER_ROWS(s, T)                                                                                               \
-    static inline T rest_##s(T x, T y) {                                                                             \
-        return y == 0 || y == -1 ? 0 : (T)(x % y);                                                                   \
-    }                                                                                                                \
-    static inline T floor_mod_##s(T x, T y) {                                                                        \
-        T r = rest_##s(x, y);                                                                                        \
-        return r != 0 && (r < 0) != (y < 0) ? (T)(r + y) : r;                                                        \
-    }                                                                                                                \
-    ROW(div, s, T, T, y == 0 ? 0 : y == -1 ? (T)(0 - U(x)) : (T)(x / y))                                             \
-    ROW(prelu, s, T, T, x < 0 ? (T)(U(x) * U(y)) : x)                                                                \
-    ROW(fmod, s, T, T, rest_##s(x, y))                                                                               \
+#define SIGNED_ROWS(dtype, s, T, C)                                                                                    \
+    INTEGER_ROWS(s, T)                                                                                                 \
+    static inline T rest_##s(T x, T y) {                                                                               \
+        return y == 0 || y == -1 ? 0 : (T)(x % y);                                                                     \
+    }                                                                                                                  \
+    static inline T floor_mod_##s(T x, T y) {                                                                          \
+        T r = rest_##s(x, y);                                                                                          \
+        return r != 0 && (r < 0) != (y < 0) ? (T)(r + y) : r;                                                          \
+    }                                                                                                                  \
+    ROW(div, s, T, T, y == 0 ? 0 : y == -1 ? (T)(0 - U(x)) : (T)(x / y))                                               \
+    ROW(prelu, s, T, T, x < 0 ? (T)(U(x) * U(y)) : x)                                                                  \
+    ROW(fmod, s, T, T, rest_##s(x, y))                                                                                 \
     ROW(mod, s, T, T, floor_mod_##s(x, y))
-#define UNSIGNED_ROWS(dtype, s, T, C)                                                                                \
-    INTEGER_ROWS(s, T)                                                                                               \
-    ROW(div, s, T, T, y == 0 ? 0 : x / y)                                                                            \
-    ROW(prelu, s, T, T, ((void)(y), x))                                                                              \
-    ROW(mod, s, T, T, y == 0 ? 0 : x % y)                                                                            \
-    ROW(shl, s, T, T, y < 8 * sizeof(T) ? U(x) << y : 0)                                                             \
+#define UNSIGNED_ROWS(dtype, s, T, C)                                                                                  \
+    INTEGER_ROWS(s, T)                                                                                                 \
+    ROW(div, s, T, T, y == 0 ? 0 : x / y)                                                                              \
+    ROW(prelu, s, T, T, ((void)(y), x))                                                                                \
+    ROW(mod, s, T, T, y == 0 ? 0 : x % y)                                                                              \
+    ROW(shl, s, T, T, y < 8 * sizeof(T) ? U(x) << y : 0)                                                               \
     ROW(shr, s, T, T, y < 8 * sizeof(T) ? U(x) >> y : 0)
 SW_FLOAT_TYPES(FLOAT_ROWS)
 SW_SIGNED_TYPES(SIGNED_ROWS)

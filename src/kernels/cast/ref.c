@@ -12,9 +12,9 @@ enum { GRAIN = 4096 };
 
 static void load_ints(sw_dtype dtype, const void *data, int64_t first, int64_t n, int64_t *to) {
     switch (dtype) {
-#define LOAD(id, s, T, C)                                                                                            \
-    case id:                                                                                                         \
-        for (int64_t i = 0; i < n; i++) to[i] = (int64_t)sw__load_##s(((const T *)data)[first + i]);                 \
+#define LOAD(id, s, T, C)                                                                                              \
+    case id:                                                                                                           \
+        for (int64_t i = 0; i < n; i++) to[i] = (int64_t)sw__load_##s(((const T *)data)[first + i]);                   \
         break;
         SW_INTEGER_TYPES(LOAD)
         SW_BOOL_TYPES(LOAD)
@@ -26,18 +26,18 @@ static void load_ints(sw_dtype dtype, const void *data, int64_t first, int64_t n
 
 static void store_ints(sw_dtype dtype, const int64_t *from, int64_t n, void *data, int64_t first) {
     switch (dtype) {
-#define STORE(id, s, T, C)                                                                                           \
-    case id:                                                                                                         \
-        for (int64_t i = 0; i < n; i++) ((T *)data)[first + i] = (T)from[i];                                         \
+#define STORE(id, s, T, C)                                                                                             \
+    case id:                                                                                                           \
+        for (int64_t i = 0; i < n; i++) ((T *)data)[first + i] = (T)from[i];                                           \
         break;
         SW_INTEGER_TYPES(STORE)
 #undef STORE
     case SW_BOOL:
         for (int64_t i = 0; i < n; i++) ((uint8_t *)data)[first + i] = from[i] != 0;
         break;
-#define STORE(id, s, T, C)                                                                                           \
-    case id:                                                                                                         \
-        for (int64_t i = 0; i < n; i++) ((T *)data)[first + i] = sw__store_##s((C)from[i]);                          \
+#define STORE(id, s, T, C)                                                                                             \
+    case id:                                                                                                           \
+        for (int64_t i = 0; i < n; i++) ((T *)data)[first + i] = sw__store_##s((C)from[i]);                            \
         break;
         SW_FLOAT_TYPES(STORE)
 #undef STORE
@@ -49,9 +49,9 @@ static void store_ints(sw_dtype dtype, const int64_t *from, int64_t n, void *dat
 /* The same from uint64, which differs where floats are the goal. */
 static void store_unsigned(sw_dtype dtype, const int64_t *from, int64_t n, void *data, int64_t first) {
     switch (dtype) {
-#define STORE(id, s, T, C)                                                                                           \
-    case id:                                                                                                         \
-        for (int64_t i = 0; i < n; i++) ((T *)data)[first + i] = sw__store_##s((C)(uint64_t)from[i]);                \
+#define STORE(id, s, T, C)                                                                                             \
+    case id:                                                                                                           \
+        for (int64_t i = 0; i < n; i++) ((T *)data)[first + i] = sw__store_##s((C)(uint64_t)from[i]);                  \
         break;
         SW_FLOAT_TYPES(STORE)
 #undef STORE

@@ -8,17 +8,17 @@ enum { GRAIN = 8192 };
 /* Bounds are NULL where there is none. */
 typedef void (*clip_row)(const void *from, void *to, int64_t n, const void *lower, const void *upper);
 
-#define CLIP(dtype, s, T, C)                                                                                         \
-    static void clip_##s(const void *from, void *to, int64_t n, const void *lower, const void *upper) {              \
-        const T *restrict f = from;                                                                                  \
-        T *restrict t = to;                                                                                          \
-        C lo = lower ? sw__load_##s(*(const T *)lower) : 0, hi = upper ? sw__load_##s(*(const T *)upper) : 0;        \
-        for (int64_t i = 0; i < n; i++) {                                                                            \
-            C x = sw__load_##s(f[i]);                                                                                \
-            if (lower) x = x < lo ? lo : x;                                                                          \
-            if (upper) x = x > hi ? hi : x;                                                                          \
-            t[i] = sw__store_##s(x);                                                                                 \
-        }                                                                                                            \
+#define CLIP(dtype, s, T, C)                                                                                           \
+    static void clip_##s(const void *from, void *to, int64_t n, const void *lower, const void *upper) {                \
+        const T *restrict f = from;                                                                                    \
+        T *restrict t = to;                                                                                            \
+        C lo = lower ? sw__load_##s(*(const T *)lower) : 0, hi = upper ? sw__load_##s(*(const T *)upper) : 0;          \
+        for (int64_t i = 0; i < n; i++) {                                                                              \
+            C x = sw__load_##s(f[i]);                                                                                  \
+            if (lower) x = x < lo ? lo : x;                                                                            \
+            if (upper) x = x > hi ? hi : x;                                                                            \
+            t[i] = sw__store_##s(x);                                                                                   \
+        }                                                                                                              \
     }
 SW_NUMBER_TYPES(CLIP)
 

@@ -51,10 +51,12 @@ typedef struct sw_conv_tactic {
     const char *(*refuse)(const sw_conv *c);
     /* The packed form depends on channels, kernel, stride, groups and activation only, not on extents, batch or pitches. */
     size_t (*packed_bytes)(const sw_conv *c);
-    /* weights: out_channels, in_channels / groups, kernel_h, kernel_w; bias: out_channels, or NULL. `packed` is aligned to 64. */
+    /* weights: out_channels, in_channels / groups, kernel_h, kernel_w; bias: out_channels, or NULL. `packed` is aligned
+     * to 64. */
     void (*pack)(const sw_conv *c, const float *weights, const float *bias, void *packed);
     size_t (*scratch_bytes)(const sw_conv *c, int threads); /* for all threads of the pool together */
-    /* Maps are aligned to 4 bytes only; `scratch` to 64. `residual` is NULL unless c->residual; it may be the output map itself. */
+    /* Maps are aligned to 4 bytes only; `scratch` to 64. `residual` is NULL unless c->residual; it may be the output map
+     * itself. */
     void (*run)(const sw_conv *c, const void *packed, const float *in, const float *residual, float *out, void *scratch,
                 sw_pool *pool);
     /* Estimated cycles on one core, for choosing without timing. */

@@ -30,19 +30,19 @@ sw_status sw__range_ref(const sw_call *c) {
     const sw_tensor *start = c->in[0], *delta = c->in[2], *out = c->out[0];
     int64_t n = out->dims[0];
     switch (out->dtype) {
-#define RANGE(id, s, T, C)                                                                                           \
-    case id: {                                                                                                       \
-        double from = sw_tensor_float_at(start, 0), by = sw_tensor_float_at(delta, 0);                               \
-        for (int64_t i = 0; i < n; i++) ((T *)out->data)[i] = sw__store_##s((C)(from + (double)i * by));             \
-        return SW_OK;                                                                                                \
+#define RANGE(id, s, T, C)                                                                                             \
+    case id: {                                                                                                         \
+        double from = sw_tensor_float_at(start, 0), by = sw_tensor_float_at(delta, 0);                                 \
+        for (int64_t i = 0; i < n; i++) ((T *)out->data)[i] = sw__store_##s((C)(from + (double)i * by));               \
+        return SW_OK;                                                                                                  \
     }
         SW_FLOAT_TYPES(RANGE)
 #undef RANGE
-#define RANGE(id, s, T, C)                                                                                           \
-    case id: {                                                                                                       \
-        uint64_t from = (uint64_t)sw_tensor_int_at(start, 0), by = (uint64_t)sw_tensor_int_at(delta, 0);             \
-        for (int64_t i = 0; i < n; i++) ((T *)out->data)[i] = (T)(from + (uint64_t)i * by);                          \
-        return SW_OK;                                                                                                \
+#define RANGE(id, s, T, C)                                                                                             \
+    case id: {                                                                                                         \
+        uint64_t from = (uint64_t)sw_tensor_int_at(start, 0), by = (uint64_t)sw_tensor_int_at(delta, 0);               \
+        for (int64_t i = 0; i < n; i++) ((T *)out->data)[i] = (T)(from + (uint64_t)i * by);                            \
+        return SW_OK;                                                                                                  \
     }
         SW_INTEGER_TYPES(RANGE)
 #undef RANGE
@@ -53,9 +53,9 @@ sw_status sw__range_ref(const sw_call *c) {
 
 static void store_one(sw_dtype dtype, void *to) {
     switch (dtype) {
-#define ONE(id, s, T, C)                                                                                             \
-    case id:                                                                                                         \
-        *(T *)to = sw__store_##s((C)1);                                                                              \
+#define ONE(id, s, T, C)                                                                                               \
+    case id:                                                                                                           \
+        *(T *)to = sw__store_##s((C)1);                                                                                \
         break;
         SW_ALL_TYPES(ONE)
 #undef ONE

@@ -43,21 +43,21 @@ static uint64_t power(uint64_t base, int64_t exponent, bool has_minus_one) {
 
 typedef void (*pow_row)(const void *base, int64_t step, const exponents *e, void *out, int64_t n);
 
-#define POW_FLOAT(dtype, s, T, C)                                                                                    \
-    static void pow_##s(const void *base, int64_t step, const exponents *e, void *out, int64_t n) {                  \
-        for (int64_t i = 0; i < n; i++) {                                                                            \
-            C x = sw__load_##s(((const T *)base)[i * step]), y = (C)e->f[i];                                         \
-            ((T *)out)[i] = sw__store_##s(y == 2 ? x * x : pow(x, y));                                               \
-        }                                                                                                            \
+#define POW_FLOAT(dtype, s, T, C)                                                                                      \
+    static void pow_##s(const void *base, int64_t step, const exponents *e, void *out, int64_t n) {                    \
+        for (int64_t i = 0; i < n; i++) {                                                                              \
+            C x = sw__load_##s(((const T *)base)[i * step]), y = (C)e->f[i];                                           \
+            ((T *)out)[i] = sw__store_##s(y == 2 ? x * x : pow(x, y));                                                 \
+        }                                                                                                              \
     }
-#define POW_INTEGER(s, T, is_signed)                                                                                 \
-    static void pow_##s(const void *base, int64_t step, const exponents *e, void *out, int64_t n) {                  \
-        for (int64_t i = 0; i < n; i++) {                                                                            \
-            T x = ((const T *)base)[i * step];                                                                       \
-            int64_t y = e->integer ? (int64_t)power((uint64_t)x, e->i[i], is_signed)                                 \
-                                   : sw__f64_to_i64(pow((double)x, e->f[i]));                                        \
-            ((T *)out)[i] = (T)y;                                                                                    \
-        }                                                                                                            \
+#define POW_INTEGER(s, T, is_signed)                                                                                   \
+    static void pow_##s(const void *base, int64_t step, const exponents *e, void *out, int64_t n) {                    \
+        for (int64_t i = 0; i < n; i++) {                                                                              \
+            T x = ((const T *)base)[i * step];                                                                         \
+            int64_t y = e->integer ? (int64_t)power((uint64_t)x, e->i[i], is_signed)                                   \
+                                   : sw__f64_to_i64(pow((double)x, e->f[i]));                                          \
+            ((T *)out)[i] = (T)y;                                                                                      \
+        }                                                                                                              \
     }
 #define POW_SIGNED(dtype, s, T, C)   POW_INTEGER(s, T, true)
 #define POW_UNSIGNED(dtype, s, T, C) POW_INTEGER(s, T, false)

@@ -37,8 +37,7 @@ static sw_status start_copy(const sw_call *c) {
     const sw_tensor *data = c->in[0], *updates = c->in[2];
     SW_TRY(sw__require_index_type(c, c->in[1]));
     if (updates->dtype != data->dtype)
-        return sw_call_fail(c, "updates are %s, data is %s", sw_dtype_name(updates->dtype),
-                            sw_dtype_name(data->dtype));
+        return sw_call_fail(c, "updates are %s, data is %s", sw_dtype_name(updates->dtype), sw_dtype_name(data->dtype));
     int64_t bytes = sw_tensor_bytes(data);
     if (bytes > 0) memcpy(c->out[0]->data, data->data, (size_t)bytes);
     return SW_OK;
@@ -72,8 +71,8 @@ sw_status sw__scatter_nd_ref(const sw_call *c) {
         int64_t at = 0;
         for (int k = 0; k < tuple; k++)
             at += sw__index_wrap(sw__index_at(indices, i * tuple + k), data->dims[k]) * step[k];
-        update(row, (size_t)size, (char *)out->data + at * slice * size,
-               (const char *)updates->data + i * slice * size, slice);
+        update(row, (size_t)size, (char *)out->data + at * slice * size, (const char *)updates->data + i * slice * size,
+               slice);
     }
     return SW_OK;
 }

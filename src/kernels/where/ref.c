@@ -10,11 +10,11 @@ typedef struct where_run {
     char *out;
 } where_run;
 
-#define CHOOSE(T)                                                                                                    \
-    do {                                                                                                             \
-        const T *y = (const T *)(const void *)r->yes + offset[2], *x = (const T *)(const void *)r->no + offset[3];   \
-        T *o = (T *)(void *)r->out + offset[0];                                                                      \
-        for (int64_t i = 0; i < n; i++) o[i * so] = condition[i * sc] ? y[i * sy] : x[i * sx];                       \
+#define CHOOSE(T)                                                                                                      \
+    do {                                                                                                               \
+        const T *y = (const T *)(const void *)r->yes + offset[2], *x = (const T *)(const void *)r->no + offset[3];     \
+        T *o = (T *)(void *)r->out + offset[0];                                                                        \
+        for (int64_t i = 0; i < n; i++) o[i * so] = condition[i * sc] ? y[i * sy] : x[i * sx];                         \
     } while (0)
 
 static void choose_row(void *ctx, const int64_t *offset, int64_t n) {
