@@ -43,7 +43,8 @@ fuzz-smoke: ## every fuzz target for FUZZ_SECONDS (30), with clang's libFuzzer
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tools/check --build build-fuzz fuzz
 
 size: build ## bytes of the program and of the runtime library
-	@size build/slipway build/libslipway-rt.a --totals | sed -n '1p;2p;$$p'
+	@size build/slipway
+	@size --totals build/libslipway-rt.a | sed -n 's/(TOTALS)/build\/libslipway-rt.a/p'
 
 man: build ## manual pages into build/man
 	@tools/make-man build/slipway build/man

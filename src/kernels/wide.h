@@ -23,6 +23,11 @@ static inline bool sw__dtype_is_float(sw_dtype t) {
 void sw__widen(sw_dtype dtype, const void *data, int64_t first, int64_t step, int64_t n, double *to);
 void sw__narrow(sw_dtype dtype, const double *from, int64_t n, void *data, int64_t first, int64_t step);
 
+/* Element `i` of a floating tensor. */
+static inline void sw__put(const sw_tensor *t, int64_t i, double v) {
+    sw__narrow(t->dtype, &v, 1, t->data, i, 1);
+}
+
 /* The same for integers and bool: sign- or zero-extended to 64 bits, and the low bits back. */
 void sw__widen_integer(sw_dtype dtype, const void *data, int64_t first, int64_t step, int64_t n, uint64_t *to);
 void sw__narrow_integer(sw_dtype dtype, const uint64_t *from, int64_t n, void *data, int64_t first, int64_t step);

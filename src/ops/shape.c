@@ -121,6 +121,12 @@ sw_status sw__dim_add(const sw_call *c, int64_t a, int64_t b, int64_t *out) {
     return SW_OK;
 }
 
+sw_status sw__agree(const sw_call *c, const char *what, int64_t a, int64_t b, int64_t *out) {
+    *out = sw_dim_known(a) ? a : b;
+    if (!sw_dim_known(a) || !sw_dim_known(b) || a == b) return SW_OK;
+    return sw_call_fail(c, "%s is %lld in one input and %lld in another", what, (long long)a, (long long)b);
+}
+
 sw_status sw__shape_like_first(const sw_call *c) {
     sw_tensor *out = sw_call_out(c, 0);
     if (out) sw__set_like(out, c->in[0]);

@@ -47,6 +47,9 @@ SW_MUST_USE sw_status sw__same_dtype(const sw_call *c, const sw_tensor *a, const
 SW_MUST_USE sw_status sw__dim_mul(const sw_call *c, int64_t a, int64_t b, int64_t *out);
 SW_MUST_USE sw_status sw__dim_add(const sw_call *c, int64_t a, int64_t b, int64_t *out);
 
+/* The extent that two tensors share; reports two known ones that differ. `what` names it: "the batch". */
+SW_MUST_USE sw_status sw__agree(const sw_call *c, const char *what, int64_t a, int64_t b, int64_t *out);
+
 /* Reports an output of more than SW_MAX_RANK axes. */
 SW_MUST_USE sw_status sw__require_rank(const sw_call *c, int64_t rank);
 /* Indices must be int32 or int64. */
@@ -73,6 +76,14 @@ SW_MUST_USE sw_status sw__pad_resolve(const sw_call *c, sw_pads *p);
 /* For Reduce kernels: which axes of input 1 (rank known, axes' data known) are reduced. */
 SW_MUST_USE sw_status sw_call_reduced_axes(const sw_call *c, bool reduced[SW_MAX_RANK]);
 
+/* QuantizeLinear, DequantizeLinear: which scale belongs to an element. block 0: the one scale; else element x[.., i, ..]
+ * of `axis` has scale number i / block along that axis (blocks of 1: scales of rank 1). */
+typedef struct sw_scales {
+    int axis;
+    int64_t block;
+} sw_scales;
+SW_MUST_USE sw_status sw_call_scales(const sw_call *c, sw_scales *s);
+
 /* Geometry of convolutions and pools along the spatial axes, from the attributes auto_pad, dilations, kernel_shape (or
  * the weight's dims), pads, strides, ceil_mode. Sizes are checked: strides, dilations, kernel >= 1, pads >= 0. */
 typedef struct sw_window {
@@ -85,5 +96,15 @@ SW_MUST_USE sw_status sw_call_window(const sw_call *c, const sw_tensor *x, const
 SW_MUST_USE sw_status sw_call_window_transposed(const sw_call *c, const sw_tensor *x, const int64_t *kernel, sw_window *w);
 /* For kernels: makes it three spatial axes, with trivial ones in front. SW_E_UNSUPPORTED when there are more. */
 SW_MUST_USE sw_status sw_call_window_3d(const sw_call *c, sw_window *w);
+
+/* MaxUnpool: the extents that kernel_shape, pads and strides imply; the rank of the input is known. */
+SW_MUST_USE sw_status sw_call_unpooled(const sw_call *c, int64_t *dims);
+
+/* DFT: the axis that is transformed; *known is false when only the run tells. The input's rank is known. */
+SW_MUST_USE sw_status sw_call_dft_axis(const sw_call *c, int *axis, bool *known);
+
+/* Col2Im: blocks (kernel) of a picture (in), `out` of them along each axis. *known is false, and all but `n` (or -1)
+ * empty, when image or block shape are not known. */
+SW_MUST_USE sw_status sw_call_columns(const sw_call *c, sw_window *w, bool *known);
 
 #endif

@@ -56,7 +56,8 @@ static sw_status read_window(const sw_call *c, const sw_tensor *x, const int64_t
     SW_TRY(read_ints(c, "strides", w->n, 1, w->stride));
     SW_TRY(read_ints(c, "dilations", w->n, 1, w->dilation));
     SW_TRY(read_ints(c, "pads", 2 * w->n, 0, pads));
-    SW_TRY(read_auto_pad(c, pad));
+    *pad = PAD_GIVEN;
+    if (c->op != SW_OP_DeformConv) SW_TRY(read_auto_pad(c, pad));
     for (int i = 0; i < w->n; i++) {
         w->pad_begin[i] = *pad == PAD_GIVEN ? pads[i] : 0;
         w->pad_end[i] = *pad == PAD_GIVEN ? pads[w->n + i] : 0;
@@ -80,7 +81,8 @@ static void split_pad(sw_window *w, int i, int64_t total, bool odd_to_end) {
 sw_status sw_call_window(const sw_call *c, const sw_tensor *x, const int64_t *kernel, sw_window *w) {
     auto_pad pad;
     SW_TRY(read_window(c, x, kernel, w, &pad));
-    bool pool = c->op != SW_OP_Conv && c->op != SW_OP_FusedConv, ceil_mode = pool && sw_call_int(c, "ceil_mode") != 0;
+    bool pool = c->op == SW_OP_MaxPool || c->op == SW_OP_AveragePool || c->op == SW_OP_LpPool;
+    bool ceil_mode = pool && sw_call_int(c, "ceil_mode") != 0;
     for (int i = 0; i < w->n; i++) {
         int64_t in = w->in[i], stride = w->stride[i];
         w->out[i] = SW_DIM_UNKNOWN;
@@ -268,5 +270,104 @@ sw_status sw__shape_global_pool(const sw_call *c) {
     if (!y) return SW_OK;
     sw__set_like(y, x);
     for (int i = 2; i < y->rank; i++) y->dims[i] = 1;
+    return SW_OK;
+}
+
+/* ---- Deformable convolution, columns to pictures ------------------------------------------------------------------- */
+
+sw_status sw__shape_deform_conv(const sw_call *c) {
+    const sw_tensor *x = c->in[0], *w = c->in[1], *offset = c->in[2], *bias = sw_call_in(c, 3),
+                    *mask = sw_call_in(c, 4);
+    sw_tensor *y = sw_call_out(c, 0);
+    int64_t group, offset_group = sw_call_int(c, "offset_group"), same;
+    sw_dtype dtype;
+    SW_TRY(read_group(c, &group));
+    for (int i = 1; i < c->n_in; i++)
+        if (c->in[i]) SW_TRY(sw__same_dtype(c, x, c->in[i], &dtype));
+    if (offset_group < 1 || offset_group > attr_max) return sw_call_fail(c, "offset_group is %lld", ll(offset_group));
+    if (y) sw__set_unknown(y, x->dtype, x->rank);
+    if (x->rank < 0 || w->rank < 0) return SW_OK;
+    if (x->rank != 4 || w->rank != 4)
+        return sw_call_unsupported(c, "input of rank %d and weights of rank %d; 4 and 4 are supported", x->rank,
+                                   w->rank);
+    sw_window win;
+    SW_TRY(sw_call_window(c, x, w->dims + 2, &win));
+    if (sw_dim_known(w->dims[0]) && w->dims[0] % group != 0)
+        return sw_call_fail(c, "%lld output channels do not divide into %lld groups", ll(w->dims[0]), ll(group));
+    if (sw_dim_known(x->dims[1]) && (x->dims[1] % group != 0 || x->dims[1] % offset_group != 0 ||
+                                     (sw_dim_known(w->dims[1]) && x->dims[1] / group != w->dims[1])))
+        return sw_call_fail(c, "%lld input channels fit neither weights, group nor offset_group", ll(x->dims[1]));
+    int64_t points = SW_DIM_UNKNOWN;
+    if (sw_dim_known(w->dims[2]) && sw_dim_known(w->dims[3])) {
+        SW_TRY(sw__dim_mul(c, w->dims[2], w->dims[3], &points));
+        SW_TRY(sw__dim_mul(c, points, offset_group, &points));
+    }
+    for (int i = 0; i < 2; i++) {
+        const sw_tensor *t = i ? mask : offset;
+        if (!t || t->rank < 0) continue;
+        if (t->rank != 4) return sw_call_fail(c, "offsets or mask have %d axes, expected 4", t->rank);
+        int64_t values = points;
+        if (!i) SW_TRY(sw__dim_mul(c, points, 2, &values));
+        SW_TRY(sw__agree(c, "the batch", x->dims[0], t->dims[0], &same));
+        SW_TRY(sw__agree(c, "the number of offsets or weights of a pixel", values, t->dims[1], &same));
+        for (int k = 0; k < 2; k++) SW_TRY(sw__agree(c, "an extent of the output", win.out[k], t->dims[2 + k], &same));
+    }
+    if (bias && bias->rank >= 0 && bias->rank != 1) return sw_call_fail(c, "the bias has %d axes", bias->rank);
+    if (bias && bias->rank == 1) SW_TRY(sw__agree(c, "the number of channels", w->dims[0], bias->dims[0], &same));
+    if (!y) return SW_OK;
+    y->dims[0] = x->dims[0];
+    y->dims[1] = w->dims[0];
+    memcpy(y->dims + 2, win.out, 2 * sizeof y->dims[0]);
+    return SW_OK;
+}
+
+sw_status sw_call_columns(const sw_call *c, sw_window *w, bool *known) {
+    int64_t image[SW_MAX_RANK], block[SW_MAX_RANK], length, pads[2 * SW_MAX_RANK] = {0};
+    int n, n_block;
+    SW_TRY(sw__input_ints(c, 1, "image_shape", image, SW_MAX_RANK - 2, &n, &length));
+    SW_TRY(sw__input_ints(c, 2, "block_shape", block, SW_MAX_RANK - 2, &n_block, NULL));
+    *known = n >= 0 && n_block >= 0;
+    *w = (sw_window){.n = (int)length};
+    if (!*known) return SW_OK;
+    if (n != n_block || n < 1) return sw_call_fail(c, "%d image and %d block extents", n, n_block);
+    for (int i = 0; i < n; i++) w->stride[i] = w->dilation[i] = 1;
+    SW_TRY(read_ints(c, "strides", n, 1, w->stride));
+    SW_TRY(read_ints(c, "dilations", n, 1, w->dilation));
+    SW_TRY(read_ints(c, "pads", 2 * n, 0, pads));
+    for (int i = 0; i < n; i++) {
+        if (image[i] < 0 || image[i] > attr_max || block[i] < 1 || block[i] > attr_max)
+            return sw_call_fail(c, "image extent %lld with block extent %lld makes no sense", ll(image[i]),
+                                ll(block[i]));
+        w->in[i] = image[i];
+        w->kernel[i] = block[i];
+        w->pad_begin[i] = pads[i];
+        w->pad_end[i] = pads[n + i];
+        int64_t room = image[i] + pads[i] + pads[n + i] - (w->dilation[i] * (block[i] - 1) + 1);
+        w->out[i] = room < 0 ? 0 : room / w->stride[i] + 1;
+    }
+    return SW_OK;
+}
+
+sw_status sw__shape_col2im(const sw_call *c) {
+    const sw_tensor *x = c->in[0];
+    sw_tensor *y = sw_call_out(c, 0);
+    sw_window w;
+    bool known;
+    SW_TRY(sw_call_columns(c, &w, &known));
+    if (x->rank >= 0 && x->rank != 3) return sw_call_fail(c, "the input has %d axes, expected 3", x->rank);
+    if (y) sw__set_unknown(y, x->dtype, w.n < 0 ? SW_RANK_UNKNOWN : w.n + 2);
+    if (!known) return SW_OK;
+    int64_t taps = 1, columns = 1, same;
+    for (int i = 0; i < w.n; i++) {
+        SW_TRY(sw__dim_mul(c, taps, w.kernel[i], &taps));
+        SW_TRY(sw__dim_mul(c, columns, w.out[i], &columns));
+        if (y) y->dims[2 + i] = w.in[i];
+    }
+    if (x->rank < 0) return SW_OK;
+    SW_TRY(sw__agree(c, "the number of blocks", columns, x->dims[2], &same));
+    if (sw_dim_known(x->dims[1]) && x->dims[1] % taps != 0)
+        return sw_call_fail(c, "%lld values do not divide into blocks of %lld", ll(x->dims[1]), ll(taps));
+    if (y) y->dims[0] = x->dims[0];
+    if (y && sw_dim_known(x->dims[1])) y->dims[1] = x->dims[1] / taps;
     return SW_OK;
 }

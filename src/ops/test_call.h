@@ -7,7 +7,7 @@
 #include "ops/op.h"
 #include "unit.h"
 
-enum { TEST_MAX_IO = 6, TEST_MAX_ATTRS = 16 };
+enum { TEST_MAX_IO = 10, TEST_MAX_ATTRS = 16 };
 
 typedef struct test_call {
     sw_call call;

@@ -44,7 +44,6 @@ def parse(argv=None):
     g.add_argument("--points", type=int, help="reports and evaluations during the run (default: one an epoch, at most 20)")
     g.add_argument("--seed", type=int, default=0)
     g.add_argument("--device", help="cuda, cpu; default: cuda if there is one")
-    g.add_argument("--compile", action="store_true", help="torch.compile the network")
     g.add_argument("--no-graph", action="store_true", help="do not replay the step as a CUDA graph")
     g = p.add_argument_group("augmentation")
     g.add_argument("--mosaic", type=float, default=0.85)
@@ -67,6 +66,8 @@ def check(a):
         raise UserError("--prune and --qat one after the other: prune and train first, then --qat its model.pt")
     if a.prune is not None and not 0 < a.prune < 0.9:
         raise UserError(f"--prune {a.prune}: must lie between 0 and 0.9")
+    if a.qat:
+        a.no_graph = True  # PyTorch's rounding by channel cannot be captured
     if a.lr is None:
         a.lr = 5e-5 if a.qat else 1e-3 if a.prune is not None else 2e-4 if a.weights else 2e-3
     if a.points is None:

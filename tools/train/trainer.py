@@ -39,8 +39,6 @@ class Step:
         self.classes = torch.zeros(b, m, dtype=torch.long, device=dev)
         self.present = torch.zeros(b, m, dtype=torch.bool, device=dev)
         self.parts = torch.zeros(3, device=dev)
-        self.forward = torch.compile(net) if opt.compile else net
-        self.teach = torch.compile(teacher) if opt.compile and teacher is not None else teacher
         self.graph = None
 
     def set_lr(self, value):
@@ -56,12 +54,12 @@ class Step:
 
     def compute(self):
         with torch.autocast(self.dev.type, torch.bfloat16, enabled=self.cuda, cache_enabled=False):
-            raw = self.forward(self.x)
-            if self.teach is not None:
+            raw = self.net(self.x)
+            if self.teacher is not None:
                 with torch.no_grad():
-                    taught = self.teach(self.x)
+                    taught = self.teacher(self.x)
         loss, parts = self.criterion(raw, self.boxes, self.classes, self.present)
-        if self.teach is not None:
+        if self.teacher is not None:
             loss = loss + self.criterion.distil(raw, taught)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.params, 10.0)

@@ -87,6 +87,25 @@ sw_status sw__onnx_string(sw__onnx *im, const sw__onnx_attr *attr, const char *w
     return *text ? SW_OK : sw__onnx_nomem(im);
 }
 
+sw_status sw__onnx_joined(sw__onnx *im, const sw__onnx_attr *attr, const char **text) {
+    size_t size = 0;
+    SW_TRY(sw__onnx_charge(im, attr->message.size));
+    char *joined = SW_ARENA_ARRAY(im->graph->arena, char, attr->message.size + 1);
+    if (!joined) return sw__onnx_nomem(im);
+    sw_pb r = sw_pb_make(attr->message.data, attr->message.size, im->label, im->diag);
+    sw_pb_field f;
+    while (sw_pb_next(&r, &f)) {
+        if (f.number != 9) continue;
+        if (!sw_pb_text(&r, &f)) return r.status;
+        if (size) joined[size++] = ','; /* no longer than the field's own head */
+        if (f.size) memcpy(joined + size, f.data, f.size);
+        size += f.size;
+    }
+    joined[size] = 0;
+    *text = joined;
+    return r.status;
+}
+
 sw_status sw__onnx_take(sw__draft *d, const char *name, sw__attr_kind kind, const sw__onnx_attr **attr) {
     *attr = NULL;
     for (int i = 0; i < d->n_attrs; i++) {

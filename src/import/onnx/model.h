@@ -201,6 +201,8 @@ SW_MUST_USE sw_status sw__onnx_ints(sw__onnx *im, const sw__onnx_attr *attr, con
 SW_MUST_USE sw_status sw__onnx_floats(sw__onnx *im, const sw__onnx_attr *attr, const float **v, int *n);
 /* The text of a string attribute, in the graph's arena. */
 SW_MUST_USE sw_status sw__onnx_string(sw__onnx *im, const sw__onnx_attr *attr, const char *where, const char **text);
+/* A list of texts (STRINGS) as one text with commas, in the graph's arena. */
+SW_MUST_USE sw_status sw__onnx_joined(sw__onnx *im, const sw__onnx_attr *attr, const char **text);
 /* The attribute of that name and kind, which is then dealt with; NULL when the node has none. */
 SW_MUST_USE sw_status sw__onnx_take(sw__draft *d, const char *name, sw__attr_kind kind, const sw__onnx_attr **attr);
 /* Refuses attributes that nothing has dealt with. */

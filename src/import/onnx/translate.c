@@ -149,6 +149,36 @@ static sw_status batch_norm(sw__draft *d) {
     return SW_OK;
 }
 
+/* RNN, GRU, LSTM: the table has the list of activations as one text. */
+static sw_status recurrent(sw__draft *d) {
+    const sw__onnx_attr *names;
+    const char *text;
+    SW_TRY(sw__onnx_take(d, "activations", SW__ATTR_STRINGS, &names));
+    if (!names) return SW_OK;
+    SW_TRY(sw__onnx_joined(d->im, names, &text));
+    set_string(d, "activations", text);
+    return SW_OK;
+}
+
+/* DFT until 19: attribute axis. */
+static sw_status dft_19(sw__draft *d) {
+    int64_t axis;
+    sw_value *value;
+    SW_TRY(expect_inputs(d, 2));
+    SW_TRY(take_int(d, "axis", 1, &axis));
+    SW_TRY(sw__onnx_new_ints(d, "axis", &axis, 1, &value));
+    put_input(d, 2, value);
+    return SW_OK;
+}
+
+/* RoiAlign until 15: pixels begin at whole numbers. */
+static sw_status roi_align_15(sw__draft *d) {
+    const char *mode;
+    SW_TRY(take_string(d, "coordinate_transformation_mode", "output_half_pixel", &mode));
+    set_string(d, "coordinate_transformation_mode", mode);
+    return SW_OK;
+}
+
 /* Scatter was renamed in 11. */
 static sw_status scatter(sw__draft *d) {
     d->op = SW_OP_ScatterElements;
@@ -284,13 +314,17 @@ static const struct row {
     {"BatchNormalization", EVER, batch_norm},
     {"Cast", EVER, cast},
     {"Clip", 11, clip_10},
+    {"DFT", 20, dft_19},
     {"Dropout", EVER, sw__onnx_dropout},
     {"EyeLike", EVER, eye_like},
+    {"GRU", EVER, recurrent},
     {"GroupNormalization", EVER, sw__onnx_group_norm},
     {"Hardmax", 13, softmax_12},
+    {"LSTM", EVER, recurrent},
     {"LogSoftmax", 13, softmax_12},
     {"MeanVarianceNormalization", EVER, sw__onnx_mean_variance_norm},
     {"Pad", 11, pad_10},
+    {"RNN", EVER, recurrent},
     {"ReduceL1", 18, axes_attr},
     {"ReduceL2", 18, axes_attr},
     {"ReduceLogSum", 18, axes_attr},
@@ -303,6 +337,7 @@ static const struct row {
     {"ReduceSumSquare", 18, axes_attr},
     {"Resize", 11, resize_10},
     {"Resize", EVER, resize},
+    {"RoiAlign", 16, roi_align_15},
     {"Scatter", EVER, scatter},
     {"Slice", 10, slice_9},
     {"Softmax", 13, softmax_12},

@@ -1,4 +1,4 @@
-/* Batch, instance and layer normalisation, in double. */
+/* Batch, instance, layer and root-mean-square normalisation, in double. */
 #include <math.h>
 #include <string.h>
 
@@ -30,6 +30,16 @@ static void moments(const sw_tensor *x, int64_t first, int64_t length, double *m
         }
         *(pass == 0 ? mean : variance) = sum / (double)length;
     }
+}
+
+static double mean_square(const sw_tensor *x, int64_t first, int64_t length) {
+    double v[SW_WIDE], sum = 0;
+    for (int64_t i = 0, n; i < length; i += n) {
+        n = sw__min64(SW_WIDE, length - i);
+        sw__widen(x->dtype, x->data, first + i, 1, n, v);
+        for (int64_t j = 0; j < n; j++) sum += v[j] * v[j];
+    }
+    return sum / (double)length;
 }
 
 static sw_status check_types(const sw_call *c) {
@@ -110,7 +120,10 @@ static void layer_rows(void *ctx, int64_t begin, int64_t end, int thread) {
     for (int64_t row = begin; row < end; row++) {
         int64_t first = row * l->length;
         double mean, variance;
-        moments(x, first, l->length, &mean, &variance);
+        if (c->op == SW_OP_RMSNormalization)
+            mean = 0, variance = mean_square(x, first, l->length);
+        else
+            moments(x, first, l->length, &mean, &variance);
         double factor = 1 / sqrt(variance + epsilon);
         if (means) sw__narrow(means->dtype, &mean, 1, means->data, row, 1);
         if (factors) sw__narrow(factors->dtype, &factor, 1, factors->data, row, 1);

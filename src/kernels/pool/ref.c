@@ -178,19 +178,21 @@ static void global_planes(void *ctx, int64_t begin, int64_t end, int thread) {
     const sw_call *c = ctx;
     const sw_tensor *x = c->in[0];
     int64_t length = sw__lanes(x, 2, x->rank).length;
-    bool average = c->op == SW_OP_GlobalAveragePool;
+    bool maximum = c->op == SW_OP_GlobalMaxPool;
+    double p = c->op == SW_OP_GlobalLpPool ? (double)sw_call_int(c, "p") : 0;
     for (int64_t plane = begin; plane < end; plane++) {
-        double pixels[SW_WIDE], value = average ? 0 : -HUGE_VAL;
+        double pixels[SW_WIDE], value = maximum ? -HUGE_VAL : 0;
         for (int64_t i = 0, n; i < length; i += n) {
             n = sw__min64(SW_WIDE, length - i);
             sw__widen(x->dtype, x->data, plane * length + i, 1, n, pixels);
             for (int64_t j = 0; j < n; j++)
-                if (average)
-                    value += pixels[j];
+                if (!maximum)
+                    value += p > 0 ? pow(fabs(pixels[j]), p) : pixels[j];
                 else if (pixels[j] > value || pixels[j] != pixels[j])
                     value = pixels[j];
         }
-        if (average) value /= (double)length;
+        if (c->op == SW_OP_GlobalAveragePool) value /= (double)length;
+        if (p > 0) value = pow(value, 1 / p);
         sw__narrow(x->dtype, &value, 1, c->out[0]->data, plane, 1);
     }
 }
@@ -198,6 +200,8 @@ static void global_planes(void *ctx, int64_t begin, int64_t end, int thread) {
 sw_status sw__global_pool_ref(const sw_call *c) {
     const sw_tensor *y = sw_call_out(c, 0);
     if (!sw__dtype_is_float(c->in[0]->dtype)) return sw__refuse_dtype(c, c->in[0]->dtype);
+    if (c->op == SW_OP_GlobalLpPool && sw_call_int(c, "p") < 1)
+        return sw_call_fail(c, "attribute p is %lld, expected at least 1", (long long)sw_call_int(c, "p"));
     if (y && sw_tensor_count(y) > 0) sw_pool_for(c->pool, y->dims[0] * y->dims[1], 1, global_planes, (void *)c);
     return SW_OK;
 }

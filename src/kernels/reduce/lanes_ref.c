@@ -52,6 +52,7 @@ static void sum_lanes(void *ctx, int64_t begin, int64_t end, int thread) {
     const sw_tensor *x = w->call->in[0];
     sw_tensor *y = w->call->out[0];
     bool exclusive = sw_call_int(w->call, "exclusive") != 0, reverse = sw_call_int(w->call, "reverse") != 0;
+    bool product = w->call->op == SW_OP_CumProd;
     int64_t length = w->lanes.length, step = reverse ? -w->lanes.inner : w->lanes.inner;
     union {
         double real[SW_WIDE];
@@ -59,15 +60,15 @@ static void sum_lanes(void *ctx, int64_t begin, int64_t end, int thread) {
     } v;
     for (int64_t lane = begin; lane < end; lane++) {
         int64_t first = lane_start(w, lane, length) + (reverse ? (length - 1) * w->lanes.inner : 0);
-        double sum = 0;
-        uint64_t whole = 0;
+        double sum = product;
+        uint64_t whole = product;
         for (int64_t i = 0, n; i < length; i += n) {
             n = sw__min64(SW_WIDE, length - i);
             if (sw__dtype_is_float(x->dtype)) {
                 sw__widen(x->dtype, x->data, first + i * step, step, n, v.real);
                 for (int64_t j = 0; j < n; j++) {
                     double before = sum;
-                    sum += v.real[j];
+                    sum = product ? sum * v.real[j] : sum + v.real[j];
                     v.real[j] = exclusive ? before : sum;
                 }
                 sw__narrow(x->dtype, v.real, n, y->data, first + i * step, step);
@@ -75,7 +76,7 @@ static void sum_lanes(void *ctx, int64_t begin, int64_t end, int thread) {
                 sw__widen_integer(x->dtype, x->data, first + i * step, step, n, v.whole);
                 for (int64_t j = 0; j < n; j++) {
                     uint64_t before = whole;
-                    whole += v.whole[j];
+                    whole = product ? whole * v.whole[j] : whole + v.whole[j];
                     v.whole[j] = exclusive ? before : whole;
                 }
                 sw__narrow_integer(x->dtype, v.whole, n, y->data, first + i * step, step);
