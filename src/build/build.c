@@ -13,13 +13,22 @@ sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph)
     return is_pt ? sw_pt_load(path, NULL, diag, graph) : sw_onnx_load(path, NULL, diag, graph);
 }
 
-sw_status sw_plan_build(const char *path, const sw_build_options *options, const sw_diag *diag, sw_plan **plan) {
-    bool reference = options && options->reference;
+static sw_status build(const char *path, bool reference, const sw_diag *diag, sw_plan **plan) {
     sw_graph *graph;
     SW_TRY(sw_graph_load(path, diag, &graph));
     sw_status status = sw_passes_run(graph, reference ? "dead-code" : NULL, diag);
     if (status == SW_OK) status = sw_plan_lower(graph, diag, plan);
-    if (status == SW_OK) (*plan)->reference = reference;
-    else sw_graph_destroy(graph);
+    if (status == SW_OK)
+        (*plan)->reference = reference;
+    else
+        sw_graph_destroy(graph);
     return status;
+}
+
+sw_status sw_plan_build(const char *path, const sw_diag *diag, sw_plan **plan) {
+    return build(path, false, diag, plan);
+}
+
+sw_status sw_plan_build_reference(const char *path, const sw_diag *diag, sw_plan **plan) {
+    return build(path, true, diag, plan);
 }

@@ -157,7 +157,7 @@ static sw_status make_detector(job *j, sw_plan *plan) {
 static sw_status load_model(job *j, const char *path) {
     sw_plan *plan;
     j->console->subject = path;
-    SW_TRY(sw_plan_build(path, NULL, j->diag, &plan));
+    SW_TRY(sw_plan_build(path, j->diag, &plan));
     sw_status status = make_detector(j, plan);
     sw_plan_unref(plan);
     j->console->subject = NULL;

@@ -186,8 +186,8 @@ static sw_status run_session(const sw_args *args, sw_plan *plan, const sw_tensor
 static sw_status run(const sw_args *args, sw_console *console) {
     sw_plan *plan;
     console->subject = args->operands[0];
-    sw_build_options options = {.reference = sw_args_flag(args, "reference")};
-    SW_TRY(sw_plan_build(args->operands[0], &options, &console->diag, &plan));
+    bool reference = sw_args_flag(args, "reference");
+    SW_TRY((reference ? sw_plan_build_reference : sw_plan_build)(args->operands[0], &console->diag, &plan));
     sw_tensor *inputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_inputs(plan));
     sw_tensor *outputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_outputs(plan));
     sw_status status = inputs && outputs ? read_inputs(args, plan, console, inputs) : SW_E_NOMEM;

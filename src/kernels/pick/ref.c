@@ -116,13 +116,15 @@ sw_status sw__compress_ref(const sw_call *c) {
     sw_lanes lanes = {1, sw_tensor_count(x), 1};
     int64_t dims[SW_MAX_RANK] = {0}, kept = 0;
     if (!sw_call_out(c, 0)) return SW_OK;
-    if (axis->set) lanes = sw__lanes(x, sw_axis(axis->i, x->rank), sw_axis(axis->i, x->rank) + 1);
+    int at = axis->set ? sw_axis(axis->i, x->rank) : 0;
+    if (at < 0) return sw_call_fail(c, "axis %lld is outside the input", (long long)axis->i);
+    if (axis->set) lanes = sw__lanes(x, at, at + 1);
     int64_t n = flags->dims[0];
     if (n > lanes.length)
         return sw_call_fail(c, "%lld conditions for %lld entries", (long long)n, (long long)lanes.length);
     for (int64_t i = 0; i < n; i++) kept += sw_tensor_int_at(flags, i) != 0;
     if (axis->set) memcpy(dims, x->dims, sizeof dims);
-    dims[axis->set ? sw_axis(axis->i, x->rank) : 0] = kept;
+    dims[at] = kept;
     SW_TRY(c->resize(c, 0, axis->set ? x->rank : 1, dims));
     if (sw_tensor_count(c->out[0]) == 0) return SW_OK;
     size_t bytes = (size_t)lanes.inner * sw_dtype_size(x->dtype);
