@@ -1,16 +1,22 @@
 #include "build/build.h"
 
+#include "backend/cpu/cpu.h"
 #include "base/os.h"
 #include "import/onnx/onnx.h"
 #include "import/pt/pt.h"
 #include "pass/pass.h"
+
+/* What importers compute while they build the graph. */
+static sw_status evaluate(const sw_call *call) {
+    return sw_cpu_run(call);
+}
 
 sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph) {
     sw_map map;
     SW_TRY(sw_map_open(path, diag, &map));
     bool is_pt = sw_pt_sniff(map.data, map.size);
     sw_map_close(&map);
-    return is_pt ? sw_pt_load(path, NULL, diag, graph) : sw_onnx_load(path, NULL, diag, graph);
+    return is_pt ? sw_pt_load(path, NULL, diag, graph) : sw_onnx_load(path, evaluate, NULL, diag, graph);
 }
 
 static sw_status build(const char *path, bool reference, const sw_diag *diag, sw_plan **plan) {

@@ -267,6 +267,48 @@ class Graphs(unittest.TestCase):
                 {"y": want},
             )
 
+    def test_if_decided_by_a_known_shape(self):
+        """As PyTorch writes it for squeeze: the condition is arithmetic on a shape that the model fixes."""
+        for rows, op in ((2, np.add), (5, np.subtract)):
+            x = random(rows, 3)
+            nodes = [
+                helper.make_node("Shape", ["x"], ["s"]),
+                helper.make_node("Gather", ["s", "zero"], ["rows"], axis=0),
+                helper.make_node("Equal", ["rows", "two"], ["is_two"]),
+                helper.make_node("If", ["is_two"], ["y"], **self.branches()),
+            ]
+            constants = [("c", np.array(3, np.float32)), ("zero", np.array(0, np.int64)), ("two", np.array(2, np.int64))]
+            self.check(
+                model_of(nodes, [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, x.shape)], constants),
+                {"x": x},
+                {"y": op(x, np.float32(3))},
+            )
+
+    def test_squeeze_as_pytorch_writes_it(self):
+        """The dim that is squeezed is fixed, the batch is open."""
+        x = random(2, 1, 3)
+        branches = {
+            "then_branch": helper.make_graph(
+                [helper.make_node("Squeeze", ["x", "one"], ["a"])], "then", [], [value("a", T.FLOAT, None)]
+            ),
+            "else_branch": helper.make_graph(
+                [helper.make_node("Identity", ["x"], ["b"])], "else", [], [value("b", T.FLOAT, None)]
+            ),
+        }
+        nodes = [
+            helper.make_node("Shape", ["x"], ["s"]),
+            helper.make_node("Gather", ["s", "one"], ["d"], axis=0),
+            helper.make_node("Equal", ["d", "one"], ["is_one"]),
+            helper.make_node("If", ["is_one"], ["y"], **branches),
+        ]
+        self.check(
+            model_of(
+                nodes, [value("x", T.FLOAT, ["n", 1, 3])], [value("y", T.FLOAT, None)], [("one", np.array([1], np.int64))]
+            ),
+            {"x": x},
+            {"y": x[:, 0]},
+        )
+
     def test_external_data(self):
         x, w, b = random(2, 70), random(70, 30, seed=1), random(30, seed=2)
 
@@ -513,15 +555,16 @@ class Refusals(unittest.TestCase):
             "If",
         )
 
-    def test_condition_that_a_shape_decides(self):
-        """Not yet: the importer knows constants, not arithmetic on them."""
+    def test_condition_that_an_open_shape_decides(self):
+        """A dim that only the input's array fixes cannot choose a branch."""
         nodes = [
             helper.make_node("Size", ["x"], ["n"]),
             helper.make_node("Equal", ["n", "one"], ["is_one"]),
             helper.make_node("If", ["is_one"], ["y"], **Graphs.branches()),
         ]
         constants = [("c", np.array(3, np.float32)), ("one", np.array(1, np.int64))]
-        self.refuse(model_of(nodes, [value("x", T.FLOAT, [1])], [value("y", T.FLOAT, [1])], constants), "If", "computed")
+        inputs = [value("x", T.FLOAT, ["rows"])]
+        self.refuse(model_of(nodes, inputs, [value("y", T.FLOAT, None)], constants), "If", "computed")
 
     def test_function_that_calls_itself(self):
         function = helper.make_function(

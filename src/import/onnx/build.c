@@ -148,7 +148,7 @@ sw_status sw__onnx_emit(sw__draft *d) {
     sw_node *node = sw_graph_add_node(im->graph, NULL, d->op, name, d->n_in, d->in, n_out, out);
     if (!node) return sw__onnx_nomem(im);
     SW_TRY(sw__onnx_set_attrs(d, node));
-    return sw_node_infer(im->graph, node, NULL) == SW_E_NOMEM ? sw__onnx_nomem(im) : SW_OK;
+    return sw__onnx_settle(im, node);
 }
 
 /* Identity of a constant is that constant, except where the graph needs a value of its own (outputs). */

@@ -21,9 +21,8 @@ sw_status sw__onnx_step(sw__draft *d, sw_op op, const char *suffix, int n_in, sw
         SW_TRY(sw__onnx_output(d, 0, out));
     if (!*out) return sw__onnx_nomem(d->im);
     const char *name = *d->scope->prefix ? (*out)->name : d->proto->name;
-    const sw_node *node = sw_graph_add_node(graph, NULL, op, name, n_in, in, 1, out);
-    if (!node || sw_node_infer(graph, node, NULL) == SW_E_NOMEM) return sw__onnx_nomem(d->im);
-    return SW_OK;
+    sw_node *node = sw_graph_add_node(graph, NULL, op, name, n_in, in, 1, out);
+    return node ? sw__onnx_settle(d->im, node) : sw__onnx_nomem(d->im);
 }
 
 sw_status sw__onnx_new_ints(sw__draft *d, const char *suffix, const int64_t *v, int n, sw_value **value) {
@@ -162,7 +161,7 @@ static sw_status all_true(sw__draft *d) {
     SW_TRY(sw__onnx_output(d, 1, &mask));
     sw_node *node = sw_graph_add_node(d->im->graph, NULL, SW_OP_ConstantOfShape, d->proto->name, 1, &shape, 1, &mask);
     if (!node || sw_node_set_tensor(d->im->graph, node, "value", &one) != SW_OK) return sw__onnx_nomem(d->im);
-    return sw_node_infer(d->im->graph, node, NULL) == SW_E_NOMEM ? sw__onnx_nomem(d->im) : SW_OK;
+    return sw__onnx_settle(d->im, node);
 }
 
 sw_status sw__onnx_dropout(sw__draft *d) {

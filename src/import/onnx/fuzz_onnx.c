@@ -2,12 +2,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cpu/cpu.h"
 #include "import/onnx/onnx.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void count(void *ctx, const sw_message *message) {
     *(int *)ctx += message->severity == SW_ERROR;
+}
+
+static sw_status evaluate(const sw_call *call) {
+    return sw_cpu_run(call);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -17,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int errors = 0;
     sw_diag diag = {count, &errors};
     sw_graph *graph;
-    sw_status status = sw_onnx_parse(exact, size, NULL, "fuzz", NULL, &diag, &graph);
+    sw_status status = sw_onnx_parse(exact, size, NULL, "fuzz", evaluate, NULL, &diag, &graph);
     if ((status == SW_OK) != (graph != NULL) || (status == SW_OK) == (errors > 0)) abort();
     if (graph && sw_graph_verify(graph, &diag) != SW_OK) abort();
     if (graph && sw_graph_infer(graph, &diag) == SW_E_INTERNAL) abort();

@@ -41,10 +41,8 @@ static sw_status hand_out(sw__draft *d, const sw__scope *scope, int i, const cha
     if (first && sw__names_get(&scope->values, inner, NULL) && strcmp(value->name, scope->outer[i]) == 0)
         return sw__onnx_bind(d->im, d->scope, d->proto->out[i], value);
     SW_TRY(sw__onnx_output(d, i, &out));
-    if (!sw_graph_add_node(d->im->graph, NULL, SW_OP_Identity, "", 1, &value, 1, &out)) return sw__onnx_nomem(d->im);
-    out->type = value->type;
-    out->type.data = NULL;
-    return SW_OK;
+    sw_node *node = sw_graph_add_node(d->im->graph, NULL, SW_OP_Identity, "", 1, &value, 1, &out);
+    return node ? sw__onnx_settle(d->im, node) : sw__onnx_nomem(d->im);
 }
 
 /* ---- Functions ------------------------------------------------------------------------------------------- */

@@ -15,8 +15,9 @@ static sw_status refuse(const void *bytes, size_t size, const char *label, const
 
 /* Fills a graph that is there. What the import needs only now lies in an arena that goes before it returns. */
 static sw_status fill(sw_graph *graph, const void *bytes, size_t size, const char *base_dir, const char *label,
-                      const sw_diag *diag) {
-    sw__onnx im = {.diag = diag, .label = label, .base_dir = base_dir, .graph = graph};
+                      sw_evaluate evaluate, const sw_diag *diag) {
+    sw__onnx im = {.diag = diag, .label = label, .base_dir = base_dir, .graph = graph, .evaluate = evaluate};
+    im.compute_left = SW__ONNX_MAX_COMPUTED;
     /* Everything is read once, numbers grow eightfold at most when they are unpacked; the rest is for functions. */
     im.bytes_left = (uint64_t)size * 10 + ((uint64_t)128 << 20);
     im.arena = sw_arena_create(graph->allocator, 0);
@@ -26,13 +27,13 @@ static sw_status fill(sw_graph *graph, const void *bytes, size_t size, const cha
     return status;
 }
 
-sw_status sw_onnx_parse(const void *bytes, size_t size, const char *base_dir, const char *label,
+sw_status sw_onnx_parse(const void *bytes, size_t size, const char *base_dir, const char *label, sw_evaluate evaluate,
                         const sw_allocator *allocator, const sw_diag *diag, sw_graph **graph) {
     *graph = NULL;
     if (!sw_onnx_sniff(bytes, size)) return refuse(bytes, size, label, diag);
     sw_graph *made = sw_graph_create(allocator);
     if (!made) return sw_fail(diag, SW_E_NOMEM, label, NULL, "out of memory");
-    sw_status status = fill(made, bytes, size, base_dir, label, diag);
+    sw_status status = fill(made, bytes, size, base_dir, label, evaluate, diag);
     if (status == SW_OK)
         *graph = made;
     else
@@ -59,7 +60,7 @@ static sw_status keep_map(sw_graph *graph, const sw_map *map, const char *path, 
     return sw_fail(diag, SW_E_NOMEM, path, NULL, "out of memory");
 }
 
-static sw_status load_into(sw_graph *graph, const char *path, const sw_diag *diag) {
+static sw_status load_into(sw_graph *graph, const char *path, sw_evaluate evaluate, const sw_diag *diag) {
     sw_map map;
     const sw_map *kept;
     SW_TRY(sw_map_open(path, diag, &map));
@@ -68,14 +69,15 @@ static sw_status load_into(sw_graph *graph, const char *path, const sw_diag *dia
     const char *slash = strrchr(path, '/');
     const char *folder = slash ? sw_arena_strndup(graph->arena, path, (size_t)(slash - path) + 1) : "";
     if (!folder) return sw_fail(diag, SW_E_NOMEM, path, NULL, "out of memory");
-    return fill(graph, kept->data, kept->size, folder, path, diag);
+    return fill(graph, kept->data, kept->size, folder, path, evaluate, diag);
 }
 
-sw_status sw_onnx_load(const char *path, const sw_allocator *allocator, const sw_diag *diag, sw_graph **graph) {
+sw_status sw_onnx_load(const char *path, sw_evaluate evaluate, const sw_allocator *allocator, const sw_diag *diag,
+                       sw_graph **graph) {
     *graph = NULL;
     sw_graph *made = sw_graph_create(allocator);
     if (!made) return sw_fail(diag, SW_E_NOMEM, path, NULL, "out of memory");
-    sw_status status = load_into(made, path, diag);
+    sw_status status = load_into(made, path, evaluate, diag);
     if (status == SW_OK)
         *graph = made;
     else

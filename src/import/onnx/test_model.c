@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "import/onnx/onnx.h"
+#include "kernels/kernel.h"
 #include "unit.h"
 
 /* ---- Text to bytes --------------------------------------------------------------------------------------- */
@@ -361,9 +362,14 @@ const char *sw__test_describe(const sw_graph *graph) {
     return result;
 }
 
-const char *sw__test_import_bytes(const void *bytes, size_t size, const char *base_dir) {
+sw_status sw__test_evaluate(const sw_call *call) {
+    sw_kernel_fn kernel = sw_kernel_ref(call->op);
+    return kernel ? kernel(call) : SW_E_UNSUPPORTED;
+}
+
+static const char *import(const void *bytes, size_t size, const char *base_dir, sw_evaluate evaluate) {
     sw_graph *graph;
-    sw_status status = sw_onnx_parse(bytes, size, base_dir, "m", NULL, &sw_test_diag, &graph);
+    sw_status status = sw_onnx_parse(bytes, size, base_dir, "m", evaluate, NULL, &sw_test_diag, &graph);
     if (status != SW_OK) {
         snprintf(result, sizeof result, "%d %s", sw_status_exit_code(status), sw_test_message());
         if (graph) sw_test_fail(__FILE__, __LINE__, "a graph in spite of the error %s", result);
@@ -373,6 +379,17 @@ const char *sw__test_import_bytes(const void *bytes, size_t size, const char *ba
         sw_test_fail(__FILE__, __LINE__, "the verifier says: %s", sw_test_message());
     sw__test_describe(graph);
     sw_graph_destroy(graph);
+    return result;
+}
+
+const char *sw__test_import_bytes(const void *bytes, size_t size, const char *base_dir) {
+    return import(bytes, size, base_dir, NULL);
+}
+
+const char *sw__test_import_computing(const char *text) {
+    sw_buf model = sw__test_model(text);
+    import(model.data, model.size, NULL, sw__test_evaluate);
+    sw_buf_free(&model);
     return result;
 }
 

@@ -25,6 +25,9 @@ sw_buf sw__test_model(const char *text);
  * attributes that are not as by default), or exit code and sentence: `2 m: ...`. Verifies the graph. */
 const char *sw__test_import(const char *text);
 const char *sw__test_import_bytes(const void *bytes, size_t size, const char *base_dir);
+/* The same with an evaluator, sw__test_evaluate: the reference kernels. */
+const char *sw__test_import_computing(const char *text);
+sw_status sw__test_evaluate(const sw_call *call);
 /* The same for a graph that is there. */
 const char *sw__test_describe(const sw_graph *graph);
 

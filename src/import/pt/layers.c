@@ -49,8 +49,8 @@ static sw_value *conv2d(sw_net *net, const sw_pickle *module, sw_value *x) {
 }
 
 static sw_value *conv_transpose2d(sw_net *net, const sw_pickle *module, sw_value *x) {
-    sw_value *out = with_bias(net, SW_OP_ConvTranspose, x, sw_net_param(net, module, "weight"),
-                              sw_net_param(net, module, "bias"));
+    sw_value *out =
+        with_bias(net, SW_OP_ConvTranspose, x, sw_net_param(net, module, "weight"), sw_net_param(net, module, "bias"));
     int64_t extra[2];
     if (!set_window(net, module, out)) return NULL;
     if (sw_net_ints(module, "output_padding", extra, 2)) set_ints(net, out, "output_padding", extra, 2);
@@ -170,10 +170,10 @@ static sw_value *identity(sw_net *net, const sw_pickle *module, sw_value *x) {
     return x;
 }
 
-#define ACTIVATION(function, op)                                                                                     \
-    static sw_value *function(sw_net *net, const sw_pickle *module, sw_value *x) {                                   \
-        (void)module;                                                                                                \
-        return SW_NET_APPLY(net, op, x);                                                                             \
+#define ACTIVATION(function, op)                                                                                       \
+    static sw_value *function(sw_net *net, const sw_pickle *module, sw_value *x) {                                     \
+        (void)module;                                                                                                  \
+        return SW_NET_APPLY(net, op, x);                                                                               \
     }
 ACTIVATION(silu, SW_OP_Swish)
 ACTIVATION(relu, SW_OP_Relu)
@@ -238,6 +238,7 @@ const sw_net_class_row sw__pt_layers[] = {
     {"Conv2d", conv2d},
     {"ConvTranspose2d", conv_transpose2d},
     {"Linear", linear},
+    {"NonDynamicallyQuantizableLinear", linear},
     {"BatchNorm2d", batch_norm},
     {"LayerNorm", layer_norm},
     {"MaxPool2d", max_pool},

@@ -128,9 +128,9 @@ sw_value *sw_net_transpose(sw_net *net, sw_value *x, const int64_t *perm, int n)
     return out;
 }
 
-void sw_net_split(sw_net *net, sw_value *x, int axis, int n, const int64_t *lengths, sw_value **parts) {
+static void split(sw_net *net, sw_value *x, int axis, int n, sw_value *lengths, sw_value **parts) {
     memset(parts, 0, (size_t)n * sizeof *parts);
-    sw_value *in[2] = {x, lengths ? sw_net_dims(net, lengths, n) : NULL};
+    sw_value *in[2] = {x, lengths};
     if (!x || !sw_net_ok(net)) return;
     for (int i = 0; i < n; i++) {
         parts[i] = sw_graph_add_value(net->graph, net->scope, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL);
@@ -148,9 +148,87 @@ void sw_net_split(sw_net *net, sw_value *x, int axis, int n, const int64_t *leng
     if (!lengths) sw_node_set_int(node, "num_outputs", n);
 }
 
+void sw_net_split(sw_net *net, sw_value *x, int axis, int n, const int64_t *lengths, sw_value **parts) {
+    split(net, x, axis, n, lengths ? sw_net_dims(net, lengths, n) : NULL, parts);
+}
+
+void sw_net_split_at(sw_net *net, sw_value *x, int axis, int n, sw_value *lengths, sw_value **parts) {
+    split(net, lengths ? x : NULL, axis, n, lengths, parts);
+}
+
 sw_value *sw_net_softmax(sw_net *net, sw_value *x, int axis) {
     sw_value *out = SW_NET_APPLY(net, SW_OP_Softmax, x);
     if (out) sw_node_set_int(out->producer, "axis", axis);
+    return out;
+}
+
+sw_value *sw_net_slice(sw_net *net, sw_value *x, int axis, int64_t start, int64_t end, int64_t step) {
+    return SW_NET_APPLY(net, SW_OP_Slice, x, SW_NET_DIMS(net, start), SW_NET_DIMS(net, end), SW_NET_DIMS(net, axis),
+                        SW_NET_DIMS(net, step));
+}
+
+sw_value *sw_net_unsqueeze(sw_net *net, sw_value *x, int axis) {
+    return SW_NET_APPLY(net, SW_OP_Unsqueeze, x, SW_NET_DIMS(net, axis));
+}
+
+sw_value *sw_net_extent(sw_net *net, sw_value *x, int axis) {
+    sw_value *out = SW_NET_APPLY(net, SW_OP_Shape, x);
+    if (!out) return NULL;
+    sw_node_set_int(out->producer, "start", axis);
+    sw_node_set_int(out->producer, "end", axis + 1);
+    return out;
+}
+
+sw_value *sw_net_steps(sw_net *net, sw_value *x, int axis, float offset) {
+    sw_value *limit = SW_NET_APPLY(net, SW_OP_Squeeze, sw_net_extent(net, x, axis));
+    limit = SW_NET_APPLY(net, SW_OP_Cast, limit);
+    if (limit) sw_node_set_int(limit->producer, "to", 1); /* ONNX's number of float32 */
+    sw_value *range = SW_NET_APPLY(net, SW_OP_Range, sw_net_scalar(net, 0), limit, sw_net_scalar(net, 1));
+    return offset == 0 ? range : sw_net_add(net, range, sw_net_scalar(net, offset));
+}
+
+sw_value *sw_net_tokens(sw_net *net, sw_value *x) {
+    sw_value *shape =
+        sw_net_concat(net, 0, 3, (sw_value *[]){SW_NET_DIMS(net, 0), sw_net_extent(net, x, 1), SW_NET_DIMS(net, -1)});
+    return sw_net_transpose(net, SW_NET_APPLY(net, SW_OP_Reshape, x, shape), (int64_t[]){0, 2, 1}, 3);
+}
+
+sw_value *sw_net_map(sw_net *net, sw_value *tokens, sw_value *like) {
+    sw_value *shape = sw_net_concat(
+        net, 0, 3, (sw_value *[]){SW_NET_DIMS(net, 0, -1), sw_net_extent(net, like, 2), sw_net_extent(net, like, 3)});
+    return SW_NET_APPLY(net, SW_OP_Reshape, sw_net_transpose(net, tokens, (int64_t[]){0, 2, 1}, 3), shape);
+}
+
+sw_value *sw_net_pick(sw_net *net, sw_value *x, sw_value *index, int64_t channels) {
+    sw_value *wide = SW_NET_APPLY(net, SW_OP_Expand, sw_net_unsqueeze(net, index, 2), SW_NET_DIMS(net, 1, 1, channels));
+    sw_value *out = SW_NET_APPLY(net, SW_OP_GatherElements, x, wide);
+    if (out) sw_node_set_int(out->producer, "axis", 1);
+    return out;
+}
+
+void sw_net_top_k(sw_net *net, sw_value *x, sw_value *k, sw_value **values, sw_value **index) {
+    sw_value *in[2] = {x, k}, *out[2] = {NULL, NULL};
+    for (int i = 0; i < 2 && sw_net_ok(net) && x && k; i++) {
+        out[i] = sw_graph_add_value(net->graph, net->scope, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL);
+        if (!out[i]) sw_net_fail(net, SW_E_NOMEM, NULL, "out of memory");
+    }
+    *values = out[0];
+    *index = out[1];
+    if (!out[0] || !out[1] || !sw_net_ok(net)) return;
+    sw_node *node = sw_graph_add_node(net->graph, NULL, SW_OP_TopK, net->scope, 2, in, 2, out);
+    if (node)
+        sw_node_set_int(node, "axis", 1);
+    else
+        sw_net_fail(net, SW_E_NOMEM, NULL, "out of memory");
+}
+
+sw_value *sw_net_resize_to(sw_net *net, sw_value *x, sw_value *size) {
+    sw_value *in[4] = {x, NULL, NULL, size};
+    if (!sw_net_ok(net) || !x || !size) return NULL;
+    sw_value *out = sw_graph_apply(net->graph, NULL, SW_OP_Resize, net->scope, 4, in);
+    if (!out || sw_node_set_string(net->graph, out->producer, "nearest_mode", "floor") != SW_OK ||
+        sw_node_set_string(net->graph, out->producer, "coordinate_transformation_mode", "asymmetric") != SW_OK)
+        return sw_net_fail(net, SW_E_NOMEM, NULL, "out of memory");
     return out;
 }
 

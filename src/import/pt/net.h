@@ -24,7 +24,9 @@ typedef struct sw_net {
     char scope[256];        /* path of the module being built: "model.2.cv1" */
     int depth;
     sw_value *saved[SW_PT_MAX_LAYERS]; /* outputs of the root's layers */
-    const char *task;
+    const char *task, *head;           /* set by the head, as are the next two */
+    int64_t key_points[2];             /* number, values of each */
+    bool end2end;                      /* the model suppresses doubles itself */
 } sw_net;
 
 /* ---- Errors -------------------------------------------------------------------------------------------------------- */
@@ -60,16 +62,15 @@ sw_value *sw_net_param(sw_net *net, const sw_pickle *module, const char *name);
 sw_value *sw_net_floats(sw_net *net, const char *name, const float *v, int rank, const int64_t *dims);
 sw_value *sw_net_scalar(sw_net *net, float v);
 sw_value *sw_net_dims(sw_net *net, const int64_t *v, int n);
-#define SW_NET_DIMS(net, ...)                                                                                        \
-    sw_net_dims((net), (const int64_t[]){__VA_ARGS__},                                                               \
-                (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
+#define SW_NET_DIMS(net, ...)                                                                                          \
+    sw_net_dims((net), (const int64_t[]){__VA_ARGS__}, (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)))
 
 /* ---- Nodes --------------------------------------------------------------------------------------------------------- */
 
 /* Applies an operator to n inputs; any NULL input gives NULL. */
 sw_value *sw_net_apply(sw_net *net, sw_op op, int n, sw_value *const *in);
-#define SW_NET_APPLY(net, op, ...)                                                                                   \
-    sw_net_apply((net), (op), (int)(sizeof((sw_value *[]){__VA_ARGS__}) / sizeof(sw_value *)),                       \
+#define SW_NET_APPLY(net, op, ...)                                                                                     \
+    sw_net_apply((net), (op), (int)(sizeof((sw_value *[]){__VA_ARGS__}) / sizeof(sw_value *)),                         \
                  (sw_value *[]){__VA_ARGS__})
 sw_value *sw_net_concat(sw_net *net, int axis, int n, sw_value *const *in);
 sw_value *sw_net_add(sw_net *net, sw_value *a, sw_value *b);
@@ -78,7 +79,25 @@ sw_value *sw_net_reshape(sw_net *net, sw_value *x, const int64_t *dims, int n);
 sw_value *sw_net_transpose(sw_net *net, sw_value *x, const int64_t *perm, int n);
 /* Equal parts, or parts of given lengths, along an axis. */
 void sw_net_split(sw_net *net, sw_value *x, int axis, int n, const int64_t *lengths, sw_value **parts);
+/* The same with lengths that are computed: n of int64. */
+void sw_net_split_at(sw_net *net, sw_value *x, int axis, int n, sw_value *lengths, sw_value **parts);
 sw_value *sw_net_softmax(sw_net *net, sw_value *x, int axis);
+/* x[..., start:end:step, ...] along an axis. */
+sw_value *sw_net_slice(sw_net *net, sw_value *x, int axis, int64_t start, int64_t end, int64_t step);
+sw_value *sw_net_unsqueeze(sw_net *net, sw_value *x, int axis);
+/* Extent of an axis as a tensor of one int64. */
+sw_value *sw_net_extent(sw_net *net, sw_value *x, int axis);
+/* offset, offset + 1, ... along an axis of x, as float32 of rank 1. */
+sw_value *sw_net_steps(sw_net *net, sw_value *x, int axis, float offset);
+/* Rows `index` (batch, k; int64) of x (batch, rows, channels): batch, k, channels. */
+sw_value *sw_net_pick(sw_net *net, sw_value *x, sw_value *index, int64_t channels);
+/* The k largest along axis 1 in falling order, and where they were. */
+void sw_net_top_k(sw_net *net, sw_value *x, sw_value *k, sw_value **values, sw_value **index);
+/* The nearest pixels of x for dims `size` (4 of int64). */
+sw_value *sw_net_resize_to(sw_net *net, sw_value *x, sw_value *size);
+/* A map of batch, channels, height, width to batch, positions, channels; and back, with height and width of `like`. */
+sw_value *sw_net_tokens(sw_net *net, sw_value *x);
+sw_value *sw_net_map(sw_net *net, sw_value *tokens, sw_value *like);
 
 /* ---- Modules ------------------------------------------------------------------------------------------------------- */
 
@@ -98,7 +117,15 @@ typedef struct sw_net_class_row {
 } sw_net_class_row;
 extern const sw_net_class_row sw__pt_layers[], sw__pt_blocks[], sw__pt_attention[]; /* end with a NULL name */
 
+/* Multi-head attention with one key a value (torch.nn.MultiheadAttention) over batch, positions, channels. */
+sw_value *sw__pt_multihead(sw_net *net, const sw_pickle *module, sw_value *query, sw_value *key, sw_value *value);
+
 /* Builds a head (Detect, Segment ...) over its n inputs and sets the graph's outputs; false when the class is no head. */
 bool sw__pt_head(sw_net *net, const sw_pickle *module, int n, sw_value *const *x);
+
+/* Names values output0, output1 ... and makes them the graph's outputs. */
+void sw__pt_outputs(sw_net *net, int n, sw_value **outputs);
+/* RT-DETR's transformer decoder, as a head. */
+void sw__pt_rtdetr(sw_net *net, const sw_pickle *module, int n, sw_value *const *x);
 
 #endif

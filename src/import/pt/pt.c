@@ -15,8 +15,7 @@ static const char *const export_hint =
 
 /* Files of torch.save before 1.6 are a bare pickle, which begins with a magic number of protocol 2. */
 static bool is_legacy(const uint8_t *bytes, size_t size) {
-    static const uint8_t magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c,
-                                    0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
+    static const uint8_t magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19};
     return size >= sizeof magic && memcmp(bytes, magic, sizeof magic) == 0;
 }
 
@@ -116,8 +115,8 @@ static sw_value *output_of(sw_net *net, int64_t from, size_t i, sw_value *images
     int64_t index = from < 0 ? (int64_t)i + from : from;
     if (index == -1 && from < 0) return images;
     if (index >= 0 && index < (int64_t)i && net->saved[index]) return net->saved[index];
-    return sw_net_fail(net, SW_E_MODEL, NULL,
-                       "layer %zu reads the output of layer %" PRId64 ", which is not before it", i, index);
+    return sw_net_fail(net, SW_E_MODEL, NULL, "layer %zu reads the output of layer %" PRId64 ", which is not before it",
+                       i, index);
 }
 
 /* Gathers the inputs of a layer by its `f`; returns their number, -1 on error. */
@@ -137,9 +136,43 @@ static int gather_inputs(sw_net *net, const sw_pickle *layer, size_t i, sw_value
     return (int)n;
 }
 
+/* Part `wanted` of the output of a CBLinear, which is all of its parts side by side. */
+static sw_value *take_part(sw_net *net, const sw_pickle *source, int64_t wanted, sw_value *x) {
+    const sw_pickle *lengths = sw_pickle_get(source, "c2s");
+    int64_t start = 0;
+    bool is_list = lengths && (lengths->type == SW_PICKLE_LIST || lengths->type == SW_PICKLE_TUPLE);
+    for (int64_t i = 0; is_list && i <= wanted && i < (int64_t)lengths->n_items && i < 64; i++) {
+        int64_t length = lengths->items[i]->type == SW_PICKLE_INT ? lengths->items[i]->number : 0;
+        if (length < 1 || length > 1 << 20) break;
+        if (i == wanted) return sw_net_slice(net, x, 1, start, start + length, 1);
+        start += length;
+    }
+    return sw_net_fail(net, SW_E_MODEL, NULL, "the block reads part %" PRId64 " of a layer that has no such part",
+                       wanted);
+}
+
+/* v9's CBFuse: parts of earlier layers, scaled to the size of the last input, are added to it. */
+static sw_value *fuse(sw_net *net, const sw_pickle *layer, int n, sw_value *const *in) {
+    const sw_pickle *parts = sw_pickle_get(layer, "idx"), *from = sw_pickle_get(layer, "f");
+    const sw_pickle *layers = sw_net_child(net->model, "model");
+    sw_value *sum = in[n - 1], *size[4] = {NULL};
+    if (!parts || (parts->type != SW_PICKLE_LIST && parts->type != SW_PICKLE_TUPLE) || parts->n_items < (size_t)n - 1)
+        return sw_net_fail(net, SW_E_MODEL, NULL, "the block does not say which parts it adds");
+    for (int i = 0; i < n - 1; i++) {
+        const sw_pickle *source = sw_net_item(layers, (size_t)from->items[i]->number);
+        if (parts->items[i]->type != SW_PICKLE_INT || from->items[i]->number < 0)
+            return sw_net_fail(net, SW_E_MODEL, NULL, "the block names a part that is no number");
+        sw_value *part = take_part(net, source, parts->items[i]->number, in[i]);
+        for (int k = 0; k < 4; k++) size[k] = sw_net_extent(net, k < 2 ? part : in[n - 1], k);
+        sum = sw_net_add(net, sum, sw_net_resize_to(net, part, sw_net_concat(net, 0, 4, size)));
+    }
+    return sum;
+}
+
 /* A layer over several inputs. Single-input classes are all others. */
 static sw_value *join(sw_net *net, const sw_pickle *layer, int n, sw_value *const *in) {
     if (strcmp(sw_net_class(layer), "Concat") == 0) return sw_net_concat(net, (int)sw_net_int(layer, "d", 1), n, in);
+    if (strcmp(sw_net_class(layer), "CBFuse") == 0) return fuse(net, layer, n, in);
     return sw_net_fail(net, SW_E_UNSUPPORTED, export_hint, "the module of class '%.100s' with %d inputs is not known",
                        sw_net_class(layer), n);
 }

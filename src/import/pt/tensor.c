@@ -43,8 +43,8 @@ static bool find_storage(sw_net *net, const sw_pickle *reference, storage *s) {
         return sw_net_fail(net, SW_E_UNSUPPORTED, NULL, "'%.128s' is compressed, which torch.save never does", name);
     int64_t elements = id->items[4]->number;
     if (elements < 0 || (uint64_t)elements > s->entry->size / sw_dtype_size(s->dtype))
-        return sw_net_fail(net, SW_E_MODEL, NULL, "'%.128s' should hold %" PRId64 " elements, but has %zu bytes",
-                           name, elements, s->entry->size);
+        return sw_net_fail(net, SW_E_MODEL, NULL, "'%.128s' should hold %" PRId64 " elements, but has %zu bytes", name,
+                           elements, s->entry->size);
     if (!sw_zip_entry_intact(s->entry))
         return sw_net_fail(net, SW_E_MODEL, NULL, "'%.128s' is damaged: its checksum is wrong", name);
     return true;
@@ -84,8 +84,7 @@ static bool view_fits(const view *v, uint64_t elements) {
     for (int i = 0; i < v->rank; i++) {
         if (v->dims[i] == 0) return true;
         int64_t reach;
-        if (__builtin_mul_overflow(v->dims[i] - 1, v->stride[i], &reach) ||
-            __builtin_add_overflow(last, reach, &last))
+        if (__builtin_mul_overflow(v->dims[i] - 1, v->stride[i], &reach) || __builtin_add_overflow(last, reach, &last))
             return false;
     }
     return (uint64_t)last < elements;
