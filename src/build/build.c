@@ -8,7 +8,7 @@
 
 /* What importers compute while they build the graph. */
 static sw_status evaluate(const sw_call *call) {
-    return sw_cpu_run(call);
+    return sw_cpu_run(call, NULL, NULL);
 }
 
 sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph) {
