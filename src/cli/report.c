@@ -162,7 +162,7 @@ static void json_type(sw_json_writer *w, const sw_graph *graph, const sw_tensor 
     sw_json_array(w);
     for (int i = 0; i < t->rank; i++) {
         const char *name = sw_graph_dim_name(graph, t->dims[i]);
-        if (t->dims[i] == SW_DIM_UNKNOWN)
+        if (name && strcmp(name, "?") == 0)
             sw_json_null(w);
         else if (name)
             sw_json_string(w, name);

@@ -172,8 +172,8 @@ static void link_node(sw_graph *graph, sw_node *node, sw_node *before) {
     graph->n_nodes++;
 }
 
-sw_node *sw_graph_add_node(sw_graph *graph, sw_node *before, sw_op op, const char *name, int n_in,
-                           sw_value *const *in, int n_out, sw_value *const *out) {
+sw_node *sw_graph_add_node(sw_graph *graph, sw_node *before, sw_op op, const char *name, int n_in, sw_value *const *in,
+                           int n_out, sw_value *const *out) {
     if (graph->n_nodes >= SW_MAX_NODES) return NULL;
     sw_node *node = SW_ARENA_NEW(graph->arena, sw_node);
     if (!node) return NULL;
@@ -197,8 +197,7 @@ sw_node *sw_graph_add_node(sw_graph *graph, sw_node *before, sw_op op, const cha
     return node;
 }
 
-sw_value *sw_graph_apply(sw_graph *graph, sw_node *before, sw_op op, const char *name, int n_in,
-                         sw_value *const *in) {
+sw_value *sw_graph_apply(sw_graph *graph, sw_node *before, sw_op op, const char *name, int n_in, sw_value *const *in) {
     sw_value *out = sw_graph_add_value(graph, name, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL);
     if (!out || !sw_graph_add_node(graph, before, op, name, n_in, in, 1, &out)) return NULL;
     return out;
@@ -248,16 +247,23 @@ void sw_graph_replace_output(sw_graph *graph, sw_value *old, sw_value *fresh) {
 
 /* ---- Symbols and metadata ------------------------------------------------------------------------------------------ */
 
+static int64_t add_symbol(sw_graph *graph, const char *name) {
+    if (sw_grow(graph->allocator, (void **)&graph->symbols, &graph->cap_symbols, graph->n_symbols + 1,
+                sizeof *graph->symbols, SW_MAX_SYMBOLS) != SW_OK)
+        return SW_DIM_UNKNOWN;
+    graph->symbols[graph->n_symbols++] = name;
+    return SW_DIM_SYMBOL - (int64_t)(graph->n_symbols - 1);
+}
+
 int64_t sw_graph_symbol(sw_graph *graph, const char *name) {
     for (size_t i = 0; i < graph->n_symbols; i++)
         if (strcmp(graph->symbols[i], name) == 0) return SW_DIM_SYMBOL - (int64_t)i;
-    if (sw_grow(graph->allocator, (void **)&graph->symbols, &graph->cap_symbols, graph->n_symbols + 1,
-                sizeof *graph->symbols, SW_MAX_META) != SW_OK)
-        return SW_DIM_UNKNOWN;
     char *copy = sw_arena_strdup(graph->arena, name);
-    if (!copy) return SW_DIM_UNKNOWN;
-    graph->symbols[graph->n_symbols++] = copy;
-    return SW_DIM_SYMBOL - (int64_t)(graph->n_symbols - 1);
+    return copy ? add_symbol(graph, copy) : SW_DIM_UNKNOWN;
+}
+
+int64_t sw_graph_fresh_dim(sw_graph *graph) {
+    return add_symbol(graph, "?");
 }
 
 const char *sw_graph_dim_name(const sw_graph *graph, int64_t dim) {

@@ -58,7 +58,7 @@ struct sw_graph {
 };
 
 /* What a graph may hold at most; importers report SW_E_LIMIT above. */
-enum { SW_MAX_VALUES = 1 << 20, SW_MAX_NODES = 1 << 20, SW_MAX_META = 4096 };
+enum { SW_MAX_VALUES = 1 << 20, SW_MAX_NODES = 1 << 20, SW_MAX_META = 4096, SW_MAX_SYMBOLS = 4096 };
 
 sw_graph *sw_graph_create(const sw_allocator *allocator); /* NULL when out of memory */
 void sw_graph_destroy(sw_graph *graph);                   /* takes NULL */
@@ -92,6 +92,8 @@ void sw_graph_replace_output(sw_graph *graph, sw_value *old, sw_value *fresh);
 
 /* The dim that stands for a name; same name, same dim. SW_DIM_UNKNOWN when out of memory. */
 int64_t sw_graph_symbol(sw_graph *graph, const char *name);
+/* A dim that equals itself and nothing else; its name is "?". SW_DIM_UNKNOWN when there are too many. */
+int64_t sw_graph_fresh_dim(sw_graph *graph);
 const char *sw_graph_dim_name(const sw_graph *graph, int64_t dim); /* "batch"; "?" for unknown; NULL for numbers */
 SW_MUST_USE sw_status sw_graph_set_meta(sw_graph *graph, const char *key, const char *value); /* copies; replaces */
 const char *sw_graph_meta(const sw_graph *graph, const char *key);                            /* NULL: no such key */

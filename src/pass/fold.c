@@ -119,6 +119,15 @@ static sw_status fold_node(folder *f, sw_node *node, sw_call *call) {
 
 /* ---- The walk ------------------------------------------------------------------------------------------------------ */
 
+/* Dims that are not known become symbols: two values of one unknown dim are then known to agree, which fusing asks for. */
+static void tell_apart(sw_graph *graph, const sw_node *node) {
+    for (int i = 0; i < node->n_out; i++) {
+        sw_tensor *type = node->out[i] ? &node->out[i]->type : NULL;
+        for (int k = 0; type && k < type->rank; k++)
+            if (type->dims[k] == SW_DIM_UNKNOWN) type->dims[k] = sw_graph_fresh_dim(graph);
+    }
+}
+
 static sw_status walk(folder *f) {
     for (sw_node *node = f->graph->first, *next; node; node = next) {
         next = node->next;
@@ -126,6 +135,7 @@ static sw_status walk(folder *f) {
             if (node->in[i] && f->instead[node->in[i]->id]) sw_node_set_input(node, i, f->instead[node->in[i]->id]);
         sw_call call = sw_node_call(node, f->in, f->out, f->diag);
         SW_TRY(sw_op_infer(&call));
+        tell_apart(f->graph, node);
         if (is_foldable(f, node, &call))
             SW_TRY(fold_node(f, node, &call));
         else
