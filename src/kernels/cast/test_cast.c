@@ -74,3 +74,16 @@ SW_TEST(cast_like_takes_the_second_type) {
     CHECK(test_call_values(&t, 0, TEST_VALUES(1, -2), 0));
     test_call_free(&t);
 }
+
+SW_TEST(bit_cast_by_hand) {
+    static const float x[] = {1, -0.0f};
+    test_call t;
+    test_call_init(&t, SW_OP_BitCast, 1);
+    test_call_input(&t, TEST_F32(x, 2));
+    test_call_int(&t, "to", 6); /* int32 */
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(0x3f800000, INT32_MIN), 0));
+    test_call_free(&t);
+    test_call_int(&t, "to", 7); /* of another size */
+    CHECK_INT(test_call_rule(&t), SW_E_UNSUPPORTED);
+}

@@ -139,3 +139,46 @@ SW_TEST(conv_transpose_groups_two_axes) {
     CHECK(test_call_values(&t, 0, TEST_VALUES(1, 2, 2, 4, 3, 6, 4, 8, 15, 20, 18, 24, 21, 28, 24, 32), 0));
     test_call_free(&t);
 }
+
+SW_TEST(deform_conv_by_hand) {
+    static const float x[] = {1, 2, 3, 4}, w[] = {2}, bias[] = {1};
+    static const float offset[] = {0, 0, 0, 0.5f, 0, 1, 0, 9}; /* down, then right, for four pixels */
+    static const float mask[] = {1, 0.5f, 1, 1};
+    test_call t;
+    test_call_init(&t, SW_OP_DeformConv, 1);
+    test_call_input(&t, TEST_F32(x, 1, 1, 2, 2));
+    test_call_input(&t, TEST_F32(w, 1, 1, 1, 1));
+    test_call_input(&t, TEST_F32(offset, 1, 2, 2, 2));
+    test_call_input(&t, TEST_F32(bias, 1));
+    CHECK_INT(test_call_run(&t), SW_OK); /* 1, beyond the border, 3, and (half of 0 and 4), beyond it to the right */
+    CHECK(test_call_values(&t, 0, TEST_VALUES(3, 1, 7, 1), 1e-6));
+    test_call_free(&t);
+    static const float still[8] = {0};
+    t.x[2].data = (void *)(uintptr_t)still;
+    test_call_input(&t, TEST_F32(mask, 1, 1, 2, 2));
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(3, 3, 7, 9), 1e-6));
+    test_call_free(&t);
+    t.x[2].dims[1] = 4;
+    CHECK_INT(test_call_rule(&t), SW_E_MODEL);
+}
+
+SW_TEST(col2im_by_hand) {
+    static const float x[] = {1, 2, 3, 4, 5, 6};
+    static const int64_t image[] = {4}, block[] = {2};
+    test_call t;
+    test_call_init(&t, SW_OP_Col2Im, 1);
+    test_call_input(&t, TEST_F32(x, 1, 2, 3));
+    test_call_input(&t, TEST_I64(image, 1));
+    test_call_input(&t, TEST_I64(block, 1));
+    CHECK_INT(test_call_run(&t), SW_OK); /* blocks 1 4, 2 5, 3 6, one apart */
+    CHECK(test_call_gives(&t, 0, SW_F32, TEST_DIMS(1, 1, 4)));
+    CHECK(test_call_values(&t, 0, TEST_VALUES(1, 6, 8, 6), 0));
+    test_call_free(&t);
+    test_call_ints(&t, "strides", TEST_DIMS(2));
+    CHECK_INT(test_call_rule(&t), SW_E_MODEL); /* two blocks then */
+    test_call_ints(&t, "pads", TEST_DIMS(1, 1)); /* three: 1 | 4 2 5 3 | 6 */
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(4, 2, 5, 3), 0));
+    test_call_free(&t);
+}

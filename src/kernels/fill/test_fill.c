@@ -87,22 +87,13 @@ SW_TEST(one_hot_positions) {
     test_call_free(&t);
 }
 
-static int64_t found[16]; /* memory for the output of NonZero */
-
-static sw_status resize(const sw_call *c, int index, int rank, const int64_t *dims) {
-    c->out[index]->rank = rank;
-    memcpy(c->out[index]->dims, dims, sizeof dims[0] * (size_t)rank);
-    c->out[index]->data = found;
-    return sw_tensor_count(c->out[index]) <= 16 ? SW_OK : SW_E_LIMIT;
-}
-
 SW_TEST(non_zero_tells_its_size) {
     const float x[6] = {0, 3, -0.0f, -1, 0, 2};
     test_call t;
     test_call_init(&t, SW_OP_NonZero, 1);
     test_call_input(&t, TEST_F32(x, 2, 3));
-    t.call.resize = resize;
     CHECK_INT(test_call_run(&t), SW_OK);
     CHECK(test_call_gives(&t, 0, SW_I64, TEST_DIMS(2, 3)));
     CHECK(test_call_values(&t, 0, TEST_VALUES(0, 1, 1, 1, 0, 2), 0));
+    test_call_free(&t);
 }

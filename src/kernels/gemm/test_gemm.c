@@ -70,3 +70,16 @@ SW_TEST(matmul_empty_inner_axis) {
     CHECK(test_call_values(&t, 0, TEST_VALUES(0, 0), 0));
     test_call_free(&t);
 }
+
+SW_TEST(det_by_hand) {
+    static const float x[] = {0, 2, 3, 4, 1, 2, 2, 4};
+    test_call t;
+    test_call_init(&t, SW_OP_Det, 1);
+    test_call_input(&t, TEST_F32(x, 2, 2, 2));
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_gives(&t, 0, SW_F32, TEST_DIMS(2)));
+    CHECK(test_call_values(&t, 0, TEST_VALUES(-6, 0), 1e-6));
+    test_call_free(&t);
+    t.x[0] = TEST_F32(x, 2, 4);
+    CHECK_INT(test_call_rule(&t), SW_E_MODEL);
+}

@@ -122,3 +122,18 @@ SW_TEST(global_pools) {
     CHECK(test_call_values(&t, 0, TEST_VALUES(3, 6, 9), 0));
     test_call_free(&t);
 }
+
+SW_TEST(global_lp_pool_by_hand) {
+    static const float x[] = {3, -4, 1, 2};
+    test_call t;
+    test_call_init(&t, SW_OP_GlobalLpPool, 1);
+    test_call_input(&t, TEST_F32(x, 1, 2, 2));
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_gives(&t, 0, SW_F32, TEST_DIMS(1, 2, 1)));
+    CHECK(test_call_values(&t, 0, TEST_VALUES(5, 2.2360680), 1e-6));
+    test_call_free(&t);
+    test_call_int(&t, "p", 1);
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(7, 3), 1e-6));
+    test_call_free(&t);
+}

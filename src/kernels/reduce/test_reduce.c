@@ -198,3 +198,20 @@ SW_TEST(topk_out_of_memory) {
     CHECK_INT(memory.held, 0);
     test_call_free(&t);
 }
+
+SW_TEST(cum_prod_by_hand) {
+    static const float x[] = {2, 3, 4};
+    static const int64_t axis[] = {0};
+    test_call t;
+    test_call_init(&t, SW_OP_CumProd, 1);
+    test_call_input(&t, TEST_F32(x, 3));
+    test_call_input(&t, test_tensor(SW_I64, 0, NULL, axis));
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(2, 6, 24), 0));
+    test_call_free(&t);
+    test_call_int(&t, "exclusive", 1);
+    test_call_int(&t, "reverse", 1);
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(12, 4, 1), 0));
+    test_call_free(&t);
+}
