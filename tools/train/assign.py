@@ -49,8 +49,8 @@ def assign(scores, pred, points, boxes, classes, present, top=10, alpha=0.5, bet
     """Give each true box the `top` cells that score and overlap best.
 
     scores (B, A, C) probabilities, pred (B, A, 4); boxes (B, M, 4), classes (B, M), present (B, M) say what is there.
-    -> target boxes (B, A, 4), target scores (B, A, C), foreground (B, A).  The target score of a cell is its alignment,
-    scaled so that the best cell of a box gets the box's best IoU.
+    -> target boxes (B, A, 4), target scores (B, A, C), foreground (B, A).  The target score of a cell is its
+    alignment, scaled so that the best cell of a box gets the box's best IoU.
     """
     B, A, C = scores.shape
     M = boxes.shape[1]

@@ -1,7 +1,7 @@
 """Augmentation of a whole batch on the device: mosaic, scale, flip, windows, sharpness, colour, erasing, mixup.
 
-Every picture of the batch is a canvas of four quadrants around a random centre (mosaic) or one quadrant that fills it.
-Each quadrant shows one window of one picture, moved, scaled and mirrored; all pixels come from one grid_sample.
+Every picture of the batch is a canvas of four quadrants around a random centre (mosaic) or one quadrant that
+fills it.  Each quadrant shows one window of one picture, moved, scaled and mirrored; one grid_sample does it all.
 """
 import math
 from dataclasses import dataclass
@@ -94,7 +94,8 @@ def sample(data, lay, size):
     v = (py.view(1, H, 1) - spread(lay.origin[..., 1])) / spread(lay.gain[..., 1])
     shown = (u >= 0) & (u < x1 - x0) & (v >= 0) & (v < y1 - y0)
     u = torch.where(spread(lay.flip) > 0.5, x1 - u, x0 + u)
-    u, v = torch.minimum(torch.maximum(u, x0 + 0.5), x1 - 0.5), torch.minimum(torch.maximum(v + y0, y0 + 0.5), y1 - 0.5)
+    u = torch.minimum(torch.maximum(u, x0 + 0.5), x1 - 0.5)
+    v = torch.minimum(torch.maximum(v + y0, y0 + 0.5), y1 - 0.5)
     u = (u + right[:, None, :] * float(S)) / S - 1
     v = (v + below[:, :, None] * float(S)) / S - 1
     image = F.grid_sample(tile.float(), torch.stack([u, v], -1), mode="bilinear", align_corners=False)

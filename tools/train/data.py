@@ -141,7 +141,7 @@ def _from_folder(path):
 
 
 def find_dataset(path, val_split=0.0, seed=0):
-    """A data.yaml or a folder -> Dataset; without validation pictures `val_split` of the training ones are set aside."""
+    """A data.yaml or a folder -> Dataset; without validation pictures `val_split` of the others are set aside."""
     if not os.path.exists(path):
         raise UserError(f"{path}: no such file or folder")
     found = _from_folder(path) if os.path.isdir(path) else _from_yaml(path)
@@ -172,7 +172,7 @@ def shrink(image, side):
 
 
 def free_windows(boxes, width, height, smallest=96.0, most=4):
-    """The largest windows of a picture that touch none of `boxes` (x0, y0, x1, y1): training scenes without the class.
+    """The largest windows of a picture that touch none of `boxes` (x0, y0, x1, y1): scenes without the class.
 
     For every pair of vertical cuts the tallest free band between the boxes in that strip is a candidate.
     """
@@ -208,8 +208,8 @@ def _common(a, b):
 class Pictures:
     """Pictures of one set, scaled to at most `side`, and their labels, ready to be gathered by index.
 
-    The pixels lie on the device if they fit into half of its free memory, else in host memory if they fit into half of
-    that, else they are decoded again for every batch.
+    The pixels lie on the device if they fit into half of its free memory, else in host memory if they fit
+    into half of that, else they are decoded again for every batch.
     """
 
     def __init__(self, paths, side, device, keep=None, classes=None, remap=None):

@@ -16,6 +16,7 @@ from console import UserError, run
 from data import find_dataset, letterbox, pictures_in, read_labels, read_picture
 
 IOUS = np.linspace(0.5, 0.95, 10)
+AREAS = {"small": (0, 32 ** 2), "medium": (32 ** 2, 96 ** 2), "large": (96 ** 2, 1e10)}  # pixels, as COCO has them
 
 
 class Truth:
@@ -55,8 +56,7 @@ def overlaps(a, b):
     """IoU matrix of x0 y0 x1 y1 boxes."""
     wh = np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2]), 0, None)
     inter = wh[..., 0] * wh[..., 1]
-    area = lambda v: (v[:, 2] - v[:, 0]) * (v[:, 3] - v[:, 1])
-    return inter / np.maximum(area(a)[:, None] + area(b)[None] - inter, 1e-12)
+    return inter / np.maximum(areas(a)[:, None] + areas(b)[None] - inter, 1e-12)
 
 
 def suppress(boxes, scores, iou):
@@ -92,19 +92,22 @@ def detections(output, places, sizes, conf=0.001, iou=0.7, most=300, before=1000
     return result
 
 
-def match(dets, truth, crowd):
-    """For each IoU threshold which detections are true (10, D) and which only meet a crowd region (ignored)."""
+def areas(boxes):
+    return (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+
+
+def match(dets, truth, crowd, ignore):
+    """For each IoU threshold which detections are true (10, D) and which only meet an ignored region."""
     hit, ignored = np.zeros((10, len(dets)), bool), np.zeros((10, len(dets)), bool)
     if not len(truth) or not len(dets):
         return hit, ignored
-    order = np.argsort(crowd, kind="stable")
-    truth, crowd = truth[order], crowd[order]
+    order = np.argsort(ignore, kind="stable")
+    truth, crowd, ignore = truth[order], crowd[order], ignore[order]
     iou = overlaps(dets, truth)
     if crowd.any():  # a crowd region is met by the share of the detection inside it
         wh = np.clip(np.minimum(dets[:, None, 2:], truth[None, :, 2:]) - np.maximum(dets[:, None, :2],
                                                                                     truth[None, :, :2]), 0, None)
-        area = np.maximum(((dets[:, 2] - dets[:, 0]) * (dets[:, 3] - dets[:, 1])), 1e-12)[:, None]
-        iou = np.where(crowd[None], wh[..., 0] * wh[..., 1] / area, iou)
+        iou = np.where(crowd[None], wh[..., 0] * wh[..., 1] / np.maximum(areas(dets), 1e-12)[:, None], iou)
     for t, level in enumerate(IOUS):
         used = np.zeros(len(truth), bool)
         for d in range(len(dets)):
@@ -112,25 +115,31 @@ def match(dets, truth, crowd):
             for g in np.where(iou[d] >= best)[0]:
                 if used[g] and not crowd[g]:
                     continue
-                if found >= 0 and crowd[g] and not crowd[found]:
+                if found >= 0 and ignore[g] and not ignore[found]:
                     break
                 if iou[d, g] >= best:
                     best, found = iou[d, g], g
             if found >= 0:
                 used[found] = True
-                hit[t, d], ignored[t, d] = not crowd[found], crowd[found]
+                hit[t, d], ignored[t, d] = not ignore[found], ignore[found]
     return hit, ignored
 
 
-def matches(dets, truth, det_class, true_class, most=100):
-    """Per picture (scores, hit, ignored, number of true boxes) of one class: what average precision is made of."""
+def matches(dets, truth, det_class, true_class, most=100, area=None):
+    """Per picture (scores, hit, ignored, number of true boxes) of one class: what average precision is made of.
+
+    With `area` (low, high) boxes of other areas are ignored."""
+    low, high = area or (0, np.inf)
     out = []
     for i, d in enumerate(dets):
         d = d[d[:, 0] == det_class]
         d = d[np.argsort(-d[:, 1], kind="stable")][:most]
         t = truth.rows[(truth.rows[:, 0] == i) & (truth.rows[:, 1] == true_class)]
         crowd = t[:, 2] > 0
-        out.append((d[:, 1], *match(d[:, 2:6], t[:, 3:7], crowd), int((~crowd).sum())))
+        ignore = crowd | (areas(t[:, 3:7]) < low) | (areas(t[:, 3:7]) > high)
+        hit, ignored = match(d[:, 2:6], t[:, 3:7], crowd, ignore)
+        outside = (areas(d[:, 2:6]) < low) | (areas(d[:, 2:6]) > high)
+        out.append((d[:, 1], hit, ignored | (~hit & outside), int((~ignore).sum())))
     return out
 
 
@@ -248,7 +257,8 @@ def pair_classes(model_names, true_names, classes=None):
     where = {n: c for c, n in true_names.items()}
     pairs = [(m, where[n]) for m, n in model_names.items() if n in where]
     if not pairs:
-        raise UserError(f"the model knows {list(model_names.values())[:5]}, the data {list(where)[:5]}: no class in common")
+        known = list(model_names.values())[:5]
+        raise UserError(f"the model knows {known}, the data {list(where)[:5]}: no class in common")
     return pairs
 
 
@@ -264,7 +274,8 @@ def score(dets, truth, pairs):
 def false_alarms(model, folder, size, empty_ids, conf_levels):
     """On the pictures of `folder` labelled with none of `empty_ids`: how many show a detection above each level."""
     paths = [p for p in pictures_in(folder) if not {l[0] for l in read_labels(p)} & set(empty_ids)]
-    best = [max(d[d[:, 0] == 0][:, 1], default=0.0) for d in predict(model, letterboxed(paths, size), min(conf_levels) / 2)]
+    found = predict(model, letterboxed(paths, size), min(conf_levels) / 2)
+    best = [max(d[d[:, 0] == 0][:, 1], default=0.0) for d in found]
     return len(paths), [sum(b > c for b in best) for c in conf_levels]
 
 
@@ -283,11 +294,12 @@ def parse():
                                 formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("model", help=".onnx file or .pt of this trainer")
     p.add_argument("--data", help="data.yaml or folder with images/ and labels/ (its validation part if it has one)")
-    p.add_argument("--annotations", help="COCO annotation file instead of --data (crowd regions are ignored as in COCO)")
+    p.add_argument("--annotations", help="COCO annotation file instead of --data (crowd regions are ignored)")
     p.add_argument("--images", help="folder of the pictures of --annotations")
     p.add_argument("--size", type=int, help="square input size; default: the model's")
     p.add_argument("--iou", type=float, default=0.7, help="IoU of the non-maximum suppression (default 0.7)")
     p.add_argument("--conf", type=float, help="threshold for precision, recall and --empty; default: the model's")
+    p.add_argument("--areas", action="store_true", help="also by box area in the picture: small, medium, large")
     p.add_argument("--bootstrap", type=int, default=0, metavar="N", help="noise from N redrawn picture sets")
     p.add_argument("--empty", help="folder with pictures on which the model's first class may be absent")
     p.add_argument("--empty-ids", default="0", help="label ids of that class there, with commas (default 0)")
@@ -306,7 +318,8 @@ def main():
     else:
         raise UserError("name the data: --data FOLDER or --annotations FILE")
     dets = predict(model, letterboxed(truth.paths, size), iou=a.iou)
-    result = score(dets, truth, pair_classes(model.names, truth.names, model.classes))
+    pairs = pair_classes(model.names, truth.names, model.classes)
+    result = score(dets, truth, pairs)
     print(f"{a.model}: {len(truth.paths)} pictures at {size[1]}x{size[0]}")
     for c, (parts, ap) in result.items():
         if np.isnan(ap[0]):
@@ -316,6 +329,10 @@ def main():
         precision, recall = precision_recall(parts, conf)
         print(f"{name}: AP50 {ap[0]:.3f} AP50-95 {ap.mean():.3f}{noise}, {sum(p[3] for p in parts)} boxes; "
               f"at score {conf}: precision {precision:.3f} recall {recall:.3f}")
+        for size_name, area in AREAS.items() if a.areas else ():
+            part = matches(dets, truth, c, dict(pairs)[c], area=area)
+            ap = average_precision(part)
+            print(f"  {size_name}: AP50 {ap[0]:.3f} AP50-95 {ap.mean():.3f}, {sum(p[3] for p in part)} boxes")
     ap = np.array([r[1] for r in result.values()])
     if len(ap) > 1:
         print(f"mean of {int((~np.isnan(ap[:, 0])).sum())} classes: AP50 {np.nanmean(ap[:, 0]):.3f} "
@@ -323,7 +340,8 @@ def main():
     if a.empty:
         levels = sorted({conf, 0.25, 0.35, 0.5})
         n, counts = false_alarms(model, a.empty, size, [int(i) for i in a.empty_ids.split(",")], levels)
-        print(f"false detections on {n} empty pictures: " + ", ".join(f"{k} above {l}" for l, k in zip(levels, counts)))
+        words = ", ".join(f"{k} above {l}" for l, k in zip(levels, counts))
+        print(f"false detections on {n} empty pictures: {words}")
     return 0
 
 

@@ -1,10 +1,10 @@
 """Write a trained network as ONNX for Slipway (and anything else that reads ONNX).
 
-    python export.py run1/model.pt person.onnx --keep person --conf 0.4
+    python export.py run1/model.pt person.onnx --keep person --conf 0.4 --check
 
-The graph takes `images` 1x3xHxW (RGB, 0..1; H and W any multiples of 32) and gives `output0` 1x(4+C)xN: centre x, centre
-y, width, height in input pixels, then one score per class.  Weights are stored as fp16 and cast to fp32 in the graph, so
-all arithmetic is fp32.  The writer follows the network's own forward function (torch.fx), so the two cannot differ.
+The graph takes `images` 1x3xHxW (RGB, 0..1; H and W any multiples of 32) and gives `output0` 1x(4+C)xN: centre x,
+centre y, width, height in input pixels, then one score per class.  Weights are stored as fp16 and cast to fp32 in the
+graph, so all arithmetic is fp32.  The writer follows the network's own forward function (torch.fx).
 """
 import argparse
 import ast
@@ -222,6 +222,18 @@ def export(net, names, path, size=(416, 416), keep=None, conf=0.25, half=True, *
     g.onnx.save(model, path)
 
 
+def check(net, path, sizes=((320, 320), (416, 416), (416, 320), (640, 480))):
+    """[(height, width, largest box difference in pixels, largest score difference)] of the file against PyTorch."""
+    from evaluate import OnnxModel, TorchModel
+    model, rows = OnnxModel(path), []
+    rng = np.random.default_rng(0)
+    for size in sizes:
+        x = rng.random((1, 3, *size), np.float32)
+        away = np.abs(model(x) - TorchModel(net, model.names, size)(x))
+        rows.append((*size, float(away[:, :4].max()), float(away[:, 4:].max())))
+    return rows
+
+
 def load_onnx(path, pictures):
     """Read back a float network that `export` wrote -> (Detector, names), ready to be trained further.
 
@@ -285,6 +297,7 @@ def main():
     p.add_argument("--conf", type=float, default=0.25, help="default score threshold (0.25)")
     p.add_argument("--size", type=int, default=416, help="default input size (416)")
     p.add_argument("--float", action="store_true", help="store weights as fp32 instead of fp16")
+    p.add_argument("--check", action="store_true", help="compare the file with PyTorch at four input sizes")
     p.add_argument("--description", default="Slipway detector")
     a = p.parse_args()
     net, names = load_weights(a.model)
@@ -296,6 +309,8 @@ def main():
             raise UserError(f"{a.model} has no class '{missing[0]}'")
         keep = [number[k] for k in a.keep.split(",")]
     export(net, names, a.out, (a.size, a.size), keep, a.conf, not a.float, description=a.description)
+    for h, w, box, score in check(net, a.out) if a.check else []:
+        print(f"{h}x{w}: boxes differ by at most {box:.4f} pixels, scores by {score:.6f}")
     return 0
 
 

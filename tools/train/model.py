@@ -236,14 +236,14 @@ def arithmetic(widths, classes, size=(416, 416)):
     return total
 
 
-def save_weights(path, net, names, extra=None):
+def save_weights(path, net, names):
     """A small file: fp16 weights, the width table and the class names."""
     state = {k: v.half() if v.dtype == torch.float32 else v for k, v in net.state_dict().items()}
-    torch.save(dict(kind="slipway-detector", state=state, widths=net.widths, names=dict(names), **(extra or {})), path)
+    torch.save(dict(kind="slipway-detector", state=state, widths=net.widths, names=dict(names)), path)
 
 
-def load_weights(path):
-    """-> (Detector, names) from a file of save_weights or the `last.pt` of a run (its averaged weights)."""
+def read_checkpoint(path):
+    """The dictionary of a model.pt or last.pt, checked to be one."""
     try:
         f = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -252,6 +252,15 @@ def load_weights(path):
         raise UserError(f"{path} is not a checkpoint of this trainer") from None
     if not isinstance(f, dict) or f.get("kind") != "slipway-detector":
         raise UserError(f"{path} is not a checkpoint of this trainer")
+    return f
+
+
+def load_weights(path):
+    """-> (Detector, names) from a file of save_weights or the `last.pt` of a run (its averaged weights)."""
+    f = read_checkpoint(path)
     net = Detector(len(f["names"]), f["widths"])
-    net.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in f["state"].items()})
+    try:
+        net.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in f["state"].items()})
+    except RuntimeError:
+        raise UserError(f"{path} holds a network trained with --qat; start from its floating-point parent") from None
     return net.eval(), f["names"]

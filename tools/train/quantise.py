@@ -1,7 +1,7 @@
 """Quantisation-aware training: 8-bit weights (one scale a channel) and 8-bit activations (one scale a tensor).
 
-Rounding happens in the forward pass only; gradients pass straight through.  The last 1x1 convolutions of the heads, the
-bin decoding and the scores stay in floating point.
+Rounding happens in the forward pass only; gradients pass straight through.  The last 1x1 convolutions of the heads,
+the bin decoding and the scores stay in floating point.
 """
 import copy
 
@@ -51,7 +51,7 @@ def _replace(module):
 
 @torch.no_grad()
 def prepare(net, batches):
-    """A copy of `net` ready for quantisation-aware training, its ranges the mean extremes over `batches` of pictures."""
+    """A copy of `net` ready for this training, its ranges the mean extremes over `batches` of pictures."""
     net = copy.deepcopy(net).eval()
     units = {n: m for n, m in net.named_modules() if isinstance(m, ConvUnit)}
     seen = {n: [] for n in units}

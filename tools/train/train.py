@@ -8,7 +8,7 @@
     python train.py --data mydata --out run3 --weights run1/model.pt --qat --epochs 20
     python train.py --data mydata --out run4 --weights run1/model.pt --prune 0.3 --epochs 100
 
-The result is OUT/model.onnx (for slipway) and OUT/model.pt (for further training); OUT/curve.json is the learning curve.
+The result is OUT/model.onnx (for slipway) and OUT/model.pt (for further training); OUT/curve.json has the curve.
 """
 import argparse
 import os
@@ -30,7 +30,7 @@ def parse(argv=None):
     g.add_argument("--width", type=float, default=1.0, help="1.0 is nano; 2.0 has twice the channels")
     g.add_argument("--weights", help="start from this .pt or Slipway .onnx of this trainer")
     g.add_argument("--teacher", help="distil from this .pt (same classes)")
-    g.add_argument("--prune", type=float, metavar="RATIO", help="first remove this share of the arithmetic of --weights")
+    g.add_argument("--prune", type=float, metavar="RATIO", help="first remove this share of --weights' arithmetic")
     g.add_argument("--qat", action="store_true", help="fine-tune --weights for 8-bit integers")
     g = p.add_argument_group("training")
     g.add_argument("--out", required=True, help="folder for the results")
@@ -41,7 +41,7 @@ def parse(argv=None):
     g.add_argument("--lr", type=float, help="default 2e-3; 2e-4 with --weights, 5e-5 with --qat, 1e-3 with --prune")
     g.add_argument("--decay", type=float, default=0.05, help="weight decay (0.05)")
     g.add_argument("--most", type=int, default=64, help="most boxes learnt in one training picture (64)")
-    g.add_argument("--points", type=int, help="reports and evaluations during the run (default: one an epoch, at most 20)")
+    g.add_argument("--points", type=int, help="evaluations during the run (default: one an epoch, at most 20)")
     g.add_argument("--seed", type=int, default=0)
     g.add_argument("--device", help="cuda, cpu; default: cuda if there is one")
     g.add_argument("--no-graph", action="store_true", help="do not replay the step as a CUDA graph")
@@ -60,7 +60,7 @@ def check(a):
         raise UserError(f"--size {a.size}: must be a multiple of 32, at least 64")
     if a.batch < 2 or a.epochs < 1:
         raise UserError("--batch must be at least 2 and --epochs at least 1")
-    if (a.qat or a.prune is not None) and not a.weights:
+    if (a.qat or a.prune is not None) and not a.weights and not a.resume:
         raise UserError("--qat and --prune need a trained network: --weights run1/model.pt")
     if a.qat and a.prune is not None:
         raise UserError("--prune and --qat one after the other: prune and train first, then --qat its model.pt")
@@ -88,29 +88,47 @@ def pick_device(name):
     return device
 
 
+def start_from(path, names, pictures):
+    """A network with the weights of `path`; classes that it knows by name keep their scores, others start afresh."""
+    import torch
+    from model import Detector, load_weights
+    if path.endswith(".onnx"):
+        from export import load_onnx
+        net, old = load_onnx(path, pictures())
+    else:
+        net, old = load_weights(path)
+    if list(old.values()) == list(names.values()):
+        return net
+    fresh = Detector(len(names), net.widths)
+    state = {k: v for k, v in net.state_dict().items() if fresh.state_dict()[k].shape == v.shape}
+    fresh.load_state_dict(state, strict=False)
+    row = {n: c for c, n in old.items()}
+    known = [(i, row[n]) for i, n in names.items() if n in row]
+    with torch.no_grad():
+        for mine, its in zip(fresh.cls, net.cls):
+            for i, c in known:
+                mine[-1].weight[i] = its[-1].weight[c]
+                mine[-1].bias[i] = its[-1].bias[c]
+    return fresh
+
+
 def build(a, names, data, device):
-    """The network to train: fresh, from weights, pruned or prepared for integers."""
+    """The network to train: fresh, as it was saved, from weights, pruned or prepared for integers."""
     import torch
     from augment import PLAIN, make_batch
-    from model import Detector, load_weights, plain_widths
-    if not a.weights:
-        return Detector(len(names), plain_widths(a.width)).to(device)
+    from model import Detector, plain_widths, read_checkpoint
 
-    def batches(n, count=32):
-        return [make_batch(data, min(count, a.batch), (a.size, a.size), PLAIN)[0] for _ in range(n)]
+    def batches(n):
+        return [make_batch(data, min(32, a.batch), (a.size, a.size), PLAIN)[0] for _ in range(n)]
 
-    if a.weights.endswith(".onnx"):
-        from export import load_onnx
-        net, old = load_onnx(a.weights, torch.cat(batches(2)).cpu())
+    if a.resume:
+        net = Detector(len(names), read_checkpoint(os.path.join(a.out, "last.pt"))["widths"])
+    elif a.weights:
+        net = start_from(a.weights, names, lambda: torch.cat(batches(2)).cpu())
     else:
-        net, old = load_weights(a.weights)
-    if list(old.values()) != list(names.values()):
-        fresh = Detector(len(names), net.widths)
-        state = {k: v for k, v in net.state_dict().items() if fresh.state_dict()[k].shape == v.shape}
-        fresh.load_state_dict(state, strict=False)
-        net = fresh
+        net = Detector(len(names), plain_widths(a.width))
     net = net.to(device)
-    if a.prune is not None:
+    if a.prune is not None and not a.resume:
         from prune import prune
         net = prune(net, a.prune, a.size)
     if a.qat:

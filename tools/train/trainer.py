@@ -13,13 +13,14 @@ from augment import Policy, make_batch
 from console import UserError
 from evaluate import TorchModel, letterboxed, predict, score
 from loss import Criterion
+from model import read_checkpoint
 
 AVERAGE = 0.9995  # decay of the averaged weights
 CALM_FROM = 0.85  # share of the run after which mosaic, mixup and erasing end
 
 
 class Step:
-    """Forward, assignment, losses, backward and optimiser on static buffers, so that a GPU can replay it as one graph."""
+    """Forward, assignment, losses, backward and optimiser on static buffers: a GPU can replay it as one graph."""
 
     def __init__(self, net, opt, teacher=None):
         self.net, self.opt, self.teacher = net, opt, teacher
@@ -30,8 +31,8 @@ class Step:
         light = [p for p in self.params if p.ndim <= 1]
         self.lr = torch.tensor(0.0, device=dev) if self.cuda else 0.0
         extra = dict(fused=True, capturable=True) if self.cuda else {}
-        self.optimiser = torch.optim.AdamW([dict(params=heavy, weight_decay=opt.decay),
-                                            dict(params=light, weight_decay=0.0)], self.lr, betas=(0.9, 0.99), **extra)
+        groups = [dict(params=heavy, weight_decay=opt.decay), dict(params=light, weight_decay=0.0)]
+        self.optimiser = torch.optim.AdamW(groups, self.lr, betas=(0.9, 0.99), **extra)
         self.criterion = Criterion((opt.size, opt.size), dev)
         b, m, s = opt.batch, opt.most, opt.size
         self.x = torch.zeros(b, 3, s, s, device=dev).contiguous(memory_format=torch.channels_last)
@@ -170,7 +171,8 @@ class Trainer:
             epoch = self.done / self.per_epoch
             rate = self.done * self.opt.batch / max(self.seconds, 1e-9)
             left = self.seconds * (1 / max(self.share(), 1e-9) - 1)
-            self.progress.step(f"epoch {epoch:.1f}  {100 * self.share():.0f} %  {rate:.0f} pictures/s  {left:.0f} s left")
+            done = f"epoch {epoch:.1f}  {100 * self.share():.0f} %"
+            self.progress.step(f"{done}  {rate:.0f} pictures/s  {left:.0f} s left")
 
     def _report(self):
         parts = self.step.parts.tolist()
@@ -200,11 +202,11 @@ class Trainer:
                     AP=round(float(np.mean([a.mean() for a in ap.values()])), 4), classes=each)
 
     def save(self):
-        """last.pt: everything needed to resume; model.pt holds only the averaged weights."""
+        """last.pt: everything needed to resume; its `state` are the averaged weights."""
         path = os.path.join(self.opt.out, "last.pt")
         state = dict(kind="slipway-detector", state=self.averaged.net.state_dict(), widths=self.net.widths,
-                     names=self.names, keep=self.keep, net=self.net.state_dict(), done=self.done, seconds=self.seconds,
-                     optimiser=self.step.optimiser.state_dict()["state"], curve=self.curve,
+                     names=self.names, keep=self.keep, net=self.net.state_dict(), done=self.done,
+                     seconds=self.seconds, optimiser=self.step.optimiser.state_dict()["state"], curve=self.curve,
                      random=torch.get_rng_state())
         torch.save(state, path + ".new")
         os.replace(path + ".new", path)  # a kill while writing leaves the last good one
@@ -212,15 +214,15 @@ class Trainer:
             json.dump(self.curve, f, indent=1)
 
     def resume(self, path):
+        s = read_checkpoint(path)
+        if "optimiser" not in s or s["names"] != self.names:
+            raise UserError(f"{path} cannot be resumed with these classes; start in a new --out")
         try:
-            s = torch.load(path, map_location=self.step.dev, weights_only=True)
-        except (OSError, RuntimeError):
-            raise UserError(f"{path}: nothing to resume there") from None
-        if s["widths"] != self.net.widths or s["names"] != self.names:
-            raise UserError(f"{path} was trained with another network or other classes; start it in a new --out")
-        self.net.load_state_dict(s["net"])
+            self.net.load_state_dict(s["net"])
+        except RuntimeError:
+            raise UserError(f"{path} was trained with another --qat setting; repeat that run's options") from None
         self.averaged.net.load_state_dict(s["state"])
-        full = self.step.optimiser.state_dict()
-        self.step.optimiser.load_state_dict(dict(state=s["optimiser"], param_groups=full["param_groups"]))
+        groups = self.step.optimiser.state_dict()["param_groups"]
+        self.step.optimiser.load_state_dict(dict(state=s["optimiser"], param_groups=groups))
         self.done, self.seconds, self.curve = s["done"], s["seconds"], s["curve"]
-        torch.set_rng_state(s["random"].cpu())
+        torch.set_rng_state(s["random"])
