@@ -69,8 +69,7 @@ static sw_status find_directory(const reader *r, directory *d) {
     const size_t furthest = END_BYTES + 65535; /* a comment may follow the record */
     size_t end = SIZE_MAX;
     for (size_t back = END_BYTES; back <= r->size && back <= furthest && end == SIZE_MAX; back++)
-        if (u32(r->bytes + r->size - back) == END_SIGNATURE &&
-            u16(r->bytes + r->size - back + 20) == back - END_BYTES)
+        if (u32(r->bytes + r->size - back) == END_SIGNATURE && u16(r->bytes + r->size - back + 20) == back - END_BYTES)
             end = r->size - back;
     if (end == SIZE_MAX) return broken(r, "has no directory at its end: it is cut short", NULL);
     const uint8_t *p = r->bytes + end;
@@ -170,8 +169,9 @@ static int by_name(const void *a, const void *b) {
     return strcmp((*(sw_zip_entry *const *)a)->name, (*(sw_zip_entry *const *)b)->name);
 }
 
-/* No two entries may share bytes (a small file could pretend to be a huge one) or a name (readers would differ). */
-static sw_status check_entries(const reader *r, sw_zip_entry *entries, size_t n) {
+/* No two entries may share bytes (a small file could pretend to be a huge one) or a name (readers would differ). *by_name gets
+ * the entries sorted. */
+static sw_status check_entries(const reader *r, sw_zip_entry *entries, size_t n, sw_zip_entry ***result) {
     sw_zip_entry **sorted = SW_ARENA_ARRAY(r->arena, sw_zip_entry *, n);
     if (!sorted) return sw_fail(r->diag, SW_E_NOMEM, r->label, NULL, "out of memory");
     for (size_t i = 0; i < n; i++) sorted[i] = &entries[i];
@@ -183,6 +183,7 @@ static sw_status check_entries(const reader *r, sw_zip_entry *entries, size_t n)
     for (size_t i = 1; i < n; i++)
         if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
             return broken(r, "has two entries of one name", sorted[i]->name);
+    *result = sorted;
     return SW_OK;
 }
 
@@ -196,14 +197,23 @@ sw_status sw_zip_read(const void *bytes, size_t size, const char *label, sw_aren
     if (!entries) return sw_fail(diag, SW_E_NOMEM, label, NULL, "out of memory");
     uint64_t at = d.offset;
     for (uint64_t i = 0; i < d.entries; i++) SW_TRY(read_entry(&r, &d, &at, &entries[i]));
-    SW_TRY(check_entries(&r, entries, (size_t)d.entries));
-    *zip = (sw_zip){.entries = entries, .n = (size_t)d.entries};
+    sw_zip_entry **by_name;
+    SW_TRY(check_entries(&r, entries, (size_t)d.entries, &by_name));
+    *zip = (sw_zip){.entries = entries, .n = (size_t)d.entries, .by_name = (const sw_zip_entry *const *)by_name};
     return SW_OK;
 }
 
 const sw_zip_entry *sw_zip_find(const sw_zip *zip, const char *name) {
-    for (size_t i = 0; i < zip->n; i++)
-        if (strcmp(zip->entries[i].name, name) == 0) return &zip->entries[i];
+    size_t low = 0, high = zip->n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(zip->by_name[middle]->name, name);
+        if (order == 0) return zip->by_name[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
     return NULL;
 }
 

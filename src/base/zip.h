@@ -20,6 +20,7 @@ typedef struct sw_zip_entry {
 typedef struct sw_zip {
     const sw_zip_entry *entries; /* in the order of the directory */
     size_t n;
+    const sw_zip_entry *const *by_name; /* the same, sorted */
 } sw_zip;
 
 enum { SW_ZIP_MAX_ENTRIES = 1 << 16, SW_ZIP_MAX_NAME = 1024 };
@@ -33,7 +34,7 @@ bool sw_zip_sniff(const void *bytes, size_t size);
 SW_MUST_USE sw_status sw_zip_read(const void *bytes, size_t size, const char *label, sw_arena *arena,
                                   const sw_diag *diag, sw_zip *zip);
 
-/* NULL when there is none. */
+/* NULL when there is none. Takes the logarithm of the number of entries. */
 const sw_zip_entry *sw_zip_find(const sw_zip *zip, const char *name);
 /* True when the CRC-32 of a stored entry's data is what the directory says. */
 bool sw_zip_entry_intact(const sw_zip_entry *entry);

@@ -127,21 +127,26 @@ static sw_value *boxes(sw_net *net, const detector *d) {
     return sw_net_mul(net, sw_net_concat(net, 1, 2, (sw_value *[]){near, far}), d->strides);
 }
 
+void sw__pt_best_pairs(sw_net *net, sw_value *scores, int64_t classes, sw_value *k, sw_value **values, sw_value **class,
+                       sw_value **row) {
+    sw_value *pairs, *divisor = SW_NET_DIMS(net, classes);
+    sw_net_top_k(net, SW_NET_APPLY(net, SW_OP_Flatten, scores), k, values, &pairs);
+    *class = SW_NET_APPLY(net, SW_OP_Cast, SW_NET_APPLY(net, SW_OP_Mod, pairs, divisor));
+    if (*class) sw_node_set_int((*class)->producer, "to", 1);
+    *row = SW_NET_APPLY(net, SW_OP_Div, pairs, divisor);
+}
+
 /* The best `most` pairs of position and class: first the positions of the best classes, then the pairs among these.
  * Returns batch, k, 4 + score + class + extras. */
 static sw_value *best(sw_net *net, const detector *d, sw_value *box, sw_value *extra, int64_t extras) {
     const int64_t swap[] = {0, 2, 1};
-    sw_value *scores = sw_net_transpose(net, d->scores, swap, 3), *values, *index, *pairs, *positions;
+    sw_value *scores = sw_net_transpose(net, d->scores, swap, 3), *values, *index, *class, *row, *positions;
     sw_value *k = SW_NET_APPLY(net, SW_OP_Min, SW_NET_DIMS(net, d->most), sw_net_extent(net, scores, 1));
     sw_value *peak = SW_NET_APPLY(net, SW_OP_ReduceMax, scores, SW_NET_DIMS(net, -1));
     if (peak) sw_node_set_int(peak->producer, "keepdims", 0);
     sw_net_top_k(net, peak, k, &values, &positions);
-    sw_net_top_k(net, SW_NET_APPLY(net, SW_OP_Flatten, sw_net_pick(net, scores, positions, d->classes)), k, &values,
-                 &pairs);
-    sw_value *classes = SW_NET_DIMS(net, d->classes), *class = SW_NET_APPLY(net, SW_OP_Mod, pairs, classes);
-    class = SW_NET_APPLY(net, SW_OP_Cast, class);
-    if (class) sw_node_set_int(class->producer, "to", 1);
-    index = SW_NET_APPLY(net, SW_OP_GatherElements, positions, SW_NET_APPLY(net, SW_OP_Div, pairs, classes));
+    sw__pt_best_pairs(net, sw_net_pick(net, scores, positions, d->classes), d->classes, k, &values, &class, &row);
+    index = SW_NET_APPLY(net, SW_OP_GatherElements, positions, row);
     if (index) sw_node_set_int(index->producer, "axis", 1);
     sw_value *parts[4] = {sw_net_pick(net, sw_net_transpose(net, box, swap, 3), index, 4),
                           sw_net_unsqueeze(net, values, 2), sw_net_unsqueeze(net, class, 2),

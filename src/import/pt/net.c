@@ -252,6 +252,8 @@ sw_value *sw_net_module(sw_net *net, const sw_pickle *module, const char *name, 
         sw_net_fail(net, SW_E_UNSUPPORTED, "export the model to ONNX and use that file",
                     "the module is of the unknown class '%.128s'",
                     module && module->type == SW_PICKLE_OBJECT ? module->text : "(none)");
+    else if (++net->modules > SW_PT_MAX_MODULES)
+        sw_net_fail(net, SW_E_LIMIT, NULL, "the model has more than %d modules", SW_PT_MAX_MODULES);
     else if (net->depth >= SW_PT_MAX_DEPTH)
         sw_net_fail(net, SW_E_MODEL, NULL, "the modules nest too deep");
     else {

@@ -10,7 +10,7 @@
 #include "import/pt/pickle.h"
 #include "ir/graph.h"
 
-enum { SW_PT_MAX_LAYERS = 1024, SW_PT_MAX_DEPTH = 32 };
+enum { SW_PT_MAX_LAYERS = 1024, SW_PT_MAX_DEPTH = 32, SW_PT_MAX_MODULES = 1 << 14 };
 
 typedef struct sw_net {
     sw_graph *graph;
@@ -19,10 +19,12 @@ typedef struct sw_net {
     const char *label; /* the file */
     sw_status status;
     const sw_zip *zip;
-    const char *folder;     /* of the checkpoint inside the archive, with its slash: "best/" */
-    const sw_pickle *model; /* the root module */
-    char scope[256];        /* path of the module being built: "model.2.cv1" */
-    int depth;
+    const char *folder;                /* of the checkpoint inside the archive, with its slash: "best/" */
+    const sw_pickle *model;            /* the root module */
+    char scope[256];                   /* path of the module being built: "model.2.cv1" */
+    int depth, modules;                /* that are being built, and that were */
+    bool *intact;                      /* by entry of the archive: its checksum was right */
+    size_t room;                       /* bytes that constants may still take */
     sw_value *saved[SW_PT_MAX_LAYERS]; /* outputs of the root's layers */
     const char *task, *head;           /* set by the head, as are the next two */
     int64_t key_points[2];             /* number, values of each */
@@ -125,6 +127,9 @@ bool sw__pt_head(sw_net *net, const sw_pickle *module, int n, sw_value *const *x
 
 /* Names values output0, output1 ... and makes them the graph's outputs. */
 void sw__pt_outputs(sw_net *net, int n, sw_value **outputs);
+/* The k best pairs of row and class of scores (batch, rows, classes): batch, k each; classes as float32, rows as int64. */
+void sw__pt_best_pairs(sw_net *net, sw_value *scores, int64_t classes, sw_value *k, sw_value **values, sw_value **class,
+                       sw_value **row);
 /* RT-DETR's transformer decoder, as a head. */
 void sw__pt_rtdetr(sw_net *net, const sw_pickle *module, int n, sw_value *const *x);
 

@@ -503,7 +503,8 @@ sw_status sw_pickle_read(const void *bytes, size_t size, const char *label, sw_a
 /* ---- Looking things up --------------------------------------------------------------------------------------------- */
 
 static const sw_pickle *find_pair(const sw_pickle *p, const char *key) {
-    for (size_t i = 0; i + 1 < p->n_pairs; i += 2)
+    size_t n = p->n_pairs < 2 * SW_PICKLE_MAX_KEYS ? p->n_pairs : 2 * SW_PICKLE_MAX_KEYS;
+    for (size_t i = 0; i + 1 < n; i += 2)
         if (p->pairs[i]->type == SW_PICKLE_STRING && strcmp(p->pairs[i]->text, key) == 0) return p->pairs[i + 1];
     return NULL;
 }

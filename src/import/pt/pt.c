@@ -8,6 +8,8 @@
 #include "base/os.h"
 #include "import/pt/net.h"
 
+enum { SCRATCH_BYTES = 512 << 20 };
+
 static const char *const export_hint =
     "export the model to ONNX where it was trained (yolo export model=best.pt format=onnx)";
 
@@ -269,7 +271,13 @@ static void set_metadata(sw_net *net, const sw_pickle *root) {
         const sw_pickle *p = sw_pickle_get(root, copied[i]);
         if (p && p->type == SW_PICKLE_STRING) set_meta(net, copied[i], p->text);
     }
+    static const char *const author = "Ultralytics";
+    bool is_theirs = strncmp(net->model->text, "ultralytics.", 12) == 0;
+    if (is_theirs) set_meta(net, "author", author);
     if (net->task) set_meta(net, "task", net->task);
+    if (net->head) set_meta(net, "head", net->head);
+    set_meta(net, "batch", "1");
+    set_meta(net, "end2end", net->end2end ? "True" : "False");
     set_stride(net);
     set_names(net, sw_pickle_get(net->model, "names"));
     const sw_pickle *args = sw_pickle_get(root, "train_args");
@@ -280,6 +288,11 @@ static void set_metadata(sw_net *net, const sw_pickle *root) {
     char text[64];
     snprintf(text, sizeof text, "[%" PRId64 ", %" PRId64 "]", size[0], size[1]);
     set_meta(net, "imgsz", text);
+    snprintf(text, sizeof text, "%" PRId64, net->graph->inputs[0]->type.dims[1]);
+    set_meta(net, "channels", text);
+    if (!net->key_points[0]) return;
+    snprintf(text, sizeof text, "[%" PRId64 ", %" PRId64 "]", net->key_points[0], net->key_points[1]);
+    set_meta(net, "kpt_shape", text);
 }
 
 /* ---- Entry --------------------------------------------------------------------------------------------------------- */
@@ -321,12 +334,18 @@ sw_status sw_pt_parse(const void *bytes, size_t size, const char *label, const s
     sw_zip zip;
     *net = (sw_net){.diag = diag, .label = label, .zip = &zip, .folder = "", .status = SW_E_NOMEM};
     /* Records are a small multiple of the pickle's bytes, which are bounded. */
-    net->scratch = sw_arena_create(allocator, (size_t)1 << 30);
+    net->scratch = sw_arena_create(allocator, SCRATCH_BYTES);
+    net->room =
+        (64u << 20) + (size < SIZE_MAX / 8 ? 4 * size : 0); /* half precision doubles, small integers grow eightfold */
     net->graph = sw_graph_create(allocator);
     if (net->scratch && net->graph)
         net->status = sw_zip_read(bytes, size, label, net->scratch, diag, &zip);
     else
         sw_fail(diag, SW_E_NOMEM, label, NULL, "out of memory");
+    if (net->status == SW_OK) {
+        net->intact = SW_ARENA_ARRAY(net->scratch, bool, zip.n ? zip.n : 1);
+        if (!net->intact) sw_net_fail(net, SW_E_NOMEM, NULL, "out of memory");
+    }
     if (net->status == SW_OK) read_checkpoint(net);
     sw_status status = net->status;
     if (status == SW_OK)

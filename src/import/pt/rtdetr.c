@@ -1,5 +1,5 @@
 /* RT-DETR's decoder: queries picked from the encoder's features look at points of the maps around their boxes, layer by layer.
- * Boxes are centre and size, 0 to 1. Output: batch, queries, 4 + classes. */
+ * Output as Ultralytics exports it: batch, queries, 6: centre and size of the box, 0 to 1; score; class; by falling score. */
 #include <stdio.h>
 #include <string.h>
 
@@ -190,9 +190,9 @@ void sw__pt_rtdetr(sw_net *net, const sw_pickle *module, int n, sw_value *const 
         .n = n, .channels = sw_net_int(module, "hidden_dim", 256), .queries = sw_net_int(module, "num_queries", 300)};
     const sw_pickle *stack = sw_net_child(module, "decoder"), *layers = sw_net_child(stack, "layers");
     size_t steps = sw_net_count(layers);
-    int64_t last = sw_net_int(stack, "eval_idx", (int64_t)steps - 1);
-    if (n > MAX_LEVELS || d.channels < 1 || d.channels > 1 << 16 || d.queries < 1 || d.queries > 1 << 16 || last < 0 ||
-        last >= (int64_t)steps || steps > MAX_STEPS) {
+    int64_t classes = sw_net_int(module, "nc", 0), last = sw_net_int(stack, "eval_idx", (int64_t)steps - 1);
+    if (n > MAX_LEVELS || d.channels < 1 || d.channels > 1 << 16 || d.queries < 1 || d.queries > 1 << 16 ||
+        classes < 1 || classes > 1 << 24 || last < 0 || last >= (int64_t)steps || steps > MAX_STEPS) {
         sw_net_fail(net, SW_E_MODEL, NULL, "the decoder has no layers, queries or channels");
         return;
     }
@@ -206,6 +206,10 @@ void sw__pt_rtdetr(sw_net *net, const sw_pickle *module, int n, sw_value *const 
         boxes = SW_NET_APPLY(net, SW_OP_Sigmoid, sw_net_add(net, shift, safe_logit(net, boxes)));
     }
     sw_value *scores = SW_NET_APPLY(net, SW_OP_Sigmoid, item(net, module, "dec_score_head", (int)last, y));
-    sw_value *out = sw_net_concat(net, 2, 2, (sw_value *[]){boxes, scores});
+    sw_value *values, *class, *row;
+    sw__pt_best_pairs(net, scores, classes, SW_NET_DIMS(net, d.queries), &values, &class, &row);
+    sw_value *out = sw_net_concat(net, 2, 3,
+                                  (sw_value *[]){sw_net_pick(net, boxes, row, 4), sw_net_unsqueeze(net, values, 2),
+                                                 sw_net_unsqueeze(net, class, 2)});
     sw__pt_outputs(net, 1, &out);
 }

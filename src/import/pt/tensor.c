@@ -45,7 +45,9 @@ static bool find_storage(sw_net *net, const sw_pickle *reference, storage *s) {
     if (elements < 0 || (uint64_t)elements > s->entry->size / sw_dtype_size(s->dtype))
         return sw_net_fail(net, SW_E_MODEL, NULL, "'%.128s' should hold %" PRId64 " elements, but has %zu bytes", name,
                            elements, s->entry->size);
-    if (!sw_zip_entry_intact(s->entry))
+    size_t index = (size_t)(s->entry - net->zip->entries);
+    if (!net->intact[index]) net->intact[index] = sw_zip_entry_intact(s->entry);
+    if (!net->intact[index])
         return sw_net_fail(net, SW_E_MODEL, NULL, "'%.128s' is damaged: its checksum is wrong", name);
     return true;
 }
@@ -90,61 +92,78 @@ static bool view_fits(const view *v, uint64_t elements) {
     return (uint64_t)last < elements;
 }
 
-static void widen(const uint8_t *from, sw_dtype dtype, sw_tensor *to, int64_t i) {
-    union {
-        uint16_t h;
-        float f;
-        double d;
-        int64_t l;
-        int32_t i;
-        int16_t s;
-        int8_t c;
-        uint8_t b;
-    } u;
-    memcpy(&u, from, sw_dtype_size(dtype));
-    float *f = to->data;
-    int64_t *l = to->data;
+/* Copies n elements that lie `step` elements apart to to[at ...]; floats become float32, integers int64. */
+#define WIDEN(type, target, expression)                                                                                \
+    do {                                                                                                               \
+        target *out = (target *)to->data + at;                                                                         \
+        for (int64_t i = 0; i < n; i++, from += step * (int64_t)sizeof(type)) {                                        \
+            type v; /* storages may lie at any address */                                                              \
+            memcpy(&v, from, sizeof v);                                                                                \
+            out[i] = (expression);                                                                                     \
+        }                                                                                                              \
+    } while (0)
+static void widen(const uint8_t *from, sw_dtype dtype, int64_t step, int64_t n, sw_tensor *to, int64_t at) {
     switch (dtype) {
     case SW_F16:
-        f[i] = sw_f16_to_f32(u.h);
+        WIDEN(uint16_t, float, sw_f16_to_f32(v));
         break;
     case SW_BF16:
-        f[i] = sw_bf16_to_f32(u.h);
+        WIDEN(uint16_t, float, sw_bf16_to_f32(v));
         break;
     case SW_F32:
-        f[i] = u.f;
+        WIDEN(float, float, v);
         break;
     case SW_F64:
-        f[i] = (float)u.d;
+        WIDEN(double, float, (float)v);
         break;
     case SW_I64:
-        l[i] = u.l;
+        WIDEN(int64_t, int64_t, v);
         break;
     case SW_I32:
-        l[i] = u.i;
+        WIDEN(int32_t, int64_t, v);
         break;
     case SW_I16:
-        l[i] = u.s;
+        WIDEN(int16_t, int64_t, v);
         break;
     case SW_I8:
-        l[i] = u.c;
+        WIDEN(int8_t, int64_t, v);
         break;
     default:
-        l[i] = u.b;
+        WIDEN(uint8_t, int64_t, v);
         break;
     }
 }
+#undef WIDEN
 
-/* Copies a view, element by element in row-major order of its dims. */
-static void copy_view(const view *v, const storage *s, sw_tensor *to) {
-    int64_t count = sw_tensor_count(to), index[SW_MAX_RANK] = {0}, at = v->offset;
+/* Joins axes that lie one behind the other in the storage, so that most tensors are one run. */
+static void merge_axes(view *v) {
+    int rank = 0;
+    for (int i = 0; i < v->rank; i++) {
+        if (v->dims[i] == 1) continue;
+        if (rank && v->stride[rank - 1] == v->dims[i] * v->stride[i]) {
+            v->dims[rank - 1] *= v->dims[i];
+            v->stride[rank - 1] = v->stride[i];
+            continue;
+        }
+        v->dims[rank] = v->dims[i];
+        v->stride[rank++] = v->stride[i];
+    }
+    v->rank = rank;
+}
+
+/* Copies a view that fits its storage, in row-major order of its dims. */
+static void copy_view(view v, const storage *s, sw_tensor *to) {
+    merge_axes(&v);
+    int last = v.rank - 1;
+    int64_t n = v.rank ? v.dims[last] : 1, step = v.rank ? v.stride[last] : 1;
+    int64_t count = sw_tensor_count(to), index[SW_MAX_RANK] = {0}, at = v.offset;
     size_t size = sw_dtype_size(s->dtype);
-    for (int64_t i = 0; i < count; i++) {
-        widen(s->entry->data + (size_t)at * size, s->dtype, to, i);
-        for (int k = v->rank - 1; k >= 0; k--) {
-            at += v->stride[k];
-            if (++index[k] < v->dims[k]) break;
-            at -= index[k] * v->stride[k];
+    for (int64_t done = 0; done < count; done += n) {
+        widen(s->entry->data + (size_t)at * size, s->dtype, step, n, to, done);
+        for (int k = last - 1; k >= 0; k--) {
+            at += v.stride[k];
+            if (++index[k] < v.dims[k]) break;
+            at -= index[k] * v.stride[k];
             index[k] = 0;
         }
     }
@@ -161,13 +180,18 @@ static sw_value *rebuild(sw_net *net, const sw_pickle *args, const char *name) {
     bool is_float = s.dtype == SW_F16 || s.dtype == SW_BF16 || s.dtype == SW_F32 || s.dtype == SW_F64;
     /* Strides of zero could make a large tensor of a small storage. */
     sw_tensor type = {.dtype = is_float ? SW_F32 : SW_I64, .rank = v.rank};
-    memcpy(type.dims, v.dims, sizeof v.dims);
+    memcpy(type.dims, v.dims, (size_t)v.rank * sizeof *v.dims);
     int64_t count = sw_tensor_count(&type);
     if (count < 0 || (uint64_t)count > s.entry->size)
         return sw_net_fail(net, SW_E_MODEL, NULL, "tensor '%.96s' is larger than its storage", name);
+    /* Many records of one storage could fill the memory from a small file. */
+    size_t bytes = (size_t)count * sw_dtype_size(type.dtype);
+    if (bytes > net->room)
+        return sw_net_fail(net, SW_E_LIMIT, NULL, "the tensors are many times larger than the file that holds them");
+    net->room -= bytes;
     sw_value *value = sw_graph_new_const(net->graph, name, type.dtype, v.rank, v.dims);
     if (!value) return sw_net_fail(net, SW_E_NOMEM, NULL, "out of memory");
-    copy_view(&v, &s, &value->type);
+    copy_view(v, &s, &value->type);
     return value;
 }
 
