@@ -11,9 +11,12 @@ typedef __m256 v8;
 #ifdef __clang__
 #define SW_UNROLL _Pragma("unroll")
 #else
-#define SW_UNROLL _Pragma("GCC unroll 16")
+#define SW_UNROLL _Pragma("GCC unroll 16") /* of loops of constant length */
 #endif
 #define SW_INLINE static inline __attribute__((always_inline))
+
+/* What was stored before is read from memory after: keeps compilers from holding more vectors in registers than there are. */
+#define SW_SPILL __asm__ volatile("" ::: "memory")
 
 SW_INLINE v8 v8_all(float x) { return _mm256_set1_ps(x); }
 SW_INLINE v8 v8_load(const float *p) { return _mm256_loadu_ps(p); }
