@@ -11,9 +11,12 @@ typedef __m256 v8;
 #ifdef __clang__
 #define SW_UNROLL _Pragma("unroll")
 #else
-#define SW_UNROLL _Pragma("GCC unroll 16")
+#define SW_UNROLL _Pragma("GCC unroll 16") /* of loops of constant length */
 #endif
 #define SW_INLINE static inline __attribute__((always_inline))
+
+/* What was stored before is read from memory after: keeps compilers from holding more vectors in registers than there are. */
+#define SW_SPILL __asm__ volatile("" ::: "memory")
 
 SW_INLINE v8 v8_all(float x) { return _mm256_set1_ps(x); }
 SW_INLINE v8 v8_load(const float *p) { return _mm256_loadu_ps(p); }
@@ -76,6 +79,56 @@ SW_INLINE void v8_exp2_lockstep(const v8 *x, v8 scale, v8 *y, int count) {
     SW_UNROLL for (int i = 0; i < count; i++)
         y[i] = _mm256_castsi256_ps(
             _mm256_add_epi32(_mm256_castps_si256(y[i]), _mm256_slli_epi32(_mm256_castps_si256(n[i]), 23)));
+}
+
+/* exp(x) to 2 units in the last place; 0 below the normal numbers, infinity above; NaN stays. */
+SW_INLINE v8 v8_exp(v8 x) {
+    const v8 magic = v8_all(12582912.0f), least = v8_all(-87.3365f), most = v8_all(88.7228f);
+    v8 t = v8_min(v8_max(x, least), most);
+    v8 n = v8_fma(t, v8_all(1.44269502f), magic);
+    v8 f = _mm256_fmsub_ps(t, v8_all(1.44269502f), v8_sub(n, magic));
+    f = v8_fma(t, v8_all(1.92596299e-8f), f); /* what log2(e) has beyond its float */
+    v8 y = v8_fma(v8_all(0.00015345812f), f, v8_all(0.00133999312f));
+    y = v8_fma(y, f, v8_all(0.00961848896f));
+    y = v8_fma(y, f, v8_all(0.0555032878f));
+    y = v8_fma(y, f, v8_all(0.240226469f));
+    y = v8_fma(y, f, v8_all(0.693147206f));
+    y = v8_fma(y, f, v8_all(1.0f));
+    y = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(y), _mm256_slli_epi32(_mm256_castps_si256(n), 23)));
+    y = _mm256_andnot_ps(_mm256_cmp_ps(x, least, _CMP_LT_OQ), y);
+    y = _mm256_blendv_ps(y, v8_all(__builtin_inff()), _mm256_cmp_ps(x, most, _CMP_GT_OQ));
+    return _mm256_or_ps(y, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+SW_INLINE float v8_sum(v8 x) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+SW_INLINE float v8_largest(v8 x) {
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+/* rows[i][j] becomes rows[j][i]. */
+SW_INLINE void v8_transpose(v8 *r) {
+    v8 a[8], b[8];
+    SW_UNROLL for (int i = 0; i < 8; i += 2) {
+        a[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        a[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    SW_UNROLL for (int i = 0; i < 8; i += 4) {
+        b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
+        b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
+        b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+        b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+    }
+    SW_UNROLL for (int i = 0; i < 4; i++) {
+        r[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
+        r[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
+    }
 }
 
 /* y = 1 + exp(-x), for sigmoid and SiLU: absolute error of x / y at most 1e-6, relative 2e-6; x beyond +-87 as 87. */

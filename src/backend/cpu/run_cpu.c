@@ -3,6 +3,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "kernels/conv/act.h"
+#include "kernels/fast.h"
 #include "kernels/kernel.h"
 #include "kernels/nhwc/nhwc.h"
 #include "ops/shape.h"
@@ -142,6 +143,7 @@ sw_status sw_cpu_run(const sw_call *call, const sw_prepared *prepared, void *scr
         return SW_OK;
     }
     if (is_fast_conv(call)) return sw_tensor_count(call->out[0]) ? run_unprepared(call) : SW_OK;
+    if (sw_kernel_fast(call)) return SW_OK;
     sw_kernel_fn kernel = has_channels_last(call) ? sw_kernel_nhwc(call->op) : sw_kernel_ref(call->op);
     return kernel ? kernel(call) : sw_call_unsupported(call, "there is no CPU kernel for this operator");
 }

@@ -137,6 +137,7 @@ typedef struct plan {
     int64_t tiles_x, tiles_y, tiles;   /* tiles: of the whole batch */
     int64_t block, blocks;             /* tiles of a block */
     int64_t panels, splits, split_panels;
+    int64_t point_step;                /* floats from point to point */
     int64_t points_floats, sums_floats, thread_floats;
 } plan;
 
@@ -147,14 +148,16 @@ static plan plan_of(const sw_conv *c, int threads) {
     p.tiles_y = ceil_div(c->out_height, OUT);
     p.tiles = c->batch * p.tiles_x * p.tiles_y;
     int64_t most = POINTS_BYTES / 4 / points / p.depth8 / GROUP * GROUP;
-    most = max64(GROUP, min64(most, 8 * GROUP));
+    /* Weights that the cache does not hold are better read for more tiles at a time. */
+    most = max64(packed_bytes(c) > 1 << 20 ? 2 * GROUP : GROUP, min64(most, 8 * GROUP));
     p.blocks = max64(ceil_div(p.tiles, most), min64(items, ceil_div(p.tiles, GROUP)));
     p.block = ceil_div(ceil_div(p.tiles, p.blocks), 6) * 6;
     p.blocks = ceil_div(p.tiles, p.block);
     /* Each split transforms the block again: worth it where a panel's products outweigh that. */
     p.split_panels = ceil_div(p.panels, min64(p.panels, ceil_div(items, 2 * p.blocks)));
     p.splits = ceil_div(p.panels, p.split_panels);
-    p.points_floats = points * p.block * p.depth8;
+    p.point_step = (ceil_div(p.block * p.depth8, 16) | 1) * 16; /* an odd number of cache lines: points spread over all sets */
+    p.points_floats = points * p.point_step;
     p.sums_floats = points * GROUP * LANES;
     p.thread_floats = p.points_floats + p.sums_floats + p.depth8 + OUT * LANES;
     p.thread_floats = ceil_div(p.thread_floats, 16) * 16;
@@ -221,7 +224,7 @@ static place place_of(const plan *p, int64_t tile) {
 static void transform_in(const job *j, int64_t first, int64_t count, float *points, const float *zeros) {
     const sw_conv *c = j->c;
     const plan *p = j->p;
-    int64_t side = p->side, step = p->block * p->depth8;
+    int64_t side = p->side, step = p->point_step;
     for (int64_t t = 0; t < count; t++, points += p->depth8) {
         place at = place_of(p, first + t);
         int64_t y0 = at.oy * c->stride_h - c->pad_top, x0 = at.ox * c->stride_w - c->pad_left;
@@ -264,7 +267,7 @@ SW_INLINE void multiply_points(const plan *p, const float *points, const float *
                                int vectors) {
     for (int64_t y = 0; y < p->side; y++)
         for (int64_t x = 0; x < p->side; x++) {
-            const float *a = points + (y * p->side + x) * p->block * p->depth8;
+            const float *a = points + (y * p->side + x) * p->point_step;
             const float *matrix = w + (min64(y, 5) * 6 + min64(x, 5)) * depth * LANES;
             float *out = sums + (y * p->side + x) * GROUP * LANES;
             multiply(a, p->depth8, matrix, depth, out, vectors);
@@ -378,7 +381,8 @@ static double cost(const sw_conv *c) {
     double tiles = (double)p.tiles, points = (double)(p.side * p.side), panels = (double)p.panels;
     double in = tiles * (double)(p.depth8 / 8) * (p.side == 6 ? 80 : 200);
     double product = ceil(tiles / 6) * panels * points * (6.3 * (double)c->in_channels + 20);
-    return in + product + tiles * panels * 2 * (p.side == 6 ? 110 : 180);
+    double out = tiles * panels * 2 * (p.side == 6 ? 110 : 180);
+    return in + product + out + sw__weight_cycles(packed_bytes(c), p.blocks);
 }
 
 const sw_conv_tactic sw__conv_winograd_f43_avx2 = {

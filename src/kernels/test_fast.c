@@ -1,0 +1,288 @@
+/* Fast kernels against the reference: errors within the operator's tolerance, the same bits for any number of threads, and under
+ * sanitizers nothing read or written outside of the tensors. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/cpu.h"
+#include "kernels/fast.h"
+#include "kernels/nhwc/nhwc.h"
+#include "ops/test_call.h"
+
+static uint64_t state = 7;
+
+static int64_t pick(int64_t lo, int64_t hi) { return lo + (int64_t)(sw_test_random(&state) % (uint64_t)(hi - lo + 1)); }
+
+static float *noise(int64_t n, float lo, float hi) {
+    float *p = malloc((size_t)n * sizeof *p + (n == 0));
+    for (int64_t i = 0; p && i < n; i++) p[i] = sw_test_uniform(&state, lo, hi);
+    return p;
+}
+
+/* The floats that a tensor spans: the last pixel of a map ends with its channels. */
+static int64_t span(const sw_tensor *t) {
+    int64_t n = sw_tensor_count(t);
+    return t->layout == SW_ROW_MAJOR ? n : (n / t->dims[1] - 1) * t->pitch + t->dims[1];
+}
+
+static bool close_to(const sw_tensor *got, const float *want, double tolerance) {
+    const float *y = got->data;
+    double scale = 1e-30;
+    int64_t n = span(got);
+    for (int64_t i = 0; i < n; i++)
+        if (fabs((double)want[i]) < 1e30 && fabs((double)want[i]) > scale) scale = fabs((double)want[i]);
+    for (int64_t i = 0; i < n; i++) {
+        if (isnan(want[i]) ? isnan(y[i]) : y[i] == want[i] || fabs((double)y[i] - (double)want[i]) <= tolerance * scale) continue;
+        fprintf(stderr, "element %lld is %.9g, expected %.9g (scale %.3g)\n", (long long)i, (double)y[i], (double)want[i], scale);
+        return false;
+    }
+    return true;
+}
+
+/* Runs the rule for row-major outputs (others are set by the test), then the fast kernel with 1 to 3 threads and the reference
+ * `ref`. True when a fast kernel took the call. */
+static bool agree(test_call *t, sw_kernel_fn ref, double tolerance) {
+    static sw_pool *pools[3];
+    if (!pools[1]) pools[1] = sw_pool_create(NULL, 2), pools[2] = sw_pool_create(NULL, 3);
+    sw_tensor *y = t->out[0];
+    sw_layout layout = y->layout;
+    int64_t pitch = y->pitch;
+    CHECK(sw_op_infer(&t->call) == SW_OK);
+    y->layout = layout;
+    y->pitch = pitch;
+    int64_t n = span(y);
+    float *want = noise(n, 77, 77.5f), *first = malloc((size_t)n * sizeof *first + 1);
+    y->data = want;
+    t->call.pool = NULL;
+    CHECK(ref(&t->call) == SW_OK);
+    bool taken = true;
+    for (int i = 0; i < 3 && taken; i++) {
+        y->data = malloc((size_t)n * sizeof(float) + (n == 0));
+        memcpy(y->data, want, (size_t)n * sizeof(float));
+        for (int64_t k = 0; layout == SW_ROW_MAJOR && k < n; k++) ((float *)y->data)[k] = -3; /* gaps of maps must stay */
+        t->call.pool = pools[i];
+        taken = sw_kernel_fast(&t->call);
+        if (taken) CHECK(close_to(y, want, tolerance));
+        if (i == 0) memcpy(first, y->data, (size_t)n * sizeof *first);
+        else if (taken) CHECK(memcmp(first, y->data, (size_t)n * sizeof *first) == 0);
+        free(y->data);
+    }
+    free(want);
+    free(first);
+    return taken;
+}
+
+static bool has_avx2(void) {
+#ifdef SW_ISA_AVX2
+    if (sw_cpu_features() & SW_CPU_AVX2) return true;
+#endif
+    sw_test_skip("no AVX2");
+    return false;
+}
+
+static void check_unary(sw_op op, const char *approximate) {
+    static const float special[] = {0, -0.0f, INFINITY, -INFINITY, NAN, 88.7f, 89, -87.3f, -88, -104, 1e-30f, 0.62499f, 0.925f, -4, 30};
+    for (int64_t n = 1; n < 3000; n = n * 3 + 1) {
+        test_call t;
+        float *x = noise(n, op == SW_OP_Exp ? -20.0f : -12.0f, 12);
+        for (int64_t i = 0; i < n && i < (int64_t)(sizeof special / sizeof special[0]); i++)
+            if (n > 100) x[n - 1 - i] = special[i];
+        test_call_init(&t, op, 1);
+        if (approximate) test_call_string(&t, "approximate", approximate);
+        test_call_input(&t, TEST_F32(x, n));
+        /* exp by its own size; infinities are skipped in the scale */
+        CHECK(agree(&t, sw_kernel_ref(op), op == SW_OP_Exp ? 3e-7 : 1e-7 + (double)sw_op_get(op)->tolerance));
+        free(x);
+    }
+}
+
+SW_TEST(fast_unary) {
+    if (!has_avx2()) return;
+    static const sw_op ops[] = {SW_OP_Exp, SW_OP_Sigmoid, SW_OP_Swish, SW_OP_HardSwish, SW_OP_Tanh, SW_OP_Erf};
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) check_unary(ops[i], NULL);
+    check_unary(SW_OP_Gelu, "none");
+    check_unary(SW_OP_Gelu, "tanh");
+}
+
+/* Relative errors over the whole range, not only against the largest element. */
+SW_TEST(fast_unary_relative) {
+    if (!has_avx2()) return;
+    enum { N = 4000 };
+    static const struct {
+        sw_op op;
+        double limit, (*f)(double);
+    } rows[] = {{SW_OP_Exp, 2.5e-7, exp}, {SW_OP_Tanh, 4e-7, tanh}, {SW_OP_Erf, 4e-7, erf}};
+    static float x[N], y[N];
+    for (int k = 0; k < 3; k++) {
+        for (int i = 0; i < N; i++) x[i] = (float)(i - N / 2) * (k == 0 ? 0.043f : 0.0025f);
+        test_call t;
+        test_call_init(&t, rows[k].op, 1);
+        test_call_input(&t, TEST_F32(x, N));
+        CHECK(sw_op_infer(&t.call) == SW_OK);
+        t.y[0].data = y;
+        CHECK(sw_kernel_fast(&t.call));
+        double worst = 0;
+        for (int i = 0; i < N; i++) {
+            double want = rows[k].f((double)x[i]);
+            if (fabs(want) > 2e-38 && want < 3e38) worst = fmax(worst, fabs((double)y[i] - want) / fabs(want));
+        }
+        CHECK_NEAR(worst, 0, rows[k].limit);
+    }
+}
+
+SW_TEST(fast_unary_maps) {
+    if (!has_avx2()) return;
+    for (int i = 0; i < 20; i++) {
+        test_call t;
+        int64_t dims[4] = {pick(1, 2), pick(1, 35), pick(1, 9), pick(1, 9)};
+        sw_tensor x = test_tensor(SW_F32, 4, dims, NULL);
+        x.layout = SW_CHANNELS_LAST;
+        x.pitch = dims[1] + pick(0, 5);
+        x.data = noise(span(&x), -9, 9);
+        test_call_init(&t, SW_OP_Swish, 1);
+        test_call_input(&t, x);
+        t.y[0].layout = SW_CHANNELS_LAST;
+        t.y[0].pitch = dims[1] + pick(0, 5);
+        CHECK(agree(&t, sw_kernel_nhwc(SW_OP_Swish), 1e-6));
+        free(x.data);
+    }
+}
+
+SW_TEST(fast_softmax) {
+    if (!has_avx2()) return;
+    for (int i = 0; i < 60; i++) {
+        test_call t;
+        int64_t dims[3] = {pick(1, 4), pick(1, 40), pick(1, 70)}, n = dims[0] * dims[1] * dims[2];
+        float *x = noise(n, -30, 30);
+        if (i % 7 == 0) x[pick(0, n - 1)] = i % 2 ? NAN : -INFINITY;
+        test_call_init(&t, SW_OP_Softmax, 1);
+        test_call_int(&t, "axis", pick(-3, 2));
+        test_call_int(&t, "to_end", pick(0, 3) == 0);
+        test_call_input(&t, test_tensor(SW_F32, 3, dims, x));
+        CHECK(agree(&t, sw_kernel_ref(SW_OP_Softmax), 1e-6));
+        free(x);
+    }
+}
+
+SW_TEST(fast_dfl) {
+    if (!has_avx2()) return;
+    for (int64_t anchors = 1; anchors < 500; anchors = anchors * 2 + 3) {
+        test_call t;
+        float *x = noise(2 * 64 * anchors, -9, 9);
+        test_call_init(&t, SW_OP_Dfl, 1);
+        test_call_int(&t, "bins", 16);
+        test_call_input(&t, TEST_F32(x, 2, 64, anchors));
+        CHECK(agree(&t, sw_kernel_ref(SW_OP_Dfl), 1e-6));
+        free(x);
+    }
+}
+
+SW_TEST(fast_layer_norm) {
+    if (!has_avx2()) return;
+    for (int i = 0; i < 30; i++) {
+        test_call t;
+        int64_t rows = pick(1, 30), n = pick(1, 70);
+        float *x = noise(rows * n, -3, 9), *scale = noise(n, -2, 2), *bias = noise(n, -2, 2);
+        test_call_init(&t, SW_OP_LayerNormalization, 1);
+        test_call_int(&t, "axis", -1);
+        test_call_input(&t, TEST_F32(x, rows, n));
+        test_call_input(&t, TEST_F32(scale, n));
+        if (i % 2) test_call_input(&t, TEST_F32(bias, n));
+        CHECK(agree(&t, sw_kernel_ref(SW_OP_LayerNormalization), 1e-5));
+        free(x), free(scale), free(bias);
+    }
+}
+
+SW_TEST(fast_matmul) {
+    if (!has_avx2()) return;
+    for (int i = 0; i < 80; i++) {
+        test_call t;
+        int64_t m = pick(1, 40), k = pick(1, 70), n = pick(1, 50), outer = pick(1, 3), inner = pick(1, 2);
+        bool shared = i % 3 == 0, vector = i % 8 == 7;
+        float *a = noise(outer * inner * m * k, -1, 1), *b = noise(outer * inner * k * n, -1, 1);
+        test_call_init(&t, SW_OP_MatMul, 1);
+        test_call_input(&t, vector ? TEST_F32(a, k) : i % 5 == 4 ? TEST_F32(a, inner, m, k) : TEST_F32(a, outer, inner, m, k));
+        test_call_input(&t, shared ? TEST_F32(b, k, n) : i % 2 ? TEST_F32(b, outer, 1, k, n) : TEST_F32(b, outer, inner, k, n));
+        CHECK(agree(&t, sw_kernel_ref(SW_OP_MatMul), 2e-6));
+        free(a), free(b);
+    }
+}
+
+SW_TEST(fast_gemm) {
+    if (!has_avx2()) return;
+    for (int i = 0; i < 80; i++) {
+        test_call t;
+        int64_t m = i % 4 ? pick(1, 200) : pick(1, 4), k = pick(1, 90), n = pick(1, 60);
+        float *a = noise(m * k, -1, 1), *b = noise(k * n, -1, 1), *bias = noise(m * n, -1, 1);
+        test_call_init(&t, SW_OP_Gemm, 1);
+        test_call_int(&t, "transB", i % 2);
+        if (i % 3 == 0) test_call_float(&t, "alpha", 0.5f), test_call_float(&t, "beta", -2);
+        test_call_input(&t, TEST_F32(a, m, k));
+        if (i % 2) test_call_input(&t, TEST_F32(b, n, k));
+        else test_call_input(&t, TEST_F32(b, k, n));
+        if (i % 5 == 1) test_call_input(&t, TEST_F32(bias, n));
+        if (i % 5 == 2) test_call_input(&t, TEST_F32(bias, m, 1));
+        if (i % 5 == 3) test_call_input(&t, TEST_F32(bias, m, n));
+        if (i % 5 == 4) test_call_input(&t, TEST_F32(bias, 1));
+        CHECK(agree(&t, sw_kernel_ref(SW_OP_Gemm), 2e-6));
+        free(a), free(b), free(bias);
+    }
+}
+
+SW_TEST(fast_max_pool) {
+    if (!has_avx2()) return;
+    for (int i = 0; i < 40; i++) {
+        test_call t;
+        int64_t dims[4] = {pick(1, 2), pick(1, 75), pick(5, 14), pick(5, 14)}, kernel = pick(1, 5), pad = pick(0, kernel / 2);
+        int64_t stride = pick(1, 2), dilation = pick(0, 4) ? 1 : 2;
+        if ((kernel - 1) * dilation >= 5) dilation = 1;
+        sw_tensor x = test_tensor(SW_F32, 4, dims, NULL);
+        x.layout = SW_CHANNELS_LAST;
+        x.pitch = dims[1] + pick(0, 5);
+        x.data = noise(span(&x), -9, 9);
+        if (i % 5 == 0) ((float *)x.data)[pick(0, span(&x) - 1)] = NAN;
+        test_call_init(&t, SW_OP_MaxPool, 1);
+        test_call_ints(&t, "kernel_shape", TEST_DIMS(kernel, kernel));
+        test_call_ints(&t, "pads", TEST_DIMS(pad, pad, pad, pad));
+        test_call_ints(&t, "strides", TEST_DIMS(stride, stride));
+        test_call_ints(&t, "dilations", TEST_DIMS(dilation, dilation));
+        test_call_input(&t, x);
+        t.y[0].layout = SW_CHANNELS_LAST;
+        t.y[0].pitch = dims[1] + pick(0, 5);
+        CHECK(agree(&t, sw_kernel_nhwc(SW_OP_MaxPool), 0));
+        free(x.data);
+    }
+}
+
+SW_TEST(fast_relayout) {
+    if (!has_avx2()) return;
+    for (int i = 0; i < 60; i++) {
+        test_call t;
+        int64_t dims[4] = {pick(1, 2), i % 6 ? pick(1, 40) : 3, pick(1, 14), pick(1, 14)};
+        sw_tensor x = test_tensor(SW_F32, 4, dims, NULL);
+        int64_t pitch = dims[1] + pick(0, 1) * pick(1, 5);
+        if (i % 2) x.layout = SW_CHANNELS_LAST, x.pitch = pitch;
+        x.data = noise(span(&x), -9, 9);
+        test_call_init(&t, SW_OP_Relayout, 1);
+        test_call_input(&t, x);
+        if (i % 2 == 0) t.y[0].layout = SW_CHANNELS_LAST, t.y[0].pitch = pitch;
+        CHECK(agree(&t, sw_kernel_nhwc(SW_OP_Relayout), 0));
+        free(x.data);
+    }
+}
+
+SW_TEST(fast_kernels_obey) {
+    float x[4] = {1, 2, 3, 4}, y[4] = {0};
+    test_call t;
+    test_call_init(&t, SW_OP_Exp, 1);
+    test_call_input(&t, TEST_F32(x, 4));
+    CHECK(sw_op_infer(&t.call) == SW_OK);
+    t.y[0].data = y;
+    t.call.reference = true;
+    CHECK(!sw_kernel_fast(&t.call));
+    t.call.reference = false;
+    uint32_t mask = sw_cpu_mask();
+    sw_cpu_set_mask(SW_CPU_SSE2);
+    CHECK(!sw_kernel_fast(&t.call));
+    sw_cpu_set_mask(mask);
+    CHECK(y[0] == 0);
+}
