@@ -1,6 +1,6 @@
 # What a person types; the work is done by Meson, Ninja and the scripts in tools/. `make help` lists the targets.
 .DEFAULT_GOAL := build
-.PHONY: help setup build demo check check-san check-tsan fuzz-smoke size man install lint format clean
+.PHONY: conformance help setup build demo check check-san check-tsan fuzz-smoke size man install lint format clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 30
@@ -22,6 +22,9 @@ demo: build ## find what is in a well-known picture and draw it
 
 check: setup build ## all tests; ends with "N passed, N failed, N skipped"
 	@tools/check gates unit python
+
+conformance: setup build ## the node tests of the ONNX standard, by operator
+	@tools/venv && build/venv/bin/python tests/py/test_conformance.py
 
 check-san: ## unit tests and mutated files under the address and undefined behaviour sanitizers
 	@tools/setup build test

@@ -79,6 +79,112 @@ static void draw_frame(const sw_picture *picture, rect r, int line, uint32_t col
     fill(picture, (rect){r.x1 - line, r.y0 + line, r.x1, r.y1 - line}, color);
 }
 
+static uint8_t mixed(uint8_t from, uint8_t to, float share) {
+    return (uint8_t)lrintf((float)from + ((float)to - (float)from) * share);
+}
+
+/* Lays a colour over a pixel of the picture; 0 < share <= 1. */
+static void blend(const sw_picture *picture, int x, int y, uint32_t color, float share) {
+    uint8_t *pixel = picture->data + picture->pitch * (size_t)y + (size_t)x * 3;
+    bool bgr = picture->order == SW_PIXELS_BGR;
+    for (int i = 0; i < 3; i++)
+        pixel[i] = mixed(pixel[i], (uint8_t)(color >> (bgr ? 8 * i : 16 - 8 * i)), share);
+}
+
+/* How much of the pixel at a distance from a line's middle is covered. */
+static float coverage(float distance, float half) {
+    return fminf(fmaxf(half + 0.5f - distance, 0), 1);
+}
+
+static float distance_to(const float line[4], float x, float y) {
+    float dx = line[2] - line[0], dy = line[3] - line[1], length = dx * dx + dy * dy;
+    float along = length > 0 ? ((x - line[0]) * dx + (y - line[1]) * dy) / length : 0;
+    along = fminf(fmaxf(along, 0), 1);
+    return hypotf(line[0] + along * dx - x, line[1] + along * dy - y);
+}
+
+/* The pixels low <= i < high of a side that an extent reaches. */
+static void reach(float from, float to, int side, int *low, int *high) {
+    *low = (int)floorf(fmaxf(fminf(from, to), 0));
+    *high = (int)ceilf(fminf(fmaxf(from, to), (float)side));
+}
+
+/* A round-ended, anti-aliased line x1 y1 x2 y2. It goes along its longer side and looks at what lies across. */
+static void draw_line(const sw_picture *picture, const float line[4], float half, uint32_t color) {
+    float dx = line[2] - line[0], dy = line[3] - line[1];
+    bool flat = fabsf(dx) >= fabsf(dy);
+    float slope = flat ? (dx != 0 ? dy / dx : 0) : dx / dy;
+    float start = flat ? line[0] : line[1], other = flat ? line[1] : line[0], end = flat ? line[2] : line[3];
+    float across = (half + 1) * 1.5f; /* of a line at 45 degrees */
+    int low, high, begin, stop;
+    if (!isfinite(dx) || !isfinite(dy)) return;
+    reach(fminf(start, end) - half - 1, fmaxf(start, end) + half + 1, flat ? picture->width : picture->height, &low, &high);
+    for (int i = low; i < high; i++) {
+        float inside = fminf(fmaxf((float)i + 0.5f, fminf(start, end)), fmaxf(start, end));
+        float middle = other + (inside - start) * slope;
+        reach(middle - across, middle + across, flat ? picture->height : picture->width, &begin, &stop);
+        for (int k = begin; k < stop; k++) {
+            int x = flat ? i : k, y = flat ? k : i;
+            float share = coverage(distance_to(line, (float)x + 0.5f, (float)y + 0.5f), half);
+            if (share > 0) blend(picture, x, y, color, share);
+        }
+    }
+}
+
+static void draw_rotated(const sw_picture *picture, const sw_rotated *box, int line, uint32_t color) {
+    float corners[8];
+    sw_rotated_corners(box, corners);
+    for (int i = 0; i < 4; i++) {
+        int next = (i + 1) % 4;
+        draw_line(picture, (float[]){corners[2 * i], corners[2 * i + 1], corners[2 * next], corners[2 * next + 1]},
+                  (float)line / 2, color);
+    }
+}
+
+static void draw_mask(const sw_picture *picture, const sw_mask *mask, uint32_t color) {
+    const float share = 0.5f;
+    int64_t height = picture->height, all = height * picture->width, at = 0;
+    for (size_t i = 0; i < mask->n_runs; i++) {
+        int64_t end = at + mask->runs[i] < all ? at + mask->runs[i] : all;
+        for (; i % 2 && at < end; at++) blend(picture, (int)(at / height), (int)(at % height), color, share);
+        at = end;
+    }
+}
+
+/* A person's keypoints by COCO: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles, each left before right. What
+ * is joined, and the colour of that part of the body. */
+enum { PERSON = 17, HEAD = 0x2fd65c, ARMS = 0xff9d2e, TRUNK = 0xe05cff, LEGS = 0x35b4ff };
+static const struct {
+    uint8_t from, to;
+    uint32_t color;
+} limbs[] = {
+    {0, 1, HEAD},    {0, 2, HEAD},    {1, 2, HEAD},     {1, 3, HEAD},     {2, 4, HEAD},    {3, 5, HEAD},    {4, 6, HEAD},
+    {5, 7, ARMS},    {7, 9, ARMS},    {6, 8, ARMS},     {8, 10, ARMS},    {5, 6, TRUNK},   {5, 11, TRUNK},  {6, 12, TRUNK},
+    {11, 12, TRUNK}, {11, 13, LEGS},  {13, 15, LEGS},   {12, 14, LEGS},   {14, 16, LEGS},
+};
+
+static bool is_seen(const float *point) {
+    const float least = 0.25f;
+    return point[2] >= least && (point[0] != 0 || point[1] != 0) && isfinite(point[0]) && isfinite(point[1]);
+}
+
+static uint32_t point_color(int i, int n) {
+    if (n != PERSON) return sw_draw_color(i);
+    return i < 5 ? HEAD : i < 11 ? ARMS : LEGS;
+}
+
+static void draw_keypoints(const sw_picture *picture, const float *points, int n, int line) {
+    for (size_t i = 0; n == PERSON && i < sizeof limbs / sizeof *limbs; i++) {
+        const float *a = points + 3 * limbs[i].from, *b = points + 3 * limbs[i].to;
+        if (is_seen(a) && is_seen(b))
+            draw_line(picture, (float[]){a[0], a[1], b[0], b[1]}, fmaxf(1, (float)line / 2), limbs[i].color);
+    }
+    for (int i = 0; i < n; i++) {
+        const float *p = points + 3 * i;
+        if (is_seen(p)) draw_line(picture, (float[]){p[0], p[1], p[0], p[1]}, (float)line, point_color(i, n));
+    }
+}
+
 /* As much of the name as fits, cut between characters. */
 static size_t put_name(char *text, const char *name) {
     size_t length = strnlen(name, NAME_BYTES + 1), n = 0;
@@ -209,6 +315,28 @@ static void draw_label(const sw_picture *picture, const drawn *d, const metrics 
                  text_color(color), text);
 }
 
+/* The frame, and what else a box has. */
+static void draw_shape(const sw_picture *picture, const sw_draw_box *box, rect outer, int line) {
+    uint32_t color = sw_draw_color(box->class_id);
+    if (box->rotated)
+        draw_rotated(picture, box->rotated, line, color);
+    else
+        draw_frame(picture, outer, line, color);
+    if (box->keypoints) draw_keypoints(picture, box->keypoints, box->n_keypoints, line);
+}
+
+void sw_draw_list(const sw_picture *picture, const sw_draw_box *classes, size_t n, const sw_draw_style *style) {
+    metrics m = measure(picture, style);
+    for (size_t i = 0; i < n && (int)i * m.label_height < picture->height; i++) {
+        char text[LABEL_BYTES];
+        drawn d = {.box = &classes[i], .confidence = classes[i].confidence >= 0 ? classes[i].confidence : -1};
+        put_label(text, &d);
+        int y = (int)i * m.label_height, width = sw_draw_text_width(m.text, text) + 2 * m.padding;
+        d.label = (rect){0, y, width, y + m.label_height};
+        draw_label(picture, &d, &m);
+    }
+}
+
 sw_status sw_draw_boxes(const sw_picture *picture, const sw_draw_box *boxes, size_t n, const sw_draw_style *style,
                         const sw_diag *diag) {
     if (n == 0) return SW_OK;
@@ -224,7 +352,9 @@ sw_status sw_draw_boxes(const sw_picture *picture, const sw_draw_box *boxes, siz
         size_t obstacles = i < MAX_OBSTACLES ? i : MAX_OBSTACLES;
         items[i].label = place_label(picture, items[i].outer, width, m.label_height, items, obstacles);
     }
-    for (size_t i = count; i-- > 0;) draw_frame(picture, items[i].outer, m.line, sw_draw_color(items[i].box->class_id));
+    for (size_t i = count; i-- > 0;)
+        if (items[i].box->mask) draw_mask(picture, items[i].box->mask, sw_draw_color(items[i].box->class_id));
+    for (size_t i = count; i-- > 0;) draw_shape(picture, items[i].box, items[i].outer, m.line);
     for (size_t i = count; i-- > 0;)
         if (items[i].label.x1 > items[i].label.x0) draw_label(picture, &items[i], &m);
     sw_free(NULL, items);

@@ -15,6 +15,7 @@ typedef struct sw_letterbox_rule {
     bool center;           /* else at the top left */
     bool scale_up;         /* else small pictures stay small */
     bool truncate;         /* scaled sizes are rounded down, else to nearest */
+    bool stretch;          /* the picture fills the canvas, whatever its shape */
 } sw_letterbox_rule;
 
 typedef struct sw_letterbox_fit {

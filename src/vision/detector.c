@@ -6,30 +6,7 @@
 #include <string.h>
 
 #include "base/os.h"
-#include "vision/plans.h"
-
-struct sw_detector {
-    const sw_diag *diag;
-    const sw_allocator *allocator;
-    sw_arena *arena;
-    sw_plan *plan; /* of the model */
-    sw__model model;
-    const sw__head *head;
-    const char **names; /* by class id */
-    int n_names, cap_names;
-    int max_det;
-    float conf;
-    int *classes; /* the wanted ones; none: all */
-    int n_classes;
-    sw_session *session;    /* of the model */
-    sw_session *picture[2]; /* by sw_pixel_order */
-    sw_session *boxes;
-    uint8_t *packed; /* a picture without gaps between its rows */
-    size_t packed_size;
-    void *input; /* the model's input, where it takes more than one picture: zeros after the first */
-    size_t input_size;
-    sw_detection *items;
-};
+#include "vision/state.h"
 
 void sw_detector_defaults(sw_detector_options *options) {
     *options = (sw_detector_options){.conf = -1, .iou = 0.7, .max_det = 300};
@@ -46,15 +23,16 @@ static sw_status check_options(const sw_detector_options *o, const sw_diag *diag
         return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the overlap threshold must be 0 to 1, it is %g", o->iou);
     if (o->max_det < 1 || o->max_det > 100000)
         return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the number of boxes must be 1 to 100000, it is %d", o->max_det);
-    if (o->imgsz < 0 || o->imgsz > 16384)
-        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the size must be at most 16384 pixels, it is %d", o->imgsz);
+    for (int i = 0; i < 2; i++)
+        if (o->imgsz[i] < 0 || o->imgsz[i] > 16384 || (o->imgsz[i] == 0) != (o->imgsz[0] == 0))
+            return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the size must be 1 to 16384 pixels a side, it is %d x %d",
+                           o->imgsz[0], o->imgsz[1]);
     if (o->n_classes < 0 || (o->n_classes > 0 && !o->classes))
         return sw_fail(diag, SW_E_USAGE, NULL, NULL, "a list of %d classes cannot be read", o->n_classes);
     return SW_OK;
 }
 
-/* Makes sure that ids below `n` have names: the model's or made-up ones. */
-static sw_status reserve_names(sw_detector *d, int n) {
+sw_status sw__detector_name(sw_detector *d, int n) {
     if (n <= d->n_names) return SW_OK;
     size_t cap = (size_t)d->cap_names;
     SW_TRY(sw_grow(d->allocator, (void **)&d->names, &cap, (size_t)n, sizeof *d->names, SW__MAX_CLASSES));
@@ -75,6 +53,7 @@ static sw_status reserve_names(sw_detector *d, int n) {
 static sw_status try_model(sw_detector *d) {
     sw__model *m = &d->model;
     sw_tensor in = {.dtype = m->dtype, .rank = 4, .dims = {m->batch, 3, m->height, m->width}};
+    if (m->no_batch) in = (sw_tensor){m->dtype, 3, {3, m->height, m->width}, NULL};
     if (m->channels_last) memcpy(in.dims, (int64_t[]){m->batch, m->height, m->width, 3}, 4 * sizeof *in.dims);
     int64_t bytes = sw_tensor_bytes(&in), count = sw_tensor_count(&in);
     in.data = bytes < 0 ? NULL : sw_alloc(d->allocator, (size_t)bytes);
@@ -102,16 +81,39 @@ static sw_status try_model(sw_detector *d) {
 }
 
 static sw_status find_head(sw_detector *d, const char *asked) {
+    bool tried = false;
     SW_TRY(sw__head_find(&d->model, asked, d->diag, &d->head));
-    if (d->head) return SW_OK;
-    SW_TRY(try_model(d));
-    SW_TRY(sw__head_find(&d->model, asked, d->diag, &d->head));
+    if (!d->head) {
+        tried = true;
+        SW_TRY(try_model(d));
+        SW_TRY(sw__head_find(&d->model, asked, d->diag, &d->head));
+    }
+    if (!d->head) return sw_fail(d->diag, SW_E_INTERNAL, NULL, NULL, "a trial run did not tell what the outputs mean");
+    d->logits = d->head->form == SW__CLASSES && tried && sw__head_is_logits(&d->model);
     for (int i = 0; i < d->model.n_outputs; i++) d->model.outputs[i].data = NULL; /* gone with the next run */
-    if (d->head) return SW_OK;
-    return sw_fail(d->diag, SW_E_INTERNAL, NULL, NULL, "a trial run did not tell what the outputs mean");
+    d->reason = sw_arena_printf(d->arena, "%s: %s (by %s%s%s)", d->head->name, d->head->shape,
+                                asked ? "the user's word" : "the shapes of the outputs",
+                                !asked && d->model.has_task ? " and metadata" : "", tried ? " and a trial run" : "");
+    return d->reason ? SW_OK : out_of_memory(d);
 }
 
-static sw_status make_session(sw_detector *d, sw_plan *plan, int threads, sw_session **session) {
+/* "RGB, 0 to 1, letterboxed ...": for people. */
+static sw_status describe_preparation(sw_detector *d) {
+    const sw__look *look = d->head->look;
+    const sw__model *m = &d->model;
+    const char *how = look->cut       ? "its short side resized, its middle cut out, to"
+                      : look->stretch ? "stretched to"
+                      : look->corner  ? "at the top left of"
+                                      : "in the middle of";
+    bool smallest = sw__letterbox_rule(m, d->head).stride > 0 && !look->cut;
+    d->preparation = sw_arena_printf(d->arena, "%s, 0 to %d%s, %s %s%" PRId64 " x %" PRId64 " pixels%s",
+                                     look->bgr ? "BGR" : "RGB", look->raw || m->dtype == SW_U8 ? 255 : 1,
+                                     look->std[0] > 0 ? ", normalised" : "", how, smallest ? "the smallest part of " : "",
+                                     m->width, m->height, smallest ? " that holds it" : "");
+    return d->preparation ? SW_OK : out_of_memory(d);
+}
+
+sw_status sw__detector_session(sw_detector *d, sw_plan *plan, int threads, sw_session **session) {
     sw_session_options options = {.threads = threads};
     sw_status status = sw_session_create(plan, &options, d->diag, session);
     sw_plan_unref(plan);
@@ -131,27 +133,51 @@ static sw_status keep_classes(sw_detector *d, const sw_detector_options *o) {
     return SW_OK;
 }
 
+/* For results. */
+static sw_status make_room(sw_detector *d) {
+    size_t n = (size_t)d->max_det;
+    d->items = sw_calloc(d->allocator, n, sizeof *d->items);
+    if (!d->items) return out_of_memory(d);
+    switch (d->head->task) {
+    case SW_TASK_SEGMENT:
+        d->mask_items = sw_calloc(d->allocator, n, sizeof *d->mask_items);
+        return d->mask_items ? SW_OK : out_of_memory(d);
+    case SW_TASK_POSE:
+        d->n_points = sw__head_points(d->head, &d->model, &d->point_values);
+        d->keypoints = sw_calloc(d->allocator, n * (size_t)d->n_points, 3 * sizeof *d->keypoints);
+        return d->keypoints ? SW_OK : out_of_memory(d);
+    case SW_TASK_OBB:
+        d->rotated = sw_calloc(d->allocator, n, sizeof *d->rotated);
+        return d->rotated ? SW_OK : out_of_memory(d);
+    default:
+        return SW_OK;
+    }
+}
+
 static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
     sw_plan *plan;
     sw_status status = sw__model_describe(d->plan, o->imgsz, d->arena, d->diag, &d->model);
     if (status != SW_OK) return status == SW_E_NOMEM ? out_of_memory(d) : status;
     SW_TRY(sw_session_create(d->plan, &(sw_session_options){.threads = o->threads}, d->diag, &d->session));
     SW_TRY(find_head(d, o->head));
-    if (reserve_names(d, sw__head_classes(d->head, &d->model)) != SW_OK) return out_of_memory(d);
+    if (sw__detector_name(d, sw__head_classes(d->head, &d->model)) != SW_OK) return out_of_memory(d);
     SW_TRY(keep_classes(d, o));
     double conf = o->conf >= 0 ? o->conf : d->model.conf >= 0 ? d->model.conf : 0.25;
     d->conf = (float)conf;
     d->max_det = o->max_det;
+    d->polygons = o->polygons;
+    d->n_boxes_inputs = sw__head_inputs(d->head, &d->model, d->order, NULL);
+    d->extra = sw__head_extra(d->head, &d->model);
+    SW_TRY(describe_preparation(d));
     for (int order = 0; order < 2; order++) {
         if (sw__plan_picture(&d->model, d->head, (sw_pixel_order)order, d->allocator, &plan) != SW_OK)
             return out_of_memory(d);
-        SW_TRY(make_session(d, plan, o->threads, &d->picture[order]));
+        SW_TRY(sw__detector_session(d, plan, o->threads, &d->picture[order]));
     }
     sw__nms_options nms = {conf, o->iou, o->max_det, d->classes, d->n_classes, o->agnostic, o->multi_label};
     if (sw__plan_boxes(&d->model, d->head, &nms, d->allocator, &plan) != SW_OK) return out_of_memory(d);
-    SW_TRY(make_session(d, plan, 1, &d->boxes));
-    d->items = sw_calloc(d->allocator, (size_t)d->max_det, sizeof *d->items);
-    return d->items ? SW_OK : out_of_memory(d);
+    SW_TRY(sw__detector_session(d, plan, 1, &d->boxes));
+    return make_room(d);
 }
 
 sw_status sw_detector_create(sw_plan *plan, const sw_detector_options *options, const sw_diag *diag,
@@ -176,12 +202,17 @@ sw_status sw_detector_create(sw_plan *plan, const sw_detector_options *options, 
 
 void sw_detector_destroy(sw_detector *d) {
     if (!d) return;
+    sw_session_destroy(d->masks);
     sw_session_destroy(d->boxes);
     sw_session_destroy(d->picture[0]);
     sw_session_destroy(d->picture[1]);
     sw_session_destroy(d->session);
     sw_plan_unref(d->plan);
     sw_free(d->allocator, d->items);
+    sw_free(d->allocator, d->mask_items);
+    sw_free(d->allocator, d->keypoints);
+    sw_free(d->allocator, d->rotated);
+    sw_arena_destroy(d->results);
     sw_free(d->allocator, d->input);
     sw_free(d->allocator, d->packed);
     sw_free(d->allocator, d->classes);
@@ -203,6 +234,20 @@ const char *sw_detector_head(const sw_detector *d) {
 }
 float sw_detector_conf(const sw_detector *d) {
     return d->conf;
+}
+sw_task sw_detector_task(const sw_detector *d) {
+    return d->head->task;
+}
+const char *sw_detector_reason(const sw_detector *d) {
+    return d->reason;
+}
+const char *sw_detector_preparation(const sw_detector *d) {
+    return d->preparation;
+}
+
+const char *sw_task_name(sw_task task) {
+    static const char *const names[] = {"detect", "segment", "pose", "obb", "classify"};
+    return names[task];
 }
 
 /* -- Running
@@ -257,87 +302,29 @@ static sw_status preprocess(sw_detector *d, const sw_picture *p, sw_tensor *inpu
     return SW_OK;
 }
 
-/* The first picture's part of the model's first output; its dims must be what the head was recognised by. */
-static sw_status first_output(const sw_detector *d, const sw_tensor *output, sw_tensor *first) {
-    const sw_tensor *want = &d->model.outputs[0];
-    int fixed = d->head->by_anchor ? 2 : 1;
-    *first = *output;
-    first->dims[0] = 1;
-    if (output->dtype == want->dtype && output->rank == 3 && output->dims[0] == d->model.batch &&
-        output->dims[fixed] == want->dims[fixed])
-        return SW_OK;
-    return sw_fail(d->diag, SW_E_MODEL, NULL, NULL, "the model's output has another shape than it declares");
-}
-
-/* From pixels of the tensor to pixels of the picture: (x - pad) / gain, in floats. */
-typedef struct scaling {
-    float gain_x, gain_y, pad_x, pad_y;
-    float width, height; /* of the picture */
-} scaling;
-
 /* Ultralytics' scale_boxes, which recomputes where LetterBox put the picture from the tensor's size; and
- * YOLOX's, which divides by the ratio. */
-static scaling scale_back(const sw_detector *d, int64_t height, int64_t width, const sw_picture *p) {
-    scaling s = {.width = (float)p->width, .height = (float)p->height};
-    if (d->head->corner) {
+ * YOLOX's, which divides by the ratio. Boxes may also be fractions of the picture, or of a stretched one. */
+static sw__scaling scale_back(const sw_detector *d, int64_t height, int64_t width, const sw_picture *p) {
+    sw__scaling s = {.width = (float)p->width, .height = (float)p->height, .gain_x = 1, .gain_y = 1};
+    const sw__look *look = d->head->look;
+    if (d->head->fractions) {
+        s.gain_x = 1 / s.width;
+        s.gain_y = 1 / s.height;
+    } else if (look->stretch) {
+        s.gain_x = (float)width / s.width;
+        s.gain_y = (float)height / s.height;
+    } else if (look->corner) {
         double ratio = fmin((double)height / p->height, (double)width / p->width);
         s.gain_x = s.gain_y = (float)ratio;
-        return s;
+    } else if (!look->cut) {
+        sw_letterbox_rule rule = {.height = height, .width = width, .center = true, .scale_up = true};
+        s.fit = sw_letterbox_place(&rule, p->height, p->width);
+        s.gain_x = (float)((double)s.fit.scaled_width / p->width);
+        s.gain_y = (float)((double)s.fit.scaled_height / p->height);
+        s.pad_x = (float)s.fit.left;
+        s.pad_y = (float)s.fit.top;
     }
-    sw_letterbox_rule rule = {.height = height, .width = width, .center = true, .scale_up = true};
-    sw_letterbox_fit fit = sw_letterbox_place(&rule, p->height, p->width);
-    s.gain_x = (float)((double)fit.scaled_width / p->width);
-    s.gain_y = (float)((double)fit.scaled_height / p->height);
-    s.pad_x = (float)fit.left;
-    s.pad_y = (float)fit.top;
     return s;
-}
-
-/* What is not a number becomes 0. */
-static float clip(float value, float most) {
-    return value > 0 ? fminf(value, most) : 0;
-}
-
-static sw_detection detection(const scaling *s, const float *row) {
-    return (sw_detection){
-        .x1 = clip((row[0] - s->pad_x) / s->gain_x, s->width),
-        .y1 = clip((row[1] - s->pad_y) / s->gain_y, s->height),
-        .x2 = clip((row[2] - s->pad_x) / s->gain_x, s->width),
-        .y2 = clip((row[3] - s->pad_y) / s->gain_y, s->height),
-        .confidence = row[4],
-        .class_id = (int)row[5],
-    };
-}
-
-static bool wanted(const sw_detector *d, float class_id) {
-    if (d->n_classes == 0) return true;
-    for (int i = 0; i < d->n_classes; i++)
-        if ((float)d->classes[i] == class_id) return true;
-    return false;
-}
-
-/* Final boxes: those above the threshold, in the model's order. */
-static sw_status take_final(sw_detector *d, const sw_tensor *boxes, const scaling *s, int *count) {
-    const float *row = boxes->data;
-    *count = 0;
-    for (int64_t i = 0; i < boxes->dims[1] && *count < d->max_det; i++, row += 6) {
-        if (!(row[4] > d->conf) || !wanted(d, row[5])) continue;
-        if (!(row[5] >= 0 && row[5] < SW__MAX_CLASSES))
-            return sw_fail(d->diag, SW_E_MODEL, NULL, NULL, "the model gave a box of class %g", (double)row[5]);
-        if (reserve_names(d, (int)row[5] + 1) != SW_OK) return out_of_memory(d);
-        d->items[(*count)++] = detection(s, row);
-    }
-    return SW_OK;
-}
-
-static sw_status postprocess(sw_detector *d, const sw_tensor *output, const scaling *s, int *count) {
-    sw_tensor first, boxes[2];
-    SW_TRY(first_output(d, output, &first));
-    SW_TRY(sw_session_run(d->boxes, &first, boxes));
-    if (!d->head->layout) return take_final(d, &boxes[0], s, count);
-    *count = ((const int32_t *)boxes[1].data)[0];
-    for (int i = 0; i < *count; i++) d->items[i] = detection(s, (const float *)boxes[0].data + 6 * i);
-    return SW_OK;
 }
 
 static double milliseconds(int64_t begin, int64_t end) {
@@ -353,12 +340,19 @@ sw_status sw_detector_run(sw_detector *d, const sw_picture *picture, sw_detectio
     int64_t ready = sw_clock_ns();
     SW_TRY(sw_session_run(d->session, &input, outputs));
     int64_t done = sw_clock_ns();
-    int64_t height = input.dims[d->model.channels_last ? 1 : 2], width = input.dims[d->model.channels_last ? 2 : 3];
-    scaling s = scale_back(d, height, width, picture);
-    SW_TRY(postprocess(d, &outputs[0], &s, &count));
+    int rows = d->model.channels_last || d->model.no_batch ? 1 : 2;
+    int64_t height = input.dims[rows], width = input.dims[rows + 1];
+    sw__scaling s = scale_back(d, height, width, picture);
+    SW_TRY(sw__detector_finish(d, outputs, &s, &count));
     *detections = (sw_detections){
         .items = d->items,
         .count = count,
+        .task = d->head->task,
+        .masks = d->mask_items,
+        .keypoints = d->keypoints,
+        .n_keypoints = d->n_points,
+        .has_visibility = d->point_values == 3,
+        .rotated = d->rotated,
         .input_width = (int)width,
         .input_height = (int)height,
         .times_ms = {milliseconds(begin, ready), milliseconds(ready, done), milliseconds(done, sw_clock_ns())},

@@ -56,12 +56,41 @@ static bool says_true(const sw_py *value) {
     return value && (value->type == SW_PY_BOOL ? value->b : value->type == SW_PY_INT && value->i != 0);
 }
 
-static sw_status read_metadata(sw__model *m, sw_arena *arena, const sw_diag *diag) {
+static sw_status read_task(sw__model *m, const sw_diag *diag) {
     const char *task = meta(m, "task");
+    if (!task) return SW_OK;
+    for (int i = 0; i < SW_TASK_COUNT; i++)
+        if (strcmp(task, sw_task_name((sw_task)i)) == 0) {
+            m->task = (sw_task)i;
+            m->has_task = true;
+            return SW_OK;
+        }
+    return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "Known are detect, segment, pose, obb and classify.",
+                   "the model was made for the task '%.40s', which is not known", task);
+}
+
+/* The points of an object: kpt_shape is [17, 3]. */
+static sw_status read_points(sw__model *m, sw_arena *arena, const sw_diag *diag) {
+    enum { MOST_POINTS = 4096 };
     sw_py value;
-    if (task && strcmp(task, "detect") != 0)
-        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "Use a model that was trained for detection.",
-                       "the model was made for the task '%.40s', but only 'detect' is understood", task);
+    SW_TRY(meta_literal(m, "kpt_shape", arena, diag, &value));
+    if (value.type != SW_PY_LIST || value.n != 2) return SW_OK;
+    const sw_py *points = &value.items[0], *values = &value.items[1];
+    if (points->type != SW_PY_INT || values->type != SW_PY_INT || points->i < 1 || points->i > MOST_POINTS ||
+        values->i < 2 || values->i > 3)
+        return SW_OK;
+    m->n_points = (int)points->i;
+    m->point_values = (int)values->i;
+    return SW_OK;
+}
+
+static sw_status read_metadata(sw__model *m, sw_arena *arena, const sw_diag *diag) {
+    sw_py value;
+    SW_TRY(read_task(m, diag));
+    SW_TRY(read_points(m, arena, diag));
+    const char *head = meta(m, "head"), *description = meta(m, "description");
+    m->rtdetr = (head && strcmp(head, "RTDETRDecoder") == 0) ||
+                (description && (strstr(description, "rtdetr") || strstr(description, "RT-DETR")));
     m->stride = 32;
     SW_TRY(meta_literal(m, "stride", arena, diag, &value));
     if (value.type == SW_PY_INT && value.i >= 1 && value.i <= SW__MAX_STRIDE) m->stride = value.i;
@@ -91,15 +120,17 @@ static int print_tensor(char *text, size_t size, const char *name, const sw_tens
 }
 
 static sw_status read_input(sw__model *m, const sw_diag *diag) {
-    static const char hint[] = "Detectors take one picture: 1x3xHEIGHTxWIDTH or 1xHEIGHTxWIDTHx3, floating or uint8.";
+    static const char hint[] = "Models that look at pictures take one: 1x3xHEIGHTxWIDTH or 1xHEIGHTxWIDTHx3, floating or uint8.";
     int n = sw_plan_inputs(m->plan);
     if (n != 1) return sw_fail(diag, SW_E_UNSUPPORTED, NULL, hint, "the model has %d inputs", n);
     const sw_port *port = sw_plan_input(m->plan, 0);
-    const sw_tensor *t = &port->type;
+    sw_tensor type = port->type, *t = &type;
+    m->no_batch = t->rank == 3 && t->dims[0] == 3;
+    if (m->no_batch) type = (sw_tensor){t->dtype, 4, {1, 3, t->dims[1], t->dims[2]}, NULL};
     bool first = t->rank == 4 && t->dims[1] == 3, last = t->rank == 4 && !first && t->dims[3] == 3;
     if (!is_picture_type(t->dtype) || (!first && !last)) {
         char text[256];
-        print_tensor(text, sizeof text, port->name, t);
+        print_tensor(text, sizeof text, port->name, &port->type);
         return sw_fail(diag, SW_E_UNSUPPORTED, NULL, hint, "the model's input is no picture: %s", text);
     }
     m->dtype = t->dtype;
@@ -114,11 +145,13 @@ static bool is_side(int64_t side) {
     return side >= 1 && side <= UINT16_MAX;
 }
 
-/* The size for open dims: the user's, the one that the model was exported with, or 640. */
-static sw_status wanted_size(const sw__model *m, int imgsz, sw_arena *arena, const sw_diag *diag, int64_t size[2]) {
+/* The size for open dims: the user's, the one that the model was exported with, or what is usual. */
+static sw_status wanted_size(const sw__model *m, const int imgsz[2], sw_arena *arena, const sw_diag *diag,
+                             int64_t size[2]) {
     sw_py value;
-    size[0] = size[1] = imgsz ? imgsz : 640;
-    if (imgsz) return SW_OK;
+    bool classes = m->has_task ? m->task == SW_TASK_CLASSIFY : sw_plan_output(m->plan, 0)->type.rank == 2;
+    for (int i = 0; i < 2; i++) size[i] = imgsz[i] ? imgsz[i] : classes ? 224 : 640;
+    if (imgsz[0]) return SW_OK;
     SW_TRY(meta_literal(m, "imgsz", arena, diag, &value));
     const sw_py *height = &value, *width = &value;
     if (value.type == SW_PY_LIST && value.n == 2) {
@@ -132,40 +165,42 @@ static sw_status wanted_size(const sw__model *m, int imgsz, sw_arena *arena, con
     return SW_OK;
 }
 
-static sw_status choose_size(sw__model *m, int imgsz, sw_arena *arena, const sw_diag *diag) {
+static sw_status choose_size(sw__model *m, const int imgsz[2], sw_arena *arena, const sw_diag *diag) {
     int64_t size[2], *side[2] = {&m->height, &m->width};
     m->dynamic = m->height < 0 && m->width < 0;
-    bool fixed = m->height >= 0 && m->width >= 0;
-    if (fixed && imgsz && (m->height != imgsz || m->width != imgsz))
-        sw_warn(diag, NULL, "the model takes pictures of %" PRId64 "x%" PRId64 " only; the size %d is ignored",
-                m->width, m->height, imgsz);
     SW_TRY(wanted_size(m, imgsz, arena, diag, size));
     for (int i = 0; i < 2; i++) {
-        if (*side[i] < 0) *side[i] = (size[i] + m->stride - 1) / m->stride * m->stride;
+        bool open = *side[i] < 0;
+        const char *name = i ? "wide" : "high";
+        if (open) *side[i] = (size[i] + m->stride - 1) / m->stride * m->stride;
         if (!is_side(*side[i]))
             return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL,
                            "the model takes pictures of %" PRId64 "x%" PRId64 " pixels; 1 to 65535 a side are possible",
                            m->width, m->height);
+        if (imgsz[i] && !open && *side[i] != imgsz[i])
+            sw_warn(diag, NULL, "the model takes pictures %" PRId64 " pixels %s only; the size %d is ignored", *side[i],
+                    name, imgsz[i]);
+        if (imgsz[i] && open && *side[i] != imgsz[i])
+            sw_warn(diag, NULL, "the size %d is no multiple of the model's stride %" PRId64 "; %" PRId64 " is used",
+                    imgsz[i], m->stride, *side[i]);
     }
-    if (!fixed && imgsz && imgsz % m->stride)
-        sw_warn(diag, NULL, "the size %d is no multiple of the model's stride %" PRId64 "; %" PRId64 " is used", imgsz,
-                m->stride, *side[0]);
     return SW_OK;
 }
 
-sw_status sw__model_describe(const sw_plan *plan, int imgsz, sw_arena *arena, const sw_diag *diag, sw__model *m) {
+sw_status sw__model_describe(const sw_plan *plan, const int imgsz[2], sw_arena *arena, const sw_diag *diag,
+                             sw__model *m) {
     *m = (sw__model){.plan = plan, .n_outputs = sw_plan_outputs(plan)};
     SW_TRY(read_metadata(m, arena, diag));
     SW_TRY(read_input(m, diag));
-    SW_TRY(choose_size(m, imgsz, arena, diag));
     if (m->batch < 1 || m->batch > 1024)
         return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL,
                        "the model takes %" PRId64 " pictures at a time; 1 to 1024 are "
                        "possible",
                        m->batch);
     if (m->n_outputs < 1 || m->n_outputs > SW__MAX_OUTPUTS)
-        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL, "the model has %d outputs; a detector has 1 to %d",
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL, "the model has %d outputs; 1 to %d are possible",
                        m->n_outputs, SW__MAX_OUTPUTS);
+    SW_TRY(choose_size(m, imgsz, arena, diag));
     for (int i = 0; i < m->n_outputs; i++) m->outputs[i] = sw_plan_output(plan, i)->type;
     return SW_OK;
 }

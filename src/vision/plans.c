@@ -9,18 +9,24 @@ enum { MAX_ATTRS = 16 };
 typedef struct chain {
     sw_plan *plan;
     sw_status status;
-    int32_t input, last;
+    int32_t inputs[SW__MAX_OUTPUTS], last;
+    int n_inputs;
     sw_op op; /* of the step whose attributes are being set */
     sw_attr attrs[MAX_ATTRS];
 } chain;
 
 static const sw_tensor unknown = {.dtype = SW_DTYPE_NONE, .rank = SW_RANK_UNKNOWN};
 
-static chain chain_begin(const sw_allocator *allocator, const char *name, const sw_tensor *type) {
+static chain chain_begin(const sw_allocator *allocator) {
     chain c = {.plan = sw_plan_create(allocator)};
-    c.status = c.plan ? sw_plan_add_value(c.plan, name, type, &c.input) : SW_E_NOMEM;
-    c.last = c.input;
+    c.status = c.plan ? SW_OK : SW_E_NOMEM;
     return c;
+}
+
+/* An input of the plan; the next step reads it. */
+static void chain_input(chain *c, const char *name, const sw_tensor *type) {
+    if (c->status == SW_OK) c->status = sw_plan_add_value(c->plan, name, type, &c->last);
+    c->inputs[c->n_inputs++] = c->last;
 }
 
 static void chain_op(chain *c, sw_op op) {
@@ -49,19 +55,30 @@ static void chain_ints(chain *c, const char *name, const int64_t *v, int n) {
     attr->ints.n = n;
 }
 
-/* Adds the step with the attributes set so far; `more` (may be NULL) gets its second output. */
-static void chain_add(chain *c, const char *name, int32_t *more) {
-    int32_t outputs[2] = {-1, -1}, input = c->last;
+static void chain_floats(chain *c, const char *name, const float *v, int n) {
+    sw_attr *attr = chain_attr(c, name);
+    attr->floats.v = v;
+    attr->floats.n = n;
+}
+
+/* Adds the step with the attributes set so far, reading `n` values; `more` (may be NULL) gets its second output. */
+static void chain_add_of(chain *c, const char *name, const int32_t *inputs, int n, int32_t *more) {
+    int32_t outputs[2] = {-1, -1};
     for (int i = 0; i < (more ? 2 : 1) && c->status == SW_OK; i++)
         c->status = sw_plan_add_value(c->plan, i ? "counts" : name, &unknown, &outputs[i]);
     if (c->status == SW_OK)
-        c->status = sw_plan_add_step(c->plan, c->op, name, c->attrs, 1, &input, more ? 2 : 1, outputs);
+        c->status = sw_plan_add_step(c->plan, c->op, name, c->attrs, n, inputs, more ? 2 : 1, outputs);
     c->last = outputs[0];
     if (more) *more = outputs[1];
 }
 
+static void chain_add(chain *c, const char *name, int32_t *more) {
+    int32_t input = c->last;
+    chain_add_of(c, name, &input, 1, more);
+}
+
 static sw_status chain_end(chain *c, const int32_t *outputs, int n, sw_plan **plan) {
-    if (c->status == SW_OK) c->status = sw_plan_set_ports(c->plan, &c->input, 1, outputs, n);
+    if (c->status == SW_OK) c->status = sw_plan_set_ports(c->plan, c->inputs, c->n_inputs, outputs, n);
     if (c->status == SW_OK)
         *plan = c->plan;
     else
@@ -89,36 +106,69 @@ static void chain_cast(chain *c, sw_dtype dtype) {
 }
 
 sw_letterbox_rule sw__letterbox_rule(const sw__model *m, const sw__head *head) {
+    const sw__look *look = head->look;
+    bool whole = look->corner || look->stretch || head->form == SW__LEVELS;
     return (sw_letterbox_rule){
         .height = m->height,
         .width = m->width,
-        .stride = m->dynamic && !head->corner ? m->stride : 0,
-        .center = !head->corner,
+        .stride = m->dynamic && !whole ? m->stride : 0,
+        .center = !look->corner,
         .scale_up = true,
-        .truncate = head->corner,
+        .truncate = look->corner,
+        .stretch = look->stretch,
     };
+}
+
+static void add_letterbox(chain *c, const sw__model *m, const sw__head *head) {
+    sw_letterbox_rule rule = sw__letterbox_rule(m, head);
+    chain_op(c, SW_OP_Letterbox);
+    chain_int(c, "height", rule.height);
+    chain_int(c, "width", rule.width);
+    chain_int(c, "stride", rule.stride);
+    chain_int(c, "center", rule.center);
+    chain_int(c, "truncate", rule.truncate);
+    chain_int(c, "stretch", rule.stretch);
+    chain_int(c, "pad_value", head->look->pad);
+}
+
+static void add_crop(chain *c, const sw__model *m, const sw__look *look) {
+    int64_t side = m->height == m->width ? (int64_t)rintf(look->margin * (float)m->height) : 0;
+    chain_op(c, SW_OP_ResizeCrop);
+    chain_int(c, "height", m->height);
+    chain_int(c, "width", m->width);
+    chain_int(c, "resize", side);
 }
 
 sw_status sw__plan_picture(const sw__model *m, const sw__head *head, sw_pixel_order order,
                            const sw_allocator *allocator, sw_plan **plan) {
-    static const int64_t to_channels_last[] = {0, 2, 3, 1};
+    static const int64_t to_channels_last[] = {0, 2, 3, 1}, without_batch[] = {0};
+    const sw__look *look = head->look;
     sw_tensor type = {.dtype = SW_U8, .rank = 3, .dims = {SW_DIM_UNKNOWN, SW_DIM_UNKNOWN, 3}};
-    sw_letterbox_rule rule = sw__letterbox_rule(m, head);
-    chain c = chain_begin(allocator, "picture", &type);
-    chain_op(&c, SW_OP_Letterbox);
-    chain_int(&c, "height", rule.height);
-    chain_int(&c, "width", rule.width);
-    chain_int(&c, "stride", rule.stride);
-    chain_int(&c, "center", rule.center);
-    chain_int(&c, "truncate", rule.truncate);
-    chain_int(&c, "swap_rb", (order == SW_PIXELS_BGR) != head->bgr);
-    chain_float(&c, "divisor", head->raw || m->dtype == SW_U8 ? 1.0f : 255.0f);
-    chain_add(&c, "letterbox", NULL);
+    chain c = chain_begin(allocator);
+    chain_input(&c, "picture", &type);
+    if (look->cut)
+        add_crop(&c, m, look);
+    else
+        add_letterbox(&c, m, head);
+    chain_int(&c, "swap_rb", (order == SW_PIXELS_BGR) != look->bgr);
+    chain_float(&c, "divisor", look->raw || m->dtype == SW_U8 ? 1.0f : 255.0f);
+    if (look->std[0] > 0 && m->dtype != SW_U8) {
+        chain_floats(&c, "mean", look->mean, 3);
+        chain_floats(&c, "std", look->std, 3);
+    }
+    chain_add(&c, "fit", NULL);
     if (m->dtype != SW_F32) chain_cast(&c, m->dtype);
     if (m->channels_last) {
         chain_op(&c, SW_OP_Transpose);
         chain_ints(&c, "perm", to_channels_last, 4);
         chain_add(&c, "channels_last", NULL);
+    }
+    if (m->no_batch) {
+        sw_tensor axes = {.dtype = SW_I64, .rank = 1, .dims = {1}, .data = (void *)(uintptr_t)without_batch};
+        int32_t inputs[2] = {c.last, -1};
+        if (c.status == SW_OK) c.status = sw_plan_add_value(c.plan, "axes", &axes, &inputs[1]);
+        chain_op(&c, SW_OP_Squeeze);
+        chain_add_of(&c, "without_batch", inputs, 2, NULL);
     }
     return chain_end(&c, &c.last, 1, plan);
 }
@@ -130,25 +180,67 @@ static float float_below(double value) {
     return (double)nearest > value ? nextafterf(nearest, -INFINITY) : nearest;
 }
 
-static void add_decode(chain *c, const sw__model *m, const sw__head *head) {
-    static const int64_t strides[] = {8, 16, 32};
-    chain_op(c, SW_OP_YoloDecode);
+/* The model's output `i` as an input of the plan, in float: for a batch of one, with any number of anchors. */
+static void chain_output(chain *c, const sw__model *m, const sw__head *head, int i) {
+    sw_tensor type = m->outputs[i];
+    type.data = NULL;
+    if (type.rank == 3) {
+        type.dims[0] = 1;
+        type.dims[head->by_anchor ? 1 : 2] = SW_DIM_UNKNOWN; /* differs with the size of the picture */
+    } else if (head->form == SW__LISTS) {
+        type.dims[0] = SW_DIM_UNKNOWN;
+    } else {
+        type.dims[0] = 1;
+    }
+    chain_input(c, "output", &type);
+    if (type.dtype != SW_F32 || head->form >= SW__FINAL) chain_cast(c, SW_F32);
+}
+
+static void add_decode(chain *c, const sw__model *m, const sw__head *head, const int32_t *values,
+                       const int64_t *strides, int n) {
+    static const int64_t usual[] = {8, 16, 32};
+    bool grids = head->form == SW__LEVELS;
+    chain_op(c, grids ? SW_OP_LevelDecode : SW_OP_YoloDecode);
     chain_attr(c, "layout")->s = head->layout;
-    chain_ints(c, "strides", strides, 3);
+    chain_ints(c, "strides", grids ? strides : usual, grids ? sw__head_levels(head, n) : 3);
     chain_int(c, "height", m->height);
     chain_int(c, "width", m->width);
-    chain_add(c, "decode", NULL);
+    if (!grids) chain_int(c, "extra", sw__head_extra(head, m));
+    chain_add_of(c, "decode", values, n, NULL);
+}
+
+static void add_nms(chain *c, const sw__model *m, const sw__head *head, const sw__nms_options *o,
+                    const int64_t *classes, int32_t outputs[2]) {
+    bool queries = head->form == SW__TABLE && head->fractions; /* transformers leave nothing to suppress */
+    chain_op(c, SW_OP_Nms);
+    chain_float(c, "conf", (float)o->conf);     /* torch compares scores with the nearest float, torchvision ... */
+    chain_float(c, "iou", queries ? 2 : float_below(o->iou)); /* ... overlaps with the double */
+    chain_int(c, "max_det", o->max_det);
+    chain_int(c, "agnostic", o->agnostic);
+    chain_int(c, "multi_label", o->multi_label);
+    chain_int(c, "extra", sw__head_extra(head, m));
+    chain_int(c, "rotated", head->task == SW_TASK_OBB);
+    chain_ints(c, "classes", classes, o->n_classes);
+    chain_add(c, "nms", &outputs[1]);
+    outputs[0] = c->last;
+}
+
+static void add_inputs(chain *c, const sw__model *m, const sw__head *head, const int *order, int n, int32_t *values) {
+    for (int i = 0; i < n; i++) {
+        chain_output(c, m, head, order[i]);
+        values[i] = c->last;
+    }
 }
 
 sw_status sw__plan_boxes(const sw__model *m, const sw__head *head, const sw__nms_options *o,
                          const sw_allocator *allocator, sw_plan **plan) {
-    sw_tensor type = m->outputs[0];
-    type.data = NULL;
-    type.dims[0] = 1;
-    type.dims[head->by_anchor ? 1 : 2] = SW_DIM_UNKNOWN; /* differs with the size of the picture */
-    chain c = chain_begin(allocator, "output", &type);
-    if (type.dtype != SW_F32 || !head->layout) chain_cast(&c, SW_F32);
-    if (!head->layout) return chain_end(&c, &c.last, 1, plan);
+    int order[SW__MAX_OUTPUTS], n = sw__head_inputs(head, m, order, NULL);
+    int64_t strides[SW__MAX_OUTPUTS];
+    int32_t values[SW__MAX_OUTPUTS], outputs[2];
+    sw__head_inputs(head, m, order, strides);
+    chain c = chain_begin(allocator);
+    add_inputs(&c, m, head, order, n, values);
+    if (head->form >= SW__FINAL) return chain_end(&c, values, n, plan);
 
     int64_t *classes = sw_calloc(allocator, (size_t)o->n_classes + 1, sizeof *classes);
     if (!classes) {
@@ -156,18 +248,27 @@ sw_status sw__plan_boxes(const sw__model *m, const sw__head *head, const sw__nms
         return SW_E_NOMEM;
     }
     for (int i = 0; i < o->n_classes; i++) classes[i] = o->classes[i];
-    add_decode(&c, m, head);
-    chain_op(&c, SW_OP_Nms);
-    chain_float(&c, "conf", (float)o->conf);     /* torch compares scores with the nearest float, torchvision ... */
-    chain_float(&c, "iou", float_below(o->iou)); /* ... overlaps with the double */
-    chain_int(&c, "max_det", o->max_det);
-    chain_int(&c, "agnostic", o->agnostic);
-    chain_int(&c, "multi_label", o->multi_label);
-    chain_ints(&c, "classes", classes, o->n_classes);
-    int32_t outputs[2];
-    chain_add(&c, "nms", &outputs[1]);
-    outputs[0] = c.last;
+    add_decode(&c, m, head, values, strides, n);
+    add_nms(&c, m, head, o, classes, outputs);
     sw_status status = chain_end(&c, outputs, 2, plan);
     sw_free(allocator, classes);
     return status;
+}
+
+sw_status sw__plan_masks(const sw__model *m, const sw__head *head, int64_t scale, const sw_allocator *allocator,
+                         sw_plan **plan) {
+    int64_t k = sw__head_extra(head, m);
+    sw_tensor row = {.dtype = SW_F32, .rank = 2, .dims = {1, 6 + k}};
+    sw_tensor prototypes = {.dtype = m->outputs[1].dtype, .rank = 4, .dims = {1, k, SW_DIM_UNKNOWN, SW_DIM_UNKNOWN}};
+    int32_t inputs[2];
+    chain c = chain_begin(allocator);
+    chain_input(&c, "detection", &row);
+    inputs[0] = c.last;
+    chain_input(&c, "prototypes", &prototypes);
+    if (prototypes.dtype != SW_F32) chain_cast(&c, SW_F32);
+    inputs[1] = c.last;
+    chain_op(&c, SW_OP_ProtoMasks);
+    chain_int(&c, "scale", scale);
+    chain_add_of(&c, "masks", inputs, 2, NULL);
+    return chain_end(&c, &c.last, 1, plan);
 }

@@ -21,9 +21,14 @@ typedef struct sw__nms_options {
     bool agnostic, multi_label;
 } sw__nms_options;
 
-/* First output of the model, for a batch of one, to boxes and counts of Nms; heads with final boxes give
- * them as float 1 boxes 6, without counts. */
+/* The outputs of sw__head_inputs, for a batch of one, to boxes and counts of Nms; heads that need none get their outputs back
+ * in float. */
 SW_MUST_USE sw_status sw__plan_boxes(const sw__model *model, const sw__head *head, const sw__nms_options *options,
+                                     const sw_allocator *allocator, sw_plan **plan);
+
+/* One detection, float 1 6+k, and the prototypes of its picture to the mask, uint8 1 scale*h scale*w. The prototypes are those
+ * of one picture; in float already where the model gives them so. */
+SW_MUST_USE sw_status sw__plan_masks(const sw__model *model, const sw__head *head, int64_t scale,
                                      const sw_allocator *allocator, sw_plan **plan);
 
 #endif

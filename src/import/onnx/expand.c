@@ -82,7 +82,7 @@ static sw_status scale_channels(sw__draft *d, sw_value *x, sw_value **y) {
     SW_TRY(sw__onnx_new_ints(d, "axis", &one, 1, &axis));
     SW_TRY(sw__onnx_step(d, SW_OP_Shape, "channels", 1, &d->in[1], &channels));
     SW_TRY(sw__onnx_step(d, SW_OP_Concat, "dims", 3, (sw_value *[]){zero, channels, minus}, &dims));
-    sw_node_set_int(dims->producer, "axis", 0);
+    if (dims->producer) sw_node_set_int(dims->producer, "axis", 0); /* else its value is known already */
     SW_TRY(sw__onnx_step(d, SW_OP_Reshape, "flat", 2, (sw_value *[]){x, dims}, &flat));
     SW_TRY(sw__onnx_step(d, SW_OP_Unsqueeze, "scale", 2, (sw_value *[]){d->in[1], axis}, &scale));
     SW_TRY(sw__onnx_step(d, SW_OP_Unsqueeze, "bias", 2, (sw_value *[]){d->in[2], axis}, &bias));

@@ -1,7 +1,10 @@
-/* Nms: the greedy suppression of Ultralytics and torchvision. Candidates above the threshold are taken by
+/* Nms: the suppression of Ultralytics and torchvision. Candidates above the threshold are taken by
  * falling score (equal scores in order of anchor, then class); one is kept unless a kept box overlaps it by
  * more than `iou`. Classes are held apart by moving their boxes by class * max_wh, and overlap is
- * calculated on the moved boxes in float, so that rounding, too, is theirs. */
+ * calculated on the moved boxes in float, so that rounding, too, is theirs.
+ *
+ * Rotated boxes go by another rule, as there: one is dropped when any better candidate, kept or not, overlaps it. Their overlap
+ * is that of Gaussians: 1 minus the Hellinger distance, from Bhattacharyya's (ProbIoU, arXiv 2106.06072). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +23,9 @@ typedef struct box {
 
 typedef struct rules {
     float conf, iou, max_wh;
-    bool agnostic, multi_label;
+    bool agnostic, multi_label, rotated;
     int64_t max_det, max_nms;
+    int64_t values, extra; /* of a candidate */
     const sw_attr *classes;
 } rules;
 
@@ -43,10 +47,10 @@ static int64_t best_class(const float *scores, int64_t classes) {
 }
 
 /* Writes the candidates of all anchors to `to` (NULL: only counts them). */
-static int64_t collect(const rules *r, const float *rows, int64_t anchors, int64_t values, candidate *to) {
-    int64_t n = 0, classes = values - 4;
+static int64_t collect(const rules *r, const float *rows, int64_t anchors, candidate *to) {
+    int64_t n = 0, classes = r->values - 4 - r->extra;
     for (int64_t a = 0; a < anchors; a++) {
-        const float *scores = rows + a * values + 4;
+        const float *scores = rows + a * r->values + 4;
         int64_t best = best_class(scores, classes);
         if (best < 0) continue;
         int64_t first = r->multi_label ? 0 : best, last = r->multi_label ? classes - 1 : best;
@@ -82,37 +86,94 @@ static bool overlaps(const box *a, const box *b, float iou) {
     return inter / (a->area + b->area - inter) > iou;
 }
 
-/* `kept`: room for max_det boxes. Returns how many there are; `out` (may be NULL) gets a row for each. */
-static int64_t suppress(const rules *r, const float *rows, int64_t values, const candidate *items, int64_t n,
-                        box *kept, float *out) {
+/* A rotated box as a Gaussian: its centre and covariance [[a, c], [c, b]]. */
+typedef struct gauss {
+    float x, y, a, b, c;
+    float spread; /* the larger variance */
+} gauss;
+
+static gauss gauss_of(const rules *r, const float *row, int32_t class_id) {
+    float offset = r->agnostic ? 0 : (float)class_id * r->max_wh, angle = row[r->values - 1];
+    float along = row[2] * row[2] / 12, across = row[3] * row[3] / 12, cosine = cosf(angle), sine = sinf(angle);
+    return (gauss){.x = row[0] + offset,
+                   .y = row[1] + offset,
+                   .a = along * cosine * cosine + across * sine * sine,
+                   .b = along * sine * sine + across * cosine * cosine,
+                   .c = (along - across) * cosine * sine,
+                   .spread = fmaxf(along, across)};
+}
+
+static float prob_iou(const gauss *p, const gauss *q) {
+    const float tiny = 1e-7f;
+    float a = p->a + q->a, b = p->b + q->b, c = p->c + q->c, dx = q->x - p->x, dy = p->y - q->y;
+    float det = a * b - c * c;
+    float shift = (a * dy * dy + b * dx * dx) / (det + tiny) * 0.25f + c * dx * dy / (det + tiny) * 0.5f;
+    float own = fmaxf(p->a * p->b - p->c * p->c, 0) * fmaxf(q->a * q->b - q->c * q->c, 0);
+    float shape = logf(det / (4 * sqrtf(own) + tiny) + tiny) * 0.5f;
+    float distance = fminf(fmaxf(shift + shape, tiny), 100);
+    return 1 - sqrtf(1 - expf(-distance) + tiny);
+}
+
+/* Boxes this far apart, in squares of distance over the sum of their spreads, cannot overlap by `iou`: from the term of the
+ * distance alone, which is at least a quarter of that. The margin covers rounding. */
+static float hopeless(float iou) {
+    float left = 1 - (1 - iou) * (1 - iou);
+    return left > 0 ? 4.1f * (0.01f - logf(left)) : INFINITY;
+}
+
+static bool is_beaten(const gauss *items, int64_t n, float iou, float far) {
+    const gauss *b = &items[n];
+    for (int64_t i = 0; i < n; i++) {
+        float dx = items[i].x - b->x, dy = items[i].y - b->y;
+        if (dx * dx + dy * dy > far * (items[i].spread + b->spread)) continue;
+        if (prob_iou(&items[i], b) > iou) return true;
+    }
+    return false;
+}
+
+static void write_detection(const rules *r, const float *row, const candidate *item, float *to) {
+    memcpy(to, row, 4 * sizeof *to);
+    to[4] = item->score;
+    to[5] = (float)item->class_id;
+    memcpy(to + 6, row + r->values - r->extra, (size_t)r->extra * sizeof *to);
+}
+
+/* `kept`: room for max_det boxes, and for n Gaussians when they are rotated. Returns how many there are; `out` (may be NULL)
+ * gets a row for each. */
+static int64_t suppress(const rules *r, const float *rows, const candidate *items, int64_t n, void *kept, float *out) {
     int64_t count = 0;
+    box *boxes = kept;
+    gauss *gausses = kept;
+    float far = hopeless(r->iou);
     for (int64_t i = 0; i < n && count < r->max_det; i++) {
-        const float *row = rows + items[i].anchor * values;
-        box b = move_box(r, row, items[i].class_id);
-        bool keep = true;
-        for (int64_t k = 0; k < count && keep; k++) keep = !overlaps(&kept[k], &b, r->iou);
-        if (!keep) continue;
-        if (out) {
-            memcpy(out + 6 * count, row, 4 * sizeof *out);
-            out[6 * count + 4] = items[i].score;
-            out[6 * count + 5] = (float)items[i].class_id;
+        const float *row = rows + items[i].anchor * r->values;
+        if (r->rotated) {
+            gausses[i] = gauss_of(r, row, items[i].class_id);
+            if (is_beaten(gausses, i, r->iou, far)) continue;
+        } else {
+            boxes[count] = move_box(r, row, items[i].class_id);
+            bool keep = true;
+            for (int64_t k = 0; k < count && keep; k++) keep = !overlaps(&boxes[k], &boxes[count], r->iou);
+            if (!keep) continue;
         }
-        kept[count++] = b;
+        if (out) write_detection(r, row, &items[i], out + (6 + r->extra) * count);
+        count++;
     }
     return count;
 }
 
-static sw_status nms_picture(const sw_call *c, const rules *r, const float *rows, int64_t anchors, int64_t values,
-                             float *out, int64_t *count) {
+static sw_status nms_picture(const sw_call *c, const rules *r, const float *rows, int64_t anchors, float *out,
+                             int64_t *count) {
     sw_status status = SW_E_NOMEM;
     *count = 0;
-    int64_t n = collect(r, rows, anchors, values, NULL);
+    int64_t n = collect(r, rows, anchors, NULL), most = n < r->max_nms ? n : r->max_nms;
     candidate *items = sw_calloc(c->allocator, (size_t)n, sizeof *items);
-    box *kept = sw_calloc(c->allocator, (size_t)(n < r->max_det ? n : r->max_det), sizeof *kept);
+    void *kept = r->rotated ? sw_calloc(c->allocator, (size_t)most, sizeof(gauss))
+                            : sw_calloc(c->allocator, (size_t)(most < r->max_det ? most : r->max_det) + 1, sizeof(box));
     if (!items || !kept) goto out;
-    collect(r, rows, anchors, values, items);
+    collect(r, rows, anchors, items);
     qsort(items, (size_t)n, sizeof *items, by_falling_score);
-    *count = suppress(r, rows, values, items, n < r->max_nms ? n : r->max_nms, kept, out);
+    *count = suppress(r, rows, items, most, kept, out);
     status = SW_OK;
 out:
     sw_free(c->allocator, items);
@@ -123,13 +184,16 @@ out:
 sw_status sw__nms_ref(const sw_call *c) {
     const sw_tensor *x = c->in[0];
     sw_tensor *y = sw_call_out(c, 0), *counts = sw_call_out(c, 1);
-    int64_t anchors = x->dims[1], values = x->dims[2];
+    int64_t anchors = x->dims[1];
     rules r = {
         .conf = sw_call_float(c, "conf"),
         .iou = sw_call_float(c, "iou"),
         .max_wh = sw_call_float(c, "max_wh"),
         .agnostic = sw_call_int(c, "agnostic") != 0,
         .multi_label = sw_call_int(c, "multi_label") != 0,
+        .rotated = sw_call_int(c, "rotated") != 0,
+        .values = x->dims[2],
+        .extra = sw_call_int(c, "extra"),
         .max_det = sw_call_int(c, "max_det"),
         .max_nms = sw_call_int(c, "max_nms"),
         .classes = sw_call_attr(c, "classes", SW_ATTR_INTS),
@@ -137,8 +201,8 @@ sw_status sw__nms_ref(const sw_call *c) {
     if (y) memset(y->data, 0, (size_t)sw_tensor_bytes(y));
     for (int64_t n = 0; n < x->dims[0]; n++) {
         int64_t count;
-        float *out = y ? (float *)y->data + n * r.max_det * 6 : NULL;
-        SW_TRY(nms_picture(c, &r, (const float *)x->data + n * anchors * values, anchors, values, out, &count));
+        float *out = y ? (float *)y->data + n * r.max_det * (6 + r.extra) : NULL;
+        SW_TRY(nms_picture(c, &r, (const float *)x->data + n * anchors * r.values, anchors, out, &count));
         if (counts) ((int32_t *)counts->data)[n] = (int32_t)count;
     }
     return SW_OK;

@@ -1,4 +1,4 @@
-/* slipway detect: objects in pictures. */
+/* slipway predict, and slipway detect, which is the same: what is in pictures. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +12,7 @@
 #include "media/draw.h"
 #include "slipway/build.h"
 
-enum { PATH_BYTES = 4096, MOST_CLASSES = 65536, JSON_INDENT = 2 };
+enum { PATH_BYTES = 4096, MOST_CLASSES = 65536, MOST_SIDE = 16384, JSON_INDENT = 2 };
 
 static const char sample_model[] = "person.onnx";
 
@@ -22,6 +22,7 @@ typedef struct job {
     sw_console *console;
     const sw_diag *diag;
     sw_detector *detector;
+    int imgsz[2];
     sw_sources sources;
 
     const char *picture_file, *picture_folder, *txt_folder; /* where results go; NULL: nowhere */
@@ -67,19 +68,19 @@ static const char *find_sample(sw_arena *arena) {
 static sw_status choose_model(job *j, const char **model, int *first_source) {
     const sw_args *a = j->args;
     if (!a->n_operands)
-        return sw_fail(j->diag, SW_E_USAGE, "detect", "see 'slipway detect --help'",
+        return sw_fail(j->diag, SW_E_USAGE, a->verb->name, "see --help",
                        "give pictures, or a model and pictures: [MODEL] SOURCE...");
     *first_source = !sw_source_is_pictures(a->operands[0]);
     if (*first_source) {
         *model = a->operands[0];
         if (a->n_operands > 1) return SW_OK;
-        return sw_fail(j->diag, SW_E_USAGE, "detect", "see 'slipway detect --help'",
+        return sw_fail(j->diag, SW_E_USAGE, a->verb->name, "see --help",
                        "SOURCE is missing: the pictures in which '%s' shall find something", *model);
     }
     const char *variable = getenv("SLIPWAY_MODEL");
     *model = variable && variable[0] ? variable : find_sample(a->arena);
     if (!*model)
-        return sw_fail(j->diag, SW_E_USAGE, "detect", "name one before the pictures, or in SLIPWAY_MODEL",
+        return sw_fail(j->diag, SW_E_USAGE, a->verb->name, "name one before the pictures, or in SLIPWAY_MODEL",
                        "there is no model, and the sample model is not installed");
     sw_info(j->diag, NULL, "no model given: using %s", *model);
     return SW_OK;
@@ -136,13 +137,33 @@ static sw_status read_classes(const job *j, const sw_detector *d, sw_detector_op
     return SW_OK;
 }
 
+/* --imgsz: "640", or height and width as "480x640" or "480,640". */
+static sw_status read_size(const job *j, int imgsz[2]) {
+    const char *text = sw_args_text(j->args, "imgsz");
+    if (!text) return SW_OK;
+    size_t first = strcspn(text, "x,"), length[2] = {first, text[first] ? strlen(text + first + 1) : first};
+    const char *side[2] = {text, text[first] ? text + first + 1 : text};
+    for (int i = 0; i < 2; i++) {
+        int64_t number;
+        if (!sw_str_to_i64(side[i], length[i], &number) || number < 1 || number > MOST_SIDE)
+            return sw_fail(j->diag, SW_E_USAGE, j->args->verb->name, NULL,
+                           "--imgsz wants a size such as 640, or height and width such as 480x640, of 1 to %d pixels; "
+                           "found '%s'",
+                           MOST_SIDE, text);
+        imgsz[i] = (int)number;
+    }
+    return SW_OK;
+}
+
 static sw_status make_detector(job *j, sw_plan *plan) {
     sw_detector_options o;
     sw_detector_defaults(&o);
     o.conf = sw_args_given(j->args, "conf") ? sw_args_number(j->args, "conf") : -1;
     o.iou = sw_args_number(j->args, "iou");
     o.max_det = (int)sw_args_int(j->args, "max-det");
-    o.imgsz = (int)sw_args_int(j->args, "imgsz");
+    memcpy(o.imgsz, j->imgsz, sizeof o.imgsz);
+    o.head = sw_args_text(j->args, "head");
+    o.polygons = sw_args_flag(j->args, "polygons") || sw_args_given(j->args, "txt");
     o.threads = (int)sw_args_int(j->args, "threads");
     o.agnostic = sw_args_flag(j->args, "agnostic");
     SW_TRY(sw_detector_create(plan, &o, j->diag, &j->detector));
@@ -156,6 +177,7 @@ static sw_status make_detector(job *j, sw_plan *plan) {
 
 static sw_status load_model(job *j, const char *path) {
     sw_plan *plan;
+    SW_TRY(read_size(j, j->imgsz));
     j->console->subject = path;
     SW_TRY(sw_plan_build(path, j->diag, &plan));
     sw_status status = make_detector(j, plan);
@@ -176,7 +198,7 @@ static sw_status prepare_pictures(job *j) {
         return sw_dir_make(output, j->diag);
     }
     if (j->sources.n > 1)
-        return sw_fail(j->diag, SW_E_USAGE, "detect", "name a folder",
+        return sw_fail(j->diag, SW_E_USAGE, j->args->verb->name, "name a folder",
                        "-o '%s' is one picture, but there are %zu sources", output, j->sources.n);
     j->picture_file = output;
     return SW_OK;
@@ -188,13 +210,13 @@ static sw_status prepare_outputs(job *j) {
     j->txt_folder = sw_args_text(j->args, "txt");
     bool json_out = j->json && !strcmp(j->json, "-"), csv_out = j->csv && !strcmp(j->csv, "-");
     if (json_out && csv_out)
-        return sw_fail(j->diag, SW_E_USAGE, "detect", NULL, "--json and --csv cannot both go to standard output");
+        return sw_fail(j->diag, SW_E_USAGE, j->args->verb->name, NULL, "--json and --csv cannot both go to standard output");
     SW_TRY(prepare_pictures(j));
     if (j->txt_folder) SW_TRY(sw_dir_make(j->txt_folder, j->diag));
     j->table = !json_out && !csv_out && !j->console->quiet;
     j->json_writer = sw_json_writer_make(json_out ? &j->console->out : &j->json_buf, JSON_INDENT);
     if (j->json) sw_json_array(&j->json_writer);
-    if (j->csv) sw_result_csv_heading(csv_out ? &j->console->out : &j->csv_buf);
+    if (j->csv) sw_result_csv_heading(j->detector, csv_out ? &j->console->out : &j->csv_buf);
     return SW_OK;
 }
 
@@ -221,23 +243,35 @@ static sw_status write_txt(job *j, const sw_result *r) {
     return status;
 }
 
+static sw_draw_box box_of(const job *j, const sw_result *r, size_t i) {
+    const sw_detections *f = r->found;
+    const sw_detection *d = &f->items[i];
+    sw_draw_box box = {.x1 = d->x1,
+                       .y1 = d->y1,
+                       .x2 = d->x2,
+                       .y2 = d->y2,
+                       .confidence = d->confidence,
+                       .class_id = d->class_id,
+                       .name = sw_detector_class_name(j->detector, d->class_id)};
+    if (f->task == SW_TASK_SEGMENT) box.mask = &f->masks[i];
+    if (f->task == SW_TASK_OBB) box.rotated = &f->rotated[i];
+    if (f->task == SW_TASK_POSE) {
+        box.n_keypoints = f->n_keypoints;
+        box.keypoints = f->keypoints + 3 * i * (size_t)f->n_keypoints;
+    }
+    return box;
+}
+
 static sw_status draw(job *j, const sw_result *r, const sw_picture *picture) {
     size_t n = (size_t)r->found->count;
     void *boxes = j->boxes;
     sw_status status = sw_grow(NULL, &boxes, &j->cap_boxes, n, sizeof *j->boxes, INT_MAX);
     j->boxes = boxes;
     if (status != SW_OK) return out_of_memory(j);
-    for (size_t i = 0; i < n; i++) {
-        const sw_detection *d = &r->found->items[i];
-        j->boxes[i] = (sw_draw_box){.x1 = d->x1,
-                                    .y1 = d->y1,
-                                    .x2 = d->x2,
-                                    .y2 = d->y2,
-                                    .confidence = d->confidence,
-                                    .class_id = d->class_id,
-                                    .name = sw_detector_class_name(j->detector, d->class_id)};
-    }
-    return sw_draw_boxes(picture, j->boxes, n, NULL, j->diag);
+    for (size_t i = 0; i < n; i++) j->boxes[i] = box_of(j, r, i);
+    if (r->found->task != SW_TASK_CLASSIFY) return sw_draw_boxes(picture, j->boxes, n, NULL, j->diag);
+    sw_draw_list(picture, j->boxes, n, NULL);
+    return SW_OK;
 }
 
 static sw_status write_picture(job *j, const sw_result *r, const sw_picture *picture) {
@@ -281,7 +315,7 @@ static sw_status finish_outputs(job *j) {
 
 /* -- The run ----------------------------------------------------------------------------------------------------------- */
 
-static sw_status detect_picture(job *j, const char *source, sw_image *image) {
+static sw_status predict_picture(job *j, const char *source, sw_image *image) {
     int64_t start = sw_clock_ns();
     SW_TRY(sw_source_load(source, j->diag, image));
     double decode_ms = ms_since(start);
@@ -308,22 +342,26 @@ static sw_status detect_picture(job *j, const char *source, sw_image *image) {
 static void print_summary(const job *j) {
     if (!j->table || !j->done) return;
     double n = (double)j->done;
+    if (sw_detector_task(j->detector) == SW_TASK_CLASSIFY)
+        sw_print(j->console, "%zu picture%s. ", j->done, j->done == 1 ? "" : "s");
+    else
+        sw_print(j->console, "%zu picture%s, %lld object%s. ", j->done, j->done == 1 ? "" : "s", (long long)j->objects,
+                 j->objects == 1 ? "" : "s");
     sw_print(j->console,
-             "%zu picture%s, %lld object%s. A picture: decode %.1f ms, preprocess %.1f, inference %.1f, "
+             "A picture: decode %.1f ms, preprocess %.1f, inference %.1f, "
              "postprocess %.1f\n",
-             j->done, j->done == 1 ? "" : "s", (long long)j->objects, j->objects == 1 ? "" : "s", j->decode_ms / n,
-             j->times.preprocess / n, j->times.inference / n, j->times.postprocess / n);
+             j->decode_ms / n, j->times.preprocess / n, j->times.inference / n, j->times.postprocess / n);
 }
 
 /* Does all pictures it can; the first failure gives the status. */
-static sw_status detect_all(job *j) {
+static sw_status predict_all(job *j) {
     sw_status first = j->sources.status;
     for (size_t i = 0; i < j->sources.n && !j->stop; i++) {
         const char *source = j->sources.paths[i];
         if (j->sources.n > 1) sw_console_progress(j->console, i, j->sources.n, source);
         j->console->subject = !strcmp(source, "-") ? "standard input" : source;
         sw_image image = {0};
-        sw_status status = detect_picture(j, source, &image);
+        sw_status status = predict_picture(j, source, &image);
         if (first == SW_OK) first = status;
         sw_image_destroy(&image);
     }
@@ -341,7 +379,7 @@ static sw_status run_job(job *j) {
     SW_TRY(sw_sources_collect(j->args->operands + first_source, j->args->n_operands - first_source, j->args->arena,
                               j->diag, &j->sources));
     SW_TRY(prepare_outputs(j));
-    sw_status status = detect_all(j), written = finish_outputs(j);
+    sw_status status = predict_all(j), written = finish_outputs(j);
     return status != SW_OK ? status : written;
 }
 
@@ -363,74 +401,100 @@ static sw_status run(const sw_args *args, sw_console *console) {
     return status;
 }
 
+static const sw_option options[] = {
+    {.name = "output",
+     .kind = SW_TEXT,
+     .letter = 'o',
+     .argument = "DIR|FILE",
+     .help = "draw the results and write the pictures into a folder, or one picture into a file"},
+    {.name = "json",
+     .kind = SW_TEXT,
+     .argument = "FILE|-",
+     .help = "write all results as a JSON array; - is standard output"},
+    {.name = "csv", .kind = SW_TEXT, .argument = "FILE|-", .help = "write all results as a table of commas"},
+    {.name = "txt",
+     .kind = SW_TEXT,
+     .argument = "DIR",
+     .help =
+         "write a label file for each picture into a folder, in fractions of the picture: lines of class, centre x, centre y, "
+         "width, height, keypoints, confidence; of masks class, outline, confidence; of rotated boxes class, four corners, "
+         "confidence; of classes confidence, name"},
+    {.name = "polygons", .help = "write the outlines of masks into the JSON, too"},
+    {.name = "conf",
+     .kind = SW_NUMBER,
+     .argument = "X",
+     .most = 1,
+     .help = "drop boxes that are less sure (default: the model's own, else 0.25)"},
+    {.name = "iou",
+     .kind = SW_NUMBER,
+     .argument = "X",
+     .standard = "0.7",
+     .most = 1,
+     .help = "drop boxes that overlap a surer one of their class by more"},
+    {.name = "imgsz",
+     .kind = SW_TEXT,
+     .argument = "N|HxW",
+     .help =
+         "fit pictures into N x N pixels, or height x width, for models of open size (default: what the model says, else 640)"},
+    {.name = "classes", .kind = SW_TEXT, .argument = "NAME,...", .many = true, .help = "only these classes, by name or number"},
+    {.name = "max-det",
+     .kind = SW_INT,
+     .argument = "N",
+     .standard = "300",
+     .least = 1,
+     .most = 100000,
+     .help = "at most so many boxes a picture"},
+    {.name = "agnostic", .help = "boxes of different classes suppress each other, too"},
+    {.name = "head",
+     .kind = SW_TEXT,
+     .argument = "NAME",
+     .help = "what the model's outputs mean, where it is not recognised; 'slipway inspect MODEL' tells what was, and an "
+             "unknown name lists all"},
+    {.name = "threads",
+     .kind = SW_INT,
+     .argument = "N",
+     .least = 0,
+     .most = 1024,
+     .help = "threads to work with (default: all CPUs that may be used)"},
+    {0},
+};
+
+#define DESCRIPTION                                                                                                    \
+    "MODEL is a trained model for pictures (ONNX, or .pt of Ultralytics), for instance yolo11n.onnx: a detector, or one for "  \
+    "masks (segment), keypoints (pose), rotated boxes (obb) or classes of the whole picture (classify). How its picture must " \
+    "be prepared and what its outputs mean is recognised from the model itself. Without a model, the one in SLIPWAY_MODEL or " \
+    "the sample model is used, which finds people.\n\n"                                                                \
+    "SOURCE is a picture (JPEG or PNG), a folder of pictures, a pattern in quotes such as 'shots/*.jpg', or - for one "        \
+    "picture from standard input. Of several sources a broken one is reported, and the others are done.\n\n"           \
+    "Boxes are x1 y1 x2 y2 in pixels of the picture, from its top left corner. In JSON, \"mask\" holds COCO's compressed "   \
+    "run lengths, \"keypoints\" x, y and visibility of each point, \"obb\" the centre, sides, angle (radians) and corners "  \
+    "of a rotated box, and \"classes\" the five best classes of a picture."
+
+const sw_verb sw_verb_predict = {
+    .name = "predict",
+    .operands = "[MODEL] SOURCE...",
+    .most_operands = INT_MAX,
+    .summary = "Find what is in pictures: boxes, masks, keypoints, classes",
+    .description = DESCRIPTION,
+    .options = options,
+    .examples =
+        (const sw_example[]){
+            {"slipway predict yolo11n-seg.pt street.jpg -o found.jpg", "Masks, drawn and counted"},
+            {"slipway predict yolo11n-pose.onnx photos --json poses.json", "Keypoints of a folder of pictures"},
+            {"slipway predict yolo11n-cls.pt dog.jpg", "The five best classes"},
+            {"slipway predict yolo11n-obb.pt aerial.png --imgsz 1024 --txt labels", "Rotated boxes, as label files"},
+            {0},
+        },
+    .run = run,
+};
+
 const sw_verb sw_verb_detect = {
     .name = "detect",
     .operands = "[MODEL] SOURCE...",
     .most_operands = INT_MAX,
-    .summary = "Find objects in pictures",
-    .description =
-        "MODEL is a trained detector (ONNX), for instance yolo11n.onnx. How its picture must be prepared and what its outputs "
-        "mean is recognised from the model itself. Without a model, the one in SLIPWAY_MODEL or the sample model is used, "
-        "which finds people.\n\n"
-        "SOURCE is a picture (JPEG or PNG), a folder of pictures, a pattern in quotes such as 'shots/*.jpg', or - for one "
-        "picture from standard input. Of several sources a broken one is reported, and the others are done.\n\n"
-        "Boxes are x1 y1 x2 y2 in pixels of the picture, from its top left corner.",
-    .options =
-        (const sw_option[]){
-            {.name = "output",
-             .kind = SW_TEXT,
-             .letter = 'o',
-             .argument = "DIR|FILE",
-             .help = "draw the boxes and write the pictures into a folder, or one picture into a file"},
-            {.name = "json",
-             .kind = SW_TEXT,
-             .argument = "FILE|-",
-             .help = "write all results as a JSON array; - is standard output"},
-            {.name = "csv", .kind = SW_TEXT, .argument = "FILE|-", .help = "write all boxes as a table of commas"},
-            {.name = "txt",
-             .kind = SW_TEXT,
-             .argument = "DIR",
-             .help =
-                 "write a label file for each picture into a folder: lines of class, centre x, centre y, width, height "
-                 "(fractions of the picture), confidence"},
-            {.name = "conf",
-             .kind = SW_NUMBER,
-             .argument = "X",
-             .most = 1,
-             .help = "drop boxes that are less sure (default: the model's own, else 0.25)"},
-            {.name = "iou",
-             .kind = SW_NUMBER,
-             .argument = "X",
-             .standard = "0.7",
-             .most = 1,
-             .help = "drop boxes that overlap a surer one of their class by more"},
-            {.name = "imgsz",
-             .kind = SW_INT,
-             .argument = "N",
-             .least = 1,
-             .most = 16384,
-             .help = "fit pictures into N x N pixels for the model (default: what the model says, else 640)"},
-            {.name = "classes",
-             .kind = SW_TEXT,
-             .argument = "NAME,...",
-             .many = true,
-             .help = "only these classes, by name or number"},
-            {.name = "max-det",
-             .kind = SW_INT,
-             .argument = "N",
-             .standard = "300",
-             .least = 1,
-             .most = 100000,
-             .help = "at most so many boxes a picture"},
-            {.name = "agnostic", .help = "boxes of different classes suppress each other, too"},
-            {.name = "threads",
-             .kind = SW_INT,
-             .argument = "N",
-             .least = 0,
-             .most = 1024,
-             .help = "threads to work with (default: all CPUs that may be used)"},
-            {0},
-        },
+    .summary = "The same as predict",
+    .description = DESCRIPTION,
+    .options = options,
     .examples =
         (const sw_example[]){
             {"slipway detect yolo11n.onnx bus.jpg -o found.jpg", "Print what is in a picture, and draw it"},

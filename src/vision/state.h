@@ -1,0 +1,58 @@
+/* A detector from inside: detector.c makes and runs it, finish.c reads what the model gave. Private to vision/. */
+#ifndef SLIPWAY_VISION_STATE_H
+#define SLIPWAY_VISION_STATE_H
+
+#include "ops/letterbox.h"
+#include "vision/plans.h"
+
+struct sw_detector {
+    const sw_diag *diag;
+    const sw_allocator *allocator;
+    sw_arena *arena;
+    sw_plan *plan; /* of the model */
+    sw__model model;
+    const sw__head *head;
+    const char *reason, *preparation;
+    const char **names; /* by class id */
+    int n_names, cap_names;
+    int max_det;
+    float conf;
+    int *classes; /* the wanted ones; none: all */
+    int n_classes;
+    bool polygons, logits;
+    int n_boxes_inputs, order[SW__MAX_OUTPUTS]; /* outputs of the model that `boxes` takes */
+    int extra, n_points, point_values;
+    sw_session *session;    /* of the model */
+    sw_session *picture[2]; /* by sw_pixel_order */
+    sw_session *boxes;
+    sw_session *masks; /* made for the first picture with a box */
+    int64_t mask_scale;
+    uint8_t *packed; /* a picture without gaps between its rows */
+    size_t packed_size;
+    void *input; /* the model's input, where it takes more than one picture: zeros after the first */
+    size_t input_size;
+
+    /* Results, with room for max_det. */
+    sw_detection *items;
+    sw_mask *mask_items;
+    float *keypoints;
+    sw_rotated *rotated;
+    sw_arena *results; /* what masks point to; anew for each picture */
+};
+
+/* From pixels of the tensor to pixels of the picture: (x - pad) / gain, in floats. */
+typedef struct sw__scaling {
+    float gain_x, gain_y, pad_x, pad_y;
+    float width, height; /* of the picture */
+    sw_letterbox_fit fit;
+} sw__scaling;
+
+/* A session of a plan, whose reference it takes. */
+SW_MUST_USE sw_status sw__detector_session(sw_detector *d, sw_plan *plan, int threads, sw_session **session);
+/* Makes sure that ids below `n` have names: the model's or made-up ones. SW_E_NOMEM without a message. */
+SW_MUST_USE sw_status sw__detector_name(sw_detector *d, int n);
+
+/* Reads the outputs of a run into the results; *count gets their number. */
+SW_MUST_USE sw_status sw__detector_finish(sw_detector *d, const sw_tensor *outputs, const sw__scaling *s, int *count);
+
+#endif
