@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
@@ -79,6 +80,7 @@ typedef struct binder {
     const sw_diag *diag;
     const sw_allocator *allocator;
     int threads;
+    bool no_alias; /* for bug hunts: every value in memory of its own */
     const sw_tensor **in;
     sw_tensor **out;
 } binder;
@@ -140,7 +142,8 @@ static void settle_views(binder *b) {
     sw_instance *instance = b->instance;
     for (size_t v = 0; v < plan->n_values; v++) {
         sw_view view = plan->views[v];
-        bool holds = instance->places[v] == SW_PLACE_PLANNED && instance->places[view.root] == SW_PLACE_PLANNED;
+        bool holds =
+            !b->no_alias && instance->places[v] == SW_PLACE_PLANNED && instance->places[view.root] == SW_PLACE_PLANNED;
         instance->roots[v] = holds ? view.root : (int32_t)v;
         instance->channels[v] = holds ? view.channel : 0;
     }
@@ -195,6 +198,8 @@ static sw_status plan_memory(binder *b) {
         for (int i = 0; i < step->n_out; i++) keep(b, spans, step->out[i], (int32_t)s);
     }
     for (int i = 0; i < plan->n_outputs; i++) keep(b, spans, plan->outputs[i], (int32_t)plan->n_steps);
+    for (size_t v = 0; b->no_alias && v < plan->n_values; v++)
+        spans[v].first = 0, spans[v].last = (int32_t)plan->n_steps;
     sw_status status = sw_memory_plan(b->allocator, spans, (int)plan->n_values, &instance->block_bytes);
     for (size_t v = 0; v < plan->n_values; v++) {
         instance->offsets[v] = spans[instance->roots[v]].offset;
@@ -232,6 +237,7 @@ sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int t
     sw_instance *instance = SW_ARENA_NEW(arena, sw_instance);
     int ports = sw_plan_max_ports(plan);
     binder b = {.plan = plan, .instance = instance, .diag = diag, .allocator = allocator, .threads = threads};
+    b.no_alias = getenv("SLIPWAY_NO_ALIAS") != NULL;
     b.in = SW_ARENA_ARRAY(arena, const sw_tensor *, ports);
     b.out = SW_ARENA_ARRAY(arena, sw_tensor *, ports);
     if (!instance || !b.in || !b.out) goto out;

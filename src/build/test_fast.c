@@ -1,0 +1,245 @@
+/* Fast plans against reference plans, on graphs that are traps for layouts and views. */
+#include <stdlib.h>
+
+#include "build/build.h"
+#include "pass/pass.h"
+#include "unit.h"
+
+enum { SIDE = 8, MAX_OUT = 4 };
+
+typedef struct net {
+    sw_graph *g;
+    uint64_t seed;
+} net;
+
+static sw_value *apply(net *n, sw_op op, int count, sw_value *const *in) {
+    sw_value *out = sw_graph_apply(n->g, NULL, op, "", count, in);
+    CHECK(out);
+    return out;
+}
+#define APPLY(n, op, ...)                                                                                              \
+    apply((n), (op), (int)(sizeof((sw_value *[]){__VA_ARGS__}) / sizeof(sw_value *)), (sw_value *[]){__VA_ARGS__})
+
+static sw_value *weights(net *n, int rank, const int64_t *dims) {
+    sw_value *w = sw_graph_new_const(n->g, "w", SW_F32, rank, dims);
+    float *v = w->type.data;
+    for (int64_t i = 0; i < sw_tensor_count(&w->type); i++) v[i] = sw_test_uniform(&n->seed, -0.5f, 0.5f);
+    return w;
+}
+
+/* A 3x3 convolution that keeps the size, with bias. */
+static sw_value *conv(net *n, sw_value *x, int64_t in, int64_t out, int64_t group) {
+    sw_value *w = weights(n, 4, (int64_t[]){out, in / group, 3, 3}), *b = weights(n, 1, &out);
+    sw_value *y = APPLY(n, SW_OP_Conv, x, w, b);
+    sw_node_set_int(y->producer, "group", group);
+    CHECK_INT(sw_node_set_ints(n->g, y->producer, "pads", (int64_t[]){1, 1, 1, 1}, 4), SW_OK);
+    return y;
+}
+
+static sw_value *silu(net *n, sw_value *x) {
+    return APPLY(n, SW_OP_Mul, x, APPLY(n, SW_OP_Sigmoid, x));
+}
+
+static sw_value *concat(net *n, int count, sw_value *const *in) {
+    sw_value *y = apply(n, SW_OP_Concat, count, in);
+    sw_node_set_int(y->producer, "axis", 1);
+    return y;
+}
+
+static void split(net *n, sw_value *x, sw_value **parts) {
+    for (int i = 0; i < 2; i++) parts[i] = sw_graph_add_value(n->g, NULL, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL);
+    sw_node *node = sw_graph_add_node(n->g, NULL, SW_OP_Split, "", 1, &x, 2, parts);
+    sw_node_set_int(node, "axis", 1);
+    sw_node_set_int(node, "num_outputs", 2);
+}
+
+/* ---- Graphs: from x (1, 8, 8, 8), where channels, height and width could be mixed up unseen ------------------------- */
+
+typedef int (*make_fn)(net *n, sw_value *x, sw_value **out);
+
+static int residuals(net *n, sw_value *x, sw_value **out) {
+    sw_value *a = silu(n, conv(n, x, 8, 8, 1));
+    sw_value *b = APPLY(n, SW_OP_Add, a, silu(n, conv(n, a, 8, 8, 1)));              /* behind the activation */
+    sw_value *c = APPLY(n, SW_OP_Relu, APPLY(n, SW_OP_Add, conv(n, b, 8, 8, 1), b)); /* before it */
+    out[0] = APPLY(n, SW_OP_Add, c, c);                                              /* the same value twice */
+    out[1] = b;
+    return 2;
+}
+
+/* As C2f: both halves and what is made of one are joined. */
+static int halves(net *n, sw_value *x, sw_value **out) {
+    sw_value *parts[3];
+    split(n, silu(n, conv(n, x, 8, 16, 1)), parts);
+    parts[2] = APPLY(n, SW_OP_Add, parts[1], silu(n, conv(n, parts[1], 8, 8, 1)));
+    out[0] = conv(n, concat(n, 3, parts), 24, 8, 1);
+    return 1;
+}
+
+/* One value in two joins, twice in one, and in a join of joins. */
+static int joins(net *n, sw_value *x, sw_value **out) {
+    sw_value *a = conv(n, x, 8, 8, 1), *b = conv(n, x, 8, 4, 1);
+    sw_value *first = concat(n, 2, (sw_value *[]){a, b}), *second = concat(n, 3, (sw_value *[]){b, a, b});
+    sw_value *both = concat(n, 2, (sw_value *[]){second, first});
+    out[0] = conv(n, both, 28, 4, 1);
+    out[1] = APPLY(n, SW_OP_Relu, first);
+    out[2] = second;
+    return 3;
+}
+
+/* Only one half of a split is joined: the other must survive beside it. */
+static int odd_half(net *n, sw_value *x, sw_value **out) {
+    sw_value *parts[2];
+    split(n, conv(n, x, 8, 8, 1), parts);
+    sw_value *changed = silu(n, conv(n, parts[1], 4, 4, 1));
+    out[0] = concat(n, 2, (sw_value *[]){changed, parts[0]});
+    out[1] = APPLY(n, SW_OP_Add, parts[1], changed);
+    return 2;
+}
+
+/* ShuffleNet's exchange of channels leaves channels-last and comes back. */
+static int shuffle(net *n, sw_value *x, sw_value **out) {
+    sw_value *y = conv(n, x, 8, 8, 2);
+    sw_value *five = sw_graph_const_ints(n->g, "d5", (int64_t[]){1, 2, 4, SIDE, SIDE}, 5);
+    sw_value *four = sw_graph_const_ints(n->g, "d4", (int64_t[]){1, 8, SIDE, SIDE}, 4);
+    y = APPLY(n, SW_OP_Transpose, APPLY(n, SW_OP_Reshape, y, five));
+    CHECK_INT(sw_node_set_ints(n->g, y->producer, "perm", (int64_t[]){0, 2, 1, 3, 4}, 5), SW_OK);
+    out[0] = conv(n, APPLY(n, SW_OP_Reshape, y, four), 8, 8, 8);
+    return 1;
+}
+
+/* Squeeze and excitation: a factor per channel; a row-major reader of a channels-last map; a constant per channel. */
+static int excitation(net *n, sw_value *x, sw_value **out) {
+    sw_value *y = silu(n, conv(n, x, 8, 8, 1));
+    sw_value *gate = APPLY(n, SW_OP_Sigmoid, conv(n, APPLY(n, SW_OP_GlobalAveragePool, y), 8, 8, 1));
+    y = APPLY(n, SW_OP_Mul, y, gate);
+    y = APPLY(n, SW_OP_Mul, y, weights(n, 4, (int64_t[]){1, 8, 1, 1}));
+    sw_value *swap = APPLY(n, SW_OP_Transpose, y);
+    CHECK_INT(sw_node_set_ints(n->g, swap->producer, "perm", (int64_t[]){0, 2, 3, 1}, 4), SW_OK);
+    out[0] = swap;
+    out[1] = y;
+    return 2;
+}
+
+/* Pools one behind the other, joined (SPPF); enlarged by the nearest pixel; a strided convolution of odd channels. */
+static int pyramid(net *n, sw_value *x, sw_value **out) {
+    sw_value *parts[3] = {silu(n, conv(n, x, 8, 6, 1))};
+    for (int i = 1; i < 3; i++) {
+        parts[i] = APPLY(n, SW_OP_MaxPool, parts[i - 1]);
+        CHECK_INT(sw_node_set_ints(n->g, parts[i]->producer, "kernel_shape", (int64_t[]){5, 5}, 2), SW_OK);
+        CHECK_INT(sw_node_set_ints(n->g, parts[i]->producer, "pads", (int64_t[]){2, 2, 2, 2}, 4), SW_OK);
+    }
+    sw_value *y = conv(n, concat(n, 3, parts), 18, 7, 1);
+    CHECK_INT(sw_node_set_ints(n->g, y->producer, "strides", (int64_t[]){2, 2}, 2), SW_OK);
+    sw_value *scales = sw_graph_new_const(n->g, "scales", SW_F32, 1, (int64_t[]){4});
+    memcpy(scales->type.data, (float[]){1, 1, 2, 2}, 4 * sizeof(float));
+    sw_value *large = sw_graph_apply(n->g, NULL, SW_OP_Resize, "", 3, (sw_value *[]){y, NULL, scales});
+    CHECK_INT(sw_node_set_string(n->g, large->producer, "coordinate_transformation_mode", "asymmetric"), SW_OK);
+    CHECK_INT(sw_node_set_string(n->g, large->producer, "nearest_mode", "floor"), SW_OK);
+    out[0] = conv(n, concat(n, 2, (sw_value *[]){large, parts[0]}), 13, 3, 1);
+    return 1;
+}
+
+/* ---- Running ------------------------------------------------------------------------------------------------------- */
+
+typedef struct result {
+    int n;
+    int64_t count[MAX_OUT];
+    float *data[MAX_OUT];
+} result;
+
+static result run(make_fn make, const char *last_pass, bool open_size) {
+    net n = {.g = sw_graph_create(NULL), .seed = 11};
+    int64_t side = open_size ? SW_DIM_UNKNOWN : SIDE, dims[4] = {1, 8, side, side};
+    sw_value *x = sw_graph_add_value(n.g, "x", SW_F32, 4, dims), *outputs[MAX_OUT];
+    CHECK_INT(sw_graph_set_inputs(n.g, &x, 1), SW_OK);
+    result r = {.n = make(&n, x, outputs)};
+    CHECK_INT(sw_graph_set_outputs(n.g, outputs, r.n), SW_OK);
+    sw_plan *plan = NULL;
+    CHECK_INT(sw_passes_run(n.g, last_pass, &sw_test_diag), SW_OK);
+    CHECK_INT(sw_plan_lower(n.g, &sw_test_diag, &plan), SW_OK);
+    sw_session *session = NULL;
+    CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 2}, &sw_test_diag, &session), SW_OK);
+    float data[8 * SIDE * SIDE];
+    uint64_t seed = 5;
+    for (int i = 0; i < 8 * SIDE * SIDE; i++) data[i] = sw_test_uniform(&seed, -1, 1);
+    sw_tensor in = {.dtype = SW_F32, .rank = 4, .dims = {1, 8, SIDE, SIDE}, .data = data}, out[MAX_OUT];
+    for (int round = 0; round < 2; round++) CHECK_INT(sw_session_run(session, &in, out), SW_OK);
+    for (int i = 0; i < r.n; i++) {
+        r.count[i] = sw_tensor_count(&out[i]);
+        r.data[i] = malloc((size_t)sw_tensor_bytes(&out[i]));
+        memcpy(r.data[i], out[i].data, (size_t)sw_tensor_bytes(&out[i]));
+    }
+    sw_session_destroy(session);
+    sw_plan_unref(plan);
+    return r;
+}
+
+static void drop(result *r) {
+    for (int i = 0; i < r->n; i++) free(r->data[i]);
+}
+
+static void compare(const result *got, const result *want, double tolerance) {
+    for (int i = 0; i < want->n; i++) {
+        CHECK_INT(got->count[i], want->count[i]);
+        for (int64_t k = 0; k < want->count[i]; k++) CHECK_NEAR(got->data[i][k], want->data[i][k], tolerance);
+    }
+}
+
+static void check_graph(make_fn make) {
+    result want = run(make, "dead-code", false);
+    for (int open_size = 0; open_size < 2; open_size++) {
+        result fast = run(make, NULL, open_size);
+        compare(&fast, &want, 2e-5);
+        CHECK_INT(setenv("SLIPWAY_NO_ALIAS", "1", 1), 0);
+        result apart = run(make, NULL, open_size);
+        CHECK_INT(unsetenv("SLIPWAY_NO_ALIAS"), 0);
+        compare(&apart, &fast, 0); /* identical bits */
+        drop(&fast);
+        drop(&apart);
+    }
+    drop(&want);
+}
+
+SW_TEST(fast_residuals) {
+    check_graph(residuals);
+}
+SW_TEST(fast_halves) {
+    check_graph(halves);
+}
+SW_TEST(fast_joins) {
+    check_graph(joins);
+}
+SW_TEST(fast_odd_half) {
+    check_graph(odd_half);
+}
+SW_TEST(fast_shuffle) {
+    check_graph(shuffle);
+}
+SW_TEST(fast_pyramid) {
+    check_graph(pyramid);
+}
+SW_TEST(fast_excitation) {
+    check_graph(excitation);
+}
+
+/* Joins whose inputs all moved in copy nothing: the views say so. */
+SW_TEST(homes_of_a_c2f_block) {
+    net n = {.g = sw_graph_create(NULL), .seed = 1};
+    sw_value *x = sw_graph_add_value(n.g, "x", SW_F32, 4, (int64_t[]){1, 8, SIDE, SIDE}), *outputs[MAX_OUT];
+    CHECK_INT(sw_graph_set_inputs(n.g, &x, 1), SW_OK);
+    int count = halves(&n, x, outputs);
+    CHECK_INT(sw_graph_set_outputs(n.g, outputs, count), SW_OK);
+    CHECK_INT(sw_passes_run(n.g, NULL, &sw_test_diag), SW_OK);
+    sw_home *homes = calloc(n.g->n_values, sizeof *homes);
+    sw_homes_find(n.g, homes);
+    for (const sw_node *node = n.g->first; node; node = node->next) {
+        if (node->op != SW_OP_Concat) continue;
+        int64_t at = 0, channel;
+        for (int i = 0; i < node->n_in; i++, at += 8) {
+            CHECK(sw_home_root(homes, node->in[i], &channel) == node->out[0]);
+            CHECK_INT(channel, at);
+        }
+    }
+    free(homes);
+    sw_graph_destroy(n.g);
+}
