@@ -146,8 +146,8 @@ def sample(array, name, count=32):
 
 
 def golden_of(name, outputs):
-    """What is kept of reference outputs (name -> array): shape; the rows to compare where not all; of each row group its
-    scale and sampled values."""
+    """What is kept of reference outputs (name -> array): shape; the rows to compare where not all; of each row group
+    its scale and sampled values."""
     kept = {}
     for output, array in outputs.items():
         rows = clear_rows(name, array)
