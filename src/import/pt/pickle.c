@@ -27,6 +27,7 @@ typedef struct machine {
     size_t n_marks, cap_marks;
     sw_pickle **memo;
     size_t n_memo, cap_memo;
+    sw_pickle *constants[3]; /* None, False, True: shared, for they never change */
     const sw_pickle *result; /* set by STOP */
 } machine;
 
@@ -67,6 +68,7 @@ static const char *const harmful[] = {
     "torch.utils.bottleneck",
     "torch.utils.collect_env",
     "torch.serialization",
+    "torch.storage._load_from_bytes",
     "torch.package",
     "torch.testing",
     "torch.compile",
@@ -82,6 +84,12 @@ static bool has_prefix(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+/* Names that reach through a class into what lies behind it: `Module.forward.__globals__`. */
+static bool is_chain(const char *module, const char *name) {
+    return strchr(name, '.') || strstr(name, "__") ||
+           (strstr(module, "__") && strcmp(module, "__main__") != 0 && strcmp(module, "__builtin__") != 0);
+}
+
 static bool is_harmless(const char *name) {
     for (size_t i = 0; i < sizeof harmful / sizeof harmful[0]; i++)
         if (has_prefix(name, harmful[i])) return false;
@@ -93,6 +101,11 @@ static bool is_harmless(const char *name) {
     for (size_t i = 0; builtin && i < sizeof harmless_builtins / sizeof harmless_builtins[0]; i++)
         if (strcmp(builtin, harmless_builtins[i]) == 0) return true;
     return strcmp(name, "_codecs.encode") == 0; /* how numpy and Python 2 write bytes */
+}
+
+static sw_status refuse_code(const machine *m, const char *name) {
+    return sw_fail(m->diag, SW_E_MODEL, m->label, "do not load it with Python either: it would run",
+                   "the pickle tries to run code: it names '%.128s', which no checkpoint needs", name);
 }
 
 /* Called, a class of a user's own is only unknown; a function of the system is an attack. */
@@ -115,9 +128,7 @@ static sw_status refuse_name(const machine *m, const char *name) {
                        "save the model again with torch.save and its default pickle module",
                        "the file was written with dill ('%.128s'), which stores code", name);
     for (size_t i = 0; i < sizeof system / sizeof system[0]; i++)
-        if (has_prefix(name, system[i]))
-            return sw_fail(m->diag, SW_E_MODEL, m->label, "do not load it with Python either: it would run",
-                           "the pickle tries to run code: it names '%.128s', which no checkpoint needs", name);
+        if (has_prefix(name, system[i])) return refuse_code(m, name);
     return sw_fail(m->diag, SW_E_UNSUPPORTED, m->label,
                    "Slipway reads checkpoints of Ultralytics and YOLOv5; export others to ONNX",
                    "the pickle contains '%.128s', a class that Slipway does not know", name);
@@ -240,6 +251,18 @@ static bool take_line(machine *m, const char **text, size_t *length) {
     return true;
 }
 
+enum { NONE, FALSE, TRUE };
+
+static sw_status push_constant(machine *m, int which) {
+    sw_pickle *p = m->constants[which];
+    if (!p) p = m->constants[which] = record(m, which == NONE ? SW_PICKLE_NONE : SW_PICKLE_BOOL);
+    if (p && which == TRUE) {
+        p->truth = true;
+        p->number = 1;
+    }
+    return push(m, p);
+}
+
 static sw_status push_number(machine *m, sw_pickle_type type, int64_t number) {
     sw_pickle *p = record(m, type);
     if (p) {
@@ -294,6 +317,9 @@ static sw_status push_global(machine *m) {
     p->text = sw_arena_printf(m->arena, "%.*s.%.*s", (int)module_length, module, (int)name_length, name);
     if (!p->text) return out_of_memory(m);
     p->length = strlen(p->text);
+    const char *split = sw_arena_strndup(m->arena, module, module_length);
+    if (!split) return out_of_memory(m);
+    if (is_chain(split, p->text + module_length + 1)) return refuse_code(m, p->text);
     return is_harmless(p->text) ? push(m, p) : refuse_name(m, p->text);
 }
 
@@ -417,11 +443,11 @@ static sw_status run_opcode(machine *m, uint8_t op) {
     case '.':
         return stop(m);
     case 'N':
-        return push(m, record(m, SW_PICKLE_NONE));
+        return push_constant(m, NONE);
     case 0x88:
-        return push_number(m, SW_PICKLE_BOOL, 1);
+        return push_constant(m, TRUE);
     case 0x89:
-        return push_number(m, SW_PICKLE_BOOL, 0);
+        return push_constant(m, FALSE);
     case 'J':
         return push_int(m, 4);
     case 'K':

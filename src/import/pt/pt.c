@@ -124,7 +124,8 @@ static sw_value *output_of(sw_net *net, int64_t from, size_t i, sw_value *images
 /* Gathers the inputs of a layer by its `f`; returns their number, -1 on error. */
 static int gather_inputs(sw_net *net, const sw_pickle *layer, size_t i, sw_value *images, sw_value **in, int max) {
     const sw_pickle *from = sw_pickle_get(layer, "f");
-    if (!from) from = &(const sw_pickle){.type = SW_PICKLE_INT, .number = -1};
+    static const sw_pickle before = {.type = SW_PICKLE_INT, .number = -1};
+    if (!from) from = &before;
     bool many = from->type == SW_PICKLE_LIST || from->type == SW_PICKLE_TUPLE;
     size_t n = many ? from->n_items : 1;
     if (n < 1 || n > (size_t)max) return sw_net_fail(net, SW_E_MODEL, NULL, "layer %zu has %zu inputs", i, n), -1;
@@ -328,6 +329,7 @@ static void read_checkpoint(sw_net *net) {
 
 sw_status sw_pt_parse(const void *bytes, size_t size, const char *label, const sw_allocator *allocator,
                       const sw_diag *diag, sw_graph **graph) {
+    *graph = NULL;
     if (!sw_zip_sniff(bytes, size)) return refuse_old(bytes, size, label, diag);
     sw_net *net = sw_calloc(allocator, 1, sizeof *net);
     if (!net) return sw_fail(diag, SW_E_NOMEM, label, NULL, "out of memory");
