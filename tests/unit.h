@@ -1,6 +1,6 @@
-/* Unit tests: SW_TEST(name) { CHECK(...); } in src/<room>/test_<file>.c, beside the code. All are linked into one program,
- * tests/unit.c, which runs them one after the other (or those whose name contains an argument) and ends with the line
- * "N passed, N failed, N skipped". */
+/* Unit tests: SW_TEST(name) { CHECK(...); } in src/<room>/test_<file>.c, beside the code. All are linked into one
+ * program, tests/unit.c, which runs them one after the other (or those whose name contains an argument) and ends
+ * with the line "N passed, N failed, N skipped". */
 #ifndef SLIPWAY_TESTS_UNIT_H
 #define SLIPWAY_TESTS_UNIT_H
 

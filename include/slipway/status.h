@@ -1,7 +1,7 @@
 /* Status codes and diagnostics of the Slipway API.
  *
- * Every function that can fail returns an sw_status, which must be used. The sentence for the user travels apart, through
- * the sw_diag sink that the caller hands in: what was wrong, where, what to do. */
+ * Every function that can fail returns an sw_status, which must be used. The sentence for the user travels apart,
+ * through the sw_diag sink that the caller hands in: what was wrong, where, what to do. */
 #ifndef SLIPWAY_STATUS_H
 #define SLIPWAY_STATUS_H
 
@@ -48,14 +48,16 @@ typedef struct sw_message {
     const char *hint;  /* what to do; NULL when the text says it */
 } sw_message;
 
-/* A sink for messages, owned by the caller and valid for as long as the object that got it. `emit` may be called from any
- * thread that works for the caller, but never from two at once. A NULL sink, or a NULL emit, drops messages. */
+/* A sink for messages, owned by the caller and valid for as long as the object that got it. `emit` may be called
+ * from any thread that works for the caller, but never from two at once. A NULL sink, or a NULL emit, drops
+ * messages. */
 typedef struct sw_diag {
     void (*emit)(void *ctx, const sw_message *message);
     void *ctx;
 } sw_diag;
 
-/* Report an error and return `status`, so that `return sw_fail(...)` reads as one step. `where` and `hint` may be NULL. */
+/* Report an error and return `status`, so that `return sw_fail(...)` reads as one step. `where` and `hint` may be
+ * NULL. */
 sw_status sw_fail(const sw_diag *diag, sw_status status, const char *where, const char *hint, const char *fmt, ...)
     SW_PRINTF(5, 6);
 void sw_warn(const sw_diag *diag, const char *where, const char *fmt, ...) SW_PRINTF(3, 4);

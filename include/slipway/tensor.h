@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-/* X(name, bytes, text, ONNX TensorProto.DataType). Strings, sequences, complex, float8 and sub-byte types are no tensors
- * of Slipway; readers refuse them by name. */
+/* X(name, bytes, text, ONNX TensorProto.DataType). Strings, sequences, complex, float8 and sub-byte types are no
+ * tensors of Slipway; readers refuse them by name. */
 #define SW_DTYPE_LIST(X)                                                                                          \
     X(SW_F32, 4, "float32", 1)                                                                                    \
     X(SW_U8, 1, "uint8", 2)                                                                                       \
@@ -47,12 +47,12 @@ enum { SW_MAX_RANK = 8 };
 /* The rank of a value of unknown rank. */
 #define SW_RANK_UNKNOWN (-1)
 
-/* How elements lie in memory. Tensors of the API are row-major; inside a plan, maps (rank 4: N C H W) may be channels-last:
- * element (n, c, y, x) at data[((n * H + y) * W + x) * pitch + c]. */
+/* How elements lie in memory. Tensors of the API are row-major; inside a plan, maps (rank 4: N C H W) may be
+ * channels-last: element (n, c, y, x) at data[((n * H + y) * W + x) * pitch + c]. */
 typedef enum sw_layout { SW_ROW_MAJOR, SW_CHANNELS_LAST } sw_layout;
 
-/* A view of elements. It does not own `data`, which is NULL where only type and shape are known. Dims are logical, whatever
- * the layout. */
+/* A view of elements. It does not own `data`, which is NULL where only type and shape are known. Dims are logical,
+ * whatever the layout. */
 typedef struct sw_tensor {
     sw_dtype dtype;
     int rank;

@@ -169,8 +169,8 @@ static int by_name(const void *a, const void *b) {
     return strcmp((*(sw_zip_entry *const *)a)->name, (*(sw_zip_entry *const *)b)->name);
 }
 
-/* No two entries may share bytes (a small file could pretend to be a huge one) or a name (readers would differ). *by_name gets
- * the entries sorted. */
+/* No two entries may share bytes (a small file could pretend to be a huge one) or a name (readers would differ).
+ * *by_name gets the entries sorted. */
 static sw_status check_entries(const reader *r, sw_zip_entry *entries, size_t n, sw_zip_entry ***result) {
     sw_zip_entry **sorted = SW_ARENA_ARRAY(r->arena, sw_zip_entry *, n);
     if (!sorted) return sw_fail(r->diag, SW_E_NOMEM, r->label, NULL, "out of memory");

@@ -28,9 +28,9 @@ enum { SW_ZIP_MAX_ENTRIES = 1 << 16, SW_ZIP_MAX_NAME = 1024 };
 /* True when the bytes begin like a zip archive. */
 bool sw_zip_sniff(const void *bytes, size_t size);
 
-/* Reads the directory. SW_E_MODEL with a sentence when it is damaged or lies: an entry outside the file, two that overlap,
- * a name that is absolute, climbs ("..") or comes twice, a local header that disagrees, encryption, several disks. `label`
- * names the file in messages. Entries live in `arena` and point into `bytes`. */
+/* Reads the directory. SW_E_MODEL with a sentence when it is damaged or lies: an entry outside the file, two that
+ * overlap, a name that is absolute, climbs ("..") or comes twice, a local header that disagrees, encryption,
+ * several disks. `label` names the file in messages. Entries live in `arena` and point into `bytes`. */
 SW_MUST_USE sw_status sw_zip_read(const void *bytes, size_t size, const char *label, sw_arena *arena,
                                   const sw_diag *diag, sw_zip *zip);
 

@@ -9,12 +9,12 @@
 /* Reads a model of any known kind, told by its content. */
 SW_MUST_USE sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph);
 
-/* Lowers a graph that all passes have run over. On success the plan owns the graph (its constants lie there); on failure
- * the caller still does. */
+/* Lowers a graph that all passes have run over. On success the plan owns the graph (its constants lie there); on
+ * failure the caller still does. */
 SW_MUST_USE sw_status sw_plan_lower(sw_graph *graph, const sw_diag *diag, sw_plan **plan);
 
-/* Where each value of a graph lies that the layout pass has run over: itself, or channels of another map, so that joins and splits
- * need no copies. By value id. */
+/* Where each value of a graph lies that the layout pass has run over: itself, or channels of another map, so that
+ * joins and splits need no copies. By value id. */
 typedef struct sw_home {
     const sw_value *parent; /* NULL: memory of its own */
     int64_t channel;        /* of the parent */

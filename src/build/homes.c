@@ -1,6 +1,6 @@
-/* Homes (design 2): each map has exactly one. The parts of a split are channels of what is split; the inputs of a join become
- * channels of its result, so that their producers write there. An input stays where it is (and is copied) when it already is part
- * of another join, when a part of it belongs elsewhere, or when it comes twice. */
+/* Homes (design 2): each map has exactly one. The parts of a split are channels of what is split; the inputs of a
+ * join become channels of its result, so that their producers write there. An input stays where it is (and is
+ * copied) when it already is part of another join, when a part of it belongs elsewhere, or when it comes twice. */
 #include "build/build.h"
 
 static bool is_last(const sw_value *v) {
@@ -24,8 +24,8 @@ static void place_split(const sw_node *split, sw_home *homes) {
     }
 }
 
-/* Inputs first .. of the join, which together are all channels of `root` in order; returns the number of them, 0 when they are
- * not. */
+/* Inputs first .. of the join, which together are all channels of `root` in order; returns the number of them, 0
+ * when they are not. */
 static int covers(const sw_node *join, const sw_home *homes, int first, const sw_value *root) {
     int64_t done = 0;
     for (int i = first; i < join->n_in; i++) {

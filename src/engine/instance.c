@@ -135,8 +135,8 @@ static sw_status bind_step(binder *b, size_t index) {
     return SW_OK;
 }
 
-/* Where each map lies. A view holds when the memory it is part of is planned; where that depends on data, the map gets its own and
- * the join copies. */
+/* Where each map lies. A view holds when the memory it is part of is planned; where that depends on data, the map
+ * gets its own and the join copies. */
 static void settle_views(binder *b) {
     const sw_plan *plan = b->plan;
     sw_instance *instance = b->instance;

@@ -30,7 +30,8 @@ typedef struct sw_instance {
     uint64_t last_used;
 } sw_instance;
 
-/* Binds for a pool of so many threads. `inputs`: as sw_session_run. SW_E_INPUT when they do not fit the plan, SW_E_MODEL from shape rules. */
+/* Binds for a pool of so many threads. `inputs`: as sw_session_run. SW_E_INPUT when they do not fit the plan,
+ * SW_E_MODEL from shape rules. */
 SW_MUST_USE sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int threads, const sw_diag *diag,
                                          const sw_allocator *allocator, sw_instance **instance);
 void sw_instance_destroy(sw_instance *instance); /* takes NULL */

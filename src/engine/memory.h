@@ -12,8 +12,8 @@ typedef struct sw_span {
     int64_t offset;      /* result: a multiple of SW_ALIGN */
 } sw_span;
 
-/* Gives each span an offset such that no two spans alive at the same step overlap, and *total, the bytes needed. Greedy:
- * largest first, each at the lowest offset that is free. SW_E_NOMEM; SW_E_LIMIT when the total overflows. */
+/* Gives each span an offset such that no two spans alive at the same step overlap, and *total, the bytes needed.
+ * Greedy: largest first, each at the lowest offset that is free. SW_E_NOMEM; SW_E_LIMIT when the total overflows. */
 SW_MUST_USE sw_status sw_memory_plan(const sw_allocator *allocator, sw_span *spans, int n, int64_t *total);
 
 #endif

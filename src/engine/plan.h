@@ -1,5 +1,5 @@
-/* The plan in memory, and how one is put together. build/ makes plans from graphs; vision/ makes small ones for pre- and
- * post-processing. Design 3. */
+/* The plan in memory, and how one is put together. build/ makes plans from graphs; vision/ makes small ones for
+ * pre- and post-processing. Design 3. */
 #ifndef SLIPWAY_ENGINE_PLAN_H
 #define SLIPWAY_ENGINE_PLAN_H
 
@@ -19,7 +19,8 @@ typedef struct sw_step {
     const int32_t *in, *out;
 } sw_step;
 
-/* Where a map lies: channels from `channel` on of another value's memory, or (root == its own number) in memory of its own. */
+/* Where a map lies: channels from `channel` on of another value's memory, or (root == its own number) in memory of
+ * its own. */
 typedef struct sw_view {
     int32_t root;
     int64_t channel;
@@ -51,7 +52,8 @@ SW_MUST_USE sw_status sw_plan_add_value(sw_plan *plan, const char *name, const s
 /* `attrs`: the operator's n_attrs values, NULL for the defaults. */
 SW_MUST_USE sw_status sw_plan_add_step(sw_plan *plan, sw_op op, const char *name, const sw_attr *attrs, int n_in,
                                        const int32_t *in, int n_out, const int32_t *out);
-/* Lets a channels-last value be channels of another, which may be added later: both must be of the plan in the end. */
+/* Lets a channels-last value be channels of another, which may be added later: both must be of the plan in the
+ * end. */
 void sw_plan_set_view(sw_plan *plan, int32_t value, int32_t root, int64_t channel);
 SW_MUST_USE sw_status sw_plan_set_ports(sw_plan *plan, const int32_t *inputs, int n_in, const int32_t *outputs,
                                         int n_out);

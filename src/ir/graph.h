@@ -1,8 +1,8 @@
 /* The graph: typed SSA in ONNX semantics (design 2).
  *
- * A graph owns everything in it through one arena: values, nodes, names, attributes, constant data. Nodes stand in an order
- * in which every value is made before it is used. One thread at a time. Constant data may lie in a mapped file that the
- * graph keeps mapped (sw_graph_arena + sw_arena_cleanup). */
+ * A graph owns everything in it through one arena: values, nodes, names, attributes, constant data. Nodes stand in
+ * an order in which every value is made before it is used. One thread at a time. Constant data may lie in a mapped
+ * file that the graph keeps mapped (sw_graph_arena + sw_arena_cleanup). */
 #ifndef SLIPWAY_IR_GRAPH_H
 #define SLIPWAY_IR_GRAPH_H
 
@@ -80,14 +80,15 @@ sw_value *sw_graph_apply(sw_graph *graph, sw_node *before, sw_op op, const char 
 /* Takes a node out; its outputs lose their producer (they must have no uses left, or be redefined next). */
 void sw_graph_remove_node(sw_graph *graph, sw_node *node);
 void sw_node_set_input(sw_node *node, int i, sw_value *value);
-/* Everything that reads `old` (graph outputs too) reads `fresh`. The name of a graph output moves to `fresh`, unless that
- * is a graph input, a constant or another output: then returns false and graph outputs stay with `old`. */
+/* Everything that reads `old` (graph outputs too) reads `fresh`. The name of a graph output moves to `fresh`,
+ * unless that is a graph input, a constant or another output: then returns false and graph outputs stay with
+ * `old`. */
 bool sw_graph_replace(sw_graph *graph, sw_value *old, sw_value *fresh);
 
 sw_value *sw_graph_find_value(const sw_graph *graph, const char *name); /* NULL: no such value */
 
-/* Outputs of the graph that are `old` become `fresh`, which takes the name; readers inside the graph stay with `old`. `fresh` must
- * be neither input, constant nor output. */
+/* Outputs of the graph that are `old` become `fresh`, which takes the name; readers inside the graph stay with
+ * `old`. `fresh` must be neither input, constant nor output. */
 void sw_graph_replace_output(sw_graph *graph, sw_value *old, sw_value *fresh);
 
 /* The dim that stands for a name; same name, same dim. SW_DIM_UNKNOWN when out of memory. */
@@ -121,7 +122,8 @@ static inline bool sw_value_is_const(const sw_value *v) {
 }
 bool sw_graph_is_output(const sw_graph *graph, const sw_value *value);
 
-/* Checks the whole graph: arity, order, one producer a value, required attributes, types of constants, unique names. */
+/* Checks the whole graph: arity, order, one producer a value, required attributes, types of constants, unique
+ * names. */
 SW_MUST_USE sw_status sw_graph_verify(const sw_graph *graph, const sw_diag *diag);
 /* Runs the shape rules over all nodes. Types that the rules cannot tell stay unknown. */
 SW_MUST_USE sw_status sw_graph_infer(sw_graph *graph, const sw_diag *diag);

@@ -1,8 +1,8 @@
 /* The one list of element types for kernels: X(dtype, suffix, storage, compute).
  *
- * Kernels read with sw__load_<suffix>, calculate in `compute` and write with sw__store_<suffix>; halves compute in float.
- * A kernel that only moves elements does so by their size instead. Bool is stored as 0 or 1; any non-zero byte reads as
- * true. */
+ * Kernels read with sw__load_<suffix>, calculate in `compute` and write with sw__store_<suffix>; halves compute in
+ * float. A kernel that only moves elements does so by their size instead. Bool is stored as 0 or 1; any non-zero
+ * byte reads as true. */
 #ifndef SLIPWAY_KERNELS_DTYPE_H
 #define SLIPWAY_KERNELS_DTYPE_H
 

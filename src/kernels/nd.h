@@ -1,5 +1,5 @@
-/* Walks over several strided arrays at once: broadcasting, transposing, slicing and the like are one walk with the right
- * strides. */
+/* Walks over several strided arrays at once: broadcasting, transposing, slicing and the like are one walk with the
+ * right strides. */
 #ifndef SLIPWAY_KERNELS_ND_H
 #define SLIPWAY_KERNELS_ND_H
 
@@ -19,13 +19,13 @@ typedef struct sw_nd {
 void sw__nd_strides(int rank, const int64_t *dims, int64_t *stride);
 /* A walk over the shape of `out` (array 0, row-major) and `n` inputs that broadcast to it (arrays 1 to n). */
 void sw__nd_broadcast(sw_nd *nd, const sw_tensor *out, const sw_tensor *const *in, int n);
-/* Drops axes of extent 1 and joins neighbours that step alike in all arrays. The rank becomes at least 1; the order of
- * the walk stays. */
+/* Drops axes of extent 1 and joins neighbours that step alike in all arrays. The rank becomes at least 1; the
+ * order of the walk stays. */
 void sw__nd_collapse(sw_nd *nd);
 
-/* Calls row(ctx, offset, n) for runs of `n` positions along the last axis: offset[k] is where array k starts, in elements
- * from its position 0; its step is nd->stride[k][nd->rank - 1]. Runs are spread over `pool`; with NULL they come in
- * order. */
+/* Calls row(ctx, offset, n) for runs of `n` positions along the last axis: offset[k] is where array k starts, in
+ * elements from its position 0; its step is nd->stride[k][nd->rank - 1]. Runs are spread over `pool`; with NULL
+ * they come in order. */
 typedef void (*sw_nd_row)(void *ctx, const int64_t *offset, int64_t n);
 void sw__nd_for(sw_pool *pool, const sw_nd *nd, sw_nd_row row, void *ctx);
 

@@ -1,8 +1,9 @@
 /* Operators: what a node is, for graph, plan and kernels alike.
  *
- * ops.def is the one table. It gives each operator its name, arity, typed attributes with defaults, shape rule, tolerance
- * and a line of documentation. Semantics are those of the newest ONNX opset; importers translate older ones. The room sits
- * below ir/ and kernels/, because the runtime library binds shapes without the graph (docs/decisions/001). */
+ * ops.def is the one table. It gives each operator its name, arity, typed attributes with defaults, shape rule,
+ * tolerance and a line of documentation. Semantics are those of the newest ONNX opset; importers translate older
+ * ones. The room sits below ir/ and kernels/, because the runtime library binds shapes without the graph
+ * (docs/decisions/001). */
 #ifndef SLIPWAY_OPS_OP_H
 #define SLIPWAY_OPS_OP_H
 
@@ -29,8 +30,8 @@ typedef enum sw_attr_type {
     SW_ATTR_TENSOR
 } sw_attr_type;
 
-/* The value of an attribute. `set` is false where the model does not give it and it has no default. Pointers belong to
- * the graph or plan that holds the node. */
+/* The value of an attribute. `set` is false where the model does not give it and it has no default. Pointers
+ * belong to the graph or plan that holds the node. */
 typedef struct sw_attr {
     bool set;
     union {

@@ -22,16 +22,16 @@ static inline int sw_axis(int64_t axis, int rank) {
 void sw__set_unknown(sw_tensor *t, sw_dtype dtype, int rank);
 void sw__set_like(sw_tensor *t, const sw_tensor *like);
 
-/* numpy broadcasting of two dims and of whole shapes (in `out`, type untouched). Unknown against known > 1 gives the known
- * one. SW_E_MODEL through sw_call_fail when they do not fit. */
+/* numpy broadcasting of two dims and of whole shapes (in `out`, type untouched). Unknown against known > 1 gives
+ * the known one. SW_E_MODEL through sw_call_fail when they do not fit. */
 SW_MUST_USE sw_status sw__broadcast_dim(const sw_call *c, int64_t a, int64_t b, int64_t *out);
 SW_MUST_USE sw_status sw__broadcast(const sw_call *c, const sw_tensor *a, const sw_tensor *b, sw_tensor *out);
 
 bool sw__dtype_is_integer(sw_dtype dtype); /* bool counts as one */
 
-/* Reads a rank 0 or 1 integer input whose data is known: fills v (at most `max`), returns the count; -1 when the input is
- * absent or its data is not known (then *known_len, if not NULL, is its length when that is known, else -1); -2 when it is
- * of another type, of rank > 1 or longer than `max`. */
+/* Reads a rank 0 or 1 integer input whose data is known: fills v (at most `max`), returns the count; -1 when the
+ * input is absent or its data is not known (then *known_len, if not NULL, is its length when that is known, else
+ * -1); -2 when it is of another type, of rank > 1 or longer than `max`. */
 int sw__read_ints(const sw_tensor *t, int64_t *v, int max, int64_t *known_len);
 /* The same for input `i` of a call, but reports the misfit: *n >= -1. `what`: its name for the message. */
 SW_MUST_USE sw_status sw__input_ints(const sw_call *c, int i, const char *what, int64_t *v, int max, int *n,
@@ -43,7 +43,8 @@ SW_MUST_USE sw_status sw__input_int(const sw_call *c, int i, const char *what, i
 SW_MUST_USE sw_status sw__require_axis(const sw_call *c, int64_t axis, int rank, int *out);
 /* The type that both have; an unknown one fits all. */
 SW_MUST_USE sw_status sw__same_dtype(const sw_call *c, const sw_tensor *a, const sw_tensor *b, sw_dtype *out);
-/* Product and sum of dims: not known where an operand is not (unless 0, or 1 in a product, tells); reports overflow. */
+/* Product and sum of dims: not known where an operand is not (unless 0, or 1 in a product, tells); reports
+ * overflow. */
 SW_MUST_USE sw_status sw__dim_mul(const sw_call *c, int64_t a, int64_t b, int64_t *out);
 SW_MUST_USE sw_status sw__dim_add(const sw_call *c, int64_t a, int64_t b, int64_t *out);
 
@@ -76,16 +77,16 @@ SW_MUST_USE sw_status sw__pad_resolve(const sw_call *c, sw_pads *p);
 /* For Reduce kernels: which axes of input 1 (rank known, axes' data known) are reduced. */
 SW_MUST_USE sw_status sw_call_reduced_axes(const sw_call *c, bool reduced[SW_MAX_RANK]);
 
-/* QuantizeLinear, DequantizeLinear: which scale belongs to an element. block 0: the one scale; else element x[.., i, ..]
- * of `axis` has scale number i / block along that axis (blocks of 1: scales of rank 1). */
+/* QuantizeLinear, DequantizeLinear: which scale belongs to an element. block 0: the one scale; else element x[..,
+ * i, ..] of `axis` has scale number i / block along that axis (blocks of 1: scales of rank 1). */
 typedef struct sw_scales {
     int axis;
     int64_t block;
 } sw_scales;
 SW_MUST_USE sw_status sw_call_scales(const sw_call *c, sw_scales *s);
 
-/* Geometry of convolutions and pools along the spatial axes, from the attributes auto_pad, dilations, kernel_shape (or
- * the weight's dims), pads, strides, ceil_mode. Sizes are checked: strides, dilations, kernel >= 1, pads >= 0. */
+/* Geometry of convolutions and pools along the spatial axes, from the attributes auto_pad, dilations, kernel_shape
+ * (or the weight's dims), pads, strides, ceil_mode. Sizes are checked: strides, dilations, kernel >= 1, pads >= 0. */
 typedef struct sw_window {
     int n; /* spatial axes, at most SW_MAX_RANK - 2 */
     int64_t kernel[SW_MAX_RANK], stride[SW_MAX_RANK], dilation[SW_MAX_RANK], pad_begin[SW_MAX_RANK], pad_end[SW_MAX_RANK];

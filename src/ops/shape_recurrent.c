@@ -4,7 +4,8 @@
 #include "ops/recurrent.h"
 #include "ops/shape.h"
 
-/* Names of activations as ONNX spells them, in the order of sw_gate_act; how many parameters each has, and their defaults. */
+/* Names of activations as ONNX spells them, in the order of sw_gate_act; how many parameters each has, and their
+ * defaults. */
 static const struct {
     const char *name;
     int params;

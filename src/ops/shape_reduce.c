@@ -4,8 +4,8 @@ static long long ll(int64_t v) {
     return (long long)v;
 }
 
-/* Which axes input 2 names. Without it, or when it is empty, all of them unless noop_with_empty_axes says none. *known is
- * false when only the run tells; then *n is how many there will be, or -1. */
+/* Which axes input 2 names. Without it, or when it is empty, all of them unless noop_with_empty_axes says none.
+ * *known is false when only the run tells; then *n is how many there will be, or -1. */
 static sw_status reduced_axes(const sw_call *c, int rank, bool *reduced, bool *known, int64_t *n) {
     int64_t axes[SW_MAX_RANK];
     int count = 0;

@@ -17,7 +17,8 @@ typedef struct test_call {
     sw_tensor *out[TEST_MAX_IO];
 } test_call;
 
-/* A tensor from its dims, which end at the count given by the array literal: test_tensor(SW_F32, 2, (int64_t[]){2, 3}, p). */
+/* A tensor from its dims, which end at the count given by the array literal: test_tensor(SW_F32, 2, (int64_t[]){2,
+ * 3}, p). */
 static inline sw_tensor test_tensor(sw_dtype dtype, int rank, const int64_t *dims, const void *data) {
     sw_tensor t = {.dtype = dtype, .rank = rank, .data = (void *)(uintptr_t)data};
     for (int i = 0; i < rank; i++) t.dims[i] = dims[i];

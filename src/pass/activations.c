@@ -84,7 +84,8 @@ static sw_value *one_plus_erf(const sw_value *value) {
     return erf ? scaled(erf->in[0], 0.70710678118654752440) : NULL;
 }
 
-/* Three factors, x, 1/2 and (1 + erf), in two products: one of them stands alone, the others are behind the inner product. */
+/* Three factors, x, 1/2 and (1 + erf), in two products: one of them stands alone, the others are behind the inner
+ * product. */
 static sw_op match_gelu(const sw_value *result, sw_value **x) {
     sw_node *outer = maker(result, SW_OP_Mul);
     for (int i = 0; outer && i < 2; i++) {

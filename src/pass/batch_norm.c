@@ -1,5 +1,5 @@
-/* y = (x - mean) / sqrt(var + eps) * scale + bias after a linear step is a scale per output channel on its weights and a
- * new bias. Computed in double, so that folding loses nothing against running both. */
+/* y = (x - mean) / sqrt(var + eps) * scale + bias after a linear step is a scale per output channel on its weights
+ * and a new bias. Computed in double, so that folding loses nothing against running both. */
 #include <math.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* The decoded distribution of box sides, as exporters write it: Reshape to N 4 bins A, Transpose to N bins 4 A, Softmax over the
- * bins, 1x1 convolution with the weights 0, 1, 2 ..., Reshape to N 4 A. One Dfl instead. */
+/* The decoded distribution of box sides, as exporters write it: Reshape to N 4 bins A, Transpose to N bins 4 A,
+ * Softmax over the bins, 1x1 convolution with the weights 0, 1, 2 ..., Reshape to N 4 A. One Dfl instead. */
 #include <string.h>
 
 #include "pass/pass.h"

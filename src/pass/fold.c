@@ -4,8 +4,8 @@
 #include "kernels/kernel.h"
 #include "pass/pass.h"
 
-/* A result may be folded when it is small, or not much larger than the constants that it is made of (a Cast of weights).
- * All results together stay below a bound too: a file of a few kilobytes may not fill the memory. */
+/* A result may be folded when it is small, or not much larger than the constants that it is made of (a Cast of
+ * weights). All results together stay below a bound too: a file of a few kilobytes may not fill the memory. */
 enum { SMALL_BYTES = 1 << 20, GROWTH = 4 };
 #define TOTAL_BYTES ((int64_t)1 << 30)
 
@@ -63,8 +63,8 @@ static bool changes_nothing(const sw_node *node) {
     }
 }
 
-/* Lets readers of the output read the input: those behind the walk by `instead`, outputs of the graph at once. Where such an
- * output cannot be renamed, the node stays. */
+/* Lets readers of the output read the input: those behind the walk by `instead`, outputs of the graph at once.
+ * Where such an output cannot be renamed, the node stays. */
 static bool bypass(folder *f, sw_node *node) {
     if (node->n_out != 1 || !node->in[0] || !node->out[0] || !changes_nothing(node)) return false;
     if (f->is_output[node->out[0]->id]) {
@@ -119,7 +119,8 @@ static sw_status fold_node(folder *f, sw_node *node, sw_call *call) {
 
 /* ---- The walk ------------------------------------------------------------------------------------------------------ */
 
-/* Dims that are not known become symbols: two values of one unknown dim are then known to agree, which fusing asks for. */
+/* Dims that are not known become symbols: two values of one unknown dim are then known to agree, which fusing asks
+ * for. */
 static void tell_apart(sw_graph *graph, const sw_node *node) {
     for (int i = 0; i < node->n_out; i++) {
         sw_tensor *type = node->out[i] ? &node->out[i]->type : NULL;

@@ -1,6 +1,6 @@
-/* Layout: maps (rank 4, float32) are channels-last where fast kernels want them so, row-major elsewhere; a Relayout stands at each
- * border, one for all readers of a value. Convolutions, pools and resizing decide; joins, splits and element-wise nodes follow
- * their inputs. */
+/* Layout: maps (rank 4, float32) are channels-last where fast kernels want them so, row-major elsewhere; a
+ * Relayout stands at each border, one for all readers of a value. Convolutions, pools and resizing decide; joins,
+ * splits and element-wise nodes follow their inputs. */
 #include <string.h>
 
 #include "kernels/nhwc/nhwc.h"

@@ -18,13 +18,14 @@ typedef struct sw_prepared {
     size_t scratch_bytes;
 } sw_prepared;
 
-/* Chooses a tactic and packs weights. `call`: concrete shapes, layouts and pitches; only weights need data. `step`: its number in
- * the plan, under which weights are kept. Packing may allocate; preparing a step again finds what is there. */
+/* Chooses a tactic and packs weights. `call`: concrete shapes, layouts and pitches; only weights need data.
+ * `step`: its number in the plan, under which weights are kept. Packing may allocate; preparing a step again finds
+ * what is there. */
 SW_MUST_USE sw_status sw_cpu_prepare(const sw_call *call, int32_t step, sw_packs *packs, int threads,
                                      sw_prepared *prepared);
 
-/* Runs one step on the calling thread and call->pool. `prepared` may be NULL or zeroed where nothing was prepared; `scratch` has
- * its scratch_bytes, aligned to 64. SW_E_UNSUPPORTED where no kernel exists. */
+/* Runs one step on the calling thread and call->pool. `prepared` may be NULL or zeroed where nothing was prepared;
+ * `scratch` has its scratch_bytes, aligned to 64. SW_E_UNSUPPORTED where no kernel exists. */
 SW_MUST_USE sw_status sw_cpu_run(const sw_call *call, const sw_prepared *prepared, void *scratch);
 
 #endif

@@ -1,12 +1,13 @@
 /* Arithmetic on shapes, done while the graph is built.
  *
- * Exporters write as nodes what the shape of a value decides: Shape, Gather, Equal. Where the shape is fixed, the node becomes
- * a constant at once, so that later shape rules, translations and `If` know its value. */
+ * Exporters write as nodes what the shape of a value decides: Shape, Gather, Equal. Where the shape is fixed, the
+ * node becomes a constant at once, so that later shape rules, translations and `If` know its value. */
 #include "import/onnx/model.h"
 
 enum { MAX_BYTES = 4096, MAX_PORTS = 16 };
 
-/* What exporters use on shapes. All are deterministic and take time in proportion to the bytes that they read and write. */
+/* What exporters use on shapes. All are deterministic and take time in proportion to the bytes that they read and
+ * write. */
 static bool is_shape_arithmetic(sw_op op) {
     switch (op) {
     case SW_OP_Shape:
@@ -66,8 +67,8 @@ static bool is_shape_arithmetic(sw_op op) {
     }
 }
 
-/* The dims that Gather(Shape(x), i) asks for, although others may be free: a batch that is not fixed does not keep the rest from
- * being known. `dims` holds SW_MAX_RANK; false where it asks for a free one. */
+/* The dims that Gather(Shape(x), i) asks for, although others may be free: a batch that is not fixed does not keep
+ * the rest from being known. `dims` holds SW_MAX_RANK; false where it asks for a free one. */
 static bool fixed_dims(const sw_node *gather, int64_t *dims, sw_tensor *list) {
     const sw_node *shape = gather->op == SW_OP_Gather ? gather->in[0]->producer : NULL;
     if (!shape || shape->op != SW_OP_Shape) return false;

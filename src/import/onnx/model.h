@@ -235,7 +235,8 @@ SW_MUST_USE sw_status sw__onnx_new_float(sw__draft *d, const char *suffix, float
 /* inline.c: calls of functions, branches of If. */
 SW_MUST_USE sw_status sw__onnx_call(sw__draft *d, sw__onnx_function *function);
 SW_MUST_USE sw_status sw__onnx_if(sw__draft *d);
-/* compute.c: runs the shape rule of a node that is complete; where all that it needs is known, the node becomes constants. */
+/* compute.c: runs the shape rule of a node that is complete; where all that it needs is known, the node becomes
+ * constants. */
 SW_MUST_USE sw_status sw__onnx_settle(sw__onnx *im, sw_node *node);
 /* constant.c: Constant nodes. */
 SW_MUST_USE sw_status sw__onnx_constant(sw__draft *d);

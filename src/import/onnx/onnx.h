@@ -1,20 +1,21 @@
 /* ONNX models in: a ModelProto becomes a graph in the semantics of the newest opset.
  *
  * Reads opsets 7 to 26 and IR versions 3 to 12 (newer ones with a warning). Functions of the model and branches of
- * `If` that are decided while the graph is built are inlined; older forms of operators are translated (translate.c). Types of the
- * model's value_info are not believed: the shape rules decide. What Slipway does not support is refused by name with
- * SW_E_UNSUPPORTED, what is broken with SW_E_MODEL, what is too large with SW_E_LIMIT. One thread per call. */
+ * `If` that are decided while the graph is built are inlined; older forms of operators are translated
+ * (translate.c). Types of the model's value_info are not believed: the shape rules decide. What Slipway does not
+ * support is refused by name with SW_E_UNSUPPORTED, what is broken with SW_E_MODEL, what is too large with
+ * SW_E_LIMIT. One thread per call. */
 #ifndef SLIPWAY_IMPORT_ONNX_ONNX_H
 #define SLIPWAY_IMPORT_ONNX_ONNX_H
 
 #include "ir/graph.h"
 
-/* Computes one operator on small tensors: a kernel. Arithmetic on constants and fixed shapes is done with it at once, so that it
- * can decide an `If`. NULL: such nodes stay in the graph, and only constants of the model decide. */
+/* Computes one operator on small tensors: a kernel. Arithmetic on constants and fixed shapes is done with it at
+ * once, so that it can decide an `If`. NULL: such nodes stay in the graph, and only constants of the model decide. */
 typedef sw_status (*sw_evaluate)(const sw_call *call);
 
-/* Maps a file. Constants that lie aligned in it are used where they are: the graph keeps the mapping. External data is
- * looked for in the folder of the file and nowhere else. */
+/* Maps a file. Constants that lie aligned in it are used where they are: the graph keeps the mapping. External
+ * data is looked for in the folder of the file and nowhere else. */
 SW_MUST_USE sw_status sw_onnx_load(const char *path, sw_evaluate evaluate, const sw_allocator *allocator,
                                    const sw_diag *diag, sw_graph **graph);
 

@@ -1,8 +1,8 @@
 /* Arithmetic of two or more arrays of one type, with numpy broadcasting.
  *
- * What ONNX leaves open is defined here: integers wrap around, x / 0 and x mod 0 are 0 for them, the lowest integer / -1
- * is itself, shifts by the width or more give 0. Min and Max hand on NaN. Float Mod without fmod has the sign of the
- * divisor, as numpy's. */
+ * What ONNX leaves open is defined here: integers wrap around, x / 0 and x mod 0 are 0 for them, the lowest
+ * integer / -1 is itself, shifts by the width or more give 0. Min and Max hand on NaN. Float Mod without fmod has
+ * the sign of the divisor, as numpy's. */
 #include <string.h>
 #include <tgmath.h>
 

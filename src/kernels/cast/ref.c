@@ -1,9 +1,10 @@
 /* Cast between all types, by way of double or int64.
  *
- * Floats round to nearest even and overflow to infinity; float64 goes to halves by way of float32, as in ONNX Runtime.
- * Floats become integers towards zero. What ONNX leaves open there is what x86 compilers make of C's conversion, so that
- * results agree with ONNX Runtime's: it goes through int32 (int64 for uint32 and 64-bit types) and wraps around from
- * there; what does not fit even that becomes its lowest value. Integers wrap around. To bool: everything but 0 is true. */
+ * Floats round to nearest even and overflow to infinity; float64 goes to halves by way of float32, as in ONNX
+ * Runtime. Floats become integers towards zero. What ONNX leaves open there is what x86 compilers make of C's
+ * conversion, so that results agree with ONNX Runtime's: it goes through int32 (int64 for uint32 and 64-bit types)
+ * and wraps around from there; what does not fit even that becomes its lowest value. Integers wrap around. To
+ * bool: everything but 0 is true. */
 #include "kernels/dtype.h"
 #include "kernels/kernel.h"
 #include "kernels/wide.h"

@@ -1,4 +1,5 @@
-/* Distribution focal loss, decoded: for each side, sum of i * softmax(bins)[i]. The inner loops run along the anchors. */
+/* Distribution focal loss, decoded: for each side, sum of i * softmax(bins)[i]. The inner loops run along the
+ * anchors. */
 #include <math.h>
 
 #include "kernels/kernel.h"

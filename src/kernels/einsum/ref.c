@@ -1,4 +1,5 @@
-/* Einsum: for each element of the output, the sum over all labels that it lacks. Floats add in double, integers wrap around. */
+/* Einsum: for each element of the output, the sum over all labels that it lacks. Floats add in double, integers
+ * wrap around. */
 #include <string.h>
 
 #include "kernels/kernel.h"

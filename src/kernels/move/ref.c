@@ -114,9 +114,9 @@ sw_status sw__tile_ref(const sw_call *c) {
     return SW_OK;
 }
 
-/* Both directions see the pictures as six axes: N, block row, block column, channel, row, column in the deep one (CRD:
- * channel before the block), N, channel, row, block row, column, block column in the wide one. `order`: which axis of the
- * deep one each axis of the wide one is. */
+/* Both directions see the pictures as six axes: N, block row, block column, channel, row, column in the deep one
+ * (CRD: channel before the block), N, channel, row, block row, column, block column in the wide one. `order`:
+ * which axis of the deep one each axis of the wide one is. */
 static void copy_blocks(const sw_call *c, const sw_tensor *wide, const int64_t *deep_dims, const int *order,
                         bool to_wide) {
     int64_t deep_step[6];

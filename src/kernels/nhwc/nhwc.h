@@ -1,5 +1,6 @@
-/* Kernels over channels-last maps of float32 (SW_CHANNELS_LAST); row-major tensors may stand where one pixel or one element is
- * all there is. nhwc.inc lists them: SW_KERNEL(op id, function). Convolutions are apart: kernels/conv/conv.h. */
+/* Kernels over channels-last maps of float32 (SW_CHANNELS_LAST); row-major tensors may stand where one pixel or
+ * one element is all there is. nhwc.inc lists them: SW_KERNEL(op id, function). Convolutions are apart:
+ * kernels/conv/conv.h. */
 #ifndef SLIPWAY_KERNELS_NHWC_NHWC_H
 #define SLIPWAY_KERNELS_NHWC_NHWC_H
 

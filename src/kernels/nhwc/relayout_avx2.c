@@ -34,7 +34,8 @@ static void transpose(const float *from, int64_t from_step, float *to, int64_t t
         }
 }
 
-/* Eight pixels of three planes to 24 floats: element i of vector v is channel (8 v + i) % 3 of pixel (8 v + i) / 3. */
+/* Eight pixels of three planes to 24 floats: element i of vector v is channel (8 v + i) % 3 of pixel (8 v + i) /
+ * 3. */
 static void interleave_3(const float *a, const float *b, const float *c, float *to, int64_t n) {
     int64_t i = 0;
     for (; i + 8 <= n; i += 8, to += 24) {

@@ -1,8 +1,8 @@
 /* Pow: the result has the type of the base; the exponent may have any other.
  *
- * Floating bases compute in their type (halves in float). Integer bases with integer exponents are exact and wrap around;
- * negative exponents give 1 over that, cut to an integer, and 0 for the base 0. With floating exponents they compute
- * in double and are cut. */
+ * Floating bases compute in their type (halves in float). Integer bases with integer exponents are exact and wrap
+ * around; negative exponents give 1 over that, cut to an integer, and 0 for the base 0. With floating exponents
+ * they compute in double and are cut. */
 #include <tgmath.h>
 
 #include "kernels/dtype.h"

@@ -1,4 +1,5 @@
-/* QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear. Quotients are rounded to nearest, halves to even, in float. */
+/* QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear. Quotients are rounded to nearest, halves to even, in
+ * float. */
 #include <math.h>
 
 #include "kernels/kernel.h"

@@ -1,6 +1,6 @@
-/* Resize: a table per axis says which input elements an output coordinate mixes; an output row then sums over the rows that
- * the other axes mix. Coordinates are computed in float, because peers do so and pixels on the edge of rounding depend on it;
- * weights and sums in double. */
+/* Resize: a table per axis says which input elements an output coordinate mixes; an output row then sums over the
+ * rows that the other axes mix. Coordinates are computed in float, because peers do so and pixels on the edge of
+ * rounding depend on it; weights and sums in double. */
 #include <math.h>
 #include <string.h>
 
@@ -76,8 +76,8 @@ static double filter(sw_resize_mode mode, double distance, double a) {
     return d < 2 ? ((a * d - 5 * a) * d + 8 * a) * d - 4 * a : 0;
 }
 
-/* Weights of one output coordinate at `x`; `shrink` <= 1 widens the filter (antialias). Weights of pixels beyond the border
- * go to the border, or are dropped (exclude_outside). */
+/* Weights of one output coordinate at `x`; `shrink` <= 1 widens the filter (antialias). Weights of pixels beyond
+ * the border go to the border, or are dropped (exclude_outside). */
 static void fill_weights(const resize *s, table *t, int64_t o, double x, double shrink) {
     const sw_call *c = s->call;
     double a = (double)sw_call_float(c, "cubic_coeff_a"), reach = (s->r.mode == SW_RESIZE_CUBIC ? 2 : 1) / shrink,

@@ -1,7 +1,7 @@
 /* GridSample: each position of the output mixes the pixels around a point that the grid gives.
  *
- * Points are calculated in float (f64: in double), as peers do; weights and sums in double. The grid's last axis names the
- * point backwards: x for the map's last axis first. */
+ * Points are calculated in float (f64: in double), as peers do; weights and sums in double. The grid's last axis
+ * names the point backwards: x for the map's last axis first. */
 #include <math.h>
 #include <string.h>
 

@@ -19,7 +19,8 @@ typedef struct roi_run {
 /* The largest region in pixels that may decide how many points are sampled. */
 static const double max_extent = 65536;
 
-/* Bilinear value at (y, x); with `maximum` the largest of the four weighted pixels, as ONNX has it. 0 beyond the border. */
+/* Bilinear value at (y, x); with `maximum` the largest of the four weighted pixels, as ONNX has it. 0 beyond the
+ * border. */
 static double roi_point(const roi_run *r, int64_t plane, double y, double x) {
     const sw_tensor *in = r->call->in[0];
     int64_t height = in->dims[2], width = in->dims[3];

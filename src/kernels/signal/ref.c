@@ -1,4 +1,5 @@
-/* Windows, DFT, STFT, MelWeightMatrix. Transforms are sums as written, with one table of sines a call: angles stay exact. */
+/* Windows, DFT, STFT, MelWeightMatrix. Transforms are sums as written, with one table of sines a call: angles stay
+ * exact. */
 #include <math.h>
 
 #include "kernels/kernel.h"

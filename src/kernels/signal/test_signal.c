@@ -82,8 +82,8 @@ SW_TEST(stft_by_hand) {
     CHECK_INT(test_call_rule(&t), SW_E_MODEL);
 }
 
-/* Three mels up to 1000 Hz, which is 1000 mel: edges at 0, 200, 400, 600, 800 mel are 0, 136, 298, 492, 724 Hz, which are bins
- * 0, 2, 4, 7, 11 of 65 to 4000 Hz. */
+/* Three mels up to 1000 Hz, which is 1000 mel: edges at 0, 200, 400, 600, 800 mel are 0, 136, 298, 492, 724 Hz,
+ * which are bins 0, 2, 4, 7, 11 of 65 to 4000 Hz. */
 SW_TEST(mel_weights_by_hand) {
     static const int64_t mels[] = {3}, length[] = {64}, rate[] = {4000};
     static const float low[] = {0}, high[] = {1000};
