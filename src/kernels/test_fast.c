@@ -1,5 +1,5 @@
-/* Fast kernels against the reference: errors within the operator's tolerance, the same bits for any number of threads, and under
- * sanitizers nothing read or written outside of the tensors. */
+/* Fast kernels against the reference: errors within the operator's tolerance, the same bits for any number of
+ * threads, and under sanitizers nothing read or written outside of the tensors. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -31,8 +31,10 @@ static bool close_to(const sw_tensor *got, const float *want, double tolerance) 
     for (int64_t i = 0; i < n; i++)
         if (fabs((double)want[i]) < 1e30 && fabs((double)want[i]) > scale) scale = fabs((double)want[i]);
     for (int64_t i = 0; i < n; i++) {
-        if (isnan(want[i]) ? isnan(y[i]) : y[i] == want[i] || fabs((double)y[i] - (double)want[i]) <= tolerance * scale) continue;
-        fprintf(stderr, "element %lld is %.9g, expected %.9g (scale %.3g)\n", (long long)i, (double)y[i], (double)want[i], scale);
+        if (isnan(want[i]) ? isnan(y[i]) : y[i] == want[i] || fabs((double)y[i] - (double)want[i]) <= tolerance * scale)
+            continue;
+        fprintf(stderr, "element %lld is %.9g, expected %.9g (scale %.3g)\n", (long long)i, (double)y[i],
+                (double)want[i], scale);
         return false;
     }
     return true;
@@ -80,7 +82,8 @@ static bool has_avx2(void) {
 }
 
 static void check_unary(sw_op op, const char *approximate) {
-    static const float special[] = {0, -0.0f, INFINITY, -INFINITY, NAN, 88.7f, 89, -87.3f, -88, -104, 1e-30f, 0.62499f, 0.925f, -4, 30};
+    static const float special[] = {0,   -0.0f, INFINITY, -INFINITY, NAN,    88.7f, 89, -87.3f,
+                                    -88, -104,  1e-30f,   0.62499f,  0.925f, -4,    30};
     for (int64_t n = 1; n < 3000; n = n * 3 + 1) {
         test_call t;
         float *x = noise(n, op == SW_OP_Exp ? -20.0f : -12.0f, 12);

@@ -1,5 +1,5 @@
-/* Vectors of eight floats for the *_avx2.c files: partial loads and stores, exp, sigmoid. Sums and products that may be fused are
- * written as fused ones, so that all compilers give the same bits. */
+/* Vectors of eight floats for the *_avx2.c files: partial loads and stores, exp, sigmoid. Sums and products that may
+ * be fused are written as fused ones, so that all compilers give the same bits. */
 #ifndef SLIPWAY_KERNELS_VEC_AVX2_H
 #define SLIPWAY_KERNELS_VEC_AVX2_H
 
@@ -64,8 +64,8 @@ SW_INLINE void v8_copy(float *to, const float *from, int64_t n) {
     for (; i < n; i++) to[i] = from[i];
 }
 
-/* 2^(n + f) by a polynomial of degree 5 in f, |f| <= 1/2 (minimax of the relative error: 7.5e-8), for `count` vectors in lockstep:
- * that hides the latency of the chain. x is multiplied by `scale`; |scale * x| <= 126 must hold. */
+/* 2^(n + f) by a polynomial of degree 5 in f, |f| <= 1/2 (minimax of the relative error: 7.5e-8), for `count` vectors
+ * in lockstep: that hides the latency of the chain. x is multiplied by `scale`; |scale * x| <= 126 must hold. */
 SW_INLINE void v8_exp2_lockstep(const v8 *x, v8 scale, v8 *y, int count) {
     const v8 magic = v8_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
     v8 n[4], f[4];

@@ -28,9 +28,10 @@ typedef struct sw_draw_style {
     int text_size;  /* pixels from line to line; capitals are 5/8 of it high */
 } sw_draw_style;
 
-/* Draws n boxes: first masks, then frames and keypoints, those with the lowest confidence first, so that the surest lie on top, then all labels. A label
- * stands on its box's top edge or, where it would leave the picture or cover another label, inside or below it; it
- * never leaves the picture. `style` may be NULL. SW_E_NOMEM: nothing was drawn. */
+/* Draws n boxes: first masks, then frames and keypoints, those with the lowest confidence first, so that the surest
+ * lie on top, then all labels. A label stands on its box's top edge or, where it would leave the picture or cover
+ * another label, inside or below it; it never leaves the picture. `style` may be NULL. SW_E_NOMEM: nothing was drawn.
+ * */
 SW_MUST_USE sw_status sw_draw_boxes(const sw_picture *picture, const sw_draw_box *boxes, size_t n,
                                     const sw_draw_style *style, const sw_diag *diag);
 

@@ -204,8 +204,8 @@ static float *walk(const sw_ring *r, const link *l, size_t from, size_t to, floa
     return out;
 }
 
-/* One line through all rings, as Ultralytics joins them (merge_multi_segment): from each to the next at their nearest points, and
- * back along the other sides of those between. */
+/* One line through all rings, as Ultralytics joins them (merge_multi_segment): from each to the next at their nearest
+ * points, and back along the other sides of those between. */
 static sw_status join_rings(const sw_ring *rings, size_t n, sw_arena *arena, sw_ring *outline) {
     size_t total = 0;
     *outline = n ? rings[0] : (sw_ring){0};

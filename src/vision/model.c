@@ -120,7 +120,8 @@ static int print_tensor(char *text, size_t size, const char *name, const sw_tens
 }
 
 static sw_status read_input(sw__model *m, const sw_diag *diag) {
-    static const char hint[] = "Models that look at pictures take one: 1x3xHEIGHTxWIDTH or 1xHEIGHTxWIDTHx3, floating or uint8.";
+    static const char hint[] =
+        "Models that look at pictures take one: 1x3xHEIGHTxWIDTH or 1xHEIGHTxWIDTHx3, floating or uint8.";
     int n = sw_plan_inputs(m->plan);
     if (n != 1) return sw_fail(diag, SW_E_UNSUPPORTED, NULL, hint, "the model has %d inputs", n);
     const sw_port *port = sw_plan_input(m->plan, 0);

@@ -1,5 +1,5 @@
-/* Convolutional blocks of the YOLO families and of RT-DETR's backbones. Graphs were learned from exported traces; names are those
- * of the modules' parts. */
+/* Convolutional blocks of the YOLO families and of RT-DETR's backbones. Graphs were learned from exported traces;
+ * names are those of the modules' parts. */
 #include <stdio.h>
 #include <string.h>
 

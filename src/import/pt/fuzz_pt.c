@@ -1,5 +1,5 @@
-/* Any bytes, as a pickle and as a checkpoint: reading ends with records or a graph that the verifier likes, or with a status and
- * a sentence. Checksums of the archive are made right first, for else nearly all mutants end there. */
+/* Any bytes, as a pickle and as a checkpoint: reading ends with records or a graph that the verifier likes, or with a
+ * status and a sentence. Checksums of the archive are made right first, for else nearly all mutants end there. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -53,8 +53,9 @@ SW_MUST_USE sw_status sw_pickle_read(const void *bytes, size_t size, const char 
 
 enum { SW_PICKLE_MAX_KEYS = 1024 };
 
-/* Looks a string key up in a dict, an OrderedDict or an object's state; NULL when it is not there (or `p` is NULL). Only the first
- * SW_PICKLE_MAX_KEYS keys are seen: attributes of a module are fewer, and a hostile file costs no time. */
+/* Looks a string key up in a dict, an OrderedDict or an object's state; NULL when it is not there (or `p` is NULL).
+ * Only the first SW_PICKLE_MAX_KEYS keys are seen: attributes of a module are fewer, and a hostile file costs no
+ * time. */
 const sw_pickle *sw_pickle_get(const sw_pickle *p, const char *key);
 /* True for an object or global of that name ("torch.nn.modules.conv.Conv2d"). */
 bool sw_pickle_is(const sw_pickle *p, const char *name);

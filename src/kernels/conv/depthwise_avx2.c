@@ -1,4 +1,5 @@
-/* Depthwise convolution on AVX2 and FMA: four output columns x 16 channels at a time, so that weights are loaded once for four. */
+/* Depthwise convolution on AVX2 and FMA: four output columns x 16 channels at a time, so that weights are loaded once
+ * for four. */
 #include <string.h>
 
 #include "base/cpu.h"
@@ -17,8 +18,8 @@ typedef struct job {
     float *out, *scratch;
 } job;
 
-/* Where the samples of COLUMNS output columns lie: taps[t] of the first, the others `step` floats on; or, at the borders, each of
- * its own in border[t][column], with zeros where there is no input. */
+/* Where the samples of COLUMNS output columns lie: taps[t] of the first, the others `step` floats on; or, at the
+ * borders, each of its own in border[t][column], with zeros where there is no input. */
 typedef struct samples {
     int64_t taps, step;
     const float *tap[MOST_TAPS];
@@ -143,7 +144,8 @@ static void run(const sw_conv *c, const void *packed, const float *in, const flo
 }
 
 static double cost(const sw_conv *c) {
-    double groups = (double)(c->batch * c->out_height * ((c->out_width + COLUMNS - 1) / COLUMNS)), taps = (double)(c->kernel_h * c->kernel_w);
+    double groups = (double)(c->batch * c->out_height * ((c->out_width + COLUMNS - 1) / COLUMNS)),
+           taps = (double)(c->kernel_h * c->kernel_w);
     return groups * (taps * 6 + (double)(channels8(c) / 8) * (taps * 2.5 + 30));
 }
 

@@ -1,8 +1,9 @@
 /* Direct convolution on AVX2 and FMA: products of 6 pixels x 16 output channels in registers.
  *
- * A block of output pixels is taken through all panels of weights. A kernel of 1x1 without pads reads the map where it lies. For
- * others, the input rows under the block are copied to scratch first, with their zero border and only the group's channels: there
- * each kernel row is one run of kernel_w * depth contiguous floats (or kernel_w runs of `depth` floats where it is dilated). */
+ * A block of output pixels is taken through all panels of weights. A kernel of 1x1 without pads reads the map where
+ * it lies. For others, the input rows under the block are copied to scratch first, with their zero border and only
+ * the group's channels: there each kernel row is one run of kernel_w * depth contiguous floats (or kernel_w runs of
+ * `depth` floats where it is dilated). */
 #include <string.h>
 
 #include "base/cpu.h"
@@ -185,7 +186,8 @@ static void add_pixel(const job *j, block *px, const float *from, int64_t number
     px->residual[px->count++] = j->c->residual ? j->residual + number * j->c->residual_pitch : NULL;
 }
 
-static void finish_tile(const job *j, const block *px, int64_t first, int64_t rows, int64_t channel, int64_t lanes, float *sum) {
+static void finish_tile(const job *j, const block *px, int64_t first, int64_t rows, int64_t channel, int64_t lanes,
+                        float *sum) {
     const sw_conv *c = j->c;
     float unused[8] = {0}; /* stands for pixels that are not there */
     for (int64_t lane = 0; lane < lanes; lane += 8) {
@@ -221,7 +223,8 @@ static void run_panels(const job *j, const block *px, int64_t group, int64_t fir
 }
 
 /* Copies the input under a block, with zeros where there is none. */
-static void fill_strip(const job *j, int64_t n, int64_t group, int64_t oy, int64_t ox, int64_t rows, int64_t cols, float *strip) {
+static void fill_strip(const job *j, int64_t n, int64_t group, int64_t oy, int64_t ox, int64_t rows, int64_t cols,
+                       float *strip) {
     const sw_conv *c = j->c;
     int64_t depth = j->p->depth, height = span(rows, c->stride_h, c->kernel_h, c->dilation_h);
     int64_t width = span(cols, c->stride_w, c->kernel_w, c->dilation_w), x0 = ox * c->stride_w - c->pad_left;

@@ -34,8 +34,8 @@ SW_INLINE void sw__act_v8(const sw_conv *c, v8 *x, int count) {
     }
 }
 
-/* Ends `count` <= 4 vectors of sums, each of n <= 8 channels, at to[i]; `residual[i]` lies where it is added from. Only the first
- * `stored` are stored. */
+/* Ends `count` <= 4 vectors of sums, each of n <= 8 channels, at to[i]; `residual[i]` lies where it is added from.
+ * Only the first `stored` are stored. */
 SW_INLINE void sw__finish_v8(const sw_conv *c, v8 *x, float *const *to, const float *const *residual, int count, int64_t n) {
     v8 r[4];
     if (c->residual) {

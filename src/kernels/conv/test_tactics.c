@@ -9,7 +9,9 @@
 enum { SHAPES = 1200 };
 static const float guard = -12345.5f;
 
-static int64_t pick(uint64_t *state, int64_t lo, int64_t hi) { return lo + (int64_t)(sw_test_random(state) % (uint64_t)(hi - lo + 1)); }
+static int64_t pick(uint64_t *state, int64_t lo, int64_t hi) {
+    return lo + (int64_t)(sw_test_random(state) % (uint64_t)(hi - lo + 1));
+}
 
 static int64_t out_extent(int64_t in, int64_t pads, int64_t kernel, int64_t stride, int64_t dilation) {
     int64_t left = in + pads - ((kernel - 1) * dilation + 1);
@@ -17,7 +19,8 @@ static int64_t out_extent(int64_t in, int64_t pads, int64_t kernel, int64_t stri
 }
 
 static bool random_conv(uint64_t *s, sw_conv *c) {
-    static const int64_t kernels[] = {1, 1, 3, 3, 3, 5, 7, 2, 6}, counts[] = {1, 2, 3, 4, 7, 8, 9, 16, 17, 24, 31, 32, 33, 48, 80};
+    static const int64_t kernels[] = {1, 1, 3, 3, 3, 5, 7, 2, 6},
+                         counts[] = {1, 2, 3, 4, 7, 8, 9, 16, 17, 24, 31, 32, 33, 48, 80};
     int64_t kind = pick(s, 0, 5), end_pad_h = pick(s, 0, 2), end_pad_w = pick(s, 0, 2);
     *c = (sw_conv){.batch = pick(s, 1, 2), .height = pick(s, 1, 21), .width = pick(s, 1, 29)};
     c->kernel_h = c->kernel_w = kernels[pick(s, 0, 8)];
@@ -111,11 +114,13 @@ static bool equal(const fixture *f, const char *name, double tolerance, double s
         fprintf(stderr, "%s: element %zu is %.9g, expected %.9g (scale %g)\n", name, i, (double)f->got[i],
                 inside ? (double)f->want[i] : (double)guard, scale);
         const sw_conv *c = &f->c;
-        fprintf(stderr, "  %lldx%lldx%lld -> %lldx%lldx%lld, kernel %lldx%lld stride %lldx%lld dilation %lld groups %lld act %s\n",
-                (long long)c->height, (long long)c->width, (long long)c->in_channels, (long long)c->out_height,
-                (long long)c->out_width, (long long)c->out_channels, (long long)c->kernel_h, (long long)c->kernel_w,
-                (long long)c->stride_h, (long long)c->stride_w, (long long)c->dilation_h, (long long)c->groups,
-                sw_act_name(c->act));
+        fprintf(
+            stderr,
+            "  %lldx%lldx%lld -> %lldx%lldx%lld, kernel %lldx%lld stride %lldx%lld dilation %lld groups %lld act %s\n",
+            (long long)c->height, (long long)c->width, (long long)c->in_channels, (long long)c->out_height,
+            (long long)c->out_width, (long long)c->out_channels, (long long)c->kernel_h, (long long)c->kernel_w,
+            (long long)c->stride_h, (long long)c->stride_w, (long long)c->dilation_h, (long long)c->groups,
+            sw_act_name(c->act));
         return false;
     }
     return true;

@@ -1,12 +1,13 @@
 /* Winograd convolutions of 3x3 kernels on AVX2 and FMA: fewer products, for some additions before and after.
  *
  * Stride 1 is F(4x4, 3x3): 36 products for 16 outputs instead of 144. Stride 2 is polyphase F(4x4, 2x2) (facts of Huang et al.,
- * DWM, arXiv 2002.00552): per dimension y[i] = w0 x[2i] + w2 x[2i + 2] + w1 x[2i + 1]; the even samples are a 2-tap convolution of
- * stride 1 with 5 products for 4 outputs, the odd ones take 4 plain products: 81 instead of 144, and as the odd products share their
- * weights, only 36 matrices of weights.
+ * DWM, arXiv 2002.00552): per dimension y[i] = w0 x[2i] + w2 x[2i + 2] + w1 x[2i + 1]; the even samples are a 2-tap
+ * convolution of stride 1 with 5 products for 4 outputs, the odd ones take 4 plain products: 81 instead of 144, and
+ * as the odd products share their weights, only 36 matrices of weights.
  *
- * Pipeline: a block of tiles is transformed into points[point][tile][channel]; for each panel of 16 output channels and every 12
- * tiles of the block, one small matrix product a point gives sums[point][tile][16]; these are transformed back, finished, stored. */
+ * Pipeline: a block of tiles is transformed into points[point][tile][channel]; for each panel of 16 output channels
+ * and every 12 tiles of the block, one small matrix product a point gives sums[point][tile][16]; these are
+ * transformed back, finished, stored. */
 #include <math.h>
 #include <string.h>
 
@@ -175,8 +176,8 @@ typedef struct job {
 
 /* One vector of channels of a tile: points[(y * side + x) * step] from samples that lie at from[y * side + x] (borders), or at
  * base + y * row + x * pixel; n < 8 channels where the map has no more. */
-SW_INLINE void transform_tile(int side, const float *const *from, const float *base, int64_t row, int64_t pixel, int64_t channel,
-                              int64_t n, float *points, int64_t step) {
+SW_INLINE void transform_tile(int side, const float *const *from, const float *base, int64_t row, int64_t pixel,
+                              int64_t channel, int64_t n, float *points, int64_t step) {
     v8 half[MOST_SIDE][MOST_SIDE];
     SW_UNROLL for (int x = 0; x < side; x++) {
         v8 d[MOST_SIDE], t[MOST_SIDE];
@@ -237,7 +238,8 @@ static void transform_in(const job *j, int64_t first, int64_t count, float *poin
         const float *from[MOST_SIDE * MOST_SIDE];
         for (int64_t y = y0, i = 0; y < y0 + side; y++)
             for (int64_t x = x0; x < x0 + side; x++, i++)
-                from[i] = y >= 0 && y < c->height && x >= 0 && x < c->width ? picture + (y * c->width + x) * c->in_pitch : zeros;
+                from[i] = y >= 0 && y < c->height && x >= 0 && x < c->width ? picture + (y * c->width + x) * c->in_pitch
+                                                                            : zeros;
         (side == 6 ? transform_border_s1 : transform_border_s2)(c, from, NULL, points, step);
     }
 }
@@ -285,7 +287,8 @@ static void multiply_8(const plan *p, const float *points, const float *w, int64
 /* ---- Output ---------------------------------------------------------------------------------------------------------- */
 
 /* The 4 x 4 outputs of a tile, n <= 8 channels. `unused` stands for those outside of the map. */
-SW_INLINE void transform_out(const job *j, int side, place at, int64_t channel, int64_t n, const float *sums, v8 bias, float *unused) {
+SW_INLINE void transform_out(const job *j, int side, place at, int64_t channel, int64_t n, const float *sums, v8 bias,
+                             float *unused) {
     const sw_conv *c = j->c;
     v8 half[OUT][MOST_SIDE];
     SW_UNROLL for (int x = 0; x < side; x++) {
@@ -319,7 +322,8 @@ static void finish_s2(const job *j, place at, int64_t channel, int64_t n, const 
     transform_out(j, 9, at, channel, n, sums, bias, unused);
 }
 
-static void run_panel(const job *j, int64_t panel, int64_t first, int64_t count, const float *points, float *sums, float *unused) {
+static void run_panel(const job *j, int64_t panel, int64_t first, int64_t count, const float *points, float *sums,
+                      float *unused) {
     const sw_conv *c = j->c;
     const plan *p = j->p;
     const float *w = j->packed + panel * panel_floats(c);
@@ -344,7 +348,8 @@ static void run_items(void *ctx, int64_t begin, int64_t end, int thread) {
     int64_t taken = -1; /* the block that `points` holds */
     memset(zeros, 0, (size_t)p->depth8 * sizeof *zeros);
     for (int64_t item = begin; item < end; item++) {
-        int64_t first = item / p->splits * p->block, count = min64(p->block, p->tiles - first), panel = item % p->splits * p->split_panels;
+        int64_t first = item / p->splits * p->block, count = min64(p->block, p->tiles - first),
+                panel = item % p->splits * p->split_panels;
         if (first != taken) transform_in(j, first, count, points, zeros);
         taken = first;
         for (int64_t end_panel = min64(p->panels, panel + p->split_panels); panel < end_panel; panel++)

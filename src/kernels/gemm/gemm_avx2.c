@@ -1,5 +1,5 @@
-/* Gemm and MatMul of float32 on AVX2 and FMA: tiles of 6 rows x 16 columns, over panels of 16 columns of B that are packed first.
- * Products with few rows are bound by reading B once and do not pack it. */
+/* Gemm and MatMul of float32 on AVX2 and FMA: tiles of 6 rows x 16 columns, over panels of 16 columns of B that are
+ * packed first. Products with few rows are bound by reading B once and do not pack it. */
 #include <string.h>
 
 #include "kernels/fast.h"
@@ -74,9 +74,15 @@ SW_INLINE void multiply(const float *const *a, const float *b, int64_t step, int
     }
 }
 
-static void multiply_6(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) { multiply(a, b, step, k, sum, 6); }
-static void multiply_3(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) { multiply(a, b, step, k, sum, 3); }
-static void multiply_1(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) { multiply(a, b, step, k, sum, 1); }
+static void multiply_6(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) {
+    multiply(a, b, step, k, sum, 6);
+}
+static void multiply_3(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) {
+    multiply(a, b, step, k, sum, 3);
+}
+static void multiply_1(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) {
+    multiply(a, b, step, k, sum, 1);
+}
 
 /* y = alpha * sum + beta * bias for one row of up to LANES columns. */
 static void finish(const product *p, const float *sum, int64_t row, int64_t col, int64_t lanes, float *y) {
@@ -89,7 +95,8 @@ static void finish(const product *p, const float *sum, int64_t row, int64_t col,
     }
 }
 
-static void tiles(const product *p, const float *a, const float *b, int64_t step, int64_t row, int64_t end, int64_t col, float *y) {
+static void tiles(const product *p, const float *a, const float *b, int64_t step, int64_t row, int64_t end, int64_t col,
+                  float *y) {
     _Alignas(32) float sum[ROWS * LANES];
     int64_t lanes = p->n - col < LANES ? p->n - col : LANES;
     for (; row < end; row += ROWS) {
@@ -199,7 +206,12 @@ bool sw__gemm_avx2(const sw_call *c) {
     const sw_tensor *a = c->in[0], *b = c->in[1], *bias = sw_call_in(c, 2);
     if (!sw__is_plain_f32(c) || !c->out[0] || sw_call_int(c, "transA")) return false;
     bool transposed = sw_call_int(c, "transB") != 0;
-    product p = {.a = a->data, .b = b->data, .bias = bias ? bias->data : NULL, .m = a->dims[0], .k = a->dims[1], .n = b->dims[!transposed]};
+    product p = {.a = a->data,
+                 .b = b->data,
+                 .bias = bias ? bias->data : NULL,
+                 .m = a->dims[0],
+                 .k = a->dims[1],
+                 .n = b->dims[!transposed]};
     p.b_transposed = transposed;
     p.alpha = sw_call_float(c, "alpha");
     p.beta = sw_call_float(c, "beta");

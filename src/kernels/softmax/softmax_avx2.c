@@ -62,7 +62,8 @@ static void columns(void *ctx, int64_t begin, int64_t end, int thread) {
     const work *w = ctx;
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
-        int64_t lane = i % w->groups * 8, at = i / w->groups * w->lanes.length * w->lanes.inner + lane, n = w->lanes.inner - lane;
+        int64_t lane = i % w->groups * 8, at = i / w->groups * w->lanes.length * w->lanes.inner + lane,
+                n = w->lanes.inner - lane;
         if (n >= 8) side_by_side(w->x + at, w->y + at, w->lanes.length, w->lanes.inner, 8);
         else side_by_side(w->x + at, w->y + at, w->lanes.length, w->lanes.inner, n);
     }
