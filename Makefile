@@ -21,6 +21,7 @@ demo: build ## find what is in a well-known picture and draw it
 	@SLIPWAY_MODEL='$(SLIPWAY_MODEL)' tools/demo
 
 check: setup build ## all tests; ends with "N passed, N failed, N skipped"
+	@tools/fetch-picture || echo "no picture: a test will be skipped"
 	@tools/check gates unit python
 
 conformance: setup build ## the node tests of the ONNX standard, by operator

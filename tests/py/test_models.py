@@ -93,7 +93,7 @@ class Detections(unittest.TestCase):
 
         path = slipway.ROOT / "build/demo/bus.jpg"
         if not path.exists():
-            self.skipTest("make demo fetches the picture")
+            self.skipTest("the picture could not be fetched")
         result = self.detect(slipway.SAMPLE_MODEL, path, "--conf", "0.25")
         rows = reference.detect(slipway.SAMPLE_MODEL, cv2.imread(str(path)), conf=0.25)
         want = [{"class_id": int(r[0]), "confidence": r[1], "box": list(r[2:])} for r in rows]
