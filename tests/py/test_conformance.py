@@ -26,10 +26,13 @@ RTOL, ATOL = 1e-3, 1e-5
 # Cases whose files hold something else than the text of the standard, or than its later files. We follow, as ONNX Runtime:
 # - Resize maps coordinates with the whole number of output pixels, the files with the fraction (1.8 of 3 x 0.6).
 # - Attention with fewer key heads than query heads: neighbours share one (onnx/onnx#7274), the files repeat the whole list.
+# - Attention caps scores before the mask is added, and numbers what it shows in that order (onnx/onnx#7867); with a past,
+#   the first query is the one right after it.
 # - QLinearMatMul saturates; the files of int8 wrap around.
 # - LpNormalization leaves lanes of zeros alone; the file has 0 / 0.
 DIFFERENT = re.compile(
     r"test_resize_downsample_scales_(cubic|linear)_align_corners|test_attention_[34]d_gqa(?!.*_expanded).*"
+    r"|test_attention_[34]d_with_(past_and_present_)?qk_matmul_(bias|softcap)(_[34]d_mask)?(_causal)?"
     r"|test_qlinearmatmul_[23]D_int8_float(16|32)|test_l2normalization_axis_0"
 )
 

@@ -1,4 +1,8 @@
-/* Attention (scaled dot product), one query after the other, in double. */
+/* Attention (scaled dot product), one query after the other, in double.
+ *
+ * Where early texts of the standard were corrected later, this is the corrected form: scores are capped before the mask is
+ * added (onnx/onnx#7867; else capping would show what the mask hides), neighbouring query heads share a key head
+ * (onnx/onnx#7274), and with a past the first query is the one right after it. */
 #include <math.h>
 #include <string.h>
 
@@ -12,7 +16,7 @@ typedef struct attention_run {
     sw_attention a;
     double scale, softcap;
     bool causal;
-    int64_t mode;    /* what the fourth output shows: products, with the mask, capped, probabilities */
+    int64_t mode;    /* what the fourth output shows: products, capped, with the mask, probabilities */
     double *scratch; /* for each thread: `total` scores, a query, a key or value, an output */
     int64_t scratch_size;
 } attention_run;
@@ -36,7 +40,7 @@ static void read_vector(const attention_run *r, int input, int64_t b, int64_t h,
 /* What is added to the score of a query and a key; -infinity hides the key. */
 static double mask_at(const attention_run *r, int64_t b, int64_t h, int64_t q, int64_t k) {
     const sw_tensor *mask = sw_call_in(r->call, 3), *lengths = sw_call_in(r->call, 6);
-    if (r->causal && k > q) return -HUGE_VAL;
+    if (r->causal && k > q + r->a.past) return -HUGE_VAL;
     if (lengths && k >= sw_tensor_int_at(lengths, b)) return -HUGE_VAL;
     if (!mask) return 0;
     const int64_t index[4] = {b, h, q, k};
@@ -74,9 +78,9 @@ static void run_queries(void *ctx, int64_t begin, int64_t end, int thread) {
             read_vector(r, 1, b, kv, k, other);
             score[k] = r->scale * dot(query, other, a->size);
             if (shown && r->mode == 0) sw__put(shown, row + k, score[k]);
-            score[k] += mask_at(r, b, h, s, k);
-            if (shown && r->mode == 1) sw__put(shown, row + k, score[k]);
             if (r->softcap > 0) score[k] = r->softcap * tanh(score[k] / r->softcap);
+            if (shown && r->mode == 1) sw__put(shown, row + k, score[k]);
+            score[k] += mask_at(r, b, h, s, k);
             if (shown && r->mode == 2) sw__put(shown, row + k, score[k]);
         }
         softmax(score, a->total);

@@ -53,6 +53,23 @@ SW_TEST(attention_masks) {
     test_call_free(&t);
 }
 
+SW_TEST(attention_caps_before_the_mask) {
+    static const uint8_t second[] = {0, 1};
+    test_call t;
+    start(&t, 4);
+    test_call_input(&t, test_tensor(SW_BOOL, TEST_DIMS(1, 2), second));
+    test_call_float(&t, "softcap", 1);
+    test_call_int(&t, "qk_matmul_output_mode", 1);
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(8), 0));         /* hidden keys stay hidden */
+    CHECK(test_call_values(&t, 3, TEST_VALUES(0, 0.8), 1e-6)); /* tanh(log 3) */
+    test_call_free(&t);
+    test_call_int(&t, "qk_matmul_output_mode", 2);
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(sw_tensor_float_at(&t.y[3], 0) < -1e300);
+    test_call_free(&t);
+}
+
 SW_TEST(attention_keeps_the_past) {
     static const float past_key[] = {1.0986123f}, past_value[] = {16};
     test_call t;
@@ -69,6 +86,10 @@ SW_TEST(attention_keeps_the_past) {
     CHECK(test_call_values(&t, 1, TEST_VALUES(1.0986123, 0), 1e-6));
     CHECK(test_call_values(&t, 2, TEST_VALUES(16, 4), 0));
     CHECK(test_call_values(&t, 3, TEST_VALUES(0.75, 0.25), 1e-6));
+    test_call_free(&t);
+    test_call_int(&t, "is_causal", 1); /* the query is the second of the sequence */
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(13), 1e-5));
     test_call_free(&t);
     t.in[5] = NULL;
     CHECK_INT(test_call_rule(&t), SW_E_MODEL);

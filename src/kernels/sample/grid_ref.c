@@ -54,7 +54,8 @@ static double point_of(const grid_run *r, double at, int64_t extent) {
 static double pad_point(const grid_run *r, double x, int64_t extent) {
     double lo = r->corners ? 0 : -0.5, hi = (double)extent - (r->corners ? 1 : 0.5);
     x = fmin(fmax(x, -0x1p40), 0x1p40); /* hostile grids stay integers; NaN too */
-    if (r->padding == BORDER) return clamp(x, 0, (double)(extent - 1));
+    /* Cubic sees the border in its pixels only, as torch and ONNX Runtime have it. */
+    if (r->padding == BORDER) return r->mode == CUBIC ? x : clamp(x, 0, (double)(extent - 1));
     return r->padding == REFLECTION && (x < lo || x > hi) ? reflect(x, lo, hi) : x;
 }
 

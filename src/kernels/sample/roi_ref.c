@@ -155,7 +155,7 @@ sw_status sw__affine_grid_ref(const sw_call *c) {
         for (int i = 0; i < axes; i++) {
             int64_t n = y->dims[axes - i], k = rest % n;
             rest /= n;
-            at[i] = corners ? n > 1 ? 2 * (double)k / (double)(n - 1) - 1 : -1 : (2 * (double)k + 1) / (double)n - 1;
+            at[i] = corners ? n > 1 ? 2 * (double)k / (double)(n - 1) - 1 : 0 : (2 * (double)k + 1) / (double)n - 1;
         }
         at[axes] = 1;
         for (int i = 0; i < axes; i++) {
