@@ -8,8 +8,21 @@ const sw_conv_tactic *const sw_conv_tactics[] = {
     0,
 };
 
+/* Extents of real networks. A model may name others; with them, sizes of scratch memory could overflow. */
+static bool is_usual(const sw_conv *c) {
+    const int64_t extents[] = {c->batch,        c->height,   c->width,    c->in_channels, c->out_height, c->out_width,
+                               c->out_channels, c->kernel_h, c->kernel_w, c->stride_h,    c->stride_w,   c->dilation_h,
+                               c->dilation_w,   c->pad_top,  c->pad_left, c->groups,      c->in_pitch,   c->out_pitch};
+    for (size_t i = 0; i < sizeof extents / sizeof extents[0]; i++)
+        if (extents[i] > 1 << 20) return false;
+    double reach =
+        (double)(c->kernel_h * c->dilation_h) * (double)(c->kernel_w * c->dilation_w) * (double)c->in_channels;
+    return reach < 0x1p30 && (double)c->width * (double)c->in_pitch < 0x1p32;
+}
+
 const sw_conv_tactic *sw_conv_choose(const sw_conv *c) {
     const sw_conv_tactic *best = &sw__conv_plain;
+    if (!is_usual(c)) return best;
     double least = best->cost(c);
     uint32_t features = sw_cpu_features();
     for (int i = 0; sw_conv_tactics[i]; i++) {
