@@ -9,6 +9,8 @@
 #include "cli/inspect.h"
 #include "cli/verb.h"
 #include "pass/pass.h"
+#include "slipway/build.h"
+#include "vision/detector.h"
 
 enum { MOST_SIDE = 16384 };
 
@@ -74,6 +76,45 @@ static void assume_size(sw_report *r, sw_graph *graph) {
     r->assumed_width = (int)(type->dims[3] = sides[1]);
 }
 
+/* -- What it is for ------------------------------------------------------------------------------------------------------ */
+
+/* Keeps the first error as a text. */
+typedef struct refusal {
+    sw_arena *arena;
+    const char *text;
+} refusal;
+
+static void keep_refusal(void *ctx, const sw_message *message) {
+    refusal *r = ctx;
+    if (message->severity == SW_ERROR && !r->text) r->text = sw_arena_strdup(r->arena, message->text);
+}
+
+static bool takes_pictures(const sw_graph *graph) {
+    const sw_tensor *t = graph->n_inputs == 1 ? &graph->inputs[0]->type : NULL;
+    return t && ((t->rank == 4 && (t->dims[1] == 3 || t->dims[3] == 3)) || (t->rank == 3 && t->dims[0] == 3));
+}
+
+/* Makes a detector of the model, as `predict` would, and asks it. */
+static void recognise(sw_report *r, sw_arena *arena) {
+    if (!takes_pictures(r->graph)) return;
+    refusal why = {.arena = arena};
+    sw_diag diag = {.emit = keep_refusal, .ctx = &why};
+    sw_plan *plan;
+    sw_detector *detector = NULL;
+    if (sw_plan_build(r->path, &diag, &plan) == SW_OK) {
+        if (sw_detector_create(plan, NULL, &diag, &detector) != SW_OK) detector = NULL;
+        sw_plan_unref(plan);
+    }
+    if (detector) {
+        r->task = sw_task_name(sw_detector_task(detector));
+        r->head = sw_arena_strdup(arena, sw_detector_reason(detector));
+        r->preparation = sw_arena_strdup(arena, sw_detector_preparation(detector));
+        r->classes = sw_detector_classes(detector);
+    }
+    r->refusal = detector ? NULL : why.text;
+    sw_detector_destroy(detector);
+}
+
 /* -- Forms --------------------------------------------------------------------------------------------------------------- */
 
 /* The graph's text form after a pass. */
@@ -124,6 +165,7 @@ static sw_status report(const sw_args *args, sw_graph *graph, sw_console *c) {
     r.inputs = copy_types(args->arena, graph->inputs, graph->n_inputs);
     r.outputs = copy_types(args->arena, graph->outputs, graph->n_outputs);
     if (!r.inputs || !r.outputs) return SW_E_NOMEM;
+    recognise(&r, args->arena);
     if (sw_args_given(args, "shape"))
         SW_TRY(set_shapes(graph, args, &c->diag));
     else
@@ -156,7 +198,8 @@ const sw_verb sw_verb_inspect = {
     .most_operands = 1,
     .summary = "Show what is inside a model",
     .description =
-        "Prints inputs, outputs, metadata, parameters, arithmetic and operators. Arithmetic is two operations for each "
+        "Prints inputs, outputs, metadata, parameters, arithmetic and operators, and what 'slipway predict' takes the model for. "
+        "Arithmetic is two operations for each "
         "multiply-add of convolutions and matrix products. Sizes that the model leaves open can be set with --shape; otherwise "
         "an open batch counts as 1, and an open height and width as the metadata say (imgsz).",
     .options =

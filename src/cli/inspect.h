@@ -16,6 +16,10 @@ typedef struct sw_report {
     double flops;     /* of all nodes whose shapes are known */
     int unknown;      /* nodes that are not in it */
     bool layers;      /* print each node */
+    /* What `predict` would take the model for, how it prepares pictures, and how many classes there are; NULL where it is not
+     * for pictures. `refusal`: why it cannot take it; else NULL. */
+    const char *task, *head, *preparation, *refusal;
+    int classes;
 } sw_report;
 
 void sw_report_text(const sw_report *report, sw_console *console);

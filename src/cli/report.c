@@ -129,6 +129,17 @@ static void print_layers(const sw_graph *graph, sw_console *c) {
     }
 }
 
+/* What `predict` takes the model for. */
+static void print_purpose(const sw_report *r, sw_console *c) {
+    if (r->task) {
+        sw_print(c, "%-*s%s, %d class%s\n", LABEL, "task", r->task, r->classes, r->classes == 1 ? "" : "es");
+        sw_print(c, "%-*s%s\n%-*s%s\n", LABEL, "head", r->head ? r->head : "", LABEL, "picture",
+                 r->preparation ? r->preparation : "");
+    } else if (r->refusal) {
+        sw_print(c, "%-*snot understood: %s\n", LABEL, "head", r->refusal);
+    }
+}
+
 void sw_report_text(const sw_report *r, sw_console *c) {
     const sw_graph *g = r->graph;
     char parameters[32];
@@ -138,6 +149,7 @@ void sw_report_text(const sw_report *r, sw_console *c) {
     if (g->name && g->name[0]) sw_print(c, "%-*s%s\n", LABEL, "name", g->name);
     print_ports(g, g->inputs, r->inputs, g->n_inputs, "inputs", c);
     print_ports(g, g->outputs, r->outputs, g->n_outputs, "outputs", c);
+    print_purpose(r, c);
     short_number(parameters, sizeof parameters, (double)r->weight.elements);
     sw_print(c, "%-*s%s (%.2f MB)\n", LABEL, "parameters", parameters, (double)r->weight.bytes / 1e6);
     sw_print(c, "%-*s%.3f GFLOP", LABEL, "arithmetic", r->flops / 1e9);
@@ -226,6 +238,9 @@ void sw_report_json(const sw_report *r, sw_buf *buf) {
     sw_json_key(&w, "name"), sw_json_string(&w, g->name);
     json_ports(&w, g, "inputs", g->inputs, r->inputs, g->n_inputs);
     json_ports(&w, g, "outputs", g->outputs, r->outputs, g->n_outputs);
+    sw_json_key(&w, "task"), sw_json_string(&w, r->task);
+    sw_json_key(&w, "head"), sw_json_string(&w, r->head);
+    sw_json_key(&w, "picture"), sw_json_string(&w, r->preparation);
     sw_json_key(&w, "parameters"), sw_json_int(&w, r->weight.elements);
     sw_json_key(&w, "parameter_bytes"), sw_json_int(&w, r->weight.bytes);
     json_flops(&w, r->unknown ? -1 : r->flops);

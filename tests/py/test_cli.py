@@ -17,7 +17,7 @@ from onnx import helper
 
 import slipway
 
-VERBS = ("detect", "run", "inspect", "ops", "version")
+VERBS = ("predict", "detect", "run", "inspect", "ops", "version")
 MODEL = slipway.SAMPLE_MODEL
 
 
@@ -116,6 +116,9 @@ class WrongUse(Folder):
             ("--iou", "-1"),
             ("--imgsz", "0"),
             ("--imgsz", "99999999999999999999"),
+            ("--imgsz", "640x"),
+            ("--imgsz", "640x640x640"),
+            ("--imgsz", "x"),
             ("--max-det", "x"),
             ("--threads", "-3"),
             ("--classes", "nobody"),
