@@ -94,7 +94,7 @@ static sw_value *distances(sw_net *net, const detector *d, sw_value *box) {
 static bool read_detector(sw_net *net, const sw_pickle *module, int n, sw_value *const *x, detector *d) {
     float strides[MAX_LEVELS];
     sw_value *anchors[MAX_LEVELS], *rows[MAX_LEVELS];
-    bool single = sw_net_child(module, "one2one_cv2") && sw_net_int(module, "end2end", 1);
+    bool single = sw_net_child(module, "one2one_cv2") && sw_net_int(module, "_end2end", 1);
     *d = (detector){.module = module, .prefix = single ? "one2one_" : "", .n = n, .x = x};
     d->classes = sw_net_int(module, "nc", 0);
     d->bins = sw_net_int(module, "reg_max", 16);

@@ -77,7 +77,7 @@ SW_TEST(pickle_refuses_code) {
          "cbuiltins\nexec\n.",
          "'builtins.exec'"},
         {"\x80\x02"
-         "cbuiltins\ngetattr\n.",
+         "cbuiltins\ngetattr\nctorch\nSize\n)RU\x06system\x86R.",
          "'builtins.getattr'"},
         {"\x80\x02"
          "cbuiltins\nset.__class__.__subclasses__\n.",
@@ -108,6 +108,18 @@ SW_TEST(pickle_refuses_code) {
         check_refused(cases[i].bytes, strlen(cases[i].bytes), SW_E_MODEL, "tries to run code");
         check_refused(cases[i].bytes, strlen(cases[i].bytes), SW_E_MODEL, cases[i].name);
     }
+}
+
+/* Fused modules carry getattr(module, "forward_fuse"). */
+SW_TEST(pickle_reads_forward_of_fused_modules) {
+    const sw_pickle *root;
+    CHECK_INT(read_bytes(BYTES("\x80\x02"
+                               "c__builtin__\ngetattr\nctorch.nn\nConv2d\n)\x81U\x0c"
+                               "forward_fuse\x86R."),
+                         &root),
+              SW_OK);
+    CHECK(sw_pickle_is(root, "__builtin__.getattr"));
+    sw_arena_destroy(arena);
 }
 
 SW_TEST(pickle_names_what_it_does_not_know) {
