@@ -130,8 +130,8 @@ static sw_value *transformer_block(sw_net *net, const sw_pickle *module, sw_valu
     return sw_net_map(net, y, x);
 }
 
-/* Sines and cosines of the positions of a map (Vaswani et al. 2017, in two dimensions): 1, positions, channels. Column and row
- * of a position are counted with the columns outermost, as in training, although the positions themselves are row by row. */
+/* Sines and cosines of row and column of the positions of a map (Vaswani et al. 2017, in two dimensions): 1, positions,
+ * channels. */
 static sw_value *sines(sw_net *net, sw_value *x, int64_t channels) {
     float omega[1024];
     int64_t quarter = channels / 4;
@@ -139,10 +139,10 @@ static sw_value *sines(sw_net *net, sw_value *x, int64_t channels) {
         return sw_net_fail(net, SW_E_UNSUPPORTED, NULL, "the encoder has an unusual width");
     for (int64_t i = 0; i < quarter; i++) omega[i] = (float)(1 / pow(10000, (double)i / (double)quarter));
     sw_value *frequency = sw_net_floats(net, "omega", omega, 2, (int64_t[]){1, quarter}), *parts[4];
-    sw_value *size = sw_net_concat(net, 0, 2, (sw_value *[]){sw_net_extent(net, x, 3), sw_net_extent(net, x, 2)});
+    sw_value *size = sw_net_concat(net, 0, 2, (sw_value *[]){sw_net_extent(net, x, 2), sw_net_extent(net, x, 3)});
     for (int i = 0; i < 2; i++) {
         sw_value *place =
-            sw_net_reshape(net, sw_net_steps(net, x, 3 - i, 0), i == 0 ? (int64_t[]){-1, 1} : (int64_t[]){1, -1}, 2);
+            sw_net_reshape(net, sw_net_steps(net, x, 2 + i, 0), i == 0 ? (int64_t[]){-1, 1} : (int64_t[]){1, -1}, 2);
         place = sw_net_reshape(net, SW_NET_APPLY(net, SW_OP_Expand, place, size), (int64_t[]){-1, 1}, 2);
         place = sw_net_mul(net, place, frequency);
         parts[2 * i] = SW_NET_APPLY(net, SW_OP_Sin, place);
