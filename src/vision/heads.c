@@ -328,11 +328,9 @@ static const sw__look yolo = {.pad = 114}, yolox = {.bgr = true, .raw = true, .c
                                  .raw = true,
                                  .mean = {103.53f, 116.28f, 123.675f},
                                  .std = {57.375f, 57.12f, 58.395f}},
-                      picodet = {.bgr = true,
-                                 .raw = true,
-                                 .stretch = true,
-                                 .mean = {103.53f, 116.28f, 123.675f},
-                                 .std = {57.375f, 57.12f, 58.395f}},
+                      picodet = {.stretch = true,
+                                 .mean = {0.485f, 0.456f, 0.406f},
+                                 .std = {0.229f, 0.224f, 0.225f}},
                       yunet = {.bgr = true, .raw = true, .corner = true};
 
 #define V8(name, task, extra, layout)                                                                                  \
