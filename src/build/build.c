@@ -13,7 +13,8 @@ static sw_status evaluate(const sw_call *call) {
 
 sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph) {
     sw_map map;
-    SW_TRY(sw_map_open(path, diag, &map));
+    sw_status status = sw_map_open(path, diag, &map);
+    if (status != SW_OK) return status == SW_E_IO ? SW_E_MODEL : status; /* a model that is not there is a bad model */
     bool is_pt = sw_pt_sniff(map.data, map.size);
     sw_map_close(&map);
     return is_pt ? sw_pt_load(path, NULL, diag, graph) : sw_onnx_load(path, evaluate, NULL, diag, graph);

@@ -28,8 +28,9 @@ static void insert_by_offset(sw_span **placed, int n, sw_span *span) {
 
 sw_status sw_memory_plan(const sw_allocator *allocator, sw_span *spans, int n, int64_t *total) {
     *total = 0;
-    sw_span **order = sw_calloc(allocator, (size_t)n * 2 + 1, sizeof *order), **placed = order + n;
+    sw_span **order = sw_calloc(allocator, (size_t)n * 2 + 1, sizeof *order);
     if (!order) return SW_E_NOMEM;
+    sw_span **placed = order + n;
     sw_status status = SW_OK;
     int count = 0, done = 0;
     int64_t sum = 0; /* bounds every offset, so that none can overflow */
