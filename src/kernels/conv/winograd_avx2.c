@@ -250,8 +250,10 @@ SW_INLINE void multiply(const float *a, int64_t step, const float *w, int64_t de
     SW_UNROLL for (int i = 0; i < 6; i++)
         SW_UNROLL for (int v = 0; v < vectors; v++) acc[i][v] = _mm256_setzero_ps();
     const float *a3 = a + 3 * step;
-    for (int64_t k = 0; k < depth; k++, w += LANES) {
+    const float *next = w + depth * LANES; /* the next point's matrix, most often */
+    for (int64_t k = 0; k < depth; k++, w += LANES, next += LANES) {
         v8 b[2];
+        _mm_prefetch((const char *)next, _MM_HINT_T0);
         SW_UNROLL for (int v = 0; v < vectors; v++) b[v] = v8_load(w + 8 * v);
         SW_UNROLL for (int i = 0; i < 6; i++) {
             v8 x = _mm256_broadcast_ss((i < 3 ? a + i * step : a3 + (i - 3) * step) + k);
