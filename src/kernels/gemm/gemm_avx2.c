@@ -52,8 +52,8 @@ static void pack_columns(const float *b, int64_t k, int64_t lanes, float *packed
 
 /* ---- Tiles --------------------------------------------------------------------------------------------------------- */
 
-/* sum[rows][LANES]; b rows lie `step` apart. */
-SW_INLINE void multiply(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int rows) {
+/* sum[rows][LANES], rows of it sum_step apart; rows of b lie `step` apart. */
+SW_INLINE void multiply(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int64_t sum_step, int rows) {
     v8 acc[ROWS][2];
     const float *from[ROWS];
     SW_UNROLL for (int i = 0; i < rows; i++) {
@@ -69,14 +69,20 @@ SW_INLINE void multiply(const float *const *a, const float *b, int64_t step, int
         }
     }
     SW_UNROLL for (int i = 0; i < rows; i++) {
-        v8_store(sum + i * LANES, acc[i][0]);
-        v8_store(sum + i * LANES + 8, acc[i][1]);
+        v8_store(sum + i * sum_step, acc[i][0]);
+        v8_store(sum + i * sum_step + 8, acc[i][1]);
     }
 }
 
-static void multiply_6(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) { multiply(a, b, step, k, sum, 6); }
-static void multiply_3(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) { multiply(a, b, step, k, sum, 3); }
-static void multiply_1(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) { multiply(a, b, step, k, sum, 1); }
+typedef void (*multiply_fn)(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int64_t sum_step);
+
+#define MULTIPLY(name, rows)                                                                                            \
+    static void name(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int64_t sum_step) {    \
+        multiply(a, b, step, k, sum, sum_step, rows);                                                                  \
+    }
+MULTIPLY(multiply_6, 6)
+MULTIPLY(multiply_3, 3)
+MULTIPLY(multiply_1, 1)
 
 /* y = alpha * sum + beta * bias for one row of up to LANES columns. */
 static void finish(const product *p, const float *sum, int64_t row, int64_t col, int64_t lanes, float *y) {
@@ -92,11 +98,17 @@ static void finish(const product *p, const float *sum, int64_t row, int64_t col,
 static void tiles(const product *p, const float *a, const float *b, int64_t step, int64_t row, int64_t end, int64_t col, float *y) {
     _Alignas(32) float sum[ROWS * LANES];
     int64_t lanes = p->n - col < LANES ? p->n - col : LANES;
+    bool plain = lanes == LANES && !p->bias && p->alpha == 1;
     for (; row < end; row += ROWS) {
         const float *from[ROWS];
         int64_t rows = end - row < ROWS ? end - row : ROWS;
         for (int64_t i = 0; i < ROWS; i++) from[i] = a + (row + (i < rows ? i : 0)) * p->k;
-        (rows > 3 ? multiply_6 : rows > 1 ? multiply_3 : multiply_1)(from, b, step, p->k, sum);
+        multiply_fn product_of = rows > 3 ? multiply_6 : rows > 1 ? multiply_3 : multiply_1;
+        if (plain && (rows == 6 || rows == 3 || rows == 1)) { /* nothing is left to do with the sums */
+            product_of(from, b, step, p->k, y + row * p->n + col, p->n);
+            continue;
+        }
+        product_of(from, b, step, p->k, sum, LANES);
         for (int64_t i = 0; i < rows; i++) finish(p, sum + i * LANES, row + i, col, lanes, y + (row + i) * p->n + col);
     }
 }
