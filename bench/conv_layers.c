@@ -1,10 +1,11 @@
 /* Times the convolution tactics on a list of layers: conv_layers [-t threads] [-r rounds] [-c] [-w] layers.txt
  *
- * One layer a line: height width cin cout kernel stride groups activation ('#' begins a comment); pads are (kernel - 1) / 2. For
- * each layer, every tactic that this CPU can run and that accepts is timed by turns; the table shows ms (20th percentile: other load only ever adds),
- * GFLOP/s of the direct count, its share of the FMA peak (measured beside it), the tactic that sw_conv_choose takes and what that costs against
- * the best. -w: all layers in network order with the chosen tactics, weights cold, instead of each alone.
- * -c: CPU time of the program instead of time on the wall, for busy machines (one thread). */
+ * One layer a line: height width cin cout kernel stride groups activation ('#' begins a comment); pads are (kernel
+ * - 1) / 2. For each layer, every tactic that this CPU can run and that accepts is timed by turns; the table shows
+ * ms (20th percentile: other load only ever adds), GFLOP/s of the direct count, its share of the FMA peak (measured
+ * beside it), the tactic that sw_conv_choose takes and what that costs against the best. -w: all layers in network
+ * order with the chosen tactics, weights cold, instead of each alone. -c: CPU time of the program instead of time
+ * on the wall, for busy machines (one thread). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,9 +64,26 @@ static void read_layers(const char *path) {
         if (sscanf(line, "%lld %lld %lld %lld %lld %lld %lld %31s", &h, &w, &ci, &co, &k, &s, &g, act) != 8) continue;
         int64_t pad = (k - 1) / 2, oh = (h + 2 * pad - k) / s + 1, ow = (w + 2 * pad - k) / s + 1;
         layers[n_layers++] = (layer){
-            .conv = {.batch = 1, .height = h, .width = w, .in_channels = ci, .out_height = oh, .out_width = ow, .out_channels = co,
-                     .kernel_h = k, .kernel_w = k, .stride_h = s, .stride_w = s, .dilation_h = 1, .dilation_w = 1, .pad_top = pad,
-                     .pad_left = pad, .groups = g, .in_pitch = ci, .out_pitch = co, .act = sw_act_find(act), .act_b = 6},
+            .conv = {.batch = 1,
+                     .height = h,
+                     .width = w,
+                     .in_channels = ci,
+                     .out_height = oh,
+                     .out_width = ow,
+                     .out_channels = co,
+                     .kernel_h = k,
+                     .kernel_w = k,
+                     .stride_h = s,
+                     .stride_w = s,
+                     .dilation_h = 1,
+                     .dilation_w = 1,
+                     .pad_top = pad,
+                     .pad_left = pad,
+                     .groups = g,
+                     .in_pitch = ci,
+                     .out_pitch = co,
+                     .act = sw_act_find(act),
+                     .act_b = 6},
             .macs = (double)(oh * ow * co * k * k * (ci / g)),
         };
     }
@@ -76,7 +94,8 @@ static void prepare(int threads) {
     size_t most_in = 0, most_out = 0, most_weights = 0, most_scratch = 64;
     for (int i = 0; i < n_layers; i++) {
         const sw_conv *c = &layers[i].conv;
-        size_t n_in = (size_t)(c->height * c->width * c->in_channels), n_out = (size_t)(c->out_height * c->out_width * c->out_channels);
+        size_t n_in = (size_t)(c->height * c->width * c->in_channels),
+               n_out = (size_t)(c->out_height * c->out_width * c->out_channels);
         size_t n_weights = (size_t)(c->kernel_h * c->kernel_w * c->in_channels / c->groups * c->out_channels);
         most_in = n_in > most_in ? n_in : most_in;
         most_out = n_out > most_out ? n_out : most_out;
@@ -151,14 +170,16 @@ static double time_layer(const layer *l, int number, int rounds, sw_pool *pool, 
     static double ms[MOST_TACTICS][MOST_ROUNDS];
     for (int r = -1; r < rounds; r++)
         for (int t = 0; sw_conv_tactics[t]; t++) {
-            if (!l->packed[t] || (t == 0 && l->chosen != sw_conv_tactics[0] && r > 0)) continue; /* plain C: once, it is slow */
+            if (!l->packed[t] || (t == 0 && l->chosen != sw_conv_tactics[0] && r > 0))
+                continue; /* plain C: once, it is slow */
             double took = time_once(l, t, pool);
             ms[t][r < 0 ? 0 : r] = took;
         }
     double peak = measure_peak() * sw_pool_threads(pool), best = 1e30, chosen = 0;
     const sw_conv *c = &l->conv;
     printf("%3d %4lldx%-4lld %4lld %4lld k%lld s%lld g%-4lld", number, (long long)c->height, (long long)c->width,
-           (long long)c->in_channels, (long long)c->out_channels, (long long)c->kernel_h, (long long)c->stride_h, (long long)c->groups);
+           (long long)c->in_channels, (long long)c->out_channels, (long long)c->kernel_h, (long long)c->stride_h,
+           (long long)c->groups);
     for (int t = 0; sw_conv_tactics[t]; t++) {
         if (!l->packed[t]) continue;
         bool once = t == 0 && l->chosen != sw_conv_tactics[0];
@@ -173,7 +194,10 @@ static double time_layer(const layer *l, int number, int rounds, sw_pool *pool, 
 }
 
 static const char *class_of(const sw_conv *c) {
-    return c->groups > 1 ? "grouped" : c->kernel_h == 1 ? "1x1" : c->kernel_h == 3 ? c->stride_h == 1 ? "3x3 s1" : "3x3 s2" : "other";
+    return c->groups > 1      ? "grouped"
+           : c->kernel_h == 1 ? "1x1"
+           : c->kernel_h == 3 ? c->stride_h == 1 ? "3x3 s1" : "3x3 s2"
+                              : "other";
 }
 
 static void print_classes(const double *ms, double peak) {
@@ -197,11 +221,13 @@ static void time_network(int rounds, sw_pool *pool, double *ms) {
     static double of_layer[MOST_LAYERS][MOST_ROUNDS], whole[MOST_ROUNDS];
     for (int r = 0; r < rounds; r++) {
         whole[r] = 0;
-        for (int i = 0; i < n_layers; i++) whole[r] += of_layer[i][r] = time_once(&layers[i], index_of(layers[i].chosen), pool);
+        for (int i = 0; i < n_layers; i++)
+            whole[r] += of_layer[i][r] = time_once(&layers[i], index_of(layers[i].chosen), pool);
     }
     for (int i = 0; i < n_layers; i++) ms[i] = typical(of_layer[i], rounds);
     double usual = typical(whole, rounds);
-    printf("network order: least %.2f ms, 20th percentile %.2f ms, median %.2f ms\n", whole[0], usual, whole[rounds / 2]);
+    printf("network order: least %.2f ms, 20th percentile %.2f ms, median %.2f ms\n", whole[0], usual,
+           whole[rounds / 2]);
 }
 
 int main(int argc, char **argv) {
@@ -209,11 +235,16 @@ int main(int argc, char **argv) {
     bool network = false;
     const char *path = NULL;
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "-t") && i + 1 < argc) threads = (int)strtol(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "-r") && i + 1 < argc) rounds = (int)strtol(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "-w")) network = true;
-        else if (!strcmp(argv[i], "-c")) by_cpu_time = true;
-        else path = argv[i];
+        if (!strcmp(argv[i], "-t") && i + 1 < argc)
+            threads = (int)strtol(argv[++i], NULL, 10);
+        else if (!strcmp(argv[i], "-r") && i + 1 < argc)
+            rounds = (int)strtol(argv[++i], NULL, 10);
+        else if (!strcmp(argv[i], "-w"))
+            network = true;
+        else if (!strcmp(argv[i], "-c"))
+            by_cpu_time = true;
+        else
+            path = argv[i];
     }
     if (!path || rounds < 1 || rounds > MOST_ROUNDS) {
         fprintf(stderr, "usage: conv_layers [-t threads] [-r rounds up to %d] [-c] [-w] layers.txt\n", MOST_ROUNDS);
@@ -224,11 +255,13 @@ int main(int argc, char **argv) {
     sw_pool *pool = sw_pool_create(NULL, threads);
     prepare(threads);
     double best = 0, chosen = 0, peak = measure_peak();
-    if (network) time_network(rounds, pool, ms);
+    if (network)
+        time_network(rounds, pool, ms);
     else
         for (int i = 0; i < n_layers; i++) chosen += ms[i] = time_layer(&layers[i], i, rounds, pool, &best);
     print_classes(ms, (peak + measure_peak()) / 2 * threads);
-    if (!network) printf("chosen %.2f ms, best of each layer %.2f ms: regret %.2f%%\n", chosen, best, 100 * (chosen / best - 1));
+    if (!network)
+        printf("chosen %.2f ms, best of each layer %.2f ms: regret %.2f%%\n", chosen, best, 100 * (chosen / best - 1));
     sw_pool_destroy(pool);
     return 0;
 }

@@ -9,7 +9,9 @@
 enum { SHAPES = 1200 };
 static const float guard = -12345.5f;
 
-static int64_t pick(uint64_t *state, int64_t lo, int64_t hi) { return lo + (int64_t)(sw_test_random(state) % (uint64_t)(hi - lo + 1)); }
+static int64_t pick(uint64_t *state, int64_t lo, int64_t hi) {
+    return lo + (int64_t)(sw_test_random(state) % (uint64_t)(hi - lo + 1));
+}
 
 static int64_t out_extent(int64_t in, int64_t pads, int64_t kernel, int64_t stride, int64_t dilation) {
     int64_t left = in + pads - ((kernel - 1) * dilation + 1);
@@ -17,7 +19,8 @@ static int64_t out_extent(int64_t in, int64_t pads, int64_t kernel, int64_t stri
 }
 
 static bool random_conv(uint64_t *s, sw_conv *c) {
-    static const int64_t kernels[] = {1, 1, 3, 3, 3, 5, 7, 2, 6}, counts[] = {1, 2, 3, 4, 7, 8, 9, 16, 17, 24, 31, 32, 33, 48, 80};
+    static const int64_t kernels[] = {1, 1, 3, 3, 3, 5, 7, 2, 6},
+                         counts[] = {1, 2, 3, 4, 7, 8, 9, 16, 17, 24, 31, 32, 33, 48, 80};
     int64_t kind = pick(s, 0, 5), end_pad_h = pick(s, 0, 2), end_pad_w = pick(s, 0, 2);
     *c = (sw_conv){.batch = pick(s, 1, 2), .height = pick(s, 1, 21), .width = pick(s, 1, 29)};
     c->kernel_h = c->kernel_w = kernels[pick(s, 0, 8)];
@@ -30,7 +33,7 @@ static bool random_conv(uint64_t *s, sw_conv *c) {
     c->in_channels = c->groups * counts[pick(s, 0, 14)], c->out_channels = c->groups * counts[pick(s, 0, 14)];
     if (kind == 1) c->groups = c->out_channels = c->in_channels; /* depthwise */
     if (kind == 2) c->in_channels = pick(s, 1, 4);               /* the first layer */
-    if (kind > 2 && pick(s, 0, 1)) { /* what Winograd takes */
+    if (kind > 2 && pick(s, 0, 1)) {                             /* what Winograd takes */
         c->kernel_h = c->kernel_w = 3;
         c->dilation_h = c->dilation_w = 1;
         c->pad_top = pick(s, 0, 2), c->pad_left = pick(s, 0, 2);
@@ -56,7 +59,9 @@ static float *random_floats(uint64_t *s, size_t n) {
 }
 
 /* A map's floats: the last pixel ends with its channels. */
-static size_t map_floats(int64_t pixels, int64_t pitch, int64_t channels) { return (size_t)((pixels - 1) * pitch + channels); }
+static size_t map_floats(int64_t pixels, int64_t pitch, int64_t channels) {
+    return (size_t)((pixels - 1) * pitch + channels);
+}
 
 typedef struct fixture {
     sw_conv c;
@@ -84,12 +89,15 @@ static void destroy(fixture *f) {
     for (int i = 0; i < 7; i++) free(all[i]);
 }
 
-static void *aligned(size_t bytes) { return aligned_alloc(64, (bytes + 64) / 64 * 64); }
+static void *aligned(size_t bytes) {
+    return aligned_alloc(64, (bytes + 64) / 64 * 64);
+}
 
 /* In place: the residual is put into the output map first. */
 static void run_tactic(const fixture *f, const sw_conv_tactic *tactic, sw_pool *pool, bool in_place, float *out) {
     sw_conv c = f->c;
-    void *packed = aligned(tactic->packed_bytes(&c)), *scratch = aligned(tactic->scratch_bytes(&c, sw_pool_threads(pool)));
+    void *packed = aligned(tactic->packed_bytes(&c)),
+         *scratch = aligned(tactic->scratch_bytes(&c, sw_pool_threads(pool)));
     for (size_t i = 0; i < f->n_out; i++) out[i] = guard;
     if (in_place) {
         for (int64_t p = 0; p < c.batch * c.out_height * c.out_width; p++)
@@ -111,17 +119,21 @@ static bool equal(const fixture *f, const char *name, double tolerance, double s
         fprintf(stderr, "%s: element %zu is %.9g, expected %.9g (scale %g)\n", name, i, (double)f->got[i],
                 inside ? (double)f->want[i] : (double)guard, scale);
         const sw_conv *c = &f->c;
-        fprintf(stderr, "  %lldx%lldx%lld -> %lldx%lldx%lld, kernel %lldx%lld stride %lldx%lld dilation %lld groups %lld act %s\n",
-                (long long)c->height, (long long)c->width, (long long)c->in_channels, (long long)c->out_height,
-                (long long)c->out_width, (long long)c->out_channels, (long long)c->kernel_h, (long long)c->kernel_w,
-                (long long)c->stride_h, (long long)c->stride_w, (long long)c->dilation_h, (long long)c->groups,
-                sw_act_name(c->act));
+        fprintf(
+            stderr,
+            "  %lldx%lldx%lld -> %lldx%lldx%lld, kernel %lldx%lld stride %lldx%lld dilation %lld groups %lld act %s\n",
+            (long long)c->height, (long long)c->width, (long long)c->in_channels, (long long)c->out_height,
+            (long long)c->out_width, (long long)c->out_channels, (long long)c->kernel_h, (long long)c->kernel_w,
+            (long long)c->stride_h, (long long)c->stride_w, (long long)c->dilation_h, (long long)c->groups,
+            sw_act_name(c->act));
         return false;
     }
     return true;
 }
 
-static bool is_winograd(const sw_conv_tactic *t) { return strncmp(t->name, "winograd", 8) == 0; }
+static bool is_winograd(const sw_conv_tactic *t) {
+    return strncmp(t->name, "winograd", 8) == 0;
+}
 
 SW_TEST(conv_tactics) {
     uint64_t state = 2024;
@@ -146,7 +158,51 @@ SW_TEST(conv_tactics) {
         destroy(&f);
     }
     for (int t = 1; sw_conv_tactics[t]; t++)
-        if (!(sw_conv_tactics[t]->features & ~sw_cpu_features())) CHECK(ran[t] >= 40); /* else the shapes test nothing */
+        if (!(sw_conv_tactics[t]->features & ~sw_cpu_features()))
+            CHECK(ran[t] >= 40); /* else the shapes test nothing */
     sw_pool_destroy(pools[1]);
     sw_pool_destroy(pools[2]);
+}
+
+/* A kernel of one weight shows the activation alone: against double, 3e-6 absolute and 1e-5 relative. */
+SW_TEST(conv_tactics_sigmoid) {
+    enum { N = 40000 };
+    static float in[N], out[N];
+    for (int i = 0; i < N; i++) in[i] = (float)(i - N / 2) * 0.0043f;
+    sw_conv c = {.batch = 1,
+                 .height = 1,
+                 .width = N,
+                 .in_channels = 1,
+                 .out_height = 1,
+                 .out_width = N,
+                 .out_channels = 1,
+                 .kernel_h = 1,
+                 .kernel_w = 1,
+                 .stride_h = 1,
+                 .stride_w = 1,
+                 .dilation_h = 1,
+                 .dilation_w = 1,
+                 .groups = 1,
+                 .in_pitch = 1,
+                 .out_pitch = 1};
+    for (int t = 1; sw_conv_tactics[t]; t++) {
+        const sw_conv_tactic *tactic = sw_conv_tactics[t];
+        if ((tactic->features & ~sw_cpu_features()) || tactic->refuse(&c)) continue;
+        for (int silu = 0; silu < 2; silu++) {
+            c.act = silu ? SW_ACT_SILU : SW_ACT_SIGMOID;
+            void *packed = aligned(tactic->packed_bytes(&c)), *scratch = aligned(tactic->scratch_bytes(&c, 1));
+            double worst = 0, worst_relative = 0;
+            tactic->pack(&c, (const float[]){1}, NULL, packed);
+            tactic->run(&c, packed, in, NULL, out, scratch, NULL);
+            for (int i = 0; i < N; i++) {
+                double x = (double)in[i], want = (silu ? x : 1) / (1 + exp(-x)), error = fabs((double)out[i] - want);
+                worst = fmax(worst, error);
+                if (fabs(want) > 1e-35) worst_relative = fmax(worst_relative, error / fabs(want));
+            }
+            CHECK_NEAR(worst, 0, 3e-6);
+            CHECK_NEAR(worst_relative, 0, 1e-5);
+            free(packed);
+            free(scratch);
+        }
+    }
 }

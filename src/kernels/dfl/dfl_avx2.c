@@ -8,7 +8,9 @@ typedef struct work {
     int64_t bins, anchors, groups; /* of eight anchors */
 } work;
 
-SW_INLINE v8 load(const float *p, int64_t n) { return n == 8 ? v8_load(p) : v8_load_n(p, n); }
+SW_INLINE v8 load(const float *p, int64_t n) {
+    return n == 8 ? v8_load(p) : v8_load_n(p, n);
+}
 
 /* Softmax weights without their division: exp(x - most). */
 SW_INLINE void decode(const work *w, const float *in, float *out, int64_t n) {
@@ -29,8 +31,10 @@ static void groups(void *ctx, int64_t begin, int64_t end, int thread) {
         int64_t side = i / w->groups, first = i % w->groups * 8, n = w->anchors - first;
         const float *in = w->in + side * w->bins * w->anchors + first;
         float *out = w->out + side * w->anchors + first;
-        if (n >= 8) decode(w, in, out, 8);
-        else decode(w, in, out, n);
+        if (n >= 8)
+            decode(w, in, out, 8);
+        else
+            decode(w, in, out, n);
     }
 }
 

@@ -1,5 +1,5 @@
-/* Gemm and MatMul of float32 on AVX2 and FMA: tiles of 6 rows x 16 columns, over panels of 16 columns of B that are packed first.
- * Products with few rows are bound by reading B once and do not pack it. */
+/* Gemm and MatMul of float32 on AVX2 and FMA: tiles of 6 rows x 16 columns, over panels of 16 columns of B that are
+ * packed first. Products with few rows are bound by reading B once and do not pack it. */
 #include <string.h>
 
 #include "kernels/fast.h"
@@ -21,14 +21,16 @@ typedef struct product {
     float *scratch; /* a panel for each thread */
 } product;
 
-/* ---- Packing ------------------------------------------------------------------------------------------------------- */
+/* ---- Packing ----------------------------------------------------------------------------------------------------- */
 
 /* packed[k][LANES] from `lanes` columns. */
 static void pack_rows(const float *b, int64_t step, int64_t k, int64_t lanes, float *packed) {
     for (int64_t i = 0; i < k; i++, b += step, packed += LANES) {
         v8 lo = lanes >= 8 ? v8_load(b) : v8_load_n(b, lanes), hi = _mm256_setzero_ps();
-        if (lanes == LANES) hi = v8_load(b + 8);
-        else if (lanes > 8) hi = v8_load_n(b + 8, lanes - 8);
+        if (lanes == LANES)
+            hi = v8_load(b + 8);
+        else if (lanes > 8)
+            hi = v8_load_n(b + 8, lanes - 8);
         v8_store(packed, lo);
         v8_store(packed + 8, hi);
     }
@@ -41,43 +43,50 @@ static void pack_columns(const float *b, int64_t k, int64_t lanes, float *packed
         int64_t i = 0, some = lanes - lane < 8 ? lanes - lane : 8;
         for (; some == 8 && i + 8 <= k; i += 8) {
             v8 r[8];
-            SW_UNROLL for (int j = 0; j < 8; j++) r[j] = v8_load(b + (lane + j) * k + i);
+            SW_UNROLL
+            for (int j = 0; j < 8; j++) r[j] = v8_load(b + (lane + j) * k + i);
             v8_transpose(r);
-            SW_UNROLL for (int j = 0; j < 8; j++) v8_store(packed + (i + j) * LANES + lane, r[j]);
+            SW_UNROLL
+            for (int j = 0; j < 8; j++) v8_store(packed + (i + j) * LANES + lane, r[j]);
         }
         for (; i < k; i++)
             for (int64_t j = 0; j < some; j++) packed[i * LANES + lane + j] = b[(lane + j) * k + i];
     }
 }
 
-/* ---- Tiles --------------------------------------------------------------------------------------------------------- */
+/* ---- Tiles ------------------------------------------------------------------------------------------------------- */
 
 /* sum[rows][LANES], rows of it sum_step apart; rows of b lie `step` apart. */
-SW_INLINE void multiply(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int64_t sum_step, int rows) {
+SW_INLINE void multiply(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int64_t sum_step,
+                        int rows) {
     v8 acc[ROWS][2];
     const float *from[ROWS];
-    SW_UNROLL for (int i = 0; i < rows; i++) {
+    SW_UNROLL
+    for (int i = 0; i < rows; i++) {
         from[i] = a[i];
         acc[i][0] = acc[i][1] = _mm256_setzero_ps();
     }
     for (int64_t j = 0; j < k; j++, b += step) {
         v8 lo = v8_load(b), hi = v8_load(b + 8);
-        SW_UNROLL for (int i = 0; i < rows; i++) {
+        SW_UNROLL
+        for (int i = 0; i < rows; i++) {
             v8 x = _mm256_broadcast_ss(from[i] + j);
             acc[i][0] = v8_fma(x, lo, acc[i][0]);
             acc[i][1] = v8_fma(x, hi, acc[i][1]);
         }
     }
-    SW_UNROLL for (int i = 0; i < rows; i++) {
+    SW_UNROLL
+    for (int i = 0; i < rows; i++) {
         v8_store(sum + i * sum_step, acc[i][0]);
         v8_store(sum + i * sum_step + 8, acc[i][1]);
     }
 }
 
-typedef void (*multiply_fn)(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int64_t sum_step);
+typedef void (*multiply_fn)(const float *const *a, const float *b, int64_t step, int64_t k, float *sum,
+                            int64_t sum_step);
 
-#define MULTIPLY(name, rows)                                                                                            \
-    static void name(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int64_t sum_step) {    \
+#define MULTIPLY(name, rows)                                                                                           \
+    static void name(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int64_t sum_step) {   \
         multiply(a, b, step, k, sum, sum_step, rows);                                                                  \
     }
 MULTIPLY(multiply_6, 6)
@@ -95,7 +104,8 @@ static void finish(const product *p, const float *sum, int64_t row, int64_t col,
     }
 }
 
-static void tiles(const product *p, const float *a, const float *b, int64_t step, int64_t row, int64_t end, int64_t col, float *y) {
+static void tiles(const product *p, const float *a, const float *b, int64_t step, int64_t row, int64_t end, int64_t col,
+                  float *y) {
     _Alignas(32) float sum[ROWS * LANES];
     int64_t lanes = p->n - col < LANES ? p->n - col : LANES;
     bool plain = lanes == LANES && !p->bias && p->alpha == 1;
@@ -113,7 +123,7 @@ static void tiles(const product *p, const float *a, const float *b, int64_t step
     }
 }
 
-/* ---- Loops --------------------------------------------------------------------------------------------------------- */
+/* ---- Loops ------------------------------------------------------------------------------------------------------- */
 
 static void locate(const product *p, int64_t batch, const float **a, const float **b, float **y) {
     *y = p->y + batch * p->m * p->n;
@@ -137,8 +147,10 @@ static void packed_items(void *ctx, int64_t begin, int64_t end, int thread) {
         int64_t lanes = sw__min64(LANES, p->n - col);
         locate(p, panel / p->panels, &a, &b, &y);
         if (panel != taken) {
-            if (p->b_transposed) pack_columns(b + col * p->k, p->k, lanes, packed);
-            else pack_rows(b + col, p->n, p->k, lanes, packed);
+            if (p->b_transposed)
+                pack_columns(b + col * p->k, p->k, lanes, packed);
+            else
+                pack_rows(b + col, p->n, p->k, lanes, packed);
             taken = panel;
         }
         tiles(p, a, packed, LANES, row, sw__min64(p->m, row + p->block), col, y);
@@ -149,8 +161,10 @@ static void packed_items(void *ctx, int64_t begin, int64_t end, int thread) {
 static float dot(const float *a, const float *b, int64_t k) {
     v8 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     int64_t i = 0;
-    for (; i + 32 <= k; i += 32)
-        SW_UNROLL for (int v = 0; v < 4; v++) sum[v] = v8_fma(v8_load(a + i + 8 * v), v8_load(b + i + 8 * v), sum[v]);
+    for (; i + 32 <= k; i += 32) {
+        SW_UNROLL
+        for (int v = 0; v < 4; v++) sum[v] = v8_fma(v8_load(a + i + 8 * v), v8_load(b + i + 8 * v), sum[v]);
+    }
     for (; i < k; i += 8) {
         int64_t n = sw__min64(8, k - i);
         sum[0] = v8_fma(v8_load_n(a + i, n), v8_load_n(b + i, n), sum[0]);
@@ -175,7 +189,8 @@ static void few_rows(void *ctx, int64_t begin, int64_t end, int thread) {
             const float *x = a + row * p->k;
             memset(sum, 0, sizeof sum);
             for (int64_t lane = 0; lane < lanes; lane++) {
-                if (p->b_transposed) sum[lane] = dot(x, b + (col + lane) * p->k, p->k);
+                if (p->b_transposed)
+                    sum[lane] = dot(x, b + (col + lane) * p->k, p->k);
                 else
                     for (int64_t i = 0; i < p->k; i++) sum[lane] += x[i] * b[i * p->n + col + lane];
             }
@@ -211,7 +226,12 @@ bool sw__gemm_avx2(const sw_call *c) {
     const sw_tensor *a = c->in[0], *b = c->in[1], *bias = sw_call_in(c, 2);
     if (!sw__is_plain_f32(c) || !c->out[0] || sw_call_int(c, "transA")) return false;
     bool transposed = sw_call_int(c, "transB") != 0;
-    product p = {.a = a->data, .b = b->data, .bias = bias ? bias->data : NULL, .m = a->dims[0], .k = a->dims[1], .n = b->dims[!transposed]};
+    product p = {.a = a->data,
+                 .b = b->data,
+                 .bias = bias ? bias->data : NULL,
+                 .m = a->dims[0],
+                 .k = a->dims[1],
+                 .n = b->dims[!transposed]};
     p.b_transposed = transposed;
     p.alpha = sw_call_float(c, "alpha");
     p.beta = sw_call_float(c, "beta");
