@@ -1,11 +1,11 @@
 /* Times the convolution tactics on a list of layers: conv_layers [-t threads] [-r rounds] [-c] [-w] layers.txt
  *
- * One layer a line: height width cin cout kernel stride groups activation ('#' begins a comment); pads are (kernel -
- * 1) / 2. For each layer, every tactic that this CPU can run and that accepts is timed by turns; the table shows ms
- * (20th percentile: other load only ever adds), GFLOP/s of the direct count, its share of the FMA peak (measured
+ * One layer a line: height width cin cout kernel stride groups activation ('#' begins a comment); pads are (kernel
+ * - 1) / 2. For each layer, every tactic that this CPU can run and that accepts is timed by turns; the table shows
+ * ms (20th percentile: other load only ever adds), GFLOP/s of the direct count, its share of the FMA peak (measured
  * beside it), the tactic that sw_conv_choose takes and what that costs against the best. -w: all layers in network
- * order with the chosen tactics, weights cold, instead of each alone.
- * -c: CPU time of the program instead of time on the wall, for busy machines (one thread). */
+ * order with the chosen tactics, weights cold, instead of each alone. -c: CPU time of the program instead of time
+ * on the wall, for busy machines (one thread). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,7 +170,8 @@ static double time_layer(const layer *l, int number, int rounds, sw_pool *pool, 
     static double ms[MOST_TACTICS][MOST_ROUNDS];
     for (int r = -1; r < rounds; r++)
         for (int t = 0; sw_conv_tactics[t]; t++) {
-            if (!l->packed[t] || (t == 0 && l->chosen != sw_conv_tactics[0] && r > 0)) continue; /* plain C: once, it is slow */
+            if (!l->packed[t] || (t == 0 && l->chosen != sw_conv_tactics[0] && r > 0))
+                continue; /* plain C: once, it is slow */
             double took = time_once(l, t, pool);
             ms[t][r < 0 ? 0 : r] = took;
         }
@@ -220,11 +221,13 @@ static void time_network(int rounds, sw_pool *pool, double *ms) {
     static double of_layer[MOST_LAYERS][MOST_ROUNDS], whole[MOST_ROUNDS];
     for (int r = 0; r < rounds; r++) {
         whole[r] = 0;
-        for (int i = 0; i < n_layers; i++) whole[r] += of_layer[i][r] = time_once(&layers[i], index_of(layers[i].chosen), pool);
+        for (int i = 0; i < n_layers; i++)
+            whole[r] += of_layer[i][r] = time_once(&layers[i], index_of(layers[i].chosen), pool);
     }
     for (int i = 0; i < n_layers; i++) ms[i] = typical(of_layer[i], rounds);
     double usual = typical(whole, rounds);
-    printf("network order: least %.2f ms, 20th percentile %.2f ms, median %.2f ms\n", whole[0], usual, whole[rounds / 2]);
+    printf("network order: least %.2f ms, 20th percentile %.2f ms, median %.2f ms\n", whole[0], usual,
+           whole[rounds / 2]);
 }
 
 int main(int argc, char **argv) {
@@ -232,11 +235,16 @@ int main(int argc, char **argv) {
     bool network = false;
     const char *path = NULL;
     for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "-t") && i + 1 < argc) threads = (int)strtol(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "-r") && i + 1 < argc) rounds = (int)strtol(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "-w")) network = true;
-        else if (!strcmp(argv[i], "-c")) by_cpu_time = true;
-        else path = argv[i];
+        if (!strcmp(argv[i], "-t") && i + 1 < argc)
+            threads = (int)strtol(argv[++i], NULL, 10);
+        else if (!strcmp(argv[i], "-r") && i + 1 < argc)
+            rounds = (int)strtol(argv[++i], NULL, 10);
+        else if (!strcmp(argv[i], "-w"))
+            network = true;
+        else if (!strcmp(argv[i], "-c"))
+            by_cpu_time = true;
+        else
+            path = argv[i];
     }
     if (!path || rounds < 1 || rounds > MOST_ROUNDS) {
         fprintf(stderr, "usage: conv_layers [-t threads] [-r rounds up to %d] [-c] [-w] layers.txt\n", MOST_ROUNDS);
@@ -247,7 +255,8 @@ int main(int argc, char **argv) {
     sw_pool *pool = sw_pool_create(NULL, threads);
     prepare(threads);
     double best = 0, chosen = 0, peak = measure_peak();
-    if (network) time_network(rounds, pool, ms);
+    if (network)
+        time_network(rounds, pool, ms);
     else
         for (int i = 0; i < n_layers; i++) chosen += ms[i] = time_layer(&layers[i], i, rounds, pool, &best);
     print_classes(ms, (peak + measure_peak()) / 2 * threads);

@@ -1,9 +1,9 @@
 /* Fast kernels: variants of operators for instruction sets, tried before the reference kernels.
  *
- * fast.inc is the list: SW_FAST(op id, function, features). A function returns true when it has computed the outputs
- * of the call, and false, with outputs untouched, when it does not handle it (types, layouts, shapes, no memory for
- * scratch). Results differ from the reference's by no more than the operator's tolerance, and do not depend on the
- * number of threads. */
+ * fast.inc is the list: SW_FAST(op id, function, features). A function returns true when it has computed the
+ * outputs of the call, and false, with outputs untouched, when it does not handle it (types, layouts, shapes, no
+ * memory for scratch). Results differ from the reference's by no more than the operator's tolerance, and do not
+ * depend on the number of threads. */
 #ifndef SLIPWAY_KERNELS_FAST_H
 #define SLIPWAY_KERNELS_FAST_H
 

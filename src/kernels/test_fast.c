@@ -10,7 +10,9 @@
 
 static uint64_t state = 7;
 
-static int64_t pick(int64_t lo, int64_t hi) { return lo + (int64_t)(sw_test_random(&state) % (uint64_t)(hi - lo + 1)); }
+static int64_t pick(int64_t lo, int64_t hi) {
+    return lo + (int64_t)(sw_test_random(&state) % (uint64_t)(hi - lo + 1));
+}
 
 static float *noise(int64_t n, float lo, float hi) {
     float *p = malloc((size_t)n * sizeof *p + (n == 0));
@@ -40,8 +42,8 @@ static bool close_to(const sw_tensor *got, const float *want, double tolerance) 
     return true;
 }
 
-/* Runs the rule for row-major outputs (others are set by the test), then the fast kernel with 1 to 3 threads and the reference
- * `ref`. True when a fast kernel took the call. */
+/* Runs the rule for row-major outputs (others are set by the test), then the fast kernel with 1 to 3 threads and
+ * the reference `ref`. True when a fast kernel took the call. */
 static bool agree(test_call *t, sw_kernel_fn ref, double tolerance) {
     static sw_pool *pools[3];
     if (!pools[1]) pools[1] = sw_pool_create(NULL, 2), pools[2] = sw_pool_create(NULL, 3);
@@ -60,12 +62,15 @@ static bool agree(test_call *t, sw_kernel_fn ref, double tolerance) {
     for (int i = 0; i < 3 && taken; i++) {
         y->data = malloc((size_t)n * sizeof(float) + (n == 0));
         memcpy(y->data, want, (size_t)n * sizeof(float));
-        for (int64_t k = 0; layout == SW_ROW_MAJOR && k < n; k++) ((float *)y->data)[k] = -3; /* gaps of maps must stay */
+        for (int64_t k = 0; layout == SW_ROW_MAJOR && k < n; k++)
+            ((float *)y->data)[k] = -3; /* gaps of maps must stay */
         t->call.pool = pools[i];
         taken = sw_kernel_fast(&t->call);
         if (taken) CHECK(close_to(y, want, tolerance));
-        if (i == 0) memcpy(first, y->data, (size_t)n * sizeof *first);
-        else if (taken) CHECK(memcmp(first, y->data, (size_t)n * sizeof *first) == 0);
+        if (i == 0)
+            memcpy(first, y->data, (size_t)n * sizeof *first);
+        else if (taken)
+            CHECK(memcmp(first, y->data, (size_t)n * sizeof *first) == 0);
         free(y->data);
     }
     free(want);
@@ -203,8 +208,12 @@ SW_TEST(fast_matmul) {
         bool shared = i % 3 == 0, vector = i % 8 == 7;
         float *a = noise(outer * inner * m * k, -1, 1), *b = noise(outer * inner * k * n, -1, 1);
         test_call_init(&t, SW_OP_MatMul, 1);
-        test_call_input(&t, vector ? TEST_F32(a, k) : i % 5 == 4 ? TEST_F32(a, inner, m, k) : TEST_F32(a, outer, inner, m, k));
-        test_call_input(&t, shared ? TEST_F32(b, k, n) : i % 2 ? TEST_F32(b, outer, 1, k, n) : TEST_F32(b, outer, inner, k, n));
+        test_call_input(&t, vector       ? TEST_F32(a, k)
+                            : i % 5 == 4 ? TEST_F32(a, inner, m, k)
+                                         : TEST_F32(a, outer, inner, m, k));
+        test_call_input(&t, shared  ? TEST_F32(b, k, n)
+                            : i % 2 ? TEST_F32(b, outer, 1, k, n)
+                                    : TEST_F32(b, outer, inner, k, n));
         CHECK(agree(&t, sw_kernel_ref(SW_OP_MatMul), 2e-6));
         free(a), free(b);
     }
@@ -220,8 +229,10 @@ SW_TEST(fast_gemm) {
         test_call_int(&t, "transB", i % 2);
         if (i % 3 == 0) test_call_float(&t, "alpha", 0.5f), test_call_float(&t, "beta", -2);
         test_call_input(&t, TEST_F32(a, m, k));
-        if (i % 2) test_call_input(&t, TEST_F32(b, n, k));
-        else test_call_input(&t, TEST_F32(b, k, n));
+        if (i % 2)
+            test_call_input(&t, TEST_F32(b, n, k));
+        else
+            test_call_input(&t, TEST_F32(b, k, n));
         if (i % 5 == 1) test_call_input(&t, TEST_F32(bias, n));
         if (i % 5 == 2) test_call_input(&t, TEST_F32(bias, m, 1));
         if (i % 5 == 3) test_call_input(&t, TEST_F32(bias, m, n));
@@ -235,7 +246,8 @@ SW_TEST(fast_max_pool) {
     if (!has_avx2()) return;
     for (int i = 0; i < 40; i++) {
         test_call t;
-        int64_t dims[4] = {pick(1, 2), pick(1, 75), pick(5, 14), pick(5, 14)}, kernel = pick(1, 5), pad = pick(0, kernel / 2);
+        int64_t dims[4] = {pick(1, 2), pick(1, 75), pick(5, 14), pick(5, 14)}, kernel = pick(1, 5),
+                pad = pick(0, kernel / 2);
         int64_t stride = pick(1, 2), dilation = pick(0, 4) ? 1 : 2;
         if ((kernel - 1) * dilation >= 5) dilation = 1;
         sw_tensor x = test_tensor(SW_F32, 4, dims, NULL);

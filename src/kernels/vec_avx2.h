@@ -1,5 +1,5 @@
-/* Vectors of eight floats for the *_avx2.c files: partial loads and stores, exp, sigmoid. Sums and products that may
- * be fused are written as fused ones, so that all compilers give the same bits. */
+/* Vectors of eight floats for the *_avx2.c files: partial loads and stores, exp, sigmoid. Sums and products that
+ * may be fused are written as fused ones, so that all compilers give the same bits. */
 #ifndef SLIPWAY_KERNELS_VEC_AVX2_H
 #define SLIPWAY_KERNELS_VEC_AVX2_H
 
@@ -15,21 +15,46 @@ typedef __m256 v8;
 #endif
 #define SW_INLINE static inline __attribute__((always_inline))
 
-/* What was stored before is read from memory after: keeps compilers from holding more vectors in registers than there are. */
+/* What was stored before is read from memory after: keeps compilers from holding more vectors in registers than
+ * there are. */
 #define SW_SPILL __asm__ volatile("" ::: "memory")
 
-SW_INLINE v8 v8_all(float x) { return _mm256_set1_ps(x); }
-SW_INLINE v8 v8_load(const float *p) { return _mm256_loadu_ps(p); }
-SW_INLINE void v8_store(float *p, v8 x) { _mm256_storeu_ps(p, x); }
-SW_INLINE v8 v8_add(v8 a, v8 b) { return _mm256_add_ps(a, b); }
-SW_INLINE v8 v8_sub(v8 a, v8 b) { return _mm256_sub_ps(a, b); }
-SW_INLINE v8 v8_mul(v8 a, v8 b) { return _mm256_mul_ps(a, b); }
-SW_INLINE v8 v8_div(v8 a, v8 b) { return _mm256_div_ps(a, b); }
+SW_INLINE v8 v8_all(float x) {
+    return _mm256_set1_ps(x);
+}
+SW_INLINE v8 v8_load(const float *p) {
+    return _mm256_loadu_ps(p);
+}
+SW_INLINE void v8_store(float *p, v8 x) {
+    _mm256_storeu_ps(p, x);
+}
+SW_INLINE v8 v8_add(v8 a, v8 b) {
+    return _mm256_add_ps(a, b);
+}
+SW_INLINE v8 v8_sub(v8 a, v8 b) {
+    return _mm256_sub_ps(a, b);
+}
+SW_INLINE v8 v8_mul(v8 a, v8 b) {
+    return _mm256_mul_ps(a, b);
+}
+SW_INLINE v8 v8_div(v8 a, v8 b) {
+    return _mm256_div_ps(a, b);
+}
 /* The second operand where one is NaN, as the instruction has it. */
-SW_INLINE v8 v8_max(v8 a, v8 b) { return _mm256_max_ps(a, b); }
-SW_INLINE v8 v8_min(v8 a, v8 b) { return _mm256_min_ps(a, b); }
-SW_INLINE v8 v8_fma(v8 a, v8 b, v8 c) { return _mm256_fmadd_ps(a, b, c); }   /* a * b + c */
-SW_INLINE v8 v8_fnma(v8 a, v8 b, v8 c) { return _mm256_fnmadd_ps(a, b, c); } /* c - a * b */
+SW_INLINE v8 v8_max(v8 a, v8 b) {
+    return _mm256_max_ps(a, b);
+}
+SW_INLINE v8 v8_min(v8 a, v8 b) {
+    return _mm256_min_ps(a, b);
+}
+/* a * b + c */
+SW_INLINE v8 v8_fma(v8 a, v8 b, v8 c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+/* c - a * b */
+SW_INLINE v8 v8_fnma(v8 a, v8 b, v8 c) {
+    return _mm256_fnmadd_ps(a, b, c);
+}
 
 static const int32_t v8_mask_row[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 
@@ -64,19 +89,28 @@ SW_INLINE void v8_copy(float *to, const float *from, int64_t n) {
     for (; i < n; i++) to[i] = from[i];
 }
 
-/* 2^(n + f) by a polynomial of degree 5 in f, |f| <= 1/2 (minimax of the relative error: 7.5e-8), for `count` vectors
- * in lockstep: that hides the latency of the chain. x is multiplied by `scale`; |scale * x| <= 126 must hold. */
+/* 2^(n + f) by a polynomial of degree 5 in f, |f| <= 1/2 (minimax of the relative error: 7.5e-8), for `count`
+ * vectors in lockstep: that hides the latency of the chain. x is multiplied by `scale`; |scale * x| <= 126 must
+ * hold. */
 SW_INLINE void v8_exp2_lockstep(const v8 *x, v8 scale, v8 *y, int count) {
     const v8 magic = v8_all(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
     v8 n[4], f[4];
-    SW_UNROLL for (int i = 0; i < count; i++) n[i] = v8_fma(x[i], scale, magic);
-    SW_UNROLL for (int i = 0; i < count; i++) f[i] = _mm256_fmsub_ps(x[i], scale, v8_sub(n[i], magic));
-    SW_UNROLL for (int i = 0; i < count; i++) y[i] = v8_fma(v8_all(0.0013276472f), f[i], v8_all(0.00967554133f));
-    SW_UNROLL for (int i = 0; i < count; i++) y[i] = v8_fma(y[i], f[i], v8_all(0.0555071327f));
-    SW_UNROLL for (int i = 0; i < count; i++) y[i] = v8_fma(y[i], f[i], v8_all(0.240221197f));
-    SW_UNROLL for (int i = 0; i < count; i++) y[i] = v8_fma(y[i], f[i], v8_all(0.693146967f));
-    SW_UNROLL for (int i = 0; i < count; i++) y[i] = v8_fma(y[i], f[i], v8_all(1.00000007f));
-    SW_UNROLL for (int i = 0; i < count; i++)
+    SW_UNROLL
+    for (int i = 0; i < count; i++) n[i] = v8_fma(x[i], scale, magic);
+    SW_UNROLL
+    for (int i = 0; i < count; i++) f[i] = _mm256_fmsub_ps(x[i], scale, v8_sub(n[i], magic));
+    SW_UNROLL
+    for (int i = 0; i < count; i++) y[i] = v8_fma(v8_all(0.0013276472f), f[i], v8_all(0.00967554133f));
+    SW_UNROLL
+    for (int i = 0; i < count; i++) y[i] = v8_fma(y[i], f[i], v8_all(0.0555071327f));
+    SW_UNROLL
+    for (int i = 0; i < count; i++) y[i] = v8_fma(y[i], f[i], v8_all(0.240221197f));
+    SW_UNROLL
+    for (int i = 0; i < count; i++) y[i] = v8_fma(y[i], f[i], v8_all(0.693146967f));
+    SW_UNROLL
+    for (int i = 0; i < count; i++) y[i] = v8_fma(y[i], f[i], v8_all(1.00000007f));
+    SW_UNROLL
+    for (int i = 0; i < count; i++)
         y[i] = _mm256_castsi256_ps(
             _mm256_add_epi32(_mm256_castps_si256(y[i]), _mm256_slli_epi32(_mm256_castps_si256(n[i]), 23)));
 }
@@ -115,17 +149,20 @@ SW_INLINE float v8_largest(v8 x) {
 /* rows[i][j] becomes rows[j][i]. */
 SW_INLINE void v8_transpose(v8 *r) {
     v8 a[8], b[8];
-    SW_UNROLL for (int i = 0; i < 8; i += 2) {
+    SW_UNROLL
+    for (int i = 0; i < 8; i += 2) {
         a[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
         a[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
     }
-    SW_UNROLL for (int i = 0; i < 8; i += 4) {
+    SW_UNROLL
+    for (int i = 0; i < 8; i += 4) {
         b[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
         b[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xee);
         b[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
         b[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xee);
     }
-    SW_UNROLL for (int i = 0; i < 4; i++) {
+    SW_UNROLL
+    for (int i = 0; i < 4; i++) {
         r[i] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x20);
         r[i + 4] = _mm256_permute2f128_ps(b[i], b[i + 4], 0x31);
     }
@@ -134,21 +171,25 @@ SW_INLINE void v8_transpose(v8 *r) {
 /* y = 1 + exp(-x), for sigmoid and SiLU: absolute error of x / y at most 1e-6, relative 2e-6; x beyond +-87 as 87. */
 SW_INLINE void v8_one_plus_exp_minus(const v8 *x, v8 *y, int count) {
     v8 t[4];
-    SW_UNROLL for (int i = 0; i < count; i++) t[i] = v8_min(v8_max(x[i], v8_all(-87.0f)), v8_all(87.0f));
+    SW_UNROLL
+    for (int i = 0; i < count; i++) t[i] = v8_min(v8_max(x[i], v8_all(-87.0f)), v8_all(87.0f));
     v8_exp2_lockstep(t, v8_all(-1.44269504f), y, count);
-    SW_UNROLL for (int i = 0; i < count; i++) y[i] = v8_add(y[i], v8_all(1.0f));
+    SW_UNROLL
+    for (int i = 0; i < count; i++) y[i] = v8_add(y[i], v8_all(1.0f));
 }
 
 SW_INLINE void v8_silu(v8 *x, int count) {
     v8 y[4];
     v8_one_plus_exp_minus(x, y, count);
-    SW_UNROLL for (int i = 0; i < count; i++) x[i] = v8_div(x[i], y[i]);
+    SW_UNROLL
+    for (int i = 0; i < count; i++) x[i] = v8_div(x[i], y[i]);
 }
 
 SW_INLINE void v8_sigmoid(v8 *x, int count) {
     v8 y[4];
     v8_one_plus_exp_minus(x, y, count);
-    SW_UNROLL for (int i = 0; i < count; i++) { /* NaN stays NaN */
+    SW_UNROLL
+    for (int i = 0; i < count; i++) { /* NaN stays NaN */
         v8 nan = _mm256_cmp_ps(x[i], x[i], _CMP_UNORD_Q);
         x[i] = _mm256_or_ps(v8_div(v8_all(1.0f), y[i]), nan);
     }

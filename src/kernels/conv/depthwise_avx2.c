@@ -1,5 +1,5 @@
-/* Depthwise convolution on AVX2 and FMA: four output columns x 16 channels at a time, so that weights are loaded once
- * for four. */
+/* Depthwise convolution on AVX2 and FMA: four output columns x 16 channels at a time, so that weights are loaded
+ * once for four. */
 #include <string.h>
 
 #include "base/cpu.h"
@@ -8,9 +8,15 @@
 
 enum { COLUMNS = 4, MOST_TAPS = 121 };
 
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t channels8(const sw_conv *c) { return (c->out_channels + 7) / 8 * 8; }
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static int64_t max64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+static int64_t channels8(const sw_conv *c) {
+    return (c->out_channels + 7) / 8 * 8;
+}
 
 typedef struct job {
     const sw_conv *c;
@@ -34,24 +40,32 @@ typedef struct target {
 } target;
 
 /* 8 * vectors channels from `channel`; n < 8 where there are no more (one vector). */
-SW_INLINE void columns(const job *j, const samples *s, const target *t, int64_t channel, int vectors, int64_t n, bool border) {
+SW_INLINE void columns(const job *j, const samples *s, const target *t, int64_t channel, int vectors, int64_t n,
+                       bool border) {
     v8 acc[2][COLUMNS];
-    SW_UNROLL for (int v = 0; v < vectors; v++)
-        SW_UNROLL for (int i = 0; i < COLUMNS; i++) acc[v][i] = v8_load(j->packed + channel + 8 * v);
+    SW_UNROLL
+    for (int v = 0; v < vectors; v++) {
+        SW_UNROLL
+        for (int i = 0; i < COLUMNS; i++) acc[v][i] = v8_load(j->packed + channel + 8 * v);
+    }
     for (int64_t tap = 0; tap < s->taps; tap++) {
         const float *w = s->weights[tap] + channel;
-        SW_UNROLL for (int v = 0; v < vectors; v++) {
+        SW_UNROLL
+        for (int v = 0; v < vectors; v++) {
             v8 weight = v8_load(w + 8 * v);
-            SW_UNROLL for (int i = 0; i < COLUMNS; i++) {
+            SW_UNROLL
+            for (int i = 0; i < COLUMNS; i++) {
                 const float *x = (border ? s->border[tap][i] : s->tap[tap] + i * s->step) + channel + 8 * v;
                 acc[v][i] = v8_fma(n == 8 ? v8_load(x) : v8_load_n(x, n), weight, acc[v][i]);
             }
         }
     }
-    SW_UNROLL for (int v = 0; v < vectors; v++) {
+    SW_UNROLL
+    for (int v = 0; v < vectors; v++) {
         float *to[COLUMNS];
         const float *residual[COLUMNS];
-        SW_UNROLL for (int i = 0; i < COLUMNS; i++) {
+        SW_UNROLL
+        for (int i = 0; i < COLUMNS; i++) {
             to[i] = t->to[i] + channel + 8 * v;
             residual[i] = t->residual[i] + channel + 8 * v;
         }
@@ -66,13 +80,18 @@ SW_INLINE void all_channels(const job *j, const samples *s, const target *t, boo
     if (channel < n) columns(j, s, t, channel, 1, n - channel, border);
 }
 
-static void inside(const job *j, const samples *s, const target *t) { all_channels(j, s, t, false); }
-static void at_border(const job *j, const samples *s, const target *t) { all_channels(j, s, t, true); }
+static void inside(const job *j, const samples *s, const target *t) {
+    all_channels(j, s, t, false);
+}
+static void at_border(const job *j, const samples *s, const target *t) {
+    all_channels(j, s, t, true);
+}
 
 /* Fills in the samples of the columns from ox on; false where all taps of kernel rows that count have their input. */
 static bool gather(const job *j, samples *s, int64_t n, int64_t oy, int64_t ox, const float *zeros) {
     const sw_conv *c = j->c;
-    int64_t x0 = ox * c->stride_w - c->pad_left, last = x0 + (COLUMNS - 1) * c->stride_w + (c->kernel_w - 1) * c->dilation_w;
+    int64_t x0 = ox * c->stride_w - c->pad_left,
+            last = x0 + (COLUMNS - 1) * c->stride_w + (c->kernel_w - 1) * c->dilation_w;
     bool border = x0 < 0 || last >= c->width;
     s->taps = 0;
     s->step = c->stride_w * c->in_pitch;
@@ -83,7 +102,8 @@ static bool gather(const job *j, samples *s, int64_t n, int64_t oy, int64_t ox, 
         for (int64_t kx = 0; kx < c->kernel_w; kx++, s->taps++) {
             int64_t x = x0 + kx * c->dilation_w;
             s->weights[s->taps] = j->packed + (ky * c->kernel_w + kx + 1) * channels8(c);
-            if (!border) s->tap[s->taps] = row + x * c->in_pitch;
+            if (!border)
+                s->tap[s->taps] = row + x * c->in_pitch;
             else
                 for (int64_t i = 0; i < COLUMNS; i++, x += c->stride_w)
                     s->border[s->taps][i] = x >= 0 && x < c->width ? row + x * c->in_pitch : zeros;
@@ -112,7 +132,7 @@ static void rows(void *ctx, int64_t begin, int64_t end, int thread) {
         }
 }
 
-/* ---- Tactic -------------------------------------------------------------------------------------------------------- */
+/* ---- Tactic ------------------------------------------------------------------------------------------------------ */
 
 static const char *refuse(const sw_conv *c) {
     if (c->groups != c->in_channels || c->groups != c->out_channels) return "it is not depthwise";
@@ -134,7 +154,9 @@ static void pack(const sw_conv *c, const float *weights, const float *bias, void
     }
 }
 
-static size_t scratch_bytes(const sw_conv *c, int threads) { return (size_t)(threads * 2 * channels8(c)) * sizeof(float); }
+static size_t scratch_bytes(const sw_conv *c, int threads) {
+    return (size_t)(threads * 2 * channels8(c)) * sizeof(float);
+}
 
 static void run(const sw_conv *c, const void *packed, const float *in, const float *residual, float *out, void *scratch,
                 sw_pool *pool) {

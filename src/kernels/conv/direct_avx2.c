@@ -17,16 +17,24 @@ enum { ROWS = 6, LANES = SW_PANEL_LANES, MOST_PIXELS = 192, BLOCK_BYTES = 192 * 
 typedef struct plan {
     bool strips;
     int64_t depth, per_group, panels, panel_floats;
-    int64_t block_w, block_h, blocks_x, blocks_y; /* of output pixels; without strips the whole map is one row of them */
-    int64_t splits, split_panels;                 /* panels of a group are dealt out to so many items */
-    int64_t strip_w;                              /* pixels of a row of a strip */
-    int64_t runs_y, runs_x, run, step_y, step_x;  /* runs of contiguous floats under a pixel, and between their beginnings */
-    int64_t thread_floats;                        /* of scratch */
+    int64_t block_w, block_h, blocks_x,
+        blocks_y;                 /* of output pixels; without strips the whole map is one row of them */
+    int64_t splits, split_panels; /* panels of a group are dealt out to so many items */
+    int64_t strip_w;              /* pixels of a row of a strip */
+    int64_t runs_y, runs_x, run, step_y,
+        step_x;            /* runs of contiguous floats under a pixel, and between their beginnings */
+    int64_t thread_floats; /* of scratch */
 } plan;
 
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static int64_t max64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
 
 /* The strip under `count` output pixels in a row. */
 static int64_t span(int64_t count, int64_t stride, int64_t kernel, int64_t dilation) {
@@ -34,7 +42,8 @@ static int64_t span(int64_t count, int64_t stride, int64_t kernel, int64_t dilat
 }
 
 static int64_t strip_bytes(const sw_conv *c, const plan *p, int64_t w, int64_t h) {
-    return span(h, c->stride_h, c->kernel_h, c->dilation_h) * span(w, c->stride_w, c->kernel_w, c->dilation_w) * p->depth * 4;
+    return span(h, c->stride_h, c->kernel_h, c->dilation_h) * span(w, c->stride_w, c->kernel_w, c->dilation_w) *
+           p->depth * 4;
 }
 
 static bool is_pointwise(const sw_conv *c) {
@@ -74,58 +83,76 @@ static void plan_strips(const sw_conv *c, plan *p, int64_t items) {
 }
 
 static plan plan_of(const sw_conv *c, int threads) {
-    plan p = {.depth = c->in_channels / c->groups, .per_group = c->out_channels / c->groups, .panels = sw__panels_of(c)};
+    plan p = {
+        .depth = c->in_channels / c->groups, .per_group = c->out_channels / c->groups, .panels = sw__panels_of(c)};
     int64_t items = threads == 1 ? 1 : 4 * (int64_t)threads;
     p.panel_floats = (sw__panel_taps(c) + 1) * LANES;
     p.strips = !is_pointwise(c);
-    if (p.strips) plan_strips(c, &p, items);
-    else plan_pointwise(c, &p, items);
+    if (p.strips)
+        plan_strips(c, &p, items);
+    else
+        plan_pointwise(c, &p, items);
     int64_t blocks = p.blocks_x * p.blocks_y * (p.strips ? c->batch : 1) * c->groups;
     p.split_panels = ceil_div(p.panels, min64(p.panels, ceil_div(items, blocks)));
     p.splits = ceil_div(p.panels, p.split_panels);
     return p;
 }
 
-/* ---- Products ------------------------------------------------------------------------------------------------------ */
+/* ---- Products ---------------------------------------------------------------------------------------------------- */
 
 /* acc[rows][vectors] = bias + products of `rows` pixels with a panel. */
 SW_INLINE void multiply(const plan *p, const float *const *a, const float *w, v8 acc[ROWS][2], int rows, int vectors) {
-    SW_UNROLL for (int i = 0; i < rows; i++)
-        SW_UNROLL for (int v = 0; v < vectors; v++) acc[i][v] = v8_load(w + 8 * v);
+    SW_UNROLL
+    for (int i = 0; i < rows; i++) {
+        SW_UNROLL
+        for (int v = 0; v < vectors; v++) acc[i][v] = v8_load(w + 8 * v);
+    }
     w += LANES;
     for (int64_t y = 0; y < p->runs_y; y++)
         for (int64_t x = 0; x < p->runs_x; x++) {
             int64_t at = y * p->step_y + x * p->step_x;
             const float *from[ROWS];
-            SW_UNROLL for (int i = 0; i < rows; i++) from[i] = a[i] + at;
+            SW_UNROLL
+            for (int i = 0; i < rows; i++) from[i] = a[i] + at;
             for (int64_t k = 0; k < p->run; k++, w += LANES) {
                 v8 b[2];
-                SW_UNROLL for (int v = 0; v < vectors; v++) b[v] = v8_load(w + 8 * v);
-                SW_UNROLL for (int i = 0; i < rows; i++) {
+                SW_UNROLL
+                for (int v = 0; v < vectors; v++) b[v] = v8_load(w + 8 * v);
+                SW_UNROLL
+                for (int i = 0; i < rows; i++) {
                     v8 x8 = _mm256_broadcast_ss(from[i] + k);
-                    SW_UNROLL for (int v = 0; v < vectors; v++) acc[i][v] = v8_fma(x8, b[v], acc[i][v]);
+                    SW_UNROLL
+                    for (int v = 0; v < vectors; v++) acc[i][v] = v8_fma(x8, b[v], acc[i][v]);
                 }
             }
         }
 }
 
 /* A whole tile that needs no more than an activation. */
-SW_INLINE void whole(const plan *p, const float *const *a, const float *w, float *const *to, int64_t channel, bool silu) {
+SW_INLINE void whole(const plan *p, const float *const *a, const float *w, float *const *to, int64_t channel,
+                     bool silu) {
     v8 acc[ROWS][2];
     multiply(p, a, w, acc, ROWS, 2);
     if (!silu) {
-        SW_UNROLL for (int i = 0; i < ROWS; i++)
-            SW_UNROLL for (int v = 0; v < 2; v++) v8_store(to[i] + channel + 8 * v, acc[i][v]);
+        SW_UNROLL
+        for (int i = 0; i < ROWS; i++) {
+            SW_UNROLL
+            for (int v = 0; v < 2; v++) v8_store(to[i] + channel + 8 * v, acc[i][v]);
+        }
         return;
     }
     _Alignas(32) float sum[ROWS * LANES];
-    SW_UNROLL for (int i = 0; i < ROWS; i++)
-        SW_UNROLL for (int v = 0; v < 2; v++) v8_store(sum + i * LANES + 8 * v, acc[i][v]);
+    SW_UNROLL
+    for (int i = 0; i < ROWS; i++) {
+        SW_UNROLL
+        for (int v = 0; v < 2; v++) v8_store(sum + i * LANES + 8 * v, acc[i][v]);
+    }
     SW_SPILL;
     for (int i = 0; i < ROWS; i++) {
         v8 x[2] = {v8_load(sum + i * LANES), v8_load(sum + i * LANES + 8)};
         v8_silu(x, 2);
-        SW_UNROLL for (int v = 0; v < 2; v++) v8_store(to[i] + channel + 8 * v, x[v]);
+        SW_UNROLL
+        for (int v = 0; v < 2; v++) v8_store(to[i] + channel + 8 * v, x[v]);
     }
 }
 
@@ -147,9 +174,9 @@ static whole_fn whole_of(const sw_conv *c) {
 #define MULTIPLY(name, rows, vectors)                                                                                  \
     static void name(const plan *p, const float *const *a, const float *w, float *sum) {                               \
         v8 acc[ROWS][2];                                                                                               \
-        multiply(p, a, w, acc, rows, vectors);                                                                       \
-        SW_UNROLL for (int i = 0; i < rows; i++)                                                                       \
-            SW_UNROLL for (int v = 0; v < vectors; v++) v8_store(sum + i * LANES + 8 * v, acc[i][v]);                  \
+        multiply(p, a, w, acc, rows, vectors);                                                                         \
+        for (int i = 0; i < rows; i++)                                                                                 \
+            for (int v = 0; v < vectors; v++) v8_store(sum + i * LANES + 8 * v, acc[i][v]);                            \
     }
 MULTIPLY(multiply_6x16, 6, 2)
 MULTIPLY(multiply_3x16, 3, 2)
@@ -159,12 +186,15 @@ MULTIPLY(multiply_3x8, 3, 1)
 MULTIPLY(multiply_1x8, 1, 1)
 
 /* sum[rows][LANES]; pixels that are missing in a tile of 6 or 3 repeat the first. */
-static void multiply_part(const plan *p, const float *const *a, const float *w, float *sum, int64_t rows, int64_t lanes) {
-    if (lanes > 8) (rows > 3 ? multiply_6x16 : rows > 1 ? multiply_3x16 : multiply_1x16)(p, a, w, sum);
-    else (rows > 3 ? multiply_6x8 : rows > 1 ? multiply_3x8 : multiply_1x8)(p, a, w, sum);
+static void multiply_part(const plan *p, const float *const *a, const float *w, float *sum, int64_t rows,
+                          int64_t lanes) {
+    if (lanes > 8)
+        (rows > 3 ? multiply_6x16 : rows > 1 ? multiply_3x16 : multiply_1x16)(p, a, w, sum);
+    else
+        (rows > 3 ? multiply_6x8 : rows > 1 ? multiply_3x8 : multiply_1x8)(p, a, w, sum);
 }
 
-/* ---- Blocks -------------------------------------------------------------------------------------------------------- */
+/* ---- Blocks ------------------------------------------------------------------------------------------------------ */
 
 typedef struct job {
     const sw_conv *c;
@@ -199,7 +229,8 @@ static void finish_tile(const job *j, const block *px, int64_t first, int64_t ro
         }
         for (int64_t i = 0; i < rows; i += 3) {
             v8 x[3];
-            SW_UNROLL for (int64_t k = 0; k < 3; k++) x[k] = v8_load(sum + (i + k) * LANES + lane);
+            SW_UNROLL
+            for (int64_t k = 0; k < 3; k++) x[k] = v8_load(sum + (i + k) * LANES + lane);
             sw__finish_v8(c, x, to + i, residual + i, 3, min64(8, lanes - lane));
         }
     }
@@ -211,7 +242,8 @@ static void run_panels(const job *j, const block *px, int64_t group, int64_t fir
     whole_fn take_whole = whole_of(j->c);
     for (int64_t panel = first_panel; panel < end_panel; panel++) {
         const float *w = j->packed + (group * p->panels + panel) * p->panel_floats;
-        int64_t channel = group * p->per_group + panel * LANES, lanes = min64(LANES, p->per_group - panel * LANES), i = 0;
+        int64_t channel = group * p->per_group + panel * LANES, lanes = min64(LANES, p->per_group - panel * LANES),
+                i = 0;
         if (lanes == LANES && take_whole)
             for (; i + ROWS <= px->count; i += ROWS) take_whole(p, px->from + i, w, px->to + i, channel);
         for (; i < px->count; i += ROWS) {
@@ -240,7 +272,8 @@ static void fill_strip(const job *j, int64_t n, int64_t group, int64_t oy, int64
         memset(to + end * depth, 0, (size_t)((width - end) * depth) * sizeof *to);
         if (first == end) continue;
         const float *from = j->in + ((n * c->height + y) * c->width + x0 + first) * c->in_pitch + group * depth;
-        if (c->in_pitch == depth) memcpy(to + first * depth, from, (size_t)((end - first) * depth) * sizeof *to);
+        if (c->in_pitch == depth)
+            memcpy(to + first * depth, from, (size_t)((end - first) * depth) * sizeof *to);
         else
             for (int64_t x = first; x < end; x++, from += c->in_pitch) v8_copy(to + x * depth, from, depth);
     }
@@ -250,7 +283,8 @@ static void take_strip(const job *j, int64_t number, int64_t group, float *strip
     const sw_conv *c = j->c;
     const plan *p = j->p;
     int64_t ox = number % p->blocks_x * p->block_w, row = number / p->blocks_x, oy = row % p->blocks_y * p->block_h;
-    int64_t n = row / p->blocks_y, cols = min64(p->block_w, c->out_width - ox), rows = min64(p->block_h, c->out_height - oy);
+    int64_t n = row / p->blocks_y, cols = min64(p->block_w, c->out_width - ox),
+            rows = min64(p->block_h, c->out_height - oy);
     fill_strip(j, n, group, oy, ox, rows, cols, strip);
     px->count = 0;
     for (int64_t y = 0; y < rows; y++)
@@ -284,8 +318,10 @@ static void run_items(void *ctx, int64_t begin, int64_t end, int thread) {
     for (int64_t item = begin; item < end; item++) {
         int64_t split = item % p->splits, place = item / p->splits, group = place % j->c->groups;
         if (place != taken) {
-            if (p->strips) take_strip(j, place / j->c->groups, group, j->scratch + thread * p->thread_floats, &px);
-            else take_map(j, place / j->c->groups, group, &px);
+            if (p->strips)
+                take_strip(j, place / j->c->groups, group, j->scratch + thread * p->thread_floats, &px);
+            else
+                take_map(j, place / j->c->groups, group, &px);
             for (int64_t i = 0; i < ROWS; i++) px.from[px.count + i] = px.from[px.count / ROWS * ROWS];
             taken = place;
         }
@@ -294,7 +330,7 @@ static void run_items(void *ctx, int64_t begin, int64_t end, int thread) {
     }
 }
 
-/* ---- Tactic -------------------------------------------------------------------------------------------------------- */
+/* ---- Tactic ------------------------------------------------------------------------------------------------------ */
 
 static const char *refuse(const sw_conv *c) {
     plan p = {.depth = c->in_channels / c->groups};

@@ -1,9 +1,9 @@
 /* Winograd convolutions of 3x3 kernels on AVX2 and FMA: fewer products, for some additions before and after.
  *
- * Stride 1 is F(4x4, 3x3): 36 products for 16 outputs instead of 144. Stride 2 is polyphase F(4x4, 2x2) (facts of Huang et al.,
- * DWM, arXiv 2002.00552): per dimension y[i] = w0 x[2i] + w2 x[2i + 2] + w1 x[2i + 1]; the even samples are a 2-tap
- * convolution of stride 1 with 5 products for 4 outputs, the odd ones take 4 plain products: 81 instead of 144, and
- * as the odd products share their weights, only 36 matrices of weights.
+ * Stride 1 is F(4x4, 3x3): 36 products for 16 outputs instead of 144. Stride 2 is polyphase F(4x4, 2x2) (as in
+ * Huang et al., DWM, arXiv 2002.00552): per dimension y[i] = w0 x[2i] + w2 x[2i + 2] + w1 x[2i + 1]; the even
+ * samples are a 2-tap convolution of stride 1 with 5 products for 4 outputs, the odd ones take 4 plain products: 81
+ * instead of 144, and as the odd products share their weights, only 36 matrices of weights.
  *
  * Pipeline: a block of tiles is transformed into points[point][tile][channel]; for each panel of 16 output channels
  * and every 12 tiles of the block, one small matrix product a point gives sums[point][tile][16]; these are
@@ -18,26 +18,34 @@
 
 enum {
     LANES = SW_PANEL_LANES,
-    OUT = 4,            /* outputs of a tile, per dimension */
-    MATRICES = 36,      /* of weights, 6 x 6 */
-    GROUP = 12,         /* tiles that are multiplied at a time */
-    MOST_SIDE = 9,      /* input samples of a tile, per dimension, and points */
+    OUT = 4,       /* outputs of a tile, per dimension */
+    MATRICES = 36, /* of weights, 6 x 6 */
+    GROUP = 12,    /* tiles that are multiplied at a time */
+    MOST_SIDE = 9, /* input samples of a tile, per dimension, and points */
     POINTS_BYTES = 192 * 1024,
 };
 
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t ceil_div(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
+}
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+static int64_t max64(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
 
 /* Input samples of a tile per dimension, which are as many as its points. */
-static int64_t side_of(const sw_conv *c) { return c->stride_h == 1 ? 6 : 9; }
+static int64_t side_of(const sw_conv *c) {
+    return c->stride_h == 1 ? 6 : 9;
+}
 
-/* ---- Transforms of one dimension ------------------------------------------------------------------------------------- */
+/* ---- Transforms of one dimension --------------------------------------------------------------------------------- */
 
-/* F(4, 3) with points 0, +-A, +-B, infinity: nearer to the balance of rounding errors than 0, +-1, +-2 (half their error). All
- * constants are exact in binary. */
-#define A 0.625f
-#define B 1.5f
+/* F(4, 3) with points 0, +-A, +-B, infinity: nearer to the balance of rounding errors than 0, +-1, +-2 (half their
+ * error). All constants are exact in binary. */
+#define A  0.625f
+#define B  1.5f
 #define A2 (A * A)
 #define B2 (B * B)
 
@@ -105,11 +113,15 @@ static void weights_s2(const double *w, int64_t step, double *out) {
     out[5] = w1;
 }
 
-/* ---- Packing --------------------------------------------------------------------------------------------------------- */
+/* ---- Packing ----------------------------------------------------------------------------------------------------- */
 
-static int64_t panel_floats(const sw_conv *c) { return (MATRICES * c->in_channels + 1) * LANES; }
+static int64_t panel_floats(const sw_conv *c) {
+    return (MATRICES * c->in_channels + 1) * LANES;
+}
 
-static size_t packed_bytes(const sw_conv *c) { return (size_t)(sw__panels_of(c) * panel_floats(c)) * sizeof(float); }
+static size_t packed_bytes(const sw_conv *c) {
+    return (size_t)(sw__panels_of(c) * panel_floats(c)) * sizeof(float);
+}
 
 /* By panel: 16 biases, then 36 matrices of in_channels x 16. */
 static void pack(const sw_conv *c, const float *weights, const float *bias, void *packed) {
@@ -131,14 +143,14 @@ static void pack(const sw_conv *c, const float *weights, const float *bias, void
     }
 }
 
-/* ---- Cutting --------------------------------------------------------------------------------------------------------- */
+/* ---- Cutting ----------------------------------------------------------------------------------------------------- */
 
 typedef struct plan {
-    int64_t side, depth8;              /* samples of a tile per dimension; channels rounded up to vectors */
-    int64_t tiles_x, tiles_y, tiles;   /* tiles: of the whole batch */
-    int64_t block, blocks;             /* tiles of a block */
+    int64_t side, depth8;            /* samples of a tile per dimension; channels rounded up to vectors */
+    int64_t tiles_x, tiles_y, tiles; /* tiles: of the whole batch */
+    int64_t block, blocks;           /* tiles of a block */
     int64_t panels, splits, split_panels;
-    int64_t point_step;                /* floats from point to point */
+    int64_t point_step; /* floats from point to point */
     int64_t points_floats, sums_floats, thread_floats;
 } plan;
 
@@ -157,7 +169,8 @@ static plan plan_of(const sw_conv *c, int threads) {
     /* Each split transforms the block again: worth it where a panel's products outweigh that. */
     p.split_panels = ceil_div(p.panels, min64(p.panels, ceil_div(items, 2 * p.blocks)));
     p.splits = ceil_div(p.panels, p.split_panels);
-    p.point_step = (ceil_div(p.block * p.depth8, 16) | 1) * 16; /* an odd number of cache lines: points spread over all sets */
+    p.point_step =
+        (ceil_div(p.block * p.depth8, 16) | 1) * 16; /* an odd number of cache lines: points spread over all sets */
     p.points_floats = points * p.point_step;
     p.sums_floats = points * GROUP * LANES;
     p.thread_floats = p.points_floats + p.sums_floats + p.depth8 + OUT * LANES;
@@ -172,41 +185,50 @@ typedef struct job {
     float *out, *scratch;
 } job;
 
-/* ---- Input ----------------------------------------------------------------------------------------------------------- */
+/* ---- Input ------------------------------------------------------------------------------------------------------- */
 
-/* One vector of channels of a tile: points[(y * side + x) * step] from samples that lie at from[y * side + x] (borders), or at
- * base + y * row + x * pixel; n < 8 channels where the map has no more. */
+/* One vector of channels of a tile: points[(y * side + x) * step] from samples that lie at from[y * side + x]
+ * (borders), or at base + y * row + x * pixel; n < 8 channels where the map has no more. */
 SW_INLINE void transform_tile(int side, const float *const *from, const float *base, int64_t row, int64_t pixel,
                               int64_t channel, int64_t n, float *points, int64_t step) {
     v8 half[MOST_SIDE][MOST_SIDE];
-    SW_UNROLL for (int x = 0; x < side; x++) {
+    SW_UNROLL
+    for (int x = 0; x < side; x++) {
         v8 d[MOST_SIDE], t[MOST_SIDE];
-        SW_UNROLL for (int y = 0; y < side; y++) {
+        SW_UNROLL
+        for (int y = 0; y < side; y++) {
             const float *at = (from ? from[y * side + x] : base + y * row + x * pixel) + channel;
             d[y] = n == 8 ? v8_load(at) : v8_load_n(at, n);
         }
-        if (side == 6) forward_s1(d, t);
-        else forward_s2(d, t);
-        SW_UNROLL for (int y = 0; y < side; y++) half[y][x] = t[y];
+        if (side == 6)
+            forward_s1(d, t);
+        else
+            forward_s2(d, t);
+        SW_UNROLL
+        for (int y = 0; y < side; y++) half[y][x] = t[y];
     }
-    SW_UNROLL for (int y = 0; y < side; y++) {
+    SW_UNROLL
+    for (int y = 0; y < side; y++) {
         v8 t[MOST_SIDE];
-        if (side == 6) forward_s1(half[y], t);
-        else forward_s2(half[y], t);
-        SW_UNROLL for (int x = 0; x < side; x++) v8_store(points + (y * side + x) * step, t[x]);
+        if (side == 6)
+            forward_s1(half[y], t);
+        else
+            forward_s2(half[y], t);
+        SW_UNROLL
+        for (int x = 0; x < side; x++) v8_store(points + (y * side + x) * step, t[x]);
     }
 }
 
-SW_INLINE void transform_channels(const sw_conv *c, int side, const float *const *from, const float *base, float *points,
-                                  int64_t step) {
+SW_INLINE void transform_channels(const sw_conv *c, int side, const float *const *from, const float *base,
+                                  float *points, int64_t step) {
     int64_t row = c->width * c->in_pitch, k = 0;
     for (; k + 8 <= c->in_channels; k += 8) transform_tile(side, from, base, row, c->in_pitch, k, 8, points + k, step);
     if (k < c->in_channels) transform_tile(side, from, base, row, c->in_pitch, k, c->in_channels - k, points + k, step);
 }
 
-#define TRANSFORM(name, side, from_, base_)                                                                                \
-    static void name(const sw_conv *c, const float *const *from, const float *base, float *points, int64_t step) {         \
-        transform_channels(c, side, from_, base_, points, step);                                                           \
+#define TRANSFORM(name, side, from_, base_)                                                                            \
+    static void name(const sw_conv *c, const float *const *from, const float *base, float *points, int64_t step) {     \
+        transform_channels(c, side, from_, base_, points, step);                                                       \
     }
 TRANSFORM(transform_inside_s1, 6, NULL, base)
 TRANSFORM(transform_border_s1, 6, from, NULL)
@@ -244,29 +266,40 @@ static void transform_in(const job *j, int64_t first, int64_t count, float *poin
     }
 }
 
-/* ---- Products -------------------------------------------------------------------------------------------------------- */
+/* ---- Products ---------------------------------------------------------------------------------------------------- */
 
 /* sums[6][8 * vectors] = 6 tiles' channels x a matrix of depth x 16. */
 SW_INLINE void multiply(const float *a, int64_t step, const float *w, int64_t depth, float *sums, int vectors) {
     v8 acc[6][2];
-    SW_UNROLL for (int i = 0; i < 6; i++)
-        SW_UNROLL for (int v = 0; v < vectors; v++) acc[i][v] = _mm256_setzero_ps();
+    SW_UNROLL
+    for (int i = 0; i < 6; i++) {
+        SW_UNROLL
+        for (int v = 0; v < vectors; v++) acc[i][v] = _mm256_setzero_ps();
+    }
     const float *a3 = a + 3 * step;
-    for (int64_t k = 0; k < depth; k++, w += LANES) {
+    const float *next = w + depth * LANES; /* the next point's matrix, most often */
+    for (int64_t k = 0; k < depth; k++, w += LANES, next += LANES) {
         v8 b[2];
-        SW_UNROLL for (int v = 0; v < vectors; v++) b[v] = v8_load(w + 8 * v);
-        SW_UNROLL for (int i = 0; i < 6; i++) {
+        _mm_prefetch((const char *)next, _MM_HINT_T0);
+        SW_UNROLL
+        for (int v = 0; v < vectors; v++) b[v] = v8_load(w + 8 * v);
+        SW_UNROLL
+        for (int i = 0; i < 6; i++) {
             v8 x = _mm256_broadcast_ss((i < 3 ? a + i * step : a3 + (i - 3) * step) + k);
-            SW_UNROLL for (int v = 0; v < vectors; v++) acc[i][v] = v8_fma(x, b[v], acc[i][v]);
+            SW_UNROLL
+            for (int v = 0; v < vectors; v++) acc[i][v] = v8_fma(x, b[v], acc[i][v]);
         }
     }
-    SW_UNROLL for (int i = 0; i < 6; i++)
-        SW_UNROLL for (int v = 0; v < vectors; v++) v8_store(sums + i * LANES + 8 * v, acc[i][v]);
+    SW_UNROLL
+    for (int i = 0; i < 6; i++) {
+        SW_UNROLL
+        for (int v = 0; v < vectors; v++) v8_store(sums + i * LANES + 8 * v, acc[i][v]);
+    }
 }
 
 /* All points of up to GROUP tiles. Points from the fifth on share their matrices (stride 2). */
-SW_INLINE void multiply_points(const plan *p, const float *points, const float *w, int64_t depth, int64_t tiles, float *sums,
-                               int vectors) {
+SW_INLINE void multiply_points(const plan *p, const float *points, const float *w, int64_t depth, int64_t tiles,
+                               float *sums, int vectors) {
     for (int64_t y = 0; y < p->side; y++)
         for (int64_t x = 0; x < p->side; x++) {
             const float *a = points + (y * p->side + x) * p->point_step;
@@ -284,30 +317,47 @@ static void multiply_8(const plan *p, const float *points, const float *w, int64
     multiply_points(p, points, w, depth, tiles, sums, 1);
 }
 
-/* ---- Output ---------------------------------------------------------------------------------------------------------- */
+/* ---- Output ------------------------------------------------------------------------------------------------------ */
 
 /* The 4 x 4 outputs of a tile, n <= 8 channels. `unused` stands for those outside of the map. */
 SW_INLINE void transform_out(const job *j, int side, place at, int64_t channel, int64_t n, const float *sums, v8 bias,
                              float *unused) {
     const sw_conv *c = j->c;
     v8 half[OUT][MOST_SIDE];
-    SW_UNROLL for (int x = 0; x < side; x++) {
+    SW_UNROLL
+    for (int x = 0; x < side; x++) {
         v8 m[MOST_SIDE], y[OUT];
-        SW_UNROLL for (int i = 0; i < side; i++) m[i] = v8_load(sums + (i * side + x) * GROUP * LANES);
-        if (side == 6) back_s1(m, y);
-        else back_s2(m, y);
-        SW_UNROLL for (int i = 0; i < OUT; i++) half[i][x] = y[i];
+        SW_UNROLL
+        for (int i = 0; i < side; i++) m[i] = v8_load(sums + (i * side + x) * GROUP * LANES);
+        if (side == 6)
+            back_s1(m, y);
+        else
+            back_s2(m, y);
+        SW_UNROLL
+        for (int i = 0; i < OUT; i++) half[i][x] = y[i];
     }
     int64_t rows = min64(OUT, c->out_height - at.oy), cols = min64(OUT, c->out_width - at.ox);
-    for (int64_t i = 0; i < rows; i++) {
-        int64_t pixel = (at.n * c->out_height + at.oy + i) * c->out_width + at.ox;
+    int64_t pixel = (at.n * c->out_height + at.oy) * c->out_width + at.ox;
+    bool simple = cols == OUT && n == 8 && !c->residual;
+    for (int64_t i = 0; i < rows; i++, pixel += c->out_width) {
         v8 y[OUT];
+        if (side == 6)
+            back_s1(half[i], y);
+        else
+            back_s2(half[i], y);
+        SW_UNROLL
+        for (int k = 0; k < OUT; k++) y[k] = v8_add(y[k], bias);
+        if (simple) {
+            float *to = j->out + pixel * c->out_pitch + channel;
+            sw__act_v8(c, y, OUT);
+            SW_UNROLL
+            for (int k = 0; k < OUT; k++) v8_store(to + k * c->out_pitch, y[k]);
+            continue;
+        }
         float *to[OUT];
         const float *residual[OUT];
-        if (side == 6) back_s1(half[i], y);
-        else back_s2(half[i], y);
-        SW_UNROLL for (int k = 0; k < OUT; k++) {
-            y[k] = v8_add(y[k], bias);
+        SW_UNROLL
+        for (int k = 0; k < OUT; k++) {
             to[k] = k < cols ? j->out + (pixel + k) * c->out_pitch + channel : unused;
             residual[k] = k < cols && c->residual ? j->residual + (pixel + k) * c->residual_pitch + channel : unused;
         }
@@ -334,8 +384,8 @@ static void run_panel(const job *j, int64_t panel, int64_t first, int64_t count,
         for (int64_t i = 0; i < tiles; i++) {
             place at = place_of(p, first + t + i);
             for (int64_t lane = 0; lane < lanes; lane += 8)
-                (p->side == 6 ? finish_s1 : finish_s2)(j, at, channel + lane, min64(8, lanes - lane), sums + i * LANES + lane,
-                                                       v8_load(w + lane), unused);
+                (p->side == 6 ? finish_s1 : finish_s2)(j, at, channel + lane, min64(8, lanes - lane),
+                                                       sums + i * LANES + lane, v8_load(w + lane), unused);
         }
     }
 }
@@ -343,7 +393,8 @@ static void run_panel(const job *j, int64_t panel, int64_t first, int64_t count,
 static void run_items(void *ctx, int64_t begin, int64_t end, int thread) {
     const job *j = ctx;
     const plan *p = j->p;
-    float *points = j->scratch + thread * p->thread_floats, *sums = points + p->points_floats, *unused = sums + p->sums_floats;
+    float *points = j->scratch + thread * p->thread_floats, *sums = points + p->points_floats,
+          *unused = sums + p->sums_floats;
     float *zeros = unused + OUT * LANES;
     int64_t taken = -1; /* the block that `points` holds */
     memset(zeros, 0, (size_t)p->depth8 * sizeof *zeros);
@@ -357,7 +408,7 @@ static void run_items(void *ctx, int64_t begin, int64_t end, int thread) {
     }
 }
 
-/* ---- Tactics --------------------------------------------------------------------------------------------------------- */
+/* ---- Tactics ----------------------------------------------------------------------------------------------------- */
 
 static const char *refuse(const sw_conv *c, int64_t stride) {
     if (c->kernel_h != 3 || c->kernel_w != 3) return "its kernel is not 3x3";
@@ -367,8 +418,12 @@ static const char *refuse(const sw_conv *c, int64_t stride) {
     return NULL;
 }
 
-static const char *refuse_s1(const sw_conv *c) { return refuse(c, 1); }
-static const char *refuse_s2(const sw_conv *c) { return refuse(c, 2); }
+static const char *refuse_s1(const sw_conv *c) {
+    return refuse(c, 1);
+}
+static const char *refuse_s2(const sw_conv *c) {
+    return refuse(c, 2);
+}
 
 static size_t scratch_bytes(const sw_conv *c, int threads) {
     return (size_t)(plan_of(c, threads).thread_floats * threads) * sizeof(float);

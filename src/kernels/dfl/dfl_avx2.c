@@ -8,12 +8,16 @@ typedef struct work {
     int64_t bins, anchors, groups; /* of eight anchors */
 } work;
 
+SW_INLINE v8 load(const float *p, int64_t n) {
+    return n == 8 ? v8_load(p) : v8_load_n(p, n);
+}
+
 /* Softmax weights without their division: exp(x - most). */
 SW_INLINE void decode(const work *w, const float *in, float *out, int64_t n) {
-    v8 most = v8_load_n(in, n), sum = _mm256_setzero_ps(), mean = sum;
-    for (int64_t b = 1; b < w->bins; b++) most = v8_max(v8_load_n(in + b * w->anchors, n), most);
+    v8 most = load(in, n), sum = _mm256_setzero_ps(), mean = sum;
+    for (int64_t b = 1; b < w->bins; b++) most = v8_max(load(in + b * w->anchors, n), most);
     for (int64_t b = 0; b < w->bins; b++) {
-        v8 e = v8_exp(v8_sub(v8_load_n(in + b * w->anchors, n), most));
+        v8 e = v8_exp(v8_sub(load(in + b * w->anchors, n), most));
         sum = v8_add(sum, e);
         mean = v8_fma(e, v8_all((float)b), mean);
     }
@@ -25,7 +29,12 @@ static void groups(void *ctx, int64_t begin, int64_t end, int thread) {
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         int64_t side = i / w->groups, first = i % w->groups * 8, n = w->anchors - first;
-        decode(w, w->in + side * w->bins * w->anchors + first, w->out + side * w->anchors + first, n < 8 ? n : 8);
+        const float *in = w->in + side * w->bins * w->anchors + first;
+        float *out = w->out + side * w->anchors + first;
+        if (n >= 8)
+            decode(w, in, out, 8);
+        else
+            decode(w, in, out, n);
     }
 }
 

@@ -21,14 +21,16 @@ typedef struct product {
     float *scratch; /* a panel for each thread */
 } product;
 
-/* ---- Packing ------------------------------------------------------------------------------------------------------- */
+/* ---- Packing ----------------------------------------------------------------------------------------------------- */
 
 /* packed[k][LANES] from `lanes` columns. */
 static void pack_rows(const float *b, int64_t step, int64_t k, int64_t lanes, float *packed) {
     for (int64_t i = 0; i < k; i++, b += step, packed += LANES) {
         v8 lo = lanes >= 8 ? v8_load(b) : v8_load_n(b, lanes), hi = _mm256_setzero_ps();
-        if (lanes == LANES) hi = v8_load(b + 8);
-        else if (lanes > 8) hi = v8_load_n(b + 8, lanes - 8);
+        if (lanes == LANES)
+            hi = v8_load(b + 8);
+        else if (lanes > 8)
+            hi = v8_load_n(b + 8, lanes - 8);
         v8_store(packed, lo);
         v8_store(packed + 8, hi);
     }
@@ -41,48 +43,55 @@ static void pack_columns(const float *b, int64_t k, int64_t lanes, float *packed
         int64_t i = 0, some = lanes - lane < 8 ? lanes - lane : 8;
         for (; some == 8 && i + 8 <= k; i += 8) {
             v8 r[8];
-            SW_UNROLL for (int j = 0; j < 8; j++) r[j] = v8_load(b + (lane + j) * k + i);
+            SW_UNROLL
+            for (int j = 0; j < 8; j++) r[j] = v8_load(b + (lane + j) * k + i);
             v8_transpose(r);
-            SW_UNROLL for (int j = 0; j < 8; j++) v8_store(packed + (i + j) * LANES + lane, r[j]);
+            SW_UNROLL
+            for (int j = 0; j < 8; j++) v8_store(packed + (i + j) * LANES + lane, r[j]);
         }
         for (; i < k; i++)
             for (int64_t j = 0; j < some; j++) packed[i * LANES + lane + j] = b[(lane + j) * k + i];
     }
 }
 
-/* ---- Tiles --------------------------------------------------------------------------------------------------------- */
+/* ---- Tiles ------------------------------------------------------------------------------------------------------- */
 
-/* sum[rows][LANES]; b rows lie `step` apart. */
-SW_INLINE void multiply(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int rows) {
+/* sum[rows][LANES], rows of it sum_step apart; rows of b lie `step` apart. */
+SW_INLINE void multiply(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int64_t sum_step,
+                        int rows) {
     v8 acc[ROWS][2];
     const float *from[ROWS];
-    SW_UNROLL for (int i = 0; i < rows; i++) {
+    SW_UNROLL
+    for (int i = 0; i < rows; i++) {
         from[i] = a[i];
         acc[i][0] = acc[i][1] = _mm256_setzero_ps();
     }
     for (int64_t j = 0; j < k; j++, b += step) {
         v8 lo = v8_load(b), hi = v8_load(b + 8);
-        SW_UNROLL for (int i = 0; i < rows; i++) {
+        SW_UNROLL
+        for (int i = 0; i < rows; i++) {
             v8 x = _mm256_broadcast_ss(from[i] + j);
             acc[i][0] = v8_fma(x, lo, acc[i][0]);
             acc[i][1] = v8_fma(x, hi, acc[i][1]);
         }
     }
-    SW_UNROLL for (int i = 0; i < rows; i++) {
-        v8_store(sum + i * LANES, acc[i][0]);
-        v8_store(sum + i * LANES + 8, acc[i][1]);
+    SW_UNROLL
+    for (int i = 0; i < rows; i++) {
+        v8_store(sum + i * sum_step, acc[i][0]);
+        v8_store(sum + i * sum_step + 8, acc[i][1]);
     }
 }
 
-static void multiply_6(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) {
-    multiply(a, b, step, k, sum, 6);
-}
-static void multiply_3(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) {
-    multiply(a, b, step, k, sum, 3);
-}
-static void multiply_1(const float *const *a, const float *b, int64_t step, int64_t k, float *sum) {
-    multiply(a, b, step, k, sum, 1);
-}
+typedef void (*multiply_fn)(const float *const *a, const float *b, int64_t step, int64_t k, float *sum,
+                            int64_t sum_step);
+
+#define MULTIPLY(name, rows)                                                                                           \
+    static void name(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int64_t sum_step) {   \
+        multiply(a, b, step, k, sum, sum_step, rows);                                                                  \
+    }
+MULTIPLY(multiply_6, 6)
+MULTIPLY(multiply_3, 3)
+MULTIPLY(multiply_1, 1)
 
 /* y = alpha * sum + beta * bias for one row of up to LANES columns. */
 static void finish(const product *p, const float *sum, int64_t row, int64_t col, int64_t lanes, float *y) {
@@ -99,16 +108,22 @@ static void tiles(const product *p, const float *a, const float *b, int64_t step
                   float *y) {
     _Alignas(32) float sum[ROWS * LANES];
     int64_t lanes = p->n - col < LANES ? p->n - col : LANES;
+    bool plain = lanes == LANES && !p->bias && p->alpha == 1;
     for (; row < end; row += ROWS) {
         const float *from[ROWS];
         int64_t rows = end - row < ROWS ? end - row : ROWS;
         for (int64_t i = 0; i < ROWS; i++) from[i] = a + (row + (i < rows ? i : 0)) * p->k;
-        (rows > 3 ? multiply_6 : rows > 1 ? multiply_3 : multiply_1)(from, b, step, p->k, sum);
+        multiply_fn product_of = rows > 3 ? multiply_6 : rows > 1 ? multiply_3 : multiply_1;
+        if (plain && (rows == 6 || rows == 3 || rows == 1)) { /* nothing is left to do with the sums */
+            product_of(from, b, step, p->k, y + row * p->n + col, p->n);
+            continue;
+        }
+        product_of(from, b, step, p->k, sum, LANES);
         for (int64_t i = 0; i < rows; i++) finish(p, sum + i * LANES, row + i, col, lanes, y + (row + i) * p->n + col);
     }
 }
 
-/* ---- Loops --------------------------------------------------------------------------------------------------------- */
+/* ---- Loops ------------------------------------------------------------------------------------------------------- */
 
 static void locate(const product *p, int64_t batch, const float **a, const float **b, float **y) {
     *y = p->y + batch * p->m * p->n;
@@ -132,8 +147,10 @@ static void packed_items(void *ctx, int64_t begin, int64_t end, int thread) {
         int64_t lanes = sw__min64(LANES, p->n - col);
         locate(p, panel / p->panels, &a, &b, &y);
         if (panel != taken) {
-            if (p->b_transposed) pack_columns(b + col * p->k, p->k, lanes, packed);
-            else pack_rows(b + col, p->n, p->k, lanes, packed);
+            if (p->b_transposed)
+                pack_columns(b + col * p->k, p->k, lanes, packed);
+            else
+                pack_rows(b + col, p->n, p->k, lanes, packed);
             taken = panel;
         }
         tiles(p, a, packed, LANES, row, sw__min64(p->m, row + p->block), col, y);
@@ -144,8 +161,10 @@ static void packed_items(void *ctx, int64_t begin, int64_t end, int thread) {
 static float dot(const float *a, const float *b, int64_t k) {
     v8 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     int64_t i = 0;
-    for (; i + 32 <= k; i += 32)
-        SW_UNROLL for (int v = 0; v < 4; v++) sum[v] = v8_fma(v8_load(a + i + 8 * v), v8_load(b + i + 8 * v), sum[v]);
+    for (; i + 32 <= k; i += 32) {
+        SW_UNROLL
+        for (int v = 0; v < 4; v++) sum[v] = v8_fma(v8_load(a + i + 8 * v), v8_load(b + i + 8 * v), sum[v]);
+    }
     for (; i < k; i += 8) {
         int64_t n = sw__min64(8, k - i);
         sum[0] = v8_fma(v8_load_n(a + i, n), v8_load_n(b + i, n), sum[0]);
@@ -170,7 +189,8 @@ static void few_rows(void *ctx, int64_t begin, int64_t end, int thread) {
             const float *x = a + row * p->k;
             memset(sum, 0, sizeof sum);
             for (int64_t lane = 0; lane < lanes; lane++) {
-                if (p->b_transposed) sum[lane] = dot(x, b + (col + lane) * p->k, p->k);
+                if (p->b_transposed)
+                    sum[lane] = dot(x, b + (col + lane) * p->k, p->k);
                 else
                     for (int64_t i = 0; i < p->k; i++) sum[lane] += x[i] * b[i * p->n + col + lane];
             }

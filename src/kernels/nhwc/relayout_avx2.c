@@ -13,14 +13,19 @@ typedef struct work {
 /* At most 8 x 8: `rows` rows of `cols` floats become columns. */
 SW_INLINE void square(const float *from, int64_t from_step, float *to, int64_t to_step, int64_t rows, int64_t cols) {
     v8 r[8];
-    SW_UNROLL for (int64_t i = 0; i < 8; i++) r[i] = i >= rows   ? _mm256_setzero_ps()
-                                                     : cols == 8 ? v8_load(from + i * from_step)
-                                                                 : v8_load_n(from + i * from_step, cols);
+    SW_UNROLL
+    for (int64_t i = 0; i < 8; i++)
+        r[i] = i >= rows   ? _mm256_setzero_ps()
+               : cols == 8 ? v8_load(from + i * from_step)
+                           : v8_load_n(from + i * from_step, cols);
     v8_transpose(r);
-    SW_UNROLL for (int64_t i = 0; i < 8; i++) {
+    SW_UNROLL
+    for (int64_t i = 0; i < 8; i++) {
         if (i >= cols) break;
-        if (rows == 8) v8_store(to + i * to_step, r[i]);
-        else v8_store_n(to + i * to_step, r[i], rows);
+        if (rows == 8)
+            v8_store(to + i * to_step, r[i]);
+        else
+            v8_store_n(to + i * to_step, r[i], rows);
     }
 }
 
@@ -30,26 +35,28 @@ static void transpose(const float *from, int64_t from_step, float *to, int64_t t
         for (int64_t x = 0; x < cols; x += 8) {
             const float *f = from + y * from_step + x;
             float *t = to + x * to_step + y;
-            if (rows - y >= 8 && cols - x >= 8) square(f, from_step, t, to_step, 8, 8);
-            else square(f, from_step, t, to_step, rows - y < 8 ? rows - y : 8, cols - x < 8 ? cols - x : 8);
+            if (rows - y >= 8 && cols - x >= 8)
+                square(f, from_step, t, to_step, 8, 8);
+            else
+                square(f, from_step, t, to_step, rows - y < 8 ? rows - y : 8, cols - x < 8 ? cols - x : 8);
         }
 }
 
-/* Eight pixels of three planes to 24 floats: element i of vector v is channel (8 v + i) % 3 of pixel (8 v + i) /
- * 3. */
+/* Eight pixels of three planes to 24 floats: element i of vector v is channel (8 v + i) % 3 of pixel (8 v + i) / 3. */
 static void interleave_3(const float *a, const float *b, const float *c, float *to, int64_t n) {
     int64_t i = 0;
     for (; i + 8 <= n; i += 8, to += 24) {
         v8 x = v8_load(a + i), y = v8_load(b + i), z = v8_load(c + i);
-        SW_UNROLL for (int v = 0; v < 3; v++) {
+        SW_UNROLL
+        for (int v = 0; v < 3; v++) {
             int k = 8 * v;
             __m256i pixel = _mm256_setr_epi32(k / 3, (k + 1) / 3, (k + 2) / 3, (k + 3) / 3, (k + 4) / 3, (k + 5) / 3,
                                               (k + 6) / 3, (k + 7) / 3);
             v8 px = _mm256_permutevar8x32_ps(x, pixel), py = _mm256_permutevar8x32_ps(y, pixel),
                pz = _mm256_permutevar8x32_ps(z, pixel);
-            v8 out = v == 0 ? _mm256_blend_ps(_mm256_blend_ps(px, py, 0x92), pz, 0x24)
-                   : v == 1 ? _mm256_blend_ps(_mm256_blend_ps(px, py, 0x24), pz, 0x49)
-                            : _mm256_blend_ps(_mm256_blend_ps(px, py, 0x49), pz, 0x92);
+            v8 out = v == 0   ? _mm256_blend_ps(_mm256_blend_ps(px, py, 0x92), pz, 0x24)
+                     : v == 1 ? _mm256_blend_ps(_mm256_blend_ps(px, py, 0x24), pz, 0x49)
+                              : _mm256_blend_ps(_mm256_blend_ps(px, py, 0x49), pz, 0x92);
             v8_store(to + 8 * v, out);
         }
     }
@@ -60,11 +67,14 @@ static void to_pixels(void *ctx, int64_t begin, int64_t end, int thread) {
     const work *w = ctx;
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
-        int64_t n = i / w->blocks, first = i % w->blocks * BLOCK, count = w->pixels - first < BLOCK ? w->pixels - first : BLOCK;
+        int64_t n = i / w->blocks, first = i % w->blocks * BLOCK,
+                count = w->pixels - first < BLOCK ? w->pixels - first : BLOCK;
         const float *from = w->from + n * w->channels * w->pixels + first;
         float *to = w->to + (n * w->pixels + first) * w->pitch;
-        if (w->channels == 3 && w->pitch == 3) interleave_3(from, from + w->pixels, from + 2 * w->pixels, to, count);
-        else transpose(from, w->pixels, to, w->pitch, w->channels, count);
+        if (w->channels == 3 && w->pitch == 3)
+            interleave_3(from, from + w->pixels, from + 2 * w->pixels, to, count);
+        else
+            transpose(from, w->pixels, to, w->pitch, w->channels, count);
     }
 }
 
@@ -72,7 +82,8 @@ static void to_rows(void *ctx, int64_t begin, int64_t end, int thread) {
     const work *w = ctx;
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
-        int64_t n = i / w->blocks, first = i % w->blocks * BLOCK, count = w->pixels - first < BLOCK ? w->pixels - first : BLOCK;
+        int64_t n = i / w->blocks, first = i % w->blocks * BLOCK,
+                count = w->pixels - first < BLOCK ? w->pixels - first : BLOCK;
         transpose(w->from + (n * w->pixels + first) * w->pitch, w->pitch, w->to + n * w->channels * w->pixels + first,
                   w->pixels, count, w->channels);
     }

@@ -1,4 +1,5 @@
-/* Layer normalisation of float32 on AVX2: rows whose scale and bias are as long as they. Sums in double, as the reference. */
+/* Layer normalisation of float32 on AVX2: rows whose scale and bias are as long as they. Sums in double, as the
+ * reference. */
 #include <math.h>
 
 #include "kernels/fast.h"
@@ -16,11 +17,13 @@ typedef struct work {
 static double total(const float *x, int64_t n, double mean, bool squares) {
     __m256d sum[2] = {_mm256_setzero_pd(), _mm256_setzero_pd()}, middle = _mm256_set1_pd(mean);
     int64_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        SW_UNROLL for (int k = 0; k < 2; k++) {
+    for (; i + 8 <= n; i += 8) {
+        SW_UNROLL
+        for (int k = 0; k < 2; k++) {
             __m256d v = _mm256_sub_pd(_mm256_cvtps_pd(_mm_loadu_ps(x + i + 4 * k)), middle);
             sum[k] = squares ? _mm256_fmadd_pd(v, v, sum[k]) : _mm256_add_pd(sum[k], v);
         }
+    }
     double part[4], all;
     _mm256_storeu_pd(part, _mm256_add_pd(sum[0], sum[1]));
     all = part[0] + part[1] + (part[2] + part[3]);
@@ -56,7 +59,8 @@ bool sw__layer_norm_avx2(const sw_call *c) {
     int64_t length = sw__lanes(x, axis, x->rank).length, count = sw_tensor_count(x);
     if (count == 0) return true;
     if (sw_tensor_count(scale) != length || (bias && sw_tensor_count(bias) != length)) return false;
-    work w = {.x = x->data, .scale = scale->data, .bias = bias ? bias->data : NULL, .y = c->out[0]->data, .length = length};
+    work w = {
+        .x = x->data, .scale = scale->data, .bias = bias ? bias->data : NULL, .y = c->out[0]->data, .length = length};
     w.epsilon = (double)sw_call_float(c, "epsilon");
     sw_pool_for(c->pool, count / length, 1 + 4096 / length, rows, &w);
     return true;

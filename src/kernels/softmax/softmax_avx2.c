@@ -1,4 +1,5 @@
-/* Softmax of float32 on AVX2. Along the last axis vectors run along the lane; along another, eight lanes run side by side. */
+/* Softmax of float32 on AVX2. Along the last axis vectors run along the lane; along another, eight lanes run side
+ * by side. */
 #include "kernels/fast.h"
 #include "kernels/vec_avx2.h"
 #include "kernels/wide.h"
@@ -48,7 +49,8 @@ static void rows(void *ctx, int64_t begin, int64_t end, int thread) {
 /* n <= 8 lanes beside one another. */
 SW_INLINE void side_by_side(const float *x, float *y, int64_t length, int64_t step, int64_t n) {
     v8 most = v8_load_n(x, n), sum = _mm256_setzero_ps();
-    for (int64_t i = 1; i < length; i++) most = v8_max(n == 8 ? v8_load(x + i * step) : v8_load_n(x + i * step, n), most);
+    for (int64_t i = 1; i < length; i++)
+        most = v8_max(n == 8 ? v8_load(x + i * step) : v8_load_n(x + i * step, n), most);
     for (int64_t i = 0; i < length; i++) {
         v8 e = v8_exp(v8_sub(n == 8 ? v8_load(x + i * step) : v8_load_n(x + i * step, n), most));
         v8_store_n(y + i * step, e, n);
@@ -64,8 +66,10 @@ static void columns(void *ctx, int64_t begin, int64_t end, int thread) {
     for (int64_t i = begin; i < end; i++) {
         int64_t lane = i % w->groups * 8, at = i / w->groups * w->lanes.length * w->lanes.inner + lane,
                 n = w->lanes.inner - lane;
-        if (n >= 8) side_by_side(w->x + at, w->y + at, w->lanes.length, w->lanes.inner, 8);
-        else side_by_side(w->x + at, w->y + at, w->lanes.length, w->lanes.inner, n);
+        if (n >= 8)
+            side_by_side(w->x + at, w->y + at, w->lanes.length, w->lanes.inner, 8);
+        else
+            side_by_side(w->x + at, w->y + at, w->lanes.length, w->lanes.inner, n);
     }
 }
 
@@ -74,7 +78,8 @@ bool sw__softmax_avx2(const sw_call *c) {
     if (!sw__is_plain_f32(c) || !c->out[0] || x->rank == 0) return false;
     if (sw_tensor_count(x) == 0) return true;
     int axis = sw_axis(sw_call_int(c, "axis"), x->rank);
-    work w = {.x = x->data, .y = c->out[0]->data, .lanes = sw__lanes(x, axis, sw_call_int(c, "to_end") ? x->rank : axis + 1)};
+    work w = {
+        .x = x->data, .y = c->out[0]->data, .lanes = sw__lanes(x, axis, sw_call_int(c, "to_end") ? x->rank : axis + 1)};
     if (w.lanes.inner == 1) {
         sw_pool_for(c->pool, w.lanes.outer, 1 + 4096 / w.lanes.length, rows, &w);
         return true;

@@ -1,4 +1,5 @@
-/* Functions of one array on AVX2: float32, row-major or channels-last. Errors stay at a few units in the last place. */
+/* Functions of one array on AVX2: float32, row-major or channels-last. Errors stay at a few units in the last
+ * place. */
 #include <string.h>
 
 #include "kernels/fast.h"
@@ -7,11 +8,19 @@
 
 enum { GRAIN = 4096 };
 
-SW_INLINE v8 v8_abs(v8 x) { return _mm256_andnot_ps(v8_all(-0.0f), x); }
-SW_INLINE v8 v8_copysign(v8 size, v8 sign) { return _mm256_or_ps(v8_abs(size), _mm256_and_ps(v8_all(-0.0f), sign)); }
-SW_INLINE v8 v8_choose(v8 mask, v8 yes, v8 no) { return _mm256_blendv_ps(no, yes, mask); }
+SW_INLINE v8 v8_abs(v8 x) {
+    return _mm256_andnot_ps(v8_all(-0.0f), x);
+}
+SW_INLINE v8 v8_copysign(v8 size, v8 sign) {
+    return _mm256_or_ps(v8_abs(size), _mm256_and_ps(v8_all(-0.0f), sign));
+}
+SW_INLINE v8 v8_choose(v8 mask, v8 yes, v8 no) {
+    return _mm256_blendv_ps(no, yes, mask);
+}
 
-SW_INLINE v8 exp_of(v8 x, v8 a) { return (void)a, v8_exp(x); }
+SW_INLINE v8 exp_of(v8 x, v8 a) {
+    return (void)a, v8_exp(x);
+}
 
 SW_INLINE v8 sigmoid_of(v8 x, v8 a) {
     (void)a;
@@ -78,8 +87,10 @@ typedef void (*row_fn)(const float *from, float *to, int64_t n, float a);
 #define ROW(name, function)                                                                                            \
     static void name(const float *from, float *to, int64_t n, float a) {                                               \
         int64_t i = 0;                                                                                                 \
-        for (; i + 16 <= n; i += 16)                                                                                   \
-            SW_UNROLL for (int k = 0; k < 16; k += 8) v8_store(to + i + k, function(v8_load(from + i + k), v8_all(a))); \
+        for (; i + 16 <= n; i += 16) {                                                                                 \
+            v8_store(to + i, function(v8_load(from + i), v8_all(a)));                                                  \
+            v8_store(to + i + 8, function(v8_load(from + i + 8), v8_all(a)));                                          \
+        }                                                                                                              \
         for (; i < n; i += 8) {                                                                                        \
             int64_t some = n - i < 8 ? n - i : 8;                                                                      \
             v8_store_n(to + i, function(v8_load_n(from + i, some), v8_all(a)), some);                                  \
@@ -117,13 +128,20 @@ static void run_piece(void *ctx, int64_t begin, int64_t end, int thread) {
 
 static row_fn find_row(const sw_call *c) {
     switch (c->op) {
-    case SW_OP_Exp: return exp_row;
-    case SW_OP_Sigmoid: return sigmoid_row;
-    case SW_OP_Swish: return swish_row;
-    case SW_OP_HardSwish: return hardswish_row;
-    case SW_OP_Tanh: return tanh_row;
-    case SW_OP_Erf: return erf_row;
-    default: break;
+    case SW_OP_Exp:
+        return exp_row;
+    case SW_OP_Sigmoid:
+        return sigmoid_row;
+    case SW_OP_Swish:
+        return swish_row;
+    case SW_OP_HardSwish:
+        return hardswish_row;
+    case SW_OP_Tanh:
+        return tanh_row;
+    case SW_OP_Erf:
+        return erf_row;
+    default:
+        break;
     }
     const char *kind = sw_call_string(c, "approximate");
     return !strcmp(kind, "none") ? gelu_row : !strcmp(kind, "tanh") ? gelu_tanh_row : NULL;
