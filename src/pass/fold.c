@@ -78,7 +78,7 @@ static bool bypass(folder *f, sw_node *node) {
 
 /* ---- Constants ----------------------------------------------------------------------------------------------------- */
 
-/* Operators that can take far longer than the bytes that they read and write tell: a small file may not keep the compiler busy. */
+/* Operators that can take far longer than the bytes that they read and write tell: a small file may not keep us busy. */
 static bool takes_long(sw_op op) {
     return op == SW_OP_Einsum || op == SW_OP_DFT || op == SW_OP_STFT || op == SW_OP_RoiAlign || op == SW_OP_Attention;
 }
