@@ -1,5 +1,5 @@
-"""Checkpoints without Python: what Slipway computes from .pt files against PyTorch, made on the spot where Ultralytics' package is
-installed; hostile and damaged files. SLIPWAY_MUTATIONS: how many damaged files (default 50)."""
+"""Checkpoints without Python: what Slipway computes from .pt files against PyTorch, made on the spot where Ultralytics'
+package is installed; hostile and damaged files. SLIPWAY_MUTATIONS: how many damaged files (default 50)."""
 
 import concurrent.futures
 import io

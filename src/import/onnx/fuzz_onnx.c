@@ -12,7 +12,7 @@ static void count(void *ctx, const sw_message *message) {
 }
 
 static sw_status evaluate(const sw_call *call) {
-    return sw_cpu_run(call);
+    return sw_cpu_run(call, NULL, NULL);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

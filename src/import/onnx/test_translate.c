@@ -188,3 +188,21 @@ SW_TEST(onnx_types_that_slipway_lacks) {
     };
     CHECK_ALL(cases);
 }
+
+SW_TEST(onnx_cells_transforms_regions) {
+    static const sw__case cases[] = {
+        {"opset 14\nin x f32 2 1 3\nin w f32 1 4 3\nin r f32 1 4 4\nout y\n"
+         "node RNN x w r -> y | hidden_size=i:4 | activations=ss:Relu\n",
+         "RNN(x, w, r) activations=Relu hidden_size=4 -> y"},
+        {"opset 14\nin x f32 2 1 3\nin w f32 2 12 3\nin r f32 2 12 4\nout y\n"
+         "node GRU x w r -> y | direction=s:bidirectional | hidden_size=i:4 | activations=ss:Sigmoid,Tanh,Relu,Elu\n",
+         "GRU(x, w, r) activations=Sigmoid,Tanh,Relu,Elu direction=bidirectional hidden_size=4 -> y"},
+        {"opset 17\nin x f32 2 8 1\nout y\nnode DFT x -> y\n", "DFT(x, -, i[1]) -> y"},
+        {"opset 20\nin x f32 2 8 1\nout y\nnode DFT x -> y\n", "DFT(x) -> y"},
+        {"opset 10\nin x f32 1 1 4 4\nin r f32 1 4\nin b i64 1\nout y\nnode RoiAlign x r b -> y\n",
+         "RoiAlign(x, r, b) coordinate_transformation_mode=output_half_pixel -> y"},
+        {"opset 16\nin x f32 1 1 4 4\nin r f32 1 4\nin b i64 1\nout y\nnode RoiAlign x r b -> y\n",
+         "RoiAlign(x, r, b) -> y"},
+    };
+    CHECK_ALL(cases);
+}

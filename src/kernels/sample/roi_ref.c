@@ -70,8 +70,8 @@ static void align_regions(void *ctx, int64_t begin, int64_t end, int thread) {
             height = fmax(height, 1);
         }
         double bin_h = height / (double)rows, bin_w = width / (double)columns;
-        int64_t ny = r->sampling > 0 ? r->sampling : (int64_t)ceil(bin_h),
-                nx = r->sampling > 0 ? r->sampling : (int64_t)ceil(bin_w);
+        int64_t ny = r->sampling > 0 ? r->sampling : (int64_t)fmin(ceil(bin_h), 4096),
+                nx = r->sampling > 0 ? r->sampling : (int64_t)fmin(ceil(bin_w), 4096);
         for (int64_t i = 0; i < rows * columns; i++) {
             double y = box[1] + (double)(i / columns) * bin_h, x = box[0] + (double)(i % columns) * bin_w;
             double v = roi_bin(r, batch * channels + ch, y, x, bin_h, bin_w, sw__max64(ny, 0), sw__max64(nx, 0));

@@ -47,8 +47,14 @@ typedef struct transform {
     double *turn; /* cosines, then sines, of 2 pi k / length */
 } transform;
 
+/* Above this many products of a sample and a sine per lane a transform would take minutes. */
+static const int64_t max_products = (int64_t)1 << 36;
+
 static sw_status make_table(transform *t) {
     const sw_call *c = t->call;
+    if (t->bins > max_products / sw__max64(sw__min64(t->length, t->samples), 1))
+        return sw_call_unsupported(c, "a transform of %lld samples is longer than this plain kernel takes",
+                                   (long long)t->length);
     t->turn = sw_calloc(c->allocator, (size_t)t->length, 2 * sizeof *t->turn);
     if (!t->turn) return SW_E_NOMEM;
     for (int64_t k = 0; k < t->length; k++) {
@@ -64,7 +70,7 @@ static void read_sample(const transform *t, int64_t first, int64_t i, double *re
     bool mirrored = t->half && i > t->length / 2;
     int64_t from = mirrored ? t->length - i : i;
     *re = *im = 0;
-    if (from >= t->samples) return;
+    if (from >= t->samples) return; /* half a spectrum that is too short */
     int64_t at = (first + from * t->step) * t->parts;
     double factor = t->window ? sw_tensor_float_at(t->window, i) : 1;
     *re = factor * sw_tensor_float_at(t->x, at);
@@ -73,9 +79,9 @@ static void read_sample(const transform *t, int64_t first, int64_t i, double *re
 }
 
 static void bin_of(const transform *t, int64_t first, int64_t k, double *re, double *im) {
-    int64_t turn = 0;
+    int64_t turn = 0, given = t->half ? t->length : sw__min64(t->length, t->samples);
     *re = *im = 0;
-    for (int64_t i = 0; i < t->length; i++) {
+    for (int64_t i = 0; i < given; i++) {
         double a, b, cosine = t->turn[turn], sine = t->turn[t->length + turn];
         read_sample(t, first, i, &a, &b);
         *re += a * cosine - b * sine;
