@@ -198,10 +198,10 @@ const sw_verb sw_verb_inspect = {
     .most_operands = 1,
     .summary = "Show what is inside a model",
     .description =
-        "Prints inputs, outputs, metadata, parameters, arithmetic and operators, and what 'slipway predict' takes the model for. "
-        "Arithmetic is two operations for each "
-        "multiply-add of convolutions and matrix products. Sizes that the model leaves open can be set with --shape; otherwise "
-        "an open batch counts as 1, and an open height and width as the metadata say (imgsz).",
+        "Prints inputs, outputs, metadata, parameters, arithmetic and operators, and what 'slipway predict' takes the model "
+        "for. Arithmetic is two operations for each multiply-add of convolutions and matrix products. Sizes that the model "
+        "leaves open can be set with --shape; otherwise an open batch counts as 1, and an open height and width as the "
+        "metadata say (imgsz).",
     .options =
         (const sw_option[]){
             {.name = "layers", .letter = 'l', .help = "print each node with its output, parameters and arithmetic"},

@@ -210,7 +210,8 @@ static sw_status prepare_outputs(job *j) {
     j->txt_folder = sw_args_text(j->args, "txt");
     bool json_out = j->json && !strcmp(j->json, "-"), csv_out = j->csv && !strcmp(j->csv, "-");
     if (json_out && csv_out)
-        return sw_fail(j->diag, SW_E_USAGE, j->args->verb->name, NULL, "--json and --csv cannot both go to standard output");
+        return sw_fail(j->diag, SW_E_USAGE, j->args->verb->name, NULL,
+                       "--json and --csv cannot both go to standard output");
     SW_TRY(prepare_pictures(j));
     if (j->txt_folder) SW_TRY(sw_dir_make(j->txt_folder, j->diag));
     j->table = !json_out && !csv_out && !j->console->quiet;
@@ -436,7 +437,11 @@ static const sw_option options[] = {
      .argument = "N|HxW",
      .help =
          "fit pictures into N x N pixels, or height x width, for models of open size (default: what the model says, else 640)"},
-    {.name = "classes", .kind = SW_TEXT, .argument = "NAME,...", .many = true, .help = "only these classes, by name or number"},
+    {.name = "classes",
+     .kind = SW_TEXT,
+     .argument = "NAME,...",
+     .many = true,
+     .help = "only these classes, by name or number"},
     {.name = "max-det",
      .kind = SW_INT,
      .argument = "N",
@@ -448,8 +453,9 @@ static const sw_option options[] = {
     {.name = "head",
      .kind = SW_TEXT,
      .argument = "NAME",
-     .help = "what the model's outputs mean, where it is not recognised; 'slipway inspect MODEL' tells what was, and an "
-             "unknown name lists all"},
+     .help =
+         "what the model's outputs mean, where it is not recognised; 'slipway inspect MODEL' tells what was, and an "
+         "unknown name lists all"},
     {.name = "threads",
      .kind = SW_INT,
      .argument = "N",
@@ -459,15 +465,15 @@ static const sw_option options[] = {
     {0},
 };
 
-#define DESCRIPTION                                                                                                    \
+#define DESCRIPTION                                                                                                            \
     "MODEL is a trained model for pictures (ONNX, or .pt of Ultralytics), for instance yolo11n.onnx: a detector, or one for "  \
     "masks (segment), keypoints (pose), rotated boxes (obb) or classes of the whole picture (classify). How its picture must " \
     "be prepared and what its outputs mean is recognised from the model itself. Without a model, the one in SLIPWAY_MODEL or " \
-    "the sample model is used, which finds people.\n\n"                                                                \
+    "the sample model is used, which finds people.\n\n"                                                                        \
     "SOURCE is a picture (JPEG or PNG), a folder of pictures, a pattern in quotes such as 'shots/*.jpg', or - for one "        \
-    "picture from standard input. Of several sources a broken one is reported, and the others are done.\n\n"           \
-    "Boxes are x1 y1 x2 y2 in pixels of the picture, from its top left corner. In JSON, \"mask\" holds COCO's compressed "   \
-    "run lengths, \"keypoints\" x, y and visibility of each point, \"obb\" the centre, sides, angle (radians) and corners "  \
+    "picture from standard input. Of several sources a broken one is reported, and the others are done.\n\n"                   \
+    "Boxes are x1 y1 x2 y2 in pixels of the picture, from its top left corner. In JSON, \"mask\" holds COCO's compressed "     \
+    "run lengths, \"keypoints\" x, y and visibility of each point, \"obb\" the centre, sides, angle (radians) and corners "    \
     "of a rotated box, and \"classes\" the five best classes of a picture."
 
 const sw_verb sw_verb_predict = {

@@ -254,7 +254,8 @@ static void txt_place(const sw_result *r, int i, sw_buf *b) {
         return;
     }
     append_numbers(
-        b, (float[]){(d->x1 + d->x2) / 2 / w, (d->y1 + d->y2) / 2 / h, (d->x2 - d->x1) / w, (d->y2 - d->y1) / h}, 4, ' ');
+        b, (float[]){(d->x1 + d->x2) / 2 / w, (d->y1 + d->y2) / 2 / h, (d->x2 - d->x1) / w, (d->y2 - d->y1) / h}, 4,
+        ' ');
     if (r->found->task == SW_TASK_POSE)
         txt_points(r, points_of(r, i), (size_t)r->found->n_keypoints, 3, r->found->has_visibility, b);
 }

@@ -87,8 +87,7 @@ static uint8_t mixed(uint8_t from, uint8_t to, float share) {
 static void blend(const sw_picture *picture, int x, int y, uint32_t color, float share) {
     uint8_t *pixel = picture->data + picture->pitch * (size_t)y + (size_t)x * 3;
     bool bgr = picture->order == SW_PIXELS_BGR;
-    for (int i = 0; i < 3; i++)
-        pixel[i] = mixed(pixel[i], (uint8_t)(color >> (bgr ? 8 * i : 16 - 8 * i)), share);
+    for (int i = 0; i < 3; i++) pixel[i] = mixed(pixel[i], (uint8_t)(color >> (bgr ? 8 * i : 16 - 8 * i)), share);
 }
 
 /* How much of the pixel at a distance from a line's middle is covered. */
@@ -118,7 +117,8 @@ static void draw_line(const sw_picture *picture, const float line[4], float half
     float across = (half + 1) * 1.5f; /* of a line at 45 degrees */
     int low, high, begin, stop;
     if (!isfinite(dx) || !isfinite(dy)) return;
-    reach(fminf(start, end) - half - 1, fmaxf(start, end) + half + 1, flat ? picture->width : picture->height, &low, &high);
+    reach(fminf(start, end) - half - 1, fmaxf(start, end) + half + 1, flat ? picture->width : picture->height, &low,
+          &high);
     for (int i = low; i < high; i++) {
         float inside = fminf(fmaxf((float)i + 0.5f, fminf(start, end)), fmaxf(start, end));
         float middle = other + (inside - start) * slope;
@@ -158,9 +158,9 @@ static const struct {
     uint8_t from, to;
     uint32_t color;
 } limbs[] = {
-    {0, 1, HEAD},    {0, 2, HEAD},    {1, 2, HEAD},     {1, 3, HEAD},     {2, 4, HEAD},    {3, 5, HEAD},    {4, 6, HEAD},
-    {5, 7, ARMS},    {7, 9, ARMS},    {6, 8, ARMS},     {8, 10, ARMS},    {5, 6, TRUNK},   {5, 11, TRUNK},  {6, 12, TRUNK},
-    {11, 12, TRUNK}, {11, 13, LEGS},  {13, 15, LEGS},   {12, 14, LEGS},   {14, 16, LEGS},
+    {0, 1, HEAD},    {0, 2, HEAD},   {1, 2, HEAD},   {1, 3, HEAD},   {2, 4, HEAD},   {3, 5, HEAD},   {4, 6, HEAD},
+    {5, 7, ARMS},    {7, 9, ARMS},   {6, 8, ARMS},   {8, 10, ARMS},  {5, 6, TRUNK},  {5, 11, TRUNK}, {6, 12, TRUNK},
+    {11, 12, TRUNK}, {11, 13, LEGS}, {13, 15, LEGS}, {12, 14, LEGS}, {14, 16, LEGS},
 };
 
 static bool is_seen(const float *point) {

@@ -9,9 +9,9 @@
  * out. */
 typedef struct sw_draw_box {
     float x1, y1, x2, y2;
-    float confidence; /* shown with two digits; not shown when negative or NaN */
-    int class_id;     /* chooses the colour */
-    const char *name; /* UTF-8; NULL or "": only the confidence, and no label when that is absent too */
+    float confidence;          /* shown with two digits; not shown when negative or NaN */
+    int class_id;              /* chooses the colour */
+    const char *name;          /* UTF-8; NULL or "": only the confidence, and no label when that is absent too */
     const sw_mask *mask;       /* of this picture, laid over it half transparent; may be NULL */
     const sw_rotated *rotated; /* drawn in the place of the upright frame; may be NULL */
     /* x, y, visibility of each; those below 0.25, or at 0 0, are left out. Seventeen are joined to a person as COCO has it. */

@@ -22,8 +22,7 @@ static void place_side(const sw_letterbox_rule *rule, int64_t canvas, int64_t sc
 }
 
 sw_letterbox_fit sw_letterbox_place(const sw_letterbox_rule *rule, int64_t height, int64_t width) {
-    if (rule->stretch)
-        return (sw_letterbox_fit){rule->height, rule->width, 0, 0, rule->height, rule->width};
+    if (rule->stretch) return (sw_letterbox_fit){rule->height, rule->width, 0, 0, rule->height, rule->width};
     double ratio = fmin((double)rule->height / (double)height, (double)rule->width / (double)width);
     if (!rule->scale_up) ratio = fmin(ratio, 1.0);
     sw_letterbox_fit fit = {.scaled_height = scaled_side(rule, height, ratio),
@@ -81,8 +80,8 @@ sw_status sw__shape_letterbox(const sw_call *c) {
     for (int i = 0; i < 2; i++) {
         if (!sw_dim_known(x->dims[i])) return SW_OK;
         if (!is_side(x->dims[i]))
-            return sw_call_fail(c, "the sides of a picture must be 1 to %d pixels, one is %lld",
-                                SW_LETTERBOX_MAX_SIDE, (long long)x->dims[i]);
+            return sw_call_fail(c, "the sides of a picture must be 1 to %d pixels, one is %lld", SW_LETTERBOX_MAX_SIDE,
+                                (long long)x->dims[i]);
     }
     sw_letterbox_fit fit = sw_letterbox_place(&rule, x->dims[0], x->dims[1]);
     y->dims[2] = fit.height;
@@ -190,8 +189,10 @@ sw_status sw__shape_level_decode(const sw_call *c) {
     sw__set_unknown(y, SW_F32, 3);
     if (c->in[0]->rank == 3) y->dims[0] = c->in[0]->dims[0];
     y->dims[1] = anchors;
-    if (!gfl) y->dims[2] = 4 + 1 + 10;
-    else if (values[0] >= 0) y->dims[2] = 4 + values[0];
+    if (!gfl)
+        y->dims[2] = 4 + 1 + 10;
+    else if (values[0] >= 0)
+        y->dims[2] = 4 + values[0];
     return SW_OK;
 }
 
@@ -271,8 +272,8 @@ sw_status sw__shape_resize_crop(const sw_call *c) {
         return sw_call_fail(c, "the picture must have the dims height, width, 3");
     for (int i = 0; x->rank == 3 && i < 2; i++)
         if (sw_dim_known(x->dims[i]) && !is_side(x->dims[i]))
-            return sw_call_fail(c, "the sides of a picture must be 1 to %d pixels, one is %lld",
-                                SW_LETTERBOX_MAX_SIDE, (long long)x->dims[i]);
+            return sw_call_fail(c, "the sides of a picture must be 1 to %d pixels, one is %lld", SW_LETTERBOX_MAX_SIDE,
+                                (long long)x->dims[i]);
     sw_tensor *y = sw_call_out(c, 0);
     if (!y) return SW_OK;
     sw__set_unknown(y, SW_F32, 4);

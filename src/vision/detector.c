@@ -106,10 +106,10 @@ static sw_status describe_preparation(sw_detector *d) {
                       : look->corner  ? "at the top left of"
                                       : "in the middle of";
     bool smallest = sw__letterbox_rule(m, d->head).stride > 0 && !look->cut;
-    d->preparation = sw_arena_printf(d->arena, "%s, 0 to %d%s, %s %s%" PRId64 " x %" PRId64 " pixels%s",
-                                     look->bgr ? "BGR" : "RGB", look->raw || m->dtype == SW_U8 ? 255 : 1,
-                                     look->std[0] > 0 ? ", normalised" : "", how, smallest ? "the smallest part of " : "",
-                                     m->width, m->height, smallest ? " that holds it" : "");
+    d->preparation =
+        sw_arena_printf(d->arena, "%s, 0 to %d%s, %s %s%" PRId64 " x %" PRId64 " pixels%s", look->bgr ? "BGR" : "RGB",
+                        look->raw || m->dtype == SW_U8 ? 255 : 1, look->std[0] > 0 ? ", normalised" : "", how,
+                        smallest ? "the smallest part of " : "", m->width, m->height, smallest ? " that holds it" : "");
     return d->preparation ? SW_OK : out_of_memory(d);
 }
 

@@ -90,7 +90,8 @@ typedef struct sw_ring {
 typedef struct sw_mask {
     const uint32_t *runs;
     size_t n_runs;
-    const sw_ring *rings; /* its outer borders, when options ask for them; holes are not told. Those of Ultralytics' masks.xy */
+    const sw_ring
+        *rings; /* its outer borders, when options ask for them; holes are not told. Those of Ultralytics' masks.xy */
     size_t n_rings;
     sw_ring outline; /* one line through all of them, as Ultralytics writes it into label files */
 } sw_mask;
@@ -106,12 +107,13 @@ typedef struct sw_detections {
     const sw_detection *items; /* of classify: the best five classes; their boxes are the picture */
     int count;
     sw_task task;
-    const sw_mask *masks;     /* of segment: of each item */
-    const float *keypoints;   /* of pose: x, y in the picture, and visibility (1 where the model tells none): 3 * n_keypoints
+    const sw_mask *masks; /* of segment: of each item */
+    const float
+        *keypoints;      /* of pose: x, y in the picture, and visibility (1 where the model tells none): 3 * n_keypoints
                                * values of each item */
-    int n_keypoints;          /* of an object */
-    bool has_visibility;      /* the model tells it */
-    const sw_rotated *rotated; /* of obb: of each item; not clipped to the picture, as `items` are */
+    int n_keypoints;     /* of an object */
+    bool has_visibility; /* the model tells it */
+    const sw_rotated *rotated;     /* of obb: of each item; not clipped to the picture, as `items` are */
     int input_width, input_height; /* pixels of the tensor that the model got */
     sw_detector_times times_ms;
 } sw_detections;

@@ -19,7 +19,8 @@ static sw_status out_of_memory(const sw_detector *d) {
 static sw_status first_of(const sw_detector *d, const sw_tensor *output, int i, sw_tensor *first) {
     const sw_tensor *want = &d->model.outputs[i];
     bool same = output->dtype == want->dtype && output->rank == want->rank, lists = d->head->form == SW__LISTS;
-    int open = lists ? 0 : want->rank == 3 ? (d->head->by_anchor ? 1 : 2) : -1;
+    bool anchors = want->rank == 3 && d->head->form != SW__CLASSES;
+    int open = lists ? 0 : anchors ? (d->head->by_anchor ? 1 : 2) : -1;
     for (int k = lists ? 1 : 0; same && k < want->rank; k++) {
         bool any = k == open || (i > 0 && want->rank == 4 && k >= 2); /* prototypes grow with the picture */
         same = any || output->dims[k] == (k == 0 ? d->model.batch : want->dims[k]);
@@ -119,8 +120,9 @@ static void within(float from, float to, int64_t side, int64_t *begin, int64_t *
 /* *empty: the mask has no pixel; Ultralytics drops the box. */
 static sw_status take_mask(sw_detector *d, const sw__scaling *s, const float *row, const sw_tensor *prototypes, int at,
                            bool *empty) {
-    sw_tensor mask, inputs[2] = {{.dtype = SW_F32, .rank = 2, .dims = {1, 6 + d->extra}, .data = (void *)(uintptr_t)row},
-                                 *prototypes};
+    sw_tensor mask,
+        inputs[2] = {{.dtype = SW_F32, .rank = 2, .dims = {1, 6 + d->extra}, .data = (void *)(uintptr_t)row},
+                     *prototypes};
     SW_TRY(sw_session_run(d->masks, inputs, &mask));
     sw__bitmap bitmap = {.data = mask.data, .height = mask.dims[1], .width = mask.dims[2]};
     within(row[0], row[2], bitmap.width, &bitmap.left, &bitmap.right);
@@ -187,8 +189,8 @@ static sw_status take_lists(sw_detector *d, const sw_tensor lists[3], const sw__
     int64_t n = lists[0].dims[0];
     if (lists[1].dims[0] != n || lists[2].dims[0] != n)
         return sw_fail(d->diag, SW_E_MODEL, NULL, NULL,
-                       "the model gave %" PRId64 " boxes, %" PRId64 " labels and %" PRId64 " scores", n, lists[1].dims[0],
-                       lists[2].dims[0]);
+                       "the model gave %" PRId64 " boxes, %" PRId64 " labels and %" PRId64 " scores", n,
+                       lists[1].dims[0], lists[2].dims[0]);
     for (int64_t i = 0; i < n; i++) {
         float row[6];
         memcpy(row, (const float *)lists[0].data + 4 * i, 4 * sizeof *row);
@@ -220,8 +222,7 @@ static void take_classes(sw_detector *d, const float *scores, int n, const sw__s
 sw_status sw__detector_finish(sw_detector *d, const sw_tensor *outputs, const sw__scaling *s, int *count) {
     sw_tensor inputs[SW__MAX_OUTPUTS], results[SW__MAX_OUTPUTS];
     *count = 0;
-    for (int i = 0; i < d->n_boxes_inputs; i++)
-        SW_TRY(first_of(d, &outputs[d->order[i]], d->order[i], &inputs[i]));
+    for (int i = 0; i < d->n_boxes_inputs; i++) SW_TRY(first_of(d, &outputs[d->order[i]], d->order[i], &inputs[i]));
     SW_TRY(sw_session_run(d->boxes, inputs, results));
     switch (d->head->form) {
     case SW__LISTS:
@@ -232,7 +233,7 @@ sw_status sw__detector_finish(sw_detector *d, const sw_tensor *outputs, const sw
     case SW__FINAL:
         return take_rows(d, &(rows){results[0].data, results[0].dims[1], results[0].dims[2]}, outputs, s, count);
     default:
-        return take_rows(d, &(rows){results[0].data, ((const int32_t *)results[1].data)[0], results[0].dims[2]}, outputs,
-                         s, count);
+        return take_rows(d, &(rows){results[0].data, ((const int32_t *)results[1].data)[0], results[0].dims[2]},
+                         outputs, s, count);
     }
 }

@@ -275,10 +275,10 @@ static bool find_lists(const sw__model *m, int order[3]) {
     int found[3] = {-1, -1, -1};
     for (int i = 0; i < m->n_outputs; i++) {
         const sw_tensor *t = &m->outputs[i];
-        int kind = t->rank == 2 && t->dims[1] == 4 && is_float(t->dtype)                ? 0
-                   : t->rank == 1 && (t->dtype == SW_I64 || t->dtype == SW_I32)         ? 1
-                   : t->rank == 1 && is_float(t->dtype)                                 ? 2
-                                                                                        : -1;
+        int kind = t->rank == 2 && t->dims[1] == 4 && is_float(t->dtype)        ? 0
+                   : t->rank == 1 && (t->dtype == SW_I64 || t->dtype == SW_I32) ? 1
+                   : t->rank == 1 && is_float(t->dtype)                         ? 2
+                                                                                : -1;
         if (kind >= 0 && found[kind] < 0) found[kind] = i;
     }
     memcpy(order, found, sizeof found);
@@ -299,7 +299,8 @@ static sw__fit fits_classes(const sw__head *h, const sw__model *m, bool asked) {
     if (m->n_outputs != 1 || !is_float(t->dtype) || t->rank < 2) return SW__NO;
     for (int i = 2; i < t->rank; i++)
         if (t->dims[i] != 1) return SW__NO;
-    if (!asked && !m->has_task && h->look->std[0] == 0) return SW__NO; /* without metadata, ImageNet's customs are likelier */
+    if (!asked && !m->has_task && h->look->std[0] == 0)
+        return SW__NO; /* without metadata, ImageNet's customs are likelier */
     if (t->dims[1] < 0 || !t->data) return SW__TRIAL;
     if (t->dims[1] < 2 || t->dims[1] > SW__MAX_CLASSES) return SW__NO;
     return asked || names_agree(m, t->dims[1]) ? SW__YES : SW__NO;
@@ -318,28 +319,23 @@ bool sw__head_is_logits(const sw__model *m) {
 
 /* -- The table -- */
 
-static const sw__look yolo = {.pad = 114}, yolox = {.bgr = true, .raw = true, .corner = true, .pad = 114},
-                      stretched = {.stretch = true}, cut = {.cut = true, .margin = 1},
-                      imagenet = {.cut = true,
-                                  .margin = 256.0f / 224,
-                                  .mean = {0.485f, 0.456f, 0.406f},
-                                  .std = {0.229f, 0.224f, 0.225f}},
-                      nanodet = {.bgr = true,
-                                 .raw = true,
-                                 .mean = {103.53f, 116.28f, 123.675f},
-                                 .std = {57.375f, 57.12f, 58.395f}},
-                      picodet = {.stretch = true,
-                                 .mean = {0.485f, 0.456f, 0.406f},
-                                 .std = {0.229f, 0.224f, 0.225f}},
-                      yunet = {.bgr = true, .raw = true, .corner = true};
+static const sw__look
+    yolo = {.pad = 114},
+    yolox = {.bgr = true, .raw = true, .corner = true, .pad = 114}, stretched = {.stretch = true},
+    cut = {.cut = true, .margin = 1},
+    imagenet = {.cut = true, .margin = 256.0f / 224, .mean = {0.485f, 0.456f, 0.406f}, .std = {0.229f, 0.224f, 0.225f}},
+    nanodet = {.bgr = true, .raw = true, .mean = {103.53f, 116.28f, 123.675f}, .std = {57.375f, 57.12f, 58.395f}},
+    picodet = {.stretch = true, .mean = {0.485f, 0.456f, 0.406f}, .std = {0.229f, 0.224f, 0.225f}},
+    yunet = {.bgr = true, .raw = true, .corner = true};
 
 #define V8(name, task, extra, layout)                                                                                  \
-    {name, task, "N x 4+classes" extra " x anchors", fits_v8, SW__TABLE, 4, false, layout, false, false, &yolo}
-#define FINAL(name, task, shape) {name, task, shape, fits_end_to_end, SW__FINAL, 6, true, NULL, false, false, &yolo}
+    { name, task, "N x 4+classes" extra " x anchors", fits_v8, SW__TABLE, 4, false, layout, false, false, &yolo }
+#define FINAL(name, task, shape)                                                                                       \
+    { name, task, shape, fits_end_to_end, SW__FINAL, 6, true, NULL, false, false, &yolo }
 
 static const sw__head heads[] = {
-    {"rtdetr-top", SW_TASK_DETECT, "N x queries x 6 (cx cy w h as fractions, score class)", fits_rtdetr_top, SW__FINAL, 6,
-     true, NULL, true, true, &stretched},
+    {"rtdetr-top", SW_TASK_DETECT, "N x queries x 6 (cx cy w h as fractions, score class)", fits_rtdetr_top, SW__FINAL,
+     6, true, NULL, true, true, &stretched},
     FINAL("end2end", SW_TASK_DETECT, "N x boxes x 6 (x1 y1 x2 y2 score class)"),
     FINAL("end2end-seg", SW_TASK_SEGMENT, "N x boxes x 6+k, and prototypes N x k x h x w"),
     FINAL("end2end-pose", SW_TASK_POSE, "N x boxes x 6+keypoints"),
@@ -348,22 +344,24 @@ static const sw__head heads[] = {
     V8("yolov8-seg", SW_TASK_SEGMENT, "+k", "v8"),
     V8("yolov8-pose", SW_TASK_POSE, "+keypoints", "v8"),
     V8("yolov8-obb", SW_TASK_OBB, "+1", "xywh"),
-    {"yolov5", SW_TASK_DETECT, "N x anchors x 5+classes, three anchors a cell", fits_v5, SW__TABLE, 5, true, "v5", false,
-     false, &yolo},
-    {"yolov5-seg", SW_TASK_SEGMENT, "the same with k more, and prototypes N x k x h x w", fits_v5, SW__TABLE, 5, true, "v5",
+    {"yolov5", SW_TASK_DETECT, "N x anchors x 5+classes, three anchors a cell", fits_v5, SW__TABLE, 5, true, "v5",
      false, false, &yolo},
-    {"yolox", SW_TASK_DETECT, "N x anchors x 5+classes, one anchor a cell", fits_yolox, SW__TABLE, 5, true, "yolox", false,
-     false, &yolox},
+    {"yolov5-seg", SW_TASK_SEGMENT, "the same with k more, and prototypes N x k x h x w", fits_v5, SW__TABLE, 5, true,
+     "v5", false, false, &yolo},
+    {"yolox", SW_TASK_DETECT, "N x anchors x 5+classes, one anchor a cell", fits_yolox, SW__TABLE, 5, true, "yolox",
+     false, false, &yolox},
     {"yolox-decoded", SW_TASK_DETECT, "the same in pixels", fits_yolox_decoded, SW__TABLE, 5, true, "v5", false, false,
      &yolox},
-    {"yolov6", SW_TASK_DETECT, "the same in pixels, objectness 1", fits_v6, SW__TABLE, 5, true, "v5", false, false, &yolo},
-    {"rtdetr", SW_TASK_DETECT, "N x queries x 4+classes", fits_rtdetr, SW__TABLE, 4, true, "detr", false, true, &stretched},
-    {"nanodet", SW_TASK_DETECT, "scores and distributions of three levels", fits_nanodet, SW__LEVELS, 0, true, "gfl", false,
-     false, &nanodet},
-    {"picodet", SW_TASK_DETECT, "scores and distributions of four levels", fits_picodet, SW__LEVELS, 0, true, "gfl", false,
-     false, &picodet},
-    {"yunet", SW_TASK_POSE, "scores, objectness, boxes and points of three levels", fits_yunet, SW__LEVELS, 0, true, "yunet",
-     false, false, &yunet},
+    {"yolov6", SW_TASK_DETECT, "the same in pixels, objectness 1", fits_v6, SW__TABLE, 5, true, "v5", false, false,
+     &yolo},
+    {"rtdetr", SW_TASK_DETECT, "N x queries x 4+classes", fits_rtdetr, SW__TABLE, 4, true, "detr", false, true,
+     &stretched},
+    {"nanodet", SW_TASK_DETECT, "scores and distributions of three levels", fits_nanodet, SW__LEVELS, 0, true, "gfl",
+     false, false, &nanodet},
+    {"picodet", SW_TASK_DETECT, "scores and distributions of four levels", fits_picodet, SW__LEVELS, 0, true, "gfl",
+     false, false, &picodet},
+    {"yunet", SW_TASK_POSE, "scores, objectness, boxes and points of three levels", fits_yunet, SW__LEVELS, 0, true,
+     "yunet", false, false, &yunet},
     {"ssd", SW_TASK_DETECT, "boxes n x 4, labels n, scores n", fits_lists, SW__LISTS, 0, true, NULL, false, false,
      &stretched},
     {"classify", SW_TASK_CLASSIFY, "N x classes", fits_classes, SW__CLASSES, 0, false, NULL, false, false, &cut},

@@ -5,7 +5,8 @@
 
 bool sw__bitmap_is_empty(const sw__bitmap *b) {
     for (int64_t y = b->top; y < b->bottom; y++)
-        if (b->left < b->right && memchr(b->data + y * b->width + b->left, 1, (size_t)(b->right - b->left))) return false;
+        if (b->left < b->right && memchr(b->data + y * b->width + b->left, 1, (size_t)(b->right - b->left)))
+            return false;
     return true;
 }
 
@@ -57,7 +58,8 @@ static uint8_t pixel_at(const sw__bitmap *b, const tap *y, const tap *x) {
 }
 
 /* Columns from the left; those that lie outside the bitmap's part are runs of their own. */
-static sw_status scan(const sw__bitmap *b, const tap *rows, const tap *columns, int64_t height, int64_t width, runs *r) {
+static sw_status scan(const sw__bitmap *b, const tap *rows, const tap *columns, int64_t height, int64_t width,
+                      runs *r) {
     int64_t top = 0, bottom = height;
     while (top < bottom && rows[top].next < b->top) top++;
     while (bottom > top && rows[bottom - 1].at >= b->bottom) bottom--;

@@ -213,7 +213,7 @@ static void add_nms(chain *c, const sw__model *m, const sw__head *head, const sw
                     const int64_t *classes, int32_t outputs[2]) {
     bool queries = head->form == SW__TABLE && head->fractions; /* transformers leave nothing to suppress */
     chain_op(c, SW_OP_Nms);
-    chain_float(c, "conf", (float)o->conf);     /* torch compares scores with the nearest float, torchvision ... */
+    chain_float(c, "conf", (float)o->conf); /* torch compares scores with the nearest float, torchvision ... */
     chain_float(c, "iou", queries ? 2 : float_below(o->iou)); /* ... overlaps with the double */
     chain_int(c, "max_det", o->max_det);
     chain_int(c, "agnostic", o->agnostic);

@@ -15,8 +15,10 @@ typedef struct fake {
 } fake;
 
 #define ANSWER(values, ...)                                                                                            \
-    {.dtype = SW_F32, .rank = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), .dims = {__VA_ARGS__},              \
-     .data = (void *)(uintptr_t)(values)}
+    {                                                                                                                  \
+        .dtype = SW_F32, .rank = sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), .dims = {__VA_ARGS__},            \
+        .data = (void *)(uintptr_t)(values)                                                                            \
+    }
 
 static sw_plan *make_model(const fake *f) {
     sw_tensor in = {.dtype = SW_F32, .rank = 4, .dims = {1, 3, SIDE, SIDE}};
@@ -53,7 +55,8 @@ static sw_detector *make(const fake *f, const char *head, const sw_allocator *al
 
 static uint8_t pixels[128 * 3 * 128];
 
-/* The detector of a model that must be recognised as `head`, after a run on a picture of 128 x 128: all is twice as large there. */
+/* The detector of a model that must be recognised as `head`, after a run on a picture of 128 x 128: all is twice as
+ * large there. */
 static sw_detector *look(const fake *f, const char *head, sw_detections *found) {
     sw_status status;
     sw_detector *d = make(f, NULL, NULL, &status);

@@ -225,7 +225,8 @@ class Tasks(unittest.TestCase):
 
 class OtherFamilies(unittest.TestCase):
     def found(self, model, picture, *options):
-        process = slipway.run("predict", slipway.data("models", model), slipway.data("images", picture), "--json", "-", *options)
+        paths = slipway.data("models", model), slipway.data("images", picture)
+        process = slipway.run("predict", *paths, "--json", "-", *options)
         return json.loads(process.stdout)[0]["detections"]
 
     def test_distributions(self):

@@ -87,8 +87,9 @@ static void resize_rows(void *ctx, int64_t begin, int64_t end, int thread) {
         uint8_t *to = j->rows + row * 3 * j->x.count;
         for (int64_t i = 0; i < 3 * j->x.count; i++) {
             const tap *t = &j->across.items[i / 3];
-            to[i] = j->x.from == j->x.to ? from[3 * j->x.begin + i]
-                                         : blend(from + 3 * t->first + i % 3, 3, j->across.weights + t->weight, t->count);
+            to[i] = j->x.from == j->x.to
+                        ? from[3 * j->x.begin + i]
+                        : blend(from + 3 * t->first + i % 3, 3, j->across.weights + t->weight, t->count);
         }
     }
 }
@@ -127,10 +128,8 @@ static void make_values(const sw_call *c, float value[3][256]) {
 sw_status sw__resize_crop_ref(const sw_call *c) {
     const sw_tensor *x = c->in[0];
     if (!sw_call_out(c, 0)) return SW_OK;
-    job j = {.picture = x->data,
-             .pitch = 3 * x->dims[1],
-             .swap = sw_call_int(c, "swap_rb") != 0,
-             .out = c->out[0]->data};
+    job j = {
+        .picture = x->data, .pitch = 3 * x->dims[1], .swap = sw_call_int(c, "swap_rb") != 0, .out = c->out[0]->data};
     place(c, x->dims[0], x->dims[1], &j.y, &j.x);
     make_values(c, j.value);
     sw_status status = make_taps(c, &j.x, &j.across);

@@ -2,7 +2,8 @@
 
 SW_TEST(resize_crop) {
     /* 4 x 2 pixels to a short side of 1: two columns, each the mean under a triangle of four; the first of both is cut out */
-    static const uint8_t picture[2 * 4 * 3] = {[0] = 80, [3] = 40, [6] = 200, [9] = 0, [12] = 80, [15] = 40, [18] = 200};
+    static const uint8_t picture[2 * 4 * 3] = {
+        [0] = 80, [3] = 40, [6] = 200, [9] = 0, [12] = 80, [15] = 40, [18] = 200};
     test_call t;
     test_call_init(&t, SW_OP_ResizeCrop, 1);
     test_call_input(&t, (sw_tensor){.dtype = SW_U8, .rank = 3, .dims = {2, 4, 3}, .data = (void *)(uintptr_t)picture});

@@ -72,10 +72,10 @@ SW_TEST(nms_odd_numbers) {
  * is dropped, and goes all the same. */
 SW_TEST(nms_rotated) {
     static const float rows[] = {
-        50, 50, 40, 10, 0.9f, 0, 0,             /* kept */
-        50, 50, 40, 10, 0.8f, 0, 1.5707963f,    /* across it: kept */
-        50, 50, 10, 40, 0.7f, 0, 1.5707963f,    /* dropped */
-        54, 50, 40, 10, 0.6f, 0, 0,             /* overlaps by 0.71 */
+        50, 50, 40, 10, 0.9f, 0,    0,          /* kept */
+        50, 50, 40, 10, 0.8f, 0,    1.5707963f, /* across it: kept */
+        50, 50, 10, 40, 0.7f, 0,    1.5707963f, /* dropped */
+        54, 50, 40, 10, 0.6f, 0,    0,          /* overlaps by 0.71 */
         50, 50, 40, 10, 0,    0.5f, 0,          /* another class */
     };
     test_call t;
@@ -86,8 +86,10 @@ SW_TEST(nms_rotated) {
     test_call_int(&t, "rotated", 1);
     CHECK_INT(test_call_run(&t), SW_OK);
     CHECK_INT(((const int32_t *)t.y[1].data)[0], 3);
-    CHECK(test_call_values(&t, 0, TEST_VALUES(50, 50, 40, 10, 0.9, 0, 0, 50, 50, 40, 10, 0.8, 0, 1.5707963, 50, 50, 40, 10,
-                                              0.5, 1, 0, 0, 0, 0, 0, 0, 0, 0), 1e-6));
+    CHECK(test_call_values(&t, 0,
+                           TEST_VALUES(50, 50, 40, 10, 0.9, 0, 0, 50, 50, 40, 10, 0.8, 0, 1.5707963, 50, 50, 40, 10,
+                                       0.5, 1, 0, 0, 0, 0, 0, 0, 0, 0),
+                           1e-6));
     test_call_free(&t);
     test_call_int(&t, "extra", 0);
     CHECK_INT(test_call_rule(&t), SW_E_MODEL);
