@@ -128,55 +128,72 @@ SW_INLINE void multiply(const plan *p, const float *const *a, const float *w, v8
         }
 }
 
-/* A whole tile that needs no more than an activation. */
-SW_INLINE void whole(const plan *p, const float *const *a, const float *w, float *const *to, int64_t channel,
-                     bool silu) {
+/* sum[rows][LANES]: unrolled like all loops over `acc`, which else would not stay in registers. */
+SW_INLINE void store_sums(v8 acc[ROWS][2], float *sum, int rows, int vectors) {
+    SW_UNROLL
+    for (int i = 0; i < rows; i++) {
+        SW_UNROLL
+        for (int v = 0; v < vectors; v++) v8_store(sum + i * LANES + 8 * v, acc[i][v]);
+    }
+}
+
+/* A whole tile without residual. Activations need registers: the sums go through memory. */
+SW_INLINE void whole(const sw_conv *c, const plan *p, const float *const *a, const float *w, float *const *to,
+                     int64_t channel, sw_act act) {
     v8 acc[ROWS][2];
     multiply(p, a, w, acc, ROWS, 2);
-    if (!silu) {
+    if (act == SW_ACT_NONE) {
         SW_UNROLL
         for (int i = 0; i < ROWS; i++) {
-            SW_UNROLL
-            for (int v = 0; v < 2; v++) v8_store(to[i] + channel + 8 * v, acc[i][v]);
+            v8_store(to[i] + channel, acc[i][0]);
+            v8_store(to[i] + channel + 8, acc[i][1]);
         }
         return;
     }
     _Alignas(32) float sum[ROWS * LANES];
-    SW_UNROLL
-    for (int i = 0; i < ROWS; i++) {
-        SW_UNROLL
-        for (int v = 0; v < 2; v++) v8_store(sum + i * LANES + 8 * v, acc[i][v]);
-    }
+    store_sums(acc, sum, ROWS, 2);
     SW_SPILL;
     for (int i = 0; i < ROWS; i++) {
         v8 x[2] = {v8_load(sum + i * LANES), v8_load(sum + i * LANES + 8)};
-        v8_silu(x, 2);
-        SW_UNROLL
-        for (int v = 0; v < 2; v++) v8_store(to[i] + channel + 8 * v, x[v]);
+        sw__act_v8(c, act, x, 2);
+        v8_store(to[i] + channel, x[0]);
+        v8_store(to[i] + channel + 8, x[1]);
     }
 }
 
-typedef void (*whole_fn)(const plan *p, const float *const *a, const float *w, float *const *to, int64_t channel);
+typedef void (*whole_fn)(const sw_conv *c, const plan *p, const float *const *a, const float *w, float *const *to,
+                         int64_t channel);
 
-static void whole_plain(const plan *p, const float *const *a, const float *w, float *const *to, int64_t channel) {
-    whole(p, a, w, to, channel, false);
-}
-static void whole_silu(const plan *p, const float *const *a, const float *w, float *const *to, int64_t channel) {
-    whole(p, a, w, to, channel, true);
-}
+#define WHOLE(name, act)                                                                                               \
+    static void name(const sw_conv *c, const plan *p, const float *const *a, const float *w, float *const *to,         \
+                     int64_t channel) {                                                                                \
+        whole(c, p, a, w, to, channel, act);                                                                           \
+    }
+WHOLE(whole_none, SW_ACT_NONE)
+WHOLE(whole_relu, SW_ACT_RELU)
+WHOLE(whole_silu, SW_ACT_SILU)
+WHOLE(whole_other, c->act)
 
 /* NULL where tiles need more than that. */
 static whole_fn whole_of(const sw_conv *c) {
     if (c->residual) return NULL;
-    return c->act == SW_ACT_SILU ? whole_silu : c->act == SW_ACT_NONE ? whole_plain : NULL;
+    switch (c->act) {
+    case SW_ACT_NONE:
+        return whole_none;
+    case SW_ACT_RELU:
+        return whole_relu;
+    case SW_ACT_SILU:
+        return whole_silu;
+    default:
+        return whole_other;
+    }
 }
 
 #define MULTIPLY(name, rows, vectors)                                                                                  \
     static void name(const plan *p, const float *const *a, const float *w, float *sum) {                               \
         v8 acc[ROWS][2];                                                                                               \
         multiply(p, a, w, acc, rows, vectors);                                                                         \
-        for (int i = 0; i < rows; i++)                                                                                 \
-            for (int v = 0; v < vectors; v++) v8_store(sum + i * LANES + 8 * v, acc[i][v]);                            \
+        store_sums(acc, sum, rows, vectors);                                                                           \
     }
 MULTIPLY(multiply_6x16, 6, 2)
 MULTIPLY(multiply_3x16, 3, 2)
@@ -245,7 +262,7 @@ static void run_panels(const job *j, const block *px, int64_t group, int64_t fir
         int64_t channel = group * p->per_group + panel * LANES, lanes = min64(LANES, p->per_group - panel * LANES),
                 i = 0;
         if (lanes == LANES && take_whole)
-            for (; i + ROWS <= px->count; i += ROWS) take_whole(p, px->from + i, w, px->to + i, channel);
+            for (; i + ROWS <= px->count; i += ROWS) take_whole(j->c, p, px->from + i, w, px->to + i, channel);
         for (; i < px->count; i += ROWS) {
             int64_t rows = min64(ROWS, px->count - i);
             multiply_part(p, px->from + i, w, sum, rows, lanes);

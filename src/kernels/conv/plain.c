@@ -74,8 +74,8 @@ static void run(const sw_conv *c, const void *packed, const float *in, const flo
 }
 
 static double cost(const sw_conv *c) {
-    return (double)(c->batch * c->out_height * c->out_width) * (double)(c->groups * sw__panels_of(c) * LANES) *
-           (double)sw__panel_taps(c);
+    double products = (double)(c->groups * sw__panels_of(c) * LANES) * (double)sw__panel_taps(c);
+    return 1.5 * (double)(c->batch * c->out_height * c->out_width) * products;
 }
 
 const sw_conv_tactic sw__conv_plain = {"plain", 0, refuse, sw__panels_bytes, sw__panels_pack, scratch_bytes, run, cost};

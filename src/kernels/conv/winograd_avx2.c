@@ -349,7 +349,7 @@ SW_INLINE void transform_out(const job *j, int side, place at, int64_t channel, 
         for (int k = 0; k < OUT; k++) y[k] = v8_add(y[k], bias);
         if (simple) {
             float *to = j->out + pixel * c->out_pitch + channel;
-            sw__act_v8(c, y, OUT);
+            sw__act_v8(c, c->act, y, OUT);
             SW_UNROLL
             for (int k = 0; k < OUT; k++) v8_store(to + k * c->out_pitch, y[k]);
             continue;
