@@ -17,7 +17,7 @@ typedef struct test_member {
 } test_member;
 
 static inline void test_zip_number(sw_buf *buf, uint64_t value, int bytes) {
-    for (int i = 0; i < bytes; i++) sw_buf_append_byte(buf, (uint8_t)(value >> (8 * i)));
+    for (int i = 0; i < bytes; i++) sw_buf_append_byte(buf, i < 8 ? (uint8_t)(value >> (8 * i)) : 0);
 }
 
 /* The fields that local and central headers share, from the version on. */
