@@ -525,6 +525,8 @@ sw_status sw_pickle_read(const void *bytes, size_t size, const char *label, sw_a
     if (size > MAX_PICKLE_BYTES)
         return sw_fail(diag, SW_E_LIMIT, label, NULL, "the pickle has %zu bytes; at most %d are read", size,
                        MAX_PICKLE_BYTES);
+    /* From the start, so that no position on an empty stack is a sum with a null pointer. */
+    if (sw_grow(NULL, (void **)&m.stack, &m.cap_stack, 1, sizeof *m.stack, MAX_STACK) != SW_OK) return out_of_memory(&m);
     sw_status status = SW_OK;
     while (status == SW_OK && !m.result) {
         m.op_at = m.at;
