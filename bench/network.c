@@ -1,0 +1,70 @@
+/* Times a whole network on random input: network MODEL THREADS ROUNDS [HEIGHT WIDTH]. Prints one line of JSON: median and least
+ * milliseconds of a run, and those from the start to the first result. Dims that the model leaves open are 1, HEIGHT, WIDTH
+ * (640). */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/os.h"
+#include "slipway/build.h"
+
+enum { MAX_ROUNDS = 1000, MAX_OUTPUTS = 64 };
+
+static void show(void *ctx, const sw_message *m) {
+    fprintf(stderr, "network: %s\n", m->text);
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The first input, filled with numbers from 0 to 1; false when the model has another kind of input. */
+static bool make_input(const sw_plan *plan, int64_t height, int64_t width, sw_tensor *in) {
+    *in = sw_plan_input(plan, 0)->type;
+    if (sw_plan_inputs(plan) != 1 || in->dtype != SW_F32 || in->rank != 4 || sw_plan_outputs(plan) > MAX_OUTPUTS)
+        return false;
+    const int64_t open[4] = {1, 3, height, width};
+    for (int i = 0; i < 4; i++)
+        if (in->dims[i] < 0) in->dims[i] = open[i];
+    int64_t n = sw_tensor_count(in);
+    float *data = n > 0 ? malloc((size_t)n * sizeof *data) : NULL;
+    for (int64_t i = 0; data && i < n; i++) data[i] = (float)(i * 2654435761u % 1000003) / 1000003;
+    in->data = data;
+    return data != NULL;
+}
+
+static bool time_runs(sw_session *session, const sw_tensor *in, int rounds, double *ms) {
+    sw_tensor out[MAX_OUTPUTS];
+    for (int i = 0; i < rounds; i++) {
+        int64_t start = sw_clock_ns();
+        if (sw_session_run(session, in, out) != SW_OK) return false;
+        ms[i] = (double)(sw_clock_ns() - start) / 1e6;
+    }
+    return true;
+}
+
+int main(int argc, char **argv) {
+    const sw_diag diag = {.emit = show};
+    static double ms[MAX_ROUNDS];
+    int rounds = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
+    if (rounds < 1 || rounds > MAX_ROUNDS)
+        return fprintf(stderr, "usage: network MODEL THREADS ROUNDS [HEIGHT WIDTH]\n"), 1;
+    int64_t height = argc > 5 ? strtol(argv[4], NULL, 10) : 640, width = argc > 5 ? strtol(argv[5], NULL, 10) : 640;
+    sw_session_options options = {.threads = (int)strtol(argv[2], NULL, 10)};
+    int64_t start = sw_clock_ns();
+    sw_plan *plan = NULL;
+    sw_session *session = NULL;
+    sw_tensor in = {0};
+    bool good = sw_plan_build(argv[1], &diag, &plan) == SW_OK && make_input(plan, height, width, &in) &&
+                sw_session_create(plan, &options, &diag, &session) == SW_OK && time_runs(session, &in, 1, ms);
+    double first = (double)(sw_clock_ns() - start) / 1e6;
+    good = good && time_runs(session, &in, rounds, ms);
+    if (good) {
+        qsort(ms, (size_t)rounds, sizeof *ms, by_value);
+        printf("{\"median\": %.2f, \"min\": %.2f, \"first\": %.1f}\n", ms[rounds / 2], ms[0], first);
+    }
+    sw_session_destroy(session);
+    sw_plan_unref(plan);
+    free(in.data);
+    return good ? 0 : 2;
+}
