@@ -14,6 +14,10 @@ static inline int64_t sw__min64(int64_t a, int64_t b) {
 static inline int64_t sw__max64(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
+/* Rounded up; b > 0. */
+static inline int64_t sw__ceil_div(int64_t a, int64_t b) {
+    return a >= 0 ? (a + b - 1) / b : -(-a / b);
+}
 static inline bool sw__dtype_is_float(sw_dtype t) {
     return t == SW_F32 || t == SW_F64 || t == SW_F16 || t == SW_BF16;
 }

@@ -9,7 +9,6 @@
 typedef struct layouter {
     sw_graph *graph;
     sw_value **twins; /* by value id: the same value in the other layout, once somebody wanted it */
-    size_t n_twins;
 } layouter;
 
 static bool is_map(const sw_value *v) {
@@ -146,7 +145,7 @@ static sw_status lay_out(layouter *l) {
 
 sw_status sw__pass_layout(sw_graph *graph, const sw_diag *diag) {
     (void)diag;
-    layouter l = {.graph = graph, .n_twins = graph->n_values};
+    layouter l = {.graph = graph};
     l.twins = sw_calloc(graph->allocator, graph->n_values * 2 + 1, sizeof *l.twins);
     sw_status status = l.twins ? lay_out(&l) : SW_E_NOMEM;
     sw_free(graph->allocator, l.twins);

@@ -5,15 +5,10 @@
 #include "base/cpu.h"
 #include "kernels/conv/epilogue_avx2.h"
 #include "kernels/conv/tactics.h"
+#include "kernels/wide.h"
 
 enum { COLUMNS = 4, MOST_TAPS = 121 };
 
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static int64_t max64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
 static int64_t channels8(const sw_conv *c) {
     return (c->out_channels + 7) / 8 * 8;
 }
@@ -162,7 +157,7 @@ static void run(const sw_conv *c, const void *packed, const float *in, const flo
                 sw_pool *pool) {
     job j = {.c = c, .packed = packed, .in = in, .residual = residual, .out = out, .scratch = scratch};
     int64_t row = c->out_width * c->out_channels * c->kernel_h * c->kernel_w;
-    sw_pool_for(pool, c->batch * c->out_height, max64(1, min64(1 << 20, 20000 / max64(1, row))), rows, &j);
+    sw_pool_for(pool, c->batch * c->out_height, sw__max64(1, sw__min64(1 << 20, 20000 / sw__max64(1, row))), rows, &j);
 }
 
 static double cost(const sw_conv *c) {

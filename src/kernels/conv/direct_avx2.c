@@ -10,6 +10,7 @@
 #include "kernels/conv/epilogue_avx2.h"
 #include "kernels/conv/panels.h"
 #include "kernels/conv/tactics.h"
+#include "kernels/wide.h"
 
 enum { ROWS = 6, LANES = SW_PANEL_LANES, MOST_PIXELS = 192, BLOCK_BYTES = 192 * 1024, STRIP_BYTES = 256 * 1024 };
 
@@ -25,16 +26,6 @@ typedef struct plan {
         step_x;            /* runs of contiguous floats under a pixel, and between their beginnings */
     int64_t thread_floats; /* of scratch */
 } plan;
-
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static int64_t max64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
 
 /* The strip under `count` output pixels in a row. */
 static int64_t span(int64_t count, int64_t stride, int64_t kernel, int64_t dilation) {
@@ -53,33 +44,34 @@ static bool is_pointwise(const sw_conv *c) {
 
 static void plan_pointwise(const sw_conv *c, plan *p, int64_t items) {
     int64_t pixels = c->batch * c->out_height * c->out_width;
-    int64_t most = max64(24, min64(MOST_PIXELS, BLOCK_BYTES / 4 / p->depth));
+    int64_t most = sw__max64(24, sw__min64(MOST_PIXELS, BLOCK_BYTES / 4 / p->depth));
     p->blocks_y = 1;
-    p->blocks_x = max64(ceil_div(pixels, most), min64(items, pixels / 48));
-    p->block_w = ceil_div(ceil_div(pixels, max64(p->blocks_x, 1)), ROWS) * ROWS;
-    p->blocks_x = ceil_div(pixels, p->block_w);
+    p->blocks_x = sw__max64(sw__ceil_div(pixels, most), sw__min64(items, pixels / 48));
+    p->block_w = sw__ceil_div(sw__ceil_div(pixels, sw__max64(p->blocks_x, 1)), ROWS) * ROWS;
+    p->blocks_x = sw__ceil_div(pixels, p->block_w);
     p->block_h = 1;
     p->runs_y = p->runs_x = 1;
     p->run = p->depth;
 }
 
 static void plan_strips(const sw_conv *c, plan *p, int64_t items) {
-    p->blocks_x = ceil_div(c->out_width, MOST_PIXELS);
-    p->block_w = ceil_div(c->out_width, p->blocks_x);
-    while (p->block_w > 12 && strip_bytes(c, p, p->block_w, 1) > STRIP_BYTES) p->block_w = ceil_div(p->block_w, 2);
-    p->blocks_x = ceil_div(c->out_width, p->block_w);
-    int64_t h = max64(1, min64(c->out_height, MOST_PIXELS / p->block_w));
+    p->blocks_x = sw__ceil_div(c->out_width, MOST_PIXELS);
+    p->block_w = sw__ceil_div(c->out_width, p->blocks_x);
+    while (p->block_w > 12 && strip_bytes(c, p, p->block_w, 1) > STRIP_BYTES) p->block_w = sw__ceil_div(p->block_w, 2);
+    p->blocks_x = sw__ceil_div(c->out_width, p->block_w);
+    int64_t h = sw__max64(1, sw__min64(c->out_height, MOST_PIXELS / p->block_w));
     while (h > 1 && strip_bytes(c, p, p->block_w, h) > STRIP_BYTES) h--;
-    int64_t wanted = min64(ceil_div(items, c->batch * p->blocks_x), max64(1, c->out_height * p->block_w / 48));
-    p->block_h = ceil_div(c->out_height, max64(ceil_div(c->out_height, h), wanted));
-    p->blocks_y = ceil_div(c->out_height, p->block_h);
+    int64_t wanted =
+        sw__min64(sw__ceil_div(items, c->batch * p->blocks_x), sw__max64(1, c->out_height * p->block_w / 48));
+    p->block_h = sw__ceil_div(c->out_height, sw__max64(sw__ceil_div(c->out_height, h), wanted));
+    p->blocks_y = sw__ceil_div(c->out_height, p->block_h);
     p->strip_w = span(p->block_w, c->stride_w, c->kernel_w, c->dilation_w);
     p->runs_y = c->kernel_h;
     p->runs_x = c->dilation_w == 1 ? 1 : c->kernel_w;
     p->run = (c->dilation_w == 1 ? c->kernel_w : 1) * p->depth;
     p->step_x = c->dilation_w * p->depth;
     p->step_y = c->dilation_h * p->strip_w * p->depth;
-    p->thread_floats = ceil_div(strip_bytes(c, p, p->block_w, p->block_h), 64) * 16;
+    p->thread_floats = sw__ceil_div(strip_bytes(c, p, p->block_w, p->block_h), 64) * 16;
 }
 
 static plan plan_of(const sw_conv *c, int threads) {
@@ -93,8 +85,8 @@ static plan plan_of(const sw_conv *c, int threads) {
     else
         plan_pointwise(c, &p, items);
     int64_t blocks = p.blocks_x * p.blocks_y * (p.strips ? c->batch : 1) * c->groups;
-    p.split_panels = ceil_div(p.panels, min64(p.panels, ceil_div(items, blocks)));
-    p.splits = ceil_div(p.panels, p.split_panels);
+    p.split_panels = sw__ceil_div(p.panels, sw__min64(p.panels, sw__ceil_div(items, blocks)));
+    p.splits = sw__ceil_div(p.panels, p.split_panels);
     return p;
 }
 
@@ -248,7 +240,7 @@ static void finish_tile(const job *j, const block *px, int64_t first, int64_t ro
             v8 x[3];
             SW_UNROLL
             for (int64_t k = 0; k < 3; k++) x[k] = v8_load(sum + (i + k) * LANES + lane);
-            sw__finish_v8(c, x, to + i, residual + i, 3, min64(8, lanes - lane));
+            sw__finish_v8(c, x, to + i, residual + i, 3, sw__min64(8, lanes - lane));
         }
     }
 }
@@ -259,12 +251,12 @@ static void run_panels(const job *j, const block *px, int64_t group, int64_t fir
     whole_fn take_whole = whole_of(j->c);
     for (int64_t panel = first_panel; panel < end_panel; panel++) {
         const float *w = j->packed + (group * p->panels + panel) * p->panel_floats;
-        int64_t channel = group * p->per_group + panel * LANES, lanes = min64(LANES, p->per_group - panel * LANES),
+        int64_t channel = group * p->per_group + panel * LANES, lanes = sw__min64(LANES, p->per_group - panel * LANES),
                 i = 0;
         if (lanes == LANES && take_whole)
             for (; i + ROWS <= px->count; i += ROWS) take_whole(j->c, p, px->from + i, w, px->to + i, channel);
         for (; i < px->count; i += ROWS) {
-            int64_t rows = min64(ROWS, px->count - i);
+            int64_t rows = sw__min64(ROWS, px->count - i);
             multiply_part(p, px->from + i, w, sum, rows, lanes);
             finish_tile(j, px, i, rows, channel, lanes, sum);
         }
@@ -277,7 +269,7 @@ static void fill_strip(const job *j, int64_t n, int64_t group, int64_t oy, int64
     const sw_conv *c = j->c;
     int64_t depth = j->p->depth, height = span(rows, c->stride_h, c->kernel_h, c->dilation_h);
     int64_t width = span(cols, c->stride_w, c->kernel_w, c->dilation_w), x0 = ox * c->stride_w - c->pad_left;
-    int64_t first = min64(max64(0, -x0), width), end = max64(first, min64(width, c->width - x0));
+    int64_t first = sw__min64(sw__max64(0, -x0), width), end = sw__max64(first, sw__min64(width, c->width - x0));
     for (int64_t row = 0; row < height; row++) {
         int64_t y = oy * c->stride_h - c->pad_top + row;
         float *to = strip + row * j->p->strip_w * depth;
@@ -300,8 +292,8 @@ static void take_strip(const job *j, int64_t number, int64_t group, float *strip
     const sw_conv *c = j->c;
     const plan *p = j->p;
     int64_t ox = number % p->blocks_x * p->block_w, row = number / p->blocks_x, oy = row % p->blocks_y * p->block_h;
-    int64_t n = row / p->blocks_y, cols = min64(p->block_w, c->out_width - ox),
-            rows = min64(p->block_h, c->out_height - oy);
+    int64_t n = row / p->blocks_y, cols = sw__min64(p->block_w, c->out_width - ox),
+            rows = sw__min64(p->block_h, c->out_height - oy);
     fill_strip(j, n, group, oy, ox, rows, cols, strip);
     px->count = 0;
     for (int64_t y = 0; y < rows; y++)
@@ -314,7 +306,7 @@ static void take_map(const job *j, int64_t number, int64_t group, block *px) {
     const sw_conv *c = j->c;
     int64_t first = number * j->p->block_w, x = first % c->out_width, y = first / c->out_width % c->out_height;
     int64_t n = first / c->out_width / c->out_height;
-    int64_t end = min64(first + j->p->block_w, c->batch * c->out_height * c->out_width);
+    int64_t end = sw__min64(first + j->p->block_w, c->batch * c->out_height * c->out_width);
     px->count = 0;
     for (int64_t i = first; i < end; i++) {
         int64_t at = (n * c->height + y * c->stride_h) * c->width + x * c->stride_w;
@@ -343,7 +335,7 @@ static void run_items(void *ctx, int64_t begin, int64_t end, int thread) {
             taken = place;
         }
         int64_t panel = split * p->split_panels;
-        run_panels(j, &px, group, panel, min64(p->panels, panel + p->split_panels));
+        run_panels(j, &px, group, panel, sw__min64(p->panels, panel + p->split_panels));
     }
 }
 

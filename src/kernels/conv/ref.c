@@ -17,9 +17,6 @@ typedef struct conv {
 } conv;
 
 /* a / b rounded up; b > 0. */
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return a >= 0 ? (a + b - 1) / b : -(-a / b);
-}
 
 /* acc[i] += sum over c < n_channels of weight[c * weight_step] * in[c * plane + i * stride], four channels at a time. */
 #define CONV_TAP(dtype, id, type, calc)                                                                                \
@@ -69,8 +66,8 @@ SW_FLOAT_TYPES(CONV_TAP)
             int64_t iy = y * w->stride[1] + ky * w->dilation[1] - w->pad_begin[1];                                     \
             if (iz < 0 || iz >= w->in[0] || iy < 0 || iy >= w->in[1]) continue;                                        \
             int64_t shift = kx * w->dilation[2] - w->pad_begin[2], stride = w->stride[2];                              \
-            int64_t first = sw__max64(x0, ceil_div(-shift, stride));                                                   \
-            int64_t end = sw__min64(x0 + n, ceil_div(w->in[2] - shift, stride));                                       \
+            int64_t first = sw__max64(x0, sw__ceil_div(-shift, stride));                                               \
+            int64_t end = sw__min64(x0 + n, sw__ceil_div(w->in[2] - shift, stride));                                   \
             if (first >= end) continue;                                                                                \
             tap_##id(acc + (first - x0), in + (iz * w->in[1] + iy) * w->in[2] + first * stride + shift, v->in_plane,   \
                      depth, stride, weight + tap, v->taps, end - first);                                               \
@@ -106,8 +103,8 @@ static int64_t transposed_source(const sw_window *w, int axis, int64_t o, int64_
             int64_t iy = transposed_source(w, 1, y, ky);                                                               \
             if (iz < 0 || iy < 0) continue;                                                                            \
             int64_t shift = kx * w->dilation[2] - w->pad_begin[2], stride = w->stride[2];                              \
-            int64_t first = sw__max64(0, ceil_div(x0 - shift, stride));                                                \
-            int64_t end = sw__min64(w->in[2], ceil_div(x0 + n - shift, stride));                                       \
+            int64_t first = sw__max64(0, sw__ceil_div(x0 - shift, stride));                                            \
+            int64_t end = sw__min64(w->in[2], sw__ceil_div(x0 + n - shift, stride));                                   \
             const type *row = in + (iz * w->in[1] + iy) * w->in[2];                                                    \
             for (int64_t ch = 0; ch < depth; ch++, row += v->in_plane) {                                               \
                 calc factor = sw__load_##id(weight[ch * width * v->taps + tap]);                                       \

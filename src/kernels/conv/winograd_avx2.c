@@ -15,6 +15,7 @@
 #include "kernels/conv/epilogue_avx2.h"
 #include "kernels/conv/panels.h"
 #include "kernels/conv/tactics.h"
+#include "kernels/wide.h"
 
 enum {
     LANES = SW_PANEL_LANES,
@@ -24,16 +25,6 @@ enum {
     MOST_SIDE = 9, /* input samples of a tile, per dimension, and points */
     POINTS_BYTES = 192 * 1024,
 };
-
-static int64_t ceil_div(int64_t a, int64_t b) {
-    return (a + b - 1) / b;
-}
-static int64_t min64(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-static int64_t max64(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
 
 /* Input samples of a tile per dimension, which are as many as its points. */
 static int64_t side_of(const sw_conv *c) {
@@ -155,26 +146,26 @@ typedef struct plan {
 } plan;
 
 static plan plan_of(const sw_conv *c, int threads) {
-    plan p = {.side = side_of(c), .depth8 = ceil_div(c->in_channels, 8) * 8, .panels = sw__panels_of(c)};
+    plan p = {.side = side_of(c), .depth8 = sw__ceil_div(c->in_channels, 8) * 8, .panels = sw__panels_of(c)};
     int64_t items = threads == 1 ? 1 : 4 * (int64_t)threads, points = p.side * p.side;
-    p.tiles_x = ceil_div(c->out_width, OUT);
-    p.tiles_y = ceil_div(c->out_height, OUT);
+    p.tiles_x = sw__ceil_div(c->out_width, OUT);
+    p.tiles_y = sw__ceil_div(c->out_height, OUT);
     p.tiles = c->batch * p.tiles_x * p.tiles_y;
     int64_t most = POINTS_BYTES / 4 / points / p.depth8 / GROUP * GROUP;
     /* Weights that the cache does not hold are better read for more tiles at a time. */
-    most = max64(packed_bytes(c) > 1 << 20 ? 2 * GROUP : GROUP, min64(most, 8 * GROUP));
-    p.blocks = max64(ceil_div(p.tiles, most), min64(items, ceil_div(p.tiles, GROUP)));
-    p.block = ceil_div(ceil_div(p.tiles, p.blocks), 6) * 6;
-    p.blocks = ceil_div(p.tiles, p.block);
+    most = sw__max64(packed_bytes(c) > 1 << 20 ? 2 * GROUP : GROUP, sw__min64(most, 8 * GROUP));
+    p.blocks = sw__max64(sw__ceil_div(p.tiles, most), sw__min64(items, sw__ceil_div(p.tiles, GROUP)));
+    p.block = sw__ceil_div(sw__ceil_div(p.tiles, p.blocks), 6) * 6;
+    p.blocks = sw__ceil_div(p.tiles, p.block);
     /* Each split transforms the block again: worth it where a panel's products outweigh that. */
-    p.split_panels = ceil_div(p.panels, min64(p.panels, ceil_div(items, 2 * p.blocks)));
-    p.splits = ceil_div(p.panels, p.split_panels);
+    p.split_panels = sw__ceil_div(p.panels, sw__min64(p.panels, sw__ceil_div(items, 2 * p.blocks)));
+    p.splits = sw__ceil_div(p.panels, p.split_panels);
     p.point_step =
-        (ceil_div(p.block * p.depth8, 16) | 1) * 16; /* an odd number of cache lines: points spread over all sets */
+        (sw__ceil_div(p.block * p.depth8, 16) | 1) * 16; /* an odd number of cache lines: points spread over all sets */
     p.points_floats = points * p.point_step;
     p.sums_floats = points * GROUP * LANES;
     p.thread_floats = p.points_floats + p.sums_floats + p.depth8 + OUT * LANES;
-    p.thread_floats = ceil_div(p.thread_floats, 16) * 16;
+    p.thread_floats = sw__ceil_div(p.thread_floats, 16) * 16;
     return p;
 }
 
@@ -303,7 +294,7 @@ SW_INLINE void multiply_points(const plan *p, const float *points, const float *
     for (int64_t y = 0; y < p->side; y++)
         for (int64_t x = 0; x < p->side; x++) {
             const float *a = points + (y * p->side + x) * p->point_step;
-            const float *matrix = w + (min64(y, 5) * 6 + min64(x, 5)) * depth * LANES;
+            const float *matrix = w + (sw__min64(y, 5) * 6 + sw__min64(x, 5)) * depth * LANES;
             float *out = sums + (y * p->side + x) * GROUP * LANES;
             multiply(a, p->depth8, matrix, depth, out, vectors);
             if (tiles > 6) multiply(a + 6 * p->depth8, p->depth8, matrix, depth, out + 6 * LANES, vectors);
@@ -336,7 +327,7 @@ SW_INLINE void transform_out(const job *j, int side, place at, int64_t channel, 
         SW_UNROLL
         for (int i = 0; i < OUT; i++) half[i][x] = y[i];
     }
-    int64_t rows = min64(OUT, c->out_height - at.oy), cols = min64(OUT, c->out_width - at.ox);
+    int64_t rows = sw__min64(OUT, c->out_height - at.oy), cols = sw__min64(OUT, c->out_width - at.ox);
     int64_t pixel = (at.n * c->out_height + at.oy) * c->out_width + at.ox;
     bool simple = cols == OUT && n == 8 && !c->residual;
     for (int64_t i = 0; i < rows; i++, pixel += c->out_width) {
@@ -377,14 +368,14 @@ static void run_panel(const job *j, int64_t panel, int64_t first, int64_t count,
     const sw_conv *c = j->c;
     const plan *p = j->p;
     const float *w = j->packed + panel * panel_floats(c);
-    int64_t channel = panel * LANES, lanes = min64(LANES, c->out_channels - channel);
+    int64_t channel = panel * LANES, lanes = sw__min64(LANES, c->out_channels - channel);
     for (int64_t t = 0; t < count; t += GROUP) {
-        int64_t tiles = min64(GROUP, count - t);
+        int64_t tiles = sw__min64(GROUP, count - t);
         (lanes > 8 ? multiply_16 : multiply_8)(p, points + t * p->depth8, w + LANES, c->in_channels, tiles, sums);
         for (int64_t i = 0; i < tiles; i++) {
             place at = place_of(p, first + t + i);
             for (int64_t lane = 0; lane < lanes; lane += 8)
-                (p->side == 6 ? finish_s1 : finish_s2)(j, at, channel + lane, min64(8, lanes - lane),
+                (p->side == 6 ? finish_s1 : finish_s2)(j, at, channel + lane, sw__min64(8, lanes - lane),
                                                        sums + i * LANES + lane, v8_load(w + lane), unused);
         }
     }
@@ -399,11 +390,11 @@ static void run_items(void *ctx, int64_t begin, int64_t end, int thread) {
     int64_t taken = -1; /* the block that `points` holds */
     memset(zeros, 0, (size_t)p->depth8 * sizeof *zeros);
     for (int64_t item = begin; item < end; item++) {
-        int64_t first = item / p->splits * p->block, count = min64(p->block, p->tiles - first),
+        int64_t first = item / p->splits * p->block, count = sw__min64(p->block, p->tiles - first),
                 panel = item % p->splits * p->split_panels;
         if (first != taken) transform_in(j, first, count, points, zeros);
         taken = first;
-        for (int64_t end_panel = min64(p->panels, panel + p->split_panels); panel < end_panel; panel++)
+        for (int64_t end_panel = sw__min64(p->panels, panel + p->split_panels); panel < end_panel; panel++)
             run_panel(j, panel, first, count, points, sums, unused);
     }
 }

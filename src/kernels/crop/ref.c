@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "kernels/kernel.h"
+#include "kernels/letterbox/values.h"
 
 enum { BITS = 22 };
 
@@ -113,25 +114,13 @@ static void fill_rows(void *ctx, int64_t begin, int64_t end, int thread) {
     }
 }
 
-static void make_values(const sw_call *c, float value[3][256]) {
-    float divisor = sw_call_float(c, "divisor");
-    const sw_attr *mean = sw_call_attr(c, "mean", SW_ATTR_FLOATS), *std = sw_call_attr(c, "std", SW_ATTR_FLOATS);
-    for (int channel = 0; channel < 3; channel++)
-        for (int i = 0; i < 256; i++) {
-            float v = (float)i / divisor;
-            if (mean->floats.n) v -= mean->floats.v[channel];
-            if (std->floats.n) v /= std->floats.v[channel];
-            value[channel][i] = v;
-        }
-}
-
 sw_status sw__resize_crop_ref(const sw_call *c) {
     const sw_tensor *x = c->in[0];
     if (!sw_call_out(c, 0)) return SW_OK;
     job j = {
         .picture = x->data, .pitch = 3 * x->dims[1], .swap = sw_call_int(c, "swap_rb") != 0, .out = c->out[0]->data};
     place(c, x->dims[0], x->dims[1], &j.y, &j.x);
-    make_values(c, j.value);
+    sw__pixel_values(c, j.value);
     sw_status status = make_taps(c, &j.x, &j.across);
     if (status == SW_OK) status = make_taps(c, &j.y, &j.down);
     if (status != SW_OK) goto out;

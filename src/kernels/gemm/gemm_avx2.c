@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "kernels/fast.h"
+#include "kernels/gemm/batch.h"
 #include "kernels/vec_avx2.h"
 #include "kernels/wide.h"
 
@@ -240,17 +241,6 @@ bool sw__gemm_avx2(const sw_call *c) {
     return run(&p, c);
 }
 
-/* Strides of a factor's batch axes against those of the output; 0 where it broadcasts. */
-static void batch_strides(const product *p, const sw_tensor *t, int64_t matrix, int64_t *strides) {
-    int rank = t->rank < 2 ? 0 : t->rank - 2;
-    int64_t step = matrix;
-    for (int i = p->rank - 1; i >= 0; i--) {
-        int j = i - (p->rank - rank);
-        strides[i] = j < 0 || t->dims[j] == 1 ? 0 : step;
-        if (j >= 0) step *= t->dims[j];
-    }
-}
-
 bool sw__matmul_avx2(const sw_call *c) {
     const sw_tensor *a = c->in[0], *b = c->in[1], *y = c->out[0];
     if (!sw__is_plain_f32(c) || !y || a->rank < 1 || b->rank < 2) return false;
@@ -258,8 +248,8 @@ bool sw__matmul_avx2(const sw_call *c) {
     p.m = a->rank > 1 ? a->dims[a->rank - 2] : 1;
     p.rank = y->rank - (a->rank > 1) - 1;
     for (int i = 0; i < p.rank; i++) p.batch[i] = y->dims[i];
-    batch_strides(&p, a, p.m * p.k, p.a_batch);
-    batch_strides(&p, b, p.k * p.n, p.b_batch);
+    sw__batch_strides(p.rank, a, p.m * p.k, p.a_batch);
+    sw__batch_strides(p.rank, b, p.k * p.n, p.b_batch);
     /* A batch of A against one B is one product with all their rows. */
     bool shared = p.rank > 0 && b->rank == 2;
     if (shared) {

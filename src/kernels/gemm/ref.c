@@ -1,6 +1,7 @@
 /* Gemm and MatMul: pieces of output rows, inner loop along the row. f32 and halves accumulate in float, f64 in double,
  * integers modulo 2^64, which narrows to what arithmetic of their own width gives. */
 #include "kernels/dtype.h"
+#include "kernels/gemm/batch.h"
 #include "kernels/kernel.h"
 #include "kernels/wide.h"
 #include "ops/shape.h"
@@ -130,17 +131,6 @@ sw_status sw__gemm_ref(const sw_call *c) {
     return run(&p);
 }
 
-/* Strides of a factor's batch axes against those of the output; 0 where it broadcasts. */
-static void batch_strides(const product *p, const sw_tensor *t, int64_t matrix, int64_t *strides) {
-    int rank = t->rank < 2 ? 0 : t->rank - 2;
-    int64_t step = matrix;
-    for (int i = p->rank - 1; i >= 0; i--) {
-        int j = i - (p->rank - rank);
-        strides[i] = j < 0 || t->dims[j] == 1 ? 0 : step;
-        if (j >= 0) step *= t->dims[j];
-    }
-}
-
 sw_status sw__matmul_ref(const sw_call *c) {
     const sw_tensor *a = c->in[0], *b = c->in[1], *y = sw_call_out(c, 0);
     if (!y || sw_tensor_count(y) == 0) return SW_OK;
@@ -153,7 +143,7 @@ sw_status sw__matmul_ref(const sw_call *c) {
     p.b_col = 1;
     p.rank = y->rank - (a->rank > 1) - (b->rank > 1);
     for (int i = 0; i < p.rank; i++) p.batch[i] = y->dims[i];
-    batch_strides(&p, a, p.m * p.k, p.a_batch);
-    batch_strides(&p, b, p.k * p.n, p.b_batch);
+    sw__batch_strides(p.rank, a, p.m * p.k, p.a_batch);
+    sw__batch_strides(p.rank, b, p.k * p.n, p.b_batch);
     return run(&p);
 }

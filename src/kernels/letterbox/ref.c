@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "kernels/kernel.h"
+#include "kernels/letterbox/values.h"
 #include "ops/letterbox.h"
 
 /* Where a scaled row or column comes from: two source indices and their weights, which add up to about
@@ -92,8 +93,8 @@ static void fill_rows(void *ctx, int64_t begin, int64_t end, int thread) {
     for (int64_t y = begin; y < end; y++) fill_row(ctx, y);
 }
 
-/* What each byte becomes. The divisions stay divisions: x / 255 is not x * (1 / 255). */
-static void make_values(const sw_call *c, float value[3][256]) {
+/* The divisions stay divisions: x / 255 is not x * (1 / 255). */
+void sw__pixel_values(const sw_call *c, float value[3][256]) {
     float divisor = sw_call_float(c, "divisor");
     const sw_attr *mean = sw_call_attr(c, "mean", SW_ATTR_FLOATS), *std = sw_call_attr(c, "std", SW_ATTR_FLOATS);
     for (int channel = 0; channel < 3; channel++)
@@ -119,7 +120,7 @@ sw_status sw__letterbox_ref(const sw_call *c) {
         .pad = (uint8_t)sw_call_int(c, "pad_value"),
         .out = c->out[0]->data,
     };
-    make_values(c, j.value);
+    sw__pixel_values(c, j.value);
     j.halve = j.height == 2 * j.fit.scaled_height && j.width == 2 * j.fit.scaled_width;
     tap *taps = sw_calloc(c->allocator, (size_t)(j.fit.scaled_width + j.fit.scaled_height), sizeof *taps);
     if (!taps) return SW_E_NOMEM;
