@@ -27,6 +27,9 @@ typedef enum sw_path_kind { SW_PATH_NONE, SW_PATH_FILE, SW_PATH_FOLDER, SW_PATH_
 /* What a path names, links followed. SW_PATH_NONE also when it cannot be looked at. */
 sw_path_kind sw_path_kind_of(const char *path);
 
+/* Bytes of a regular file; -1 for anything else, and for what is not there. */
+int64_t sw_file_size(const char *path);
+
 /* Whether two paths lead to the same thing, by whatever names; false when one of them is not there. */
 bool sw_path_same(const char *a, const char *b);
 
@@ -62,6 +65,14 @@ SW_MUST_USE sw_status sw_file_write(const char *path, const void *data, size_t s
 /* Writes all of it to a descriptor (1: standard output). A reader that went away (EPIPE) is SW_E_IO without a
  * message: it wants nothing more, and nobody wants to hear of it. */
 SW_MUST_USE sw_status sw_fd_write(int fd, const char *where, const void *data, size_t size, const sw_diag *diag);
+
+/* A lock between processes, and between threads that each opened it: on a file made for that, which stays. */
+typedef struct sw_lock {
+    int fd;
+} sw_lock;
+/* Waits until nobody else holds it. SW_E_IO with a sentence. The system opens the lock of a process that dies. */
+SW_MUST_USE sw_status sw_lock_open(const char *path, const sw_diag *diag, sw_lock *lock);
+void sw_lock_close(sw_lock *lock);
 
 /* -- Folders ----------------------------------------------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -65,6 +66,11 @@ sw_path_kind sw_path_kind_of(const char *path) {
     struct stat info;
     if (stat(path, &info) != 0) return SW_PATH_NONE;
     return S_ISREG(info.st_mode) ? SW_PATH_FILE : S_ISDIR(info.st_mode) ? SW_PATH_FOLDER : SW_PATH_OTHER;
+}
+
+int64_t sw_file_size(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (int64_t)info.st_size : -1;
 }
 
 bool sw_path_same(const char *a, const char *b) {
@@ -237,6 +243,22 @@ sw_status sw_file_write(const char *path, const void *data, size_t size, const s
     if (status == SW_OK) return sw_outfile_commit(file);
     sw_outfile_abort(file);
     return status;
+}
+
+sw_status sw_lock_open(const char *path, const sw_diag *diag, sw_lock *lock) {
+    lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (lock->fd < 0) return fail_errno(diag, path, "cannot be opened", errno);
+    while (flock(lock->fd, LOCK_EX) != 0) {
+        if (errno == EINTR) continue;
+        sw_status status = fail_errno(diag, path, "cannot be locked", errno);
+        close(lock->fd);
+        return status;
+    }
+    return SW_OK;
+}
+
+void sw_lock_close(sw_lock *lock) {
+    close(lock->fd);
 }
 
 /* -- Folders ----------------------------------------------------------------------------------------------------- */
