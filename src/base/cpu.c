@@ -25,7 +25,7 @@ enum { N_FEATURES = sizeof features / sizeof features[0] };
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static uint32_t found;
-static char model[64];
+static char model[64], signature[48] = "unknown";
 static atomic_uint_fast32_t allowed_mask;
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -74,6 +74,21 @@ static void read_model(char *text, size_t size) {
     snprintf(text, size, "%s", raw + strspn(raw, " "));
 }
 
+/* Family and model with their extensions, as CPUID's leaf 1 has them. */
+static void read_signature(char *text, size_t size) {
+    uint32_t a, b, c, d;
+    char vendor[13] = {0};
+    if (!__get_cpuid(0, &a, &b, &c, &d)) return;
+    memcpy(vendor, &b, 4);
+    memcpy(vendor + 4, &d, 4);
+    memcpy(vendor + 8, &c, 4);
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return;
+    uint32_t family = a >> 8 & 15, number = a >> 4 & 15;
+    if (family == 15 || family == 6) number |= (a >> 16 & 15) << 4;
+    if (family == 15) family += a >> 20 & 255;
+    snprintf(text, size, "%s %u.%u.%u", vendor, (unsigned)family, (unsigned)number, (unsigned)(a & 15));
+}
+
 #elif defined(__aarch64__)
 
 static uint32_t detect(void) {
@@ -85,6 +100,9 @@ static uint32_t detect(void) {
 static void read_model(char *text, size_t size) {
     sw__os_cpu_model(text, size);
 }
+static void read_signature(char *text, size_t size) {
+    sw__os_cpu_model(text, size);
+}
 
 #else
 
@@ -94,12 +112,16 @@ static uint32_t detect(void) {
 static void read_model(char *text, size_t size) {
     sw__os_cpu_model(text, size);
 }
+static void read_signature(char *text, size_t size) {
+    sw__os_cpu_model(text, size);
+}
 
 #endif
 
 static void look(void) {
     found = detect();
     read_model(model, sizeof model);
+    read_signature(signature, sizeof signature);
     size_t length = strlen(model);
     while (length && model[length - 1] == ' ') model[--length] = 0;
     if (!length) snprintf(model, sizeof model, "unknown");
@@ -131,6 +153,11 @@ void sw_cpu_set_mask(uint32_t mask) {
 const char *sw_cpu_model(void) {
     pthread_once(&once, look);
     return model;
+}
+
+const char *sw_cpu_signature(void) {
+    pthread_once(&once, look);
+    return signature;
 }
 
 static bool parse_name(const char *name, size_t length, uint32_t *mask) {

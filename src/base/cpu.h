@@ -46,6 +46,8 @@ bool sw_cpu_parse(const char *text, uint32_t *mask);
 void sw_cpu_text(uint32_t features, char *text, size_t size);
 
 const char *sw_cpu_model(void); /* "AMD EPYC 9B14"; "unknown" */
+/* What the CPU tells of its design, whatever its name: "AuthenticAMD 25.97.2" (vendor, family, model, stepping); "unknown". */
+const char *sw_cpu_signature(void);
 /* Bytes of a cache that a core sees: level 1 (data), 2 or 3; 0 when not known. */
 size_t sw_cpu_cache(int level);
 /* CPUs that this process may use: affinity and cgroup quota (rounded up); at least 1. Read anew at each call.
