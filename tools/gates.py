@@ -29,9 +29,10 @@ LAYERS = {
     "import": "base ops ir",
     "pass": "base ops ir kernels",
     "build": "base ops ir import pass backend engine",
+    "eval": "base",
     "vision": "base ops engine",
     "media": "base vision",
-    "cli": "base ops kernels backend engine ir import pass build vision media",
+    "cli": "base ops kernels backend engine ir import pass build eval vision media",
 }
 
 # No bounds, no error, no thread safety, or a shell.

@@ -48,6 +48,9 @@ void sw_map_close(sw_map *map); /* takes a zeroed map */
  * `where` names it in messages. */
 SW_MUST_USE sw_status sw_fd_read(int fd, const char *where, const sw_diag *diag, sw_buf *buf);
 
+/* The same for a file, which may be empty. For small texts; larger files are mapped. */
+SW_MUST_USE sw_status sw_file_read(const char *path, const sw_diag *diag, sw_buf *buf);
+
 /* -- Writing ----------------------------------------------------------------------------------------------------- */
 
 /* A file that appears whole or not at all: written under a temporary name beside `path`, renamed on commit.

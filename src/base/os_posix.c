@@ -122,6 +122,14 @@ sw_status sw_fd_read(int fd, const char *where, const sw_diag *diag, sw_buf *buf
     }
 }
 
+sw_status sw_file_read(const char *path, const sw_diag *diag, sw_buf *buf) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return fail_errno(diag, path, "cannot be opened", errno);
+    sw_status status = sw_fd_read(fd, path, diag, buf);
+    close(fd);
+    return status;
+}
+
 /* -- Writing ----------------------------------------------------------------------------------------------------- */
 
 sw_status sw_fd_write(int fd, const char *where, const void *data, size_t size, const sw_diag *diag) {

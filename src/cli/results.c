@@ -86,13 +86,17 @@ static void json_runs(sw_json_writer *w, const sw_mask *m) {
     sw_buf_free(&text);
 }
 
-static void json_mask(const sw_result *r, const sw_mask *m, sw_json_writer *w) {
-    sw_json_key(w, "mask"), sw_json_object(w);
+void sw_result_json_runs(const sw_mask *m, int width, int height, sw_json_writer *w) {
+    sw_json_object(w);
     sw_json_key(w, "size"), sw_json_array(w);
-    sw_json_int(w, r->height), sw_json_int(w, r->width);
+    sw_json_int(w, height), sw_json_int(w, width);
     sw_json_array_end(w);
     sw_json_key(w, "counts"), json_runs(w, m);
     sw_json_object_end(w);
+}
+
+static void json_mask(const sw_result *r, const sw_mask *m, sw_json_writer *w) {
+    sw_json_key(w, "mask"), sw_result_json_runs(m, r->width, r->height, w);
     if (!m->rings) return;
     sw_json_key(w, "polygon"), sw_json_array(w);
     for (size_t i = 0; i < m->n_rings; i++)

@@ -19,6 +19,8 @@ typedef struct sw_result {
 void sw_result_table(const sw_result *result, sw_console *console);
 /* An object of the array that `w` is within. */
 void sw_result_json(const sw_result *result, sw_json_writer *w);
+/* {"size": [height, width], "counts": "..."}: a mask as COCO's tools read it. */
+void sw_result_json_runs(const sw_mask *mask, int width, int height, sw_json_writer *w);
 /* Rows of RFC 4180 without the heading, and the heading. */
 void sw_result_csv(const sw_result *result, sw_buf *buf);
 void sw_result_csv_heading(const sw_detector *detector, sw_buf *buf);

@@ -17,7 +17,7 @@ from onnx import helper
 
 import slipway
 
-VERBS = ("predict", "detect", "run", "inspect", "ops", "version")
+VERBS = ("predict", "detect", "val", "run", "inspect", "ops", "version")
 MODEL = slipway.SAMPLE_MODEL
 
 
