@@ -1,14 +1,26 @@
-/* Weights as panels of 16 output channels: the packed form of the convolutions that multiply them directly. */
+/* Weights as panels of output channels: the packed form of the convolutions that multiply them directly. */
 #ifndef SLIPWAY_KERNELS_CONV_PANELS_H
 #define SLIPWAY_KERNELS_CONV_PANELS_H
 
 #include "kernels/conv/conv.h"
+#include "kernels/wide.h"
 
-enum { SW_PANEL_LANES = 16 };
+/* Panels have `most` channels; the last of a group has only as many vectors of `vector` channels as it needs. */
+typedef struct sw__panels {
+    int64_t most, vector;
+} sw__panels;
 
 /* Panels of one group. */
-static inline int64_t sw__panels_of(const sw_conv *c) {
-    return (c->out_channels / c->groups + SW_PANEL_LANES - 1) / SW_PANEL_LANES;
+static inline int64_t sw__panels_of(const sw_conv *c, sw__panels p) {
+    return sw__ceil_div(c->out_channels / c->groups, p.most);
+}
+/* Channels of one group, padding included. */
+static inline int64_t sw__panels_width(const sw_conv *c, sw__panels p) {
+    return sw__ceil_div(c->out_channels / c->groups, p.vector) * p.vector;
+}
+/* Channels of a panel that begins with `channel` of its group, padding included. */
+static inline int64_t sw__panel_width(const sw_conv *c, sw__panels p, int64_t channel) {
+    return sw__min64(p.most, sw__panels_width(c, p) - channel);
 }
 /* Weights of one output channel. */
 static inline int64_t sw__panel_taps(const sw_conv *c) {
@@ -20,9 +32,9 @@ static inline double sw__weight_cycles(size_t bytes, int64_t times) {
     return bytes > 512 << 10 ? (double)bytes * (double)times / 4 : 0;
 }
 
-/* By group and panel: 16 biases, then for every tap (kernel row, column, input channel) 16 weights; missing
+/* By group and panel: biases, then for every tap (kernel row, column, input channel) one weight a channel; missing
  * channels are 0. */
-size_t sw__panels_bytes(const sw_conv *c);
-void sw__panels_pack(const sw_conv *c, const float *weights, const float *bias, void *packed);
+size_t sw__panels_bytes(const sw_conv *c, sw__panels p);
+void sw__panels_pack(const sw_conv *c, sw__panels p, const float *weights, const float *bias, void *packed);
 
 #endif

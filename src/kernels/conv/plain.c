@@ -3,7 +3,17 @@
 #include "kernels/conv/panels.h"
 #include "kernels/conv/tactics.h"
 
-enum { LANES = SW_PANEL_LANES };
+enum { LANES = 16 };
+
+static const sw__panels panels = {LANES, LANES};
+
+static size_t packed_bytes(const sw_conv *c) {
+    return sw__panels_bytes(c, panels);
+}
+
+static void pack(const sw_conv *c, const float *weights, const float *bias, void *packed) {
+    sw__panels_pack(c, panels, weights, bias, packed);
+}
 
 static const char *refuse(const sw_conv *c) {
     (void)c;
@@ -74,8 +84,8 @@ static void run(const sw_conv *c, const void *packed, const float *in, const flo
 }
 
 static double cost(const sw_conv *c) {
-    double products = (double)(c->groups * sw__panels_of(c) * LANES) * (double)sw__panel_taps(c);
+    double products = (double)(c->groups * sw__panels_width(c, panels)) * (double)sw__panel_taps(c);
     return 1.5 * (double)(c->batch * c->out_height * c->out_width) * products;
 }
 
-const sw_conv_tactic sw__conv_plain = {"plain", 0, refuse, sw__panels_bytes, sw__panels_pack, scratch_bytes, run, cost};
+const sw_conv_tactic sw__conv_plain = {"plain", 0, refuse, packed_bytes, pack, scratch_bytes, run, cost};

@@ -176,7 +176,7 @@ SW_TEST(col2im_by_hand) {
     CHECK(test_call_values(&t, 0, TEST_VALUES(1, 6, 8, 6), 0));
     test_call_free(&t);
     test_call_ints(&t, "strides", TEST_DIMS(2));
-    CHECK_INT(test_call_rule(&t), SW_E_MODEL); /* two blocks then */
+    CHECK_INT(test_call_rule(&t), SW_E_MODEL);   /* two blocks then */
     test_call_ints(&t, "pads", TEST_DIMS(1, 1)); /* three: 1 | 4 2 5 3 | 6 */
     CHECK_INT(test_call_run(&t), SW_OK);
     CHECK(test_call_values(&t, 0, TEST_VALUES(4, 2, 5, 3), 0));

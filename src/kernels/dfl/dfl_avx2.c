@@ -8,20 +8,20 @@ typedef struct work {
     int64_t bins, anchors, groups; /* of eight anchors */
 } work;
 
-SW_INLINE v8 load(const float *p, int64_t n) {
-    return n == 8 ? v8_load(p) : v8_load_n(p, n);
+SW_INLINE vf load(const float *p, int64_t n) {
+    return n == 8 ? vf_load(p) : vf_load_n(p, n);
 }
 
 /* Softmax weights without their division: exp(x - most). */
 SW_INLINE void decode(const work *w, const float *in, float *out, int64_t n) {
-    v8 most = load(in, n), sum = _mm256_setzero_ps(), mean = sum;
-    for (int64_t b = 1; b < w->bins; b++) most = v8_max(load(in + b * w->anchors, n), most);
+    vf most = load(in, n), sum = _mm256_setzero_ps(), mean = sum;
+    for (int64_t b = 1; b < w->bins; b++) most = vf_max(load(in + b * w->anchors, n), most);
     for (int64_t b = 0; b < w->bins; b++) {
-        v8 e = v8_exp(v8_sub(load(in + b * w->anchors, n), most));
-        sum = v8_add(sum, e);
-        mean = v8_fma(e, v8_all((float)b), mean);
+        vf e = vf_exp(vf_sub(load(in + b * w->anchors, n), most));
+        sum = vf_add(sum, e);
+        mean = vf_fma(e, vf_all((float)b), mean);
     }
-    v8_store_n(out, v8_div(mean, sum), n);
+    vf_store_n(out, vf_div(mean, sum), n);
 }
 
 static void groups(void *ctx, int64_t begin, int64_t end, int thread) {

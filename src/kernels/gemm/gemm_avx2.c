@@ -27,13 +27,13 @@ typedef struct product {
 /* packed[k][LANES] from `lanes` columns. */
 static void pack_rows(const float *b, int64_t step, int64_t k, int64_t lanes, float *packed) {
     for (int64_t i = 0; i < k; i++, b += step, packed += LANES) {
-        v8 lo = lanes >= 8 ? v8_load(b) : v8_load_n(b, lanes), hi = _mm256_setzero_ps();
+        vf lo = lanes >= 8 ? vf_load(b) : vf_load_n(b, lanes), hi = _mm256_setzero_ps();
         if (lanes == LANES)
-            hi = v8_load(b + 8);
+            hi = vf_load(b + 8);
         else if (lanes > 8)
-            hi = v8_load_n(b + 8, lanes - 8);
-        v8_store(packed, lo);
-        v8_store(packed + 8, hi);
+            hi = vf_load_n(b + 8, lanes - 8);
+        vf_store(packed, lo);
+        vf_store(packed + 8, hi);
     }
 }
 
@@ -43,12 +43,12 @@ static void pack_columns(const float *b, int64_t k, int64_t lanes, float *packed
     for (int64_t lane = 0; lane < lanes; lane += 8) {
         int64_t i = 0, some = lanes - lane < 8 ? lanes - lane : 8;
         for (; some == 8 && i + 8 <= k; i += 8) {
-            v8 r[8];
+            vf r[8];
             SW_UNROLL
-            for (int j = 0; j < 8; j++) r[j] = v8_load(b + (lane + j) * k + i);
-            v8_transpose(r);
+            for (int j = 0; j < 8; j++) r[j] = vf_load(b + (lane + j) * k + i);
+            vf_transpose(r);
             SW_UNROLL
-            for (int j = 0; j < 8; j++) v8_store(packed + (i + j) * LANES + lane, r[j]);
+            for (int j = 0; j < 8; j++) vf_store(packed + (i + j) * LANES + lane, r[j]);
         }
         for (; i < k; i++)
             for (int64_t j = 0; j < some; j++) packed[i * LANES + lane + j] = b[(lane + j) * k + i];
@@ -60,7 +60,7 @@ static void pack_columns(const float *b, int64_t k, int64_t lanes, float *packed
 /* sum[rows][LANES], rows of it sum_step apart; rows of b lie `step` apart. */
 SW_INLINE void multiply(const float *const *a, const float *b, int64_t step, int64_t k, float *sum, int64_t sum_step,
                         int rows) {
-    v8 acc[ROWS][2];
+    vf acc[ROWS][2];
     const float *from[ROWS];
     SW_UNROLL
     for (int i = 0; i < rows; i++) {
@@ -68,18 +68,18 @@ SW_INLINE void multiply(const float *const *a, const float *b, int64_t step, int
         acc[i][0] = acc[i][1] = _mm256_setzero_ps();
     }
     for (int64_t j = 0; j < k; j++, b += step) {
-        v8 lo = v8_load(b), hi = v8_load(b + 8);
+        vf lo = vf_load(b), hi = vf_load(b + 8);
         SW_UNROLL
         for (int i = 0; i < rows; i++) {
-            v8 x = _mm256_broadcast_ss(from[i] + j);
-            acc[i][0] = v8_fma(x, lo, acc[i][0]);
-            acc[i][1] = v8_fma(x, hi, acc[i][1]);
+            vf x = _mm256_broadcast_ss(from[i] + j);
+            acc[i][0] = vf_fma(x, lo, acc[i][0]);
+            acc[i][1] = vf_fma(x, hi, acc[i][1]);
         }
     }
     SW_UNROLL
     for (int i = 0; i < rows; i++) {
-        v8_store(sum + i * sum_step, acc[i][0]);
-        v8_store(sum + i * sum_step + 8, acc[i][1]);
+        vf_store(sum + i * sum_step, acc[i][0]);
+        vf_store(sum + i * sum_step + 8, acc[i][1]);
     }
 }
 
@@ -99,9 +99,9 @@ static void finish(const product *p, const float *sum, int64_t row, int64_t col,
     const float *bias = p->bias ? p->bias + row * p->bias_row + col * p->bias_col : NULL;
     for (int64_t lane = 0; lane < lanes; lane += 8) {
         int64_t n = lanes - lane < 8 ? lanes - lane : 8;
-        v8 v = v8_mul(v8_load(sum + lane), v8_all(p->alpha));
-        if (bias) v = v8_fma(v8_all(p->beta), p->bias_col ? v8_load_n(bias + lane, n) : v8_all(*bias), v);
-        v8_store_n(y + lane, v, n);
+        vf v = vf_mul(vf_load(sum + lane), vf_all(p->alpha));
+        if (bias) v = vf_fma(vf_all(p->beta), p->bias_col ? vf_load_n(bias + lane, n) : vf_all(*bias), v);
+        vf_store_n(y + lane, v, n);
     }
 }
 
@@ -160,17 +160,17 @@ static void packed_items(void *ctx, int64_t begin, int64_t end, int thread) {
 
 /* Dot products of one row of A with rows of B. */
 static float dot(const float *a, const float *b, int64_t k) {
-    v8 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
+    vf sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     int64_t i = 0;
     for (; i + 32 <= k; i += 32) {
         SW_UNROLL
-        for (int v = 0; v < 4; v++) sum[v] = v8_fma(v8_load(a + i + 8 * v), v8_load(b + i + 8 * v), sum[v]);
+        for (int v = 0; v < 4; v++) sum[v] = vf_fma(vf_load(a + i + 8 * v), vf_load(b + i + 8 * v), sum[v]);
     }
     for (; i < k; i += 8) {
         int64_t n = sw__min64(8, k - i);
-        sum[0] = v8_fma(v8_load_n(a + i, n), v8_load_n(b + i, n), sum[0]);
+        sum[0] = vf_fma(vf_load_n(a + i, n), vf_load_n(b + i, n), sum[0]);
     }
-    return v8_sum(v8_add(v8_add(sum[0], sum[1]), v8_add(sum[2], sum[3])));
+    return vf_sum(vf_add(vf_add(sum[0], sum[1]), vf_add(sum[2], sum[3])));
 }
 
 /* Items: batch, panel of LANES columns; few rows. */

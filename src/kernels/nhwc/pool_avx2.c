@@ -16,27 +16,27 @@ typedef struct window {
 } window;
 
 /* NaN wins. */
-SW_INLINE v8 larger(v8 x, v8 best) {
-    return _mm256_or_ps(v8_max(x, best), _mm256_cmp_ps(x, best, _CMP_UNORD_Q));
+SW_INLINE vf larger(vf x, vf best) {
+    return _mm256_or_ps(vf_max(x, best), _mm256_cmp_ps(x, best, _CMP_UNORD_Q));
 }
 
 SW_INLINE void channels(const window *w, int64_t c, float *out, int vectors, int64_t n) {
-    v8 best[4];
+    vf best[4];
     SW_UNROLL
-    for (int v = 0; v < vectors; v++) best[v] = v8_all(-__builtin_inff());
+    for (int v = 0; v < vectors; v++) best[v] = vf_all(-__builtin_inff());
     for (int64_t y = 0; y < w->rows; y++)
         for (int64_t x = 0; x < w->cols; x++) {
             const float *in = w->in + y * w->row_step + x * w->col_step + c;
             SW_UNROLL
             for (int v = 0; v < vectors; v++)
-                best[v] = larger(n == 8 ? v8_load(in + 8 * v) : v8_load_n(in, n), best[v]);
+                best[v] = larger(n == 8 ? vf_load(in + 8 * v) : vf_load_n(in, n), best[v]);
         }
     SW_UNROLL
     for (int v = 0; v < vectors; v++) {
         if (n == 8)
-            v8_store(out + c + 8 * v, best[v]);
+            vf_store(out + c + 8 * v, best[v]);
         else
-            v8_store_n(out + c, best[v], n);
+            vf_store_n(out + c, best[v], n);
     }
 }
 

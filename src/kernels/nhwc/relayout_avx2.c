@@ -12,20 +12,20 @@ typedef struct work {
 
 /* At most 8 x 8: `rows` rows of `cols` floats become columns. */
 SW_INLINE void square(const float *from, int64_t from_step, float *to, int64_t to_step, int64_t rows, int64_t cols) {
-    v8 r[8];
+    vf r[8];
     SW_UNROLL
     for (int64_t i = 0; i < 8; i++)
         r[i] = i >= rows   ? _mm256_setzero_ps()
-               : cols == 8 ? v8_load(from + i * from_step)
-                           : v8_load_n(from + i * from_step, cols);
-    v8_transpose(r);
+               : cols == 8 ? vf_load(from + i * from_step)
+                           : vf_load_n(from + i * from_step, cols);
+    vf_transpose(r);
     SW_UNROLL
     for (int64_t i = 0; i < 8; i++) {
         if (i >= cols) break;
         if (rows == 8)
-            v8_store(to + i * to_step, r[i]);
+            vf_store(to + i * to_step, r[i]);
         else
-            v8_store_n(to + i * to_step, r[i], rows);
+            vf_store_n(to + i * to_step, r[i], rows);
     }
 }
 
@@ -46,18 +46,18 @@ static void transpose(const float *from, int64_t from_step, float *to, int64_t t
 static void interleave_3(const float *a, const float *b, const float *c, float *to, int64_t n) {
     int64_t i = 0;
     for (; i + 8 <= n; i += 8, to += 24) {
-        v8 x = v8_load(a + i), y = v8_load(b + i), z = v8_load(c + i);
+        vf x = vf_load(a + i), y = vf_load(b + i), z = vf_load(c + i);
         SW_UNROLL
         for (int v = 0; v < 3; v++) {
             int k = 8 * v;
             __m256i pixel = _mm256_setr_epi32(k / 3, (k + 1) / 3, (k + 2) / 3, (k + 3) / 3, (k + 4) / 3, (k + 5) / 3,
                                               (k + 6) / 3, (k + 7) / 3);
-            v8 px = _mm256_permutevar8x32_ps(x, pixel), py = _mm256_permutevar8x32_ps(y, pixel),
+            vf px = _mm256_permutevar8x32_ps(x, pixel), py = _mm256_permutevar8x32_ps(y, pixel),
                pz = _mm256_permutevar8x32_ps(z, pixel);
-            v8 out = v == 0   ? _mm256_blend_ps(_mm256_blend_ps(px, py, 0x92), pz, 0x24)
+            vf out = v == 0   ? _mm256_blend_ps(_mm256_blend_ps(px, py, 0x92), pz, 0x24)
                      : v == 1 ? _mm256_blend_ps(_mm256_blend_ps(px, py, 0x24), pz, 0x49)
                               : _mm256_blend_ps(_mm256_blend_ps(px, py, 0x49), pz, 0x92);
-            v8_store(to + 8 * v, out);
+            vf_store(to + 8 * v, out);
         }
     }
     for (; i < n; i++, to += 3) to[0] = a[i], to[1] = b[i], to[2] = c[i];

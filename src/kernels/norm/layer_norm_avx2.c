@@ -42,12 +42,12 @@ static void rows(void *ctx, int64_t begin, int64_t end, int thread) {
         float *y = w->y + r * w->length;
         double mean = total(x, w->length, 0, false) / (double)w->length;
         double variance = total(x, w->length, mean, true) / (double)w->length;
-        v8 middle = v8_all((float)mean), factor = v8_all((float)(1 / sqrt(variance + w->epsilon)));
+        vf middle = vf_all((float)mean), factor = vf_all((float)(1 / sqrt(variance + w->epsilon)));
         for (int64_t i = 0; i < w->length; i += 8) {
             int64_t n = w->length - i < 8 ? w->length - i : 8;
-            v8 v = v8_mul(v8_mul(v8_sub(v8_load_n(x + i, n), middle), factor), v8_load_n(w->scale + i, n));
-            if (w->bias) v = v8_add(v, v8_load_n(w->bias + i, n));
-            v8_store_n(y + i, v, n);
+            vf v = vf_mul(vf_mul(vf_sub(vf_load_n(x + i, n), middle), factor), vf_load_n(w->scale + i, n));
+            if (w->bias) v = vf_add(v, vf_load_n(w->bias + i, n));
+            vf_store_n(y + i, v, n);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 #include "base/cpu.h"
 #include "kernels/probe/isa.h"
-#include "kernels/vec_avx2.h"
+#include "kernels/vec_avx512.h"
 
 enum { CHAINS = 12, LANES = 16 };
 

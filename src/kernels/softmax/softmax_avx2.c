@@ -13,31 +13,31 @@ typedef struct work {
 } work;
 
 /* The last part of a row, others filled with what changes nothing. */
-static v8 load_or(const float *p, int64_t n, float fill) {
-    v8 mask = _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(v8_mask_row + 8 - n)));
-    return _mm256_blendv_ps(v8_all(fill), v8_load_n(p, n), mask);
+static vf load_or(const float *p, int64_t n, float fill) {
+    vf mask = _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(vf_mask_row + 8 - n)));
+    return _mm256_blendv_ps(vf_all(fill), vf_load_n(p, n), mask);
 }
 
 static void row(const float *x, float *y, int64_t n) {
     const float lowest = -__builtin_inff();
     int64_t whole = n & ~(int64_t)7, rest = n - whole;
-    v8 most = v8_all(lowest), sum = _mm256_setzero_ps();
-    for (int64_t i = 0; i < whole; i += 8) most = v8_max(v8_load(x + i), most);
-    if (rest) most = v8_max(load_or(x + whole, rest, lowest), most);
-    most = v8_all(v8_largest(most));
+    vf most = vf_all(lowest), sum = _mm256_setzero_ps();
+    for (int64_t i = 0; i < whole; i += 8) most = vf_max(vf_load(x + i), most);
+    if (rest) most = vf_max(load_or(x + whole, rest, lowest), most);
+    most = vf_all(vf_largest(most));
     for (int64_t i = 0; i < whole; i += 8) {
-        v8 e = v8_exp(v8_sub(v8_load(x + i), most));
-        v8_store(y + i, e);
-        sum = v8_add(sum, e);
+        vf e = vf_exp(vf_sub(vf_load(x + i), most));
+        vf_store(y + i, e);
+        sum = vf_add(sum, e);
     }
     if (rest) {
-        v8 e = v8_exp(v8_sub(load_or(x + whole, rest, lowest), most));
-        v8_store_n(y + whole, e, rest);
-        sum = v8_add(sum, e);
+        vf e = vf_exp(vf_sub(load_or(x + whole, rest, lowest), most));
+        vf_store_n(y + whole, e, rest);
+        sum = vf_add(sum, e);
     }
-    v8 total = v8_all(v8_sum(sum));
-    for (int64_t i = 0; i < whole; i += 8) v8_store(y + i, v8_div(v8_load(y + i), total));
-    if (rest) v8_store_n(y + whole, v8_div(v8_load_n(y + whole, rest), total), rest);
+    vf total = vf_all(vf_sum(sum));
+    for (int64_t i = 0; i < whole; i += 8) vf_store(y + i, vf_div(vf_load(y + i), total));
+    if (rest) vf_store_n(y + whole, vf_div(vf_load_n(y + whole, rest), total), rest);
 }
 
 static void rows(void *ctx, int64_t begin, int64_t end, int thread) {
@@ -48,16 +48,16 @@ static void rows(void *ctx, int64_t begin, int64_t end, int thread) {
 
 /* n <= 8 lanes beside one another. */
 SW_INLINE void side_by_side(const float *x, float *y, int64_t length, int64_t step, int64_t n) {
-    v8 most = v8_load_n(x, n), sum = _mm256_setzero_ps();
+    vf most = vf_load_n(x, n), sum = _mm256_setzero_ps();
     for (int64_t i = 1; i < length; i++)
-        most = v8_max(n == 8 ? v8_load(x + i * step) : v8_load_n(x + i * step, n), most);
+        most = vf_max(n == 8 ? vf_load(x + i * step) : vf_load_n(x + i * step, n), most);
     for (int64_t i = 0; i < length; i++) {
-        v8 e = v8_exp(v8_sub(n == 8 ? v8_load(x + i * step) : v8_load_n(x + i * step, n), most));
-        v8_store_n(y + i * step, e, n);
-        sum = v8_add(sum, e);
+        vf e = vf_exp(vf_sub(n == 8 ? vf_load(x + i * step) : vf_load_n(x + i * step, n), most));
+        vf_store_n(y + i * step, e, n);
+        sum = vf_add(sum, e);
     }
     for (int64_t i = 0; i < length; i++)
-        v8_store_n(y + i * step, v8_div(n == 8 ? v8_load(y + i * step) : v8_load_n(y + i * step, n), sum), n);
+        vf_store_n(y + i * step, vf_div(n == 8 ? vf_load(y + i * step) : vf_load_n(y + i * step, n), sum), n);
 }
 
 static void columns(void *ctx, int64_t begin, int64_t end, int thread) {

@@ -8,77 +8,77 @@
 
 enum { GRAIN = 4096 };
 
-SW_INLINE v8 v8_abs(v8 x) {
-    return _mm256_andnot_ps(v8_all(-0.0f), x);
+SW_INLINE vf vf_abs(vf x) {
+    return _mm256_andnot_ps(vf_all(-0.0f), x);
 }
-SW_INLINE v8 v8_copysign(v8 size, v8 sign) {
-    return _mm256_or_ps(v8_abs(size), _mm256_and_ps(v8_all(-0.0f), sign));
+SW_INLINE vf vf_copysign(vf size, vf sign) {
+    return _mm256_or_ps(vf_abs(size), _mm256_and_ps(vf_all(-0.0f), sign));
 }
-SW_INLINE v8 v8_choose(v8 mask, v8 yes, v8 no) {
+SW_INLINE vf vf_choose(vf mask, vf yes, vf no) {
     return _mm256_blendv_ps(no, yes, mask);
 }
 
-SW_INLINE v8 exp_of(v8 x, v8 a) {
-    return (void)a, v8_exp(x);
+SW_INLINE vf exp_of(vf x, vf a) {
+    return (void)a, vf_exp(x);
 }
 
-SW_INLINE v8 sigmoid_of(v8 x, v8 a) {
+SW_INLINE vf sigmoid_of(vf x, vf a) {
     (void)a;
-    return v8_div(v8_all(1.0f), v8_add(v8_all(1.0f), v8_exp(v8_sub(_mm256_setzero_ps(), x))));
+    return vf_div(vf_all(1.0f), vf_add(vf_all(1.0f), vf_exp(vf_sub(_mm256_setzero_ps(), x))));
 }
 
-SW_INLINE v8 swish_of(v8 x, v8 a) {
-    return v8_div(x, v8_add(v8_all(1.0f), v8_exp(v8_fnma(a, x, _mm256_setzero_ps()))));
+SW_INLINE vf swish_of(vf x, vf a) {
+    return vf_div(x, vf_add(vf_all(1.0f), vf_exp(vf_fnma(a, x, _mm256_setzero_ps()))));
 }
 
-SW_INLINE v8 hardswish_of(v8 x, v8 a) {
+SW_INLINE vf hardswish_of(vf x, vf a) {
     (void)a;
-    v8 t = v8_fma(x, v8_all(1.0f / 6), v8_all(0.5f));
-    return v8_mul(x, v8_min(v8_max(t, _mm256_setzero_ps()), v8_all(1.0f)));
+    vf t = vf_fma(x, vf_all(1.0f / 6), vf_all(0.5f));
+    return vf_mul(x, vf_min(vf_max(t, _mm256_setzero_ps()), vf_all(1.0f)));
 }
 
 /* Near 0 an odd polynomial (minimax of tanh(x) / x, 4e-9), else 1 - 2 / (1 + exp(2 |x|)). */
-SW_INLINE v8 tanh_of(v8 x, v8 a) {
+SW_INLINE vf tanh_of(vf x, vf a) {
     (void)a;
-    v8 s = v8_mul(x, x), size = v8_abs(x);
-    v8 near = v8_fma(v8_all(-0.00567257417f), s, v8_all(0.0206032806f));
-    near = v8_fma(near, s, v8_all(-0.0537252719f));
-    near = v8_fma(near, s, v8_all(0.133311863f));
-    near = v8_fma(near, s, v8_all(-0.333332634f));
-    near = v8_fma(v8_mul(near, s), x, x);
-    v8 far = v8_sub(v8_all(1.0f), v8_div(v8_all(2.0f), v8_add(v8_all(1.0f), v8_exp(v8_add(size, size)))));
-    return v8_choose(_mm256_cmp_ps(size, v8_all(0.625f), _CMP_LT_OQ), near, v8_copysign(far, x));
+    vf s = vf_mul(x, x), size = vf_abs(x);
+    vf near = vf_fma(vf_all(-0.00567257417f), s, vf_all(0.0206032806f));
+    near = vf_fma(near, s, vf_all(-0.0537252719f));
+    near = vf_fma(near, s, vf_all(0.133311863f));
+    near = vf_fma(near, s, vf_all(-0.333332634f));
+    near = vf_fma(vf_mul(near, s), x, x);
+    vf far = vf_sub(vf_all(1.0f), vf_div(vf_all(2.0f), vf_add(vf_all(1.0f), vf_exp(vf_add(size, size)))));
+    return vf_choose(_mm256_cmp_ps(size, vf_all(0.625f), _CMP_LT_OQ), near, vf_copysign(far, x));
 }
 
 /* Near 0 an odd polynomial (minimax of erf(x) / x, 2e-8), else 1 - exp(p(|x|)) with p near to log(erfc) up to 4. */
-SW_INLINE v8 erf_of(v8 x, v8 a) {
+SW_INLINE vf erf_of(vf x, vf a) {
     (void)a;
-    v8 s = v8_mul(x, x), size = v8_abs(x), t = v8_min(v8_all(4.0f), size);
-    v8 near = v8_fma(v8_all(-0.000596579762f), s, v8_all(0.00498830641f));
-    near = v8_fma(near, s, v8_all(-0.0267633294f));
-    near = v8_fma(near, s, v8_all(0.112817267f));
-    near = v8_fma(near, s, v8_all(-0.376124853f));
-    near = v8_fma(near, s, v8_all(0.128379148f));
-    near = v8_fma(near, x, x);
-    v8 far = v8_fma(v8_all(-2.11619229e-05f), t, v8_all(0.000435219066f));
-    far = v8_fma(far, t, v8_all(-0.00417464385f));
-    far = v8_fma(far, t, v8_all(0.0251286266f));
-    far = v8_fma(far, t, v8_all(-0.10829395f));
-    far = v8_fma(far, t, v8_all(-0.63333465f));
-    far = v8_fma(far, t, v8_all(-1.12952082f));
-    far = v8_fma(far, t, v8_all(0.000175874802f));
-    far = v8_sub(v8_all(1.0f), v8_exp(far));
-    return v8_choose(_mm256_cmp_ps(size, v8_all(0.925f), _CMP_LT_OQ), near, v8_copysign(far, x));
+    vf s = vf_mul(x, x), size = vf_abs(x), t = vf_min(vf_all(4.0f), size);
+    vf near = vf_fma(vf_all(-0.000596579762f), s, vf_all(0.00498830641f));
+    near = vf_fma(near, s, vf_all(-0.0267633294f));
+    near = vf_fma(near, s, vf_all(0.112817267f));
+    near = vf_fma(near, s, vf_all(-0.376124853f));
+    near = vf_fma(near, s, vf_all(0.128379148f));
+    near = vf_fma(near, x, x);
+    vf far = vf_fma(vf_all(-2.11619229e-05f), t, vf_all(0.000435219066f));
+    far = vf_fma(far, t, vf_all(-0.00417464385f));
+    far = vf_fma(far, t, vf_all(0.0251286266f));
+    far = vf_fma(far, t, vf_all(-0.10829395f));
+    far = vf_fma(far, t, vf_all(-0.63333465f));
+    far = vf_fma(far, t, vf_all(-1.12952082f));
+    far = vf_fma(far, t, vf_all(0.000175874802f));
+    far = vf_sub(vf_all(1.0f), vf_exp(far));
+    return vf_choose(_mm256_cmp_ps(size, vf_all(0.925f), _CMP_LT_OQ), near, vf_copysign(far, x));
 }
 
-SW_INLINE v8 gelu_of(v8 x, v8 a) {
-    v8 half = v8_mul(v8_all(0.5f), x);
-    return v8_fma(half, erf_of(v8_mul(x, v8_all(0.70710678118f)), a), half);
+SW_INLINE vf gelu_of(vf x, vf a) {
+    vf half = vf_mul(vf_all(0.5f), x);
+    return vf_fma(half, erf_of(vf_mul(x, vf_all(0.70710678118f)), a), half);
 }
 
-SW_INLINE v8 gelu_tanh_of(v8 x, v8 a) {
-    v8 half = v8_mul(v8_all(0.5f), x), cube = v8_mul(v8_mul(x, x), x);
-    return v8_fma(half, tanh_of(v8_mul(v8_all(0.79788456080f), v8_fma(cube, v8_all(0.044715f), x)), a), half);
+SW_INLINE vf gelu_tanh_of(vf x, vf a) {
+    vf half = vf_mul(vf_all(0.5f), x), cube = vf_mul(vf_mul(x, x), x);
+    return vf_fma(half, tanh_of(vf_mul(vf_all(0.79788456080f), vf_fma(cube, vf_all(0.044715f), x)), a), half);
 }
 
 typedef void (*row_fn)(const float *from, float *to, int64_t n, float a);
@@ -88,12 +88,12 @@ typedef void (*row_fn)(const float *from, float *to, int64_t n, float a);
     static void name(const float *from, float *to, int64_t n, float a) {                                               \
         int64_t i = 0;                                                                                                 \
         for (; i + 16 <= n; i += 16) {                                                                                 \
-            v8_store(to + i, function(v8_load(from + i), v8_all(a)));                                                  \
-            v8_store(to + i + 8, function(v8_load(from + i + 8), v8_all(a)));                                          \
+            vf_store(to + i, function(vf_load(from + i), vf_all(a)));                                                  \
+            vf_store(to + i + 8, function(vf_load(from + i + 8), vf_all(a)));                                          \
         }                                                                                                              \
         for (; i < n; i += 8) {                                                                                        \
             int64_t some = n - i < 8 ? n - i : 8;                                                                      \
-            v8_store_n(to + i, function(v8_load_n(from + i, some), v8_all(a)), some);                                  \
+            vf_store_n(to + i, function(vf_load_n(from + i, some), vf_all(a)), some);                                  \
         }                                                                                                              \
     }
 ROW(exp_row, exp_of)
