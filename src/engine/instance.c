@@ -164,7 +164,7 @@ static sw_status prepare_steps(binder *b) {
             ready &= step->out[i] < 0 || instance->places[step->out[i]] == SW_PLACE_PLANNED;
         if (!ready) continue;
         sw_call call = sw_step_call(step, instance->values, b->in, b->out, b->diag);
-        SW_TRY(sw_cpu_prepare(&call, (int32_t)s, plan->packs, b->threads, &instance->prepared[s]));
+        SW_TRY(sw_cpu_prepare(&call, (int32_t)s, step->tactic, plan->packs, b->threads, &instance->prepared[s]));
         if (instance->prepared[s].scratch_bytes > scratch) scratch = instance->prepared[s].scratch_bytes;
     }
     instance->scratch_offset = instance->block_bytes;

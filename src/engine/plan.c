@@ -104,6 +104,11 @@ sw_status sw_plan_add_step(sw_plan *plan, sw_op op, const char *name, const sw_a
     return SW_OK;
 }
 
+sw_status sw_plan_set_tactic(sw_plan *plan, size_t step, const char *name) {
+    plan->steps[step].tactic = sw_arena_strdup(plan->arena, name);
+    return plan->steps[step].tactic ? SW_OK : SW_E_NOMEM;
+}
+
 sw_status sw_plan_set_ports(sw_plan *plan, const int32_t *inputs, int n_in, const int32_t *outputs, int n_out) {
     plan->inputs = sw_arena_copy(plan->arena, inputs, (size_t)n_in * sizeof *inputs);
     plan->outputs = sw_arena_copy(plan->arena, outputs, (size_t)n_out * sizeof *outputs);

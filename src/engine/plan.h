@@ -14,7 +14,8 @@
 typedef struct sw_step {
     sw_op op;
     const sw_attr *attrs;
-    const char *name; /* of the node, for messages and profiles */
+    const char *name;   /* of the node, for messages and profiles */
+    const char *tactic; /* by name; NULL: the cost model chooses when shapes are bound */
     int n_in, n_out;
     const int32_t *in, *out;
 } sw_step;
@@ -57,6 +58,9 @@ SW_MUST_USE sw_status sw_plan_add_step(sw_plan *plan, sw_op op, const char *name
 void sw_plan_set_view(sw_plan *plan, int32_t value, int32_t root, int64_t channel);
 SW_MUST_USE sw_status sw_plan_set_ports(sw_plan *plan, const int32_t *inputs, int n_in, const int32_t *outputs,
                                         int n_out);
+/* Chooses the tactic of a step (copied): of a convolution, one of sw_conv_tactics. Where it does not run or refuses a
+ * shape, the cost model chooses. */
+SW_MUST_USE sw_status sw_plan_set_tactic(sw_plan *plan, size_t step, const char *name);
 SW_MUST_USE sw_status sw_plan_add_meta(sw_plan *plan, const char *key, const char *value);
 
 /* Deep copy of attribute values into an arena. */

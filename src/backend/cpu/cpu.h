@@ -10,6 +10,20 @@ typedef struct sw_packs sw_packs;
 sw_packs *sw_packs_create(const sw_allocator *allocator); /* NULL when out of memory */
 void sw_packs_destroy(sw_packs *packs);                   /* takes NULL */
 
+/* Packed weights of a step: those that were made, or lent. */
+typedef struct sw_pack {
+    int32_t step;
+    const sw_conv_tactic *tactic;
+    const void *data; /* aligned to 64 */
+    size_t bytes;
+    bool lent; /* somebody else's, who outlives the packs */
+} sw_pack;
+size_t sw_packs_count(const sw_packs *packs);
+const sw_pack *sw_packs_get(const sw_packs *packs, size_t i); /* valid until the next one is made */
+/* Gives weights that are packed already. SW_E_NOMEM. */
+SW_MUST_USE sw_status sw_packs_lend(sw_packs *packs, int32_t step, const sw_conv_tactic *tactic, const void *data,
+                                    size_t bytes);
+
 /* A step made ready for concrete shapes. Zeroed: a step that needs nothing. */
 typedef struct sw_prepared {
     const sw_conv_tactic *tactic; /* of a channels-last convolution, else NULL */
@@ -18,10 +32,10 @@ typedef struct sw_prepared {
     size_t scratch_bytes;
 } sw_prepared;
 
-/* Chooses a tactic and packs weights. `call`: concrete shapes, layouts and pitches; only weights need data.
+/* Takes the named tactic if it runs here and accepts the shape, else (or with NULL) the cheapest, and packs weights. `call`: concrete shapes, layouts and pitches; only weights need data.
  * `step`: its number in the plan, under which weights are kept. Packing may allocate; preparing a step again finds
- * what is there. */
-SW_MUST_USE sw_status sw_cpu_prepare(const sw_call *call, int32_t step, sw_packs *packs, int threads,
+ * what is there. SW_E_MODEL when the weights are neither packed nor there, or lent ones are of another size. */
+SW_MUST_USE sw_status sw_cpu_prepare(const sw_call *call, int32_t step, const char *tactic, sw_packs *packs, int threads,
                                      sw_prepared *prepared);
 
 /* Runs one step on the calling thread and call->pool. `prepared` may be NULL or zeroed where nothing was prepared;

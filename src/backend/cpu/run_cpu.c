@@ -10,16 +10,10 @@
 
 /* ---- Packed weights ------------------------------------------------------------------------------------------------ */
 
-typedef struct pack {
-    int32_t step;
-    const sw_conv_tactic *tactic;
-    void *data;
-} pack;
-
 struct sw_packs {
     const sw_allocator *allocator;
     pthread_mutex_t lock;
-    pack *items;
+    sw_pack *items;
     size_t n, cap;
 };
 
@@ -33,28 +27,63 @@ sw_packs *sw_packs_create(const sw_allocator *allocator) {
 
 void sw_packs_destroy(sw_packs *packs) {
     if (!packs) return;
-    for (size_t i = 0; i < packs->n; i++) sw_free(packs->allocator, packs->items[i].data);
+    for (size_t i = 0; i < packs->n; i++)
+        if (!packs->items[i].lent) sw_free(packs->allocator, (void *)(uintptr_t)packs->items[i].data);
     sw_free(packs->allocator, packs->items);
     pthread_mutex_destroy(&packs->lock);
     sw_free(packs->allocator, packs);
 }
 
-static const void *find_pack(const sw_packs *packs, int32_t step, const sw_conv_tactic *tactic) {
+size_t sw_packs_count(const sw_packs *packs) {
+    return packs->n;
+}
+const sw_pack *sw_packs_get(const sw_packs *packs, size_t i) {
+    return &packs->items[i];
+}
+
+static const sw_pack *find_pack(const sw_packs *packs, int32_t step, const sw_conv_tactic *tactic) {
     for (size_t i = 0; i < packs->n; i++)
-        if (packs->items[i].step == step && packs->items[i].tactic == tactic) return packs->items[i].data;
+        if (packs->items[i].step == step && packs->items[i].tactic == tactic) return &packs->items[i];
     return NULL;
 }
 
-static const void *make_pack(sw_packs *packs, int32_t step, const sw_prepared *p, const sw_call *call) {
+static sw_status add_pack(sw_packs *packs, sw_pack pack) {
+    SW_TRY(sw_grow(packs->allocator, (void **)&packs->items, &packs->cap, packs->n + 1, sizeof pack, SIZE_MAX));
+    packs->items[packs->n++] = pack;
+    return SW_OK;
+}
+
+sw_status sw_packs_lend(sw_packs *packs, int32_t step, const sw_conv_tactic *tactic, const void *data, size_t bytes) {
+    return add_pack(packs, (sw_pack){step, tactic, data, bytes, true});
+}
+
+static sw_status no_weights(const sw_call *call) {
+    return sw_call_fail(call, "its weights are missing: the plan holds them for another tactic or shape, or was stripped");
+}
+
+static sw_status make_pack(sw_packs *packs, int32_t step, const sw_prepared *p, const sw_call *call, size_t bytes) {
     const sw_tensor *bias = sw_call_in(call, 2);
-    if (sw_grow(packs->allocator, (void **)&packs->items, &packs->cap, packs->n + 1, sizeof *packs->items, SIZE_MAX) !=
-        SW_OK)
-        return NULL;
-    void *data = sw_alloc(packs->allocator, p->tactic->packed_bytes(&p->conv));
-    if (!data) return NULL;
-    p->tactic->pack(&p->conv, call->in[1]->data, bias ? bias->data : NULL, data);
-    packs->items[packs->n++] = (pack){step, p->tactic, data};
-    return data;
+    if (!call->in[1]->data || (bias && !bias->data)) return no_weights(call);
+    void *data = sw_alloc(packs->allocator, bytes);
+    sw_status status = data ? add_pack(packs, (sw_pack){step, p->tactic, data, bytes, false}) : SW_E_NOMEM;
+    if (status == SW_OK)
+        p->tactic->pack(&p->conv, call->in[1]->data, bias ? bias->data : NULL, data);
+    else
+        sw_free(packs->allocator, data);
+    return status;
+}
+
+/* Finds or makes the packed weights. */
+static sw_status pack_weights(sw_packs *packs, int32_t step, sw_prepared *p, const sw_call *call) {
+    size_t bytes = p->tactic->packed_bytes(&p->conv);
+    const sw_pack *found = find_pack(packs, step, p->tactic);
+    if (!found) {
+        SW_TRY(make_pack(packs, step, p, call, bytes));
+        found = &packs->items[packs->n - 1];
+    }
+    if (found->bytes != bytes) return sw_call_fail(call, "the plan's weights have another size than the tactic's");
+    p->packed = found->data;
+    return SW_OK;
 }
 
 /* ---- Convolutions -------------------------------------------------------------------------------------------------- */
@@ -98,17 +127,20 @@ static sw_status describe(const sw_call *c, sw_conv *conv) {
     return SW_OK;
 }
 
-sw_status sw_cpu_prepare(const sw_call *call, int32_t step, sw_packs *packs, int threads, sw_prepared *prepared) {
+sw_status sw_cpu_prepare(const sw_call *call, int32_t step, const char *tactic, sw_packs *packs, int threads,
+                         sw_prepared *prepared) {
     *prepared = (sw_prepared){0};
     if (!is_fast_conv(call) || sw_tensor_count(call->out[0]) == 0) return SW_OK;
     SW_TRY(describe(call, &prepared->conv));
-    prepared->tactic = sw_conv_choose(&prepared->conv);
+    prepared->tactic = tactic ? sw_conv_find(tactic) : NULL;
+    if (!prepared->tactic || !sw_conv_accepts(prepared->tactic, &prepared->conv))
+        prepared->tactic = sw_conv_choose(&prepared->conv);
     prepared->scratch_bytes = prepared->tactic->scratch_bytes(&prepared->conv, threads);
     pthread_mutex_lock(&packs->lock);
-    prepared->packed = find_pack(packs, step, prepared->tactic);
-    if (!prepared->packed) prepared->packed = make_pack(packs, step, prepared, call);
+    sw_status status = pack_weights(packs, step, prepared, call);
     pthread_mutex_unlock(&packs->lock);
-    return prepared->packed ? SW_OK : sw_fail(call->diag, SW_E_NOMEM, NULL, NULL, "out of memory for packed weights");
+    if (status == SW_E_NOMEM) sw_fail(call->diag, status, NULL, NULL, "out of memory for packed weights");
+    return status;
 }
 
 /* A convolution whose shape was known too late to prepare it. */
@@ -116,7 +148,7 @@ static sw_status run_unprepared(const sw_call *call) {
     sw_prepared prepared;
     sw_packs *packs = sw_packs_create(call->allocator);
     if (!packs) return SW_E_NOMEM;
-    sw_status status = sw_cpu_prepare(call, 0, packs, sw_pool_threads(call->pool), &prepared);
+    sw_status status = sw_cpu_prepare(call, 0, NULL, packs, sw_pool_threads(call->pool), &prepared);
     void *scratch = status == SW_OK ? sw_alloc(call->allocator, prepared.scratch_bytes) : NULL;
     if (status == SW_OK && !scratch) status = SW_E_NOMEM;
     if (status == SW_OK && prepared.tactic) status = sw_cpu_run(call, &prepared, scratch);

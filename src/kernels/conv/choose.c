@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "base/cpu.h"
 #include "kernels/conv/tactics.h"
 
@@ -20,14 +22,24 @@ static bool is_usual(const sw_conv *c) {
     return reach < 0x1p30 && (double)c->width * (double)c->in_pitch < 0x1p32;
 }
 
+const sw_conv_tactic *sw_conv_find(const char *name) {
+    for (int i = 0; sw_conv_tactics[i]; i++)
+        if (!strcmp(sw_conv_tactics[i]->name, name)) return sw_conv_tactics[i];
+    return NULL;
+}
+
+bool sw_conv_accepts(const sw_conv_tactic *tactic, const sw_conv *c) {
+    bool able = !(tactic->features & ~sw_cpu_features()) && (is_usual(c) || tactic == &sw__conv_plain);
+    return able && !tactic->refuse(c);
+}
+
 const sw_conv_tactic *sw_conv_choose(const sw_conv *c) {
     const sw_conv_tactic *best = &sw__conv_plain;
     if (!is_usual(c)) return best;
     double least = best->cost(c);
-    uint32_t features = sw_cpu_features();
     for (int i = 0; sw_conv_tactics[i]; i++) {
         const sw_conv_tactic *tactic = sw_conv_tactics[i];
-        if ((tactic->features & ~features) || tactic->refuse(c)) continue;
+        if (!sw_conv_accepts(tactic, c)) continue;
         double cost = tactic->cost(c);
         if (cost >= least) continue;
         best = tactic;

@@ -65,6 +65,10 @@ typedef struct sw_conv_tactic {
 
 /* All tactics, ending with NULL; whether this CPU can run one is sw_cpu_features() against its `features`. */
 extern const sw_conv_tactic *const sw_conv_tactics[];
+/* The tactic of that name, whatever this CPU can; NULL: there is none. */
+const sw_conv_tactic *sw_conv_find(const char *name);
+/* Whether it can run here and takes the shape. */
+bool sw_conv_accepts(const sw_conv_tactic *tactic, const sw_conv *c);
 /* The cheapest by cost that runs here and accepts; never NULL, since plain C accepts every shape. */
 const sw_conv_tactic *sw_conv_choose(const sw_conv *c);
 
