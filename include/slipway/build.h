@@ -8,10 +8,29 @@
 extern "C" {
 #endif
 
+/* Shapes of an input: each dim from min to max, opt being the usual one that tactics are chosen for. */
+typedef struct sw_shape_range {
+    const char *input; /* its name; NULL: the only one */
+    int rank;
+    int64_t min[SW_MAX_RANK], opt[SW_MAX_RANK], max[SW_MAX_RANK]; /* 1 <= min <= opt <= max */
+} sw_shape_range;
+
+/* Zeroed: the defaults. */
+typedef struct sw_build_options {
+    /* What shapes sessions may bind. Dims that are a single number are fixed in the plan. The n-th range of an input
+     * belongs to the n-th profile; an input without a range keeps the model's dims, which must be fixed then. None:
+     * what the model says. */
+    const sw_shape_range *shapes;
+    int n_shapes;
+} sw_build_options;
+
 /* Reads a trained model (its kind is told by content, not by name: ONNX, or a PyTorch checkpoint of Ultralytics or
- * YOLOv5), runs the passes and lowers it for the CPU. SW_E_IO, SW_E_MODEL, SW_E_UNSUPPORTED, SW_E_NOMEM with a
- * message. The caller gets one reference to the plan. */
+ * YOLOv5), runs the passes and lowers it for the CPU; a plan file is loaded as it is. SW_E_IO, SW_E_MODEL,
+ * SW_E_UNSUPPORTED, SW_E_NOMEM with a message. The caller gets one reference to the plan. */
 SW_MUST_USE sw_status sw_plan_build(const char *path, const sw_diag *diag, sw_plan **plan);
+/* The same with options, from a model only. SW_E_USAGE for shapes that do not fit the model. */
+SW_MUST_USE sw_status sw_plan_build_with(const char *path, const sw_build_options *options, const sw_diag *diag,
+                                         sw_plan **plan);
 /* The same with only the plain kernels that all others are checked against; slow. */
 SW_MUST_USE sw_status sw_plan_build_reference(const char *path, const sw_diag *diag, sw_plan **plan);
 

@@ -19,6 +19,16 @@ typedef struct sw_port {
     sw_tensor type; /* data NULL */
 } sw_port;
 
+typedef struct sw_load_options {
+    bool strict; /* refuse a plan that was tuned on another model of CPU, where a warning would do */
+} sw_load_options;
+
+/* Reads a plan file (.slip): its weights are used where they lie, so the file must stay as it is while the plan lives.
+ * `options` may be NULL. SW_E_MODEL for what is no plan or a broken one, SW_E_UNSUPPORTED for one of another format or
+ * for instruction sets that are not here; SW_E_NOMEM; with a message. The caller gets one reference to the plan. */
+SW_MUST_USE sw_status sw_plan_load(const char *path, const sw_load_options *options, const sw_diag *diag,
+                                   sw_plan **plan);
+
 /* Plans are shared between sessions and threads by reference count. */
 sw_plan *sw_plan_ref(sw_plan *plan);
 void sw_plan_unref(sw_plan *plan); /* takes NULL */

@@ -1,8 +1,13 @@
 #include "build/build.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "backend/cpu/cpu.h"
 #include "base/cpu.h"
 #include "base/os.h"
+#include "base/zip.h"
+#include "engine/plan_file.h"
 #include "import/onnx/onnx.h"
 #include "import/pt/pt.h"
 #include "pass/pass.h"
@@ -21,24 +26,62 @@ sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph)
     return is_pt ? sw_pt_load(path, NULL, diag, graph) : sw_onnx_load(path, evaluate, NULL, diag, graph);
 }
 
-static sw_status build(const char *path, bool reference, const sw_diag *diag, sw_plan **plan) {
+/* CRC-32 of a file as eight hexadecimal digits; its size beside it tells apart what the CRC does not. */
+static sw_status add_source(sw_plan *plan, const char *path) {
+    sw_map map;
+    char text[64];
+    SW_TRY(sw_map_open(path, NULL, &map));
+    snprintf(text, sizeof text, "%08" PRIx32 ", %zu bytes", sw_crc32(map.data, map.size), map.size);
+    sw_map_close(&map);
+    SW_TRY(sw_plan_add_receipt(plan, "model", sw_path_name(path)));
+    return sw_plan_add_receipt(plan, "model crc32", text);
+}
+
+sw_status sw_plan_sign(sw_plan *plan, const char *path) {
+    SW_TRY(sw_plan_add_receipt(plan, "built by", "slipway " SLIPWAY_VERSION));
+    SW_TRY(add_source(plan, path));
+    SW_TRY(sw_plan_add_receipt(plan, "cpu", sw_cpu_model()));
+    return sw_plan_add_receipt(plan, "cpu signature", sw_cpu_signature());
+}
+
+static sw_status build(const char *path, bool reference, const sw_build_options *options, const sw_diag *diag,
+                       sw_plan **plan) {
     sw_graph *graph;
+    sw_shapes shapes;
     SW_TRY(sw_graph_load(path, diag, &graph));
     /* Without vector kernels for channels-last maps, the reference kernels are the faster ones. */
     bool fast = !reference && (sw_cpu_features() & SW_CPU_AVX2);
-    sw_status status = sw_passes_run(graph, fast ? NULL : "dead-code", diag);
+    sw_status status = sw_shapes_apply(graph, options, diag, &shapes);
+    if (status == SW_OK) status = sw_passes_run(graph, fast ? NULL : "dead-code", diag);
     if (status == SW_OK) status = sw_plan_lower(graph, diag, plan);
-    if (status == SW_OK)
-        (*plan)->reference = reference;
-    else
+    if (status != SW_OK) {
         sw_graph_destroy(graph);
-    return status;
+        return status;
+    }
+    (*plan)->reference = reference;
+    if (shapes.n_profiles) status = sw_plan_set_profiles(*plan, shapes.extents, shapes.n_profiles);
+    if (status == SW_OK) return SW_OK;
+    sw_plan_unref(*plan);
+    return sw_fail(diag, status, path, NULL, "the plan could not be made: %s", sw_status_text(status));
+}
+
+sw_status sw_plan_build_with(const char *path, const sw_build_options *options, const sw_diag *diag, sw_plan **plan) {
+    return build(path, false, options, diag, plan);
+}
+
+static bool is_plan(const char *path) {
+    sw_map map;
+    if (sw_map_open(path, NULL, &map) != SW_OK) return false; /* whoever reads it says why */
+    bool plan = sw_plan_sniff(map.data, map.size);
+    sw_map_close(&map);
+    return plan;
 }
 
 sw_status sw_plan_build(const char *path, const sw_diag *diag, sw_plan **plan) {
-    return build(path, false, diag, plan);
+    if (is_plan(path)) return sw_plan_load(path, NULL, diag, plan);
+    return sw_plan_build_with(path, &(sw_build_options){0}, diag, plan);
 }
 
 sw_status sw_plan_build_reference(const char *path, const sw_diag *diag, sw_plan **plan) {
-    return build(path, true, diag, plan);
+    return build(path, true, &(sw_build_options){0}, diag, plan);
 }

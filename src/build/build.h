@@ -9,6 +9,21 @@
 /* Reads a model of any known kind, told by its content. */
 SW_MUST_USE sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph);
 
+/* Profiles that the options ask for: n_profiles x inputs x SW_MAX_RANK extents in the graph's arena. */
+typedef struct sw_shapes {
+    sw_extent *extents;
+    int n_profiles;
+} sw_shapes;
+/* Fixes dims of the graph's inputs, before the passes. SW_E_USAGE for what does not fit. */
+SW_MUST_USE sw_status sw_shapes_apply(sw_graph *graph, const sw_build_options *options, const sw_diag *diag,
+                                      sw_shapes *shapes);
+
+/* Notes in the receipt of a plan what it was built by, from and on. */
+SW_MUST_USE sw_status sw_plan_sign(sw_plan *plan, const char *path);
+
+/* The ranges that would give a plan its profiles, in an arena. */
+SW_MUST_USE sw_status sw_plan_shapes(const sw_plan *plan, sw_arena *arena, sw_build_options *options);
+
 /* Lowers a graph that all passes have run over. On success the plan owns the graph (its constants lie there); on
  * failure the caller still does. */
 SW_MUST_USE sw_status sw_plan_lower(sw_graph *graph, const sw_diag *diag, sw_plan **plan);

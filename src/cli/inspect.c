@@ -7,7 +7,9 @@
 #include "base/str.h"
 #include "build/build.h"
 #include "cli/inspect.h"
+#include "cli/plan_report.h"
 #include "cli/verb.h"
+#include "engine/plan_file.h"
 #include "pass/pass.h"
 #include "slipway/build.h"
 #include "vision/detector.h"
@@ -181,9 +183,40 @@ static sw_status report(const sw_args *args, sw_graph *graph, sw_console *c) {
     return SW_OK;
 }
 
+static sw_status report_plan(const sw_args *args, const sw_map *map, sw_console *c) {
+    sw_plan *plan;
+    const char *const of_models[] = {"shape", "passes", "dot"};
+    for (size_t i = 0; i < sizeof of_models / sizeof of_models[0]; i++)
+        if (sw_args_given(args, of_models[i]))
+            return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, NULL, "--%s is for models, but this is a plan",
+                           of_models[i]);
+    SW_TRY(sw_plan_load(args->operands[0], NULL, &c->diag, &plan));
+    sw_plan_view view = {.path = args->operands[0],
+                         .plan = plan,
+                         .file_bytes = map->size,
+                         .layers = sw_args_flag(args, "layers"),
+                         .tactics = sw_args_flag(args, "tactics")};
+    if (sw_args_flag(args, "json"))
+        sw_plan_report_json(&view, &c->out);
+    else if (!c->quiet)
+        sw_plan_report_text(&view, c);
+    sw_plan_unref(plan);
+    return SW_OK;
+}
+
 static sw_status run(const sw_args *args, sw_console *console) {
     sw_graph *graph;
+    sw_map map;
     console->subject = args->operands[0];
+    if (sw_map_open(args->operands[0], NULL, &map) == SW_OK) {
+        bool plan = sw_plan_sniff(map.data, map.size);
+        sw_status status = plan ? report_plan(args, &map, console) : SW_OK;
+        sw_map_close(&map);
+        if (plan) return status;
+    }
+    if (sw_args_flag(args, "tactics"))
+        return sw_fail(&console->diag, SW_E_USAGE, args->verb->name, "build one with 'slipway build'",
+                       "--tactics is for plans");
     SW_TRY(sw_graph_load(args->operands[0], &console->diag, &graph));
     const char *pass = sw_args_text(args, "passes");
     sw_status status = pass ? print_after(args, graph, pass, console) : report(args, graph, console);
@@ -193,7 +226,7 @@ static sw_status run(const sw_args *args, sw_console *console) {
 
 const sw_verb sw_verb_inspect = {
     .name = "inspect",
-    .operands = "MODEL",
+    .operands = "MODEL|PLAN",
     .least_operands = 1,
     .most_operands = 1,
     .summary = "Show what is inside a model",
@@ -201,7 +234,8 @@ const sw_verb sw_verb_inspect = {
         "Prints inputs, outputs, metadata, parameters, arithmetic and operators, and what 'slipway predict' takes the model "
         "for. Arithmetic is two operations for each multiply-add of convolutions and matrix products. Sizes that the model "
         "leaves open can be set with --shape; otherwise an open batch counts as 1, and an open height and width as the "
-        "metadata say (imgsz).",
+        "metadata say (imgsz). Of a plan it prints the receipt (what it was built from, by and on), "
+        "what it needs, and the steps.",
     .options =
         (const sw_option[]){
             {.name = "layers", .letter = 'l', .help = "print each node with its output, parameters and arithmetic"},
@@ -210,6 +244,7 @@ const sw_verb sw_verb_inspect = {
              .argument = "NAME=DIMS",
              .many = true,
              .help = "the shape of an input, such as images=1x3x640x640; a model with one input needs no name"},
+            {.name = "tactics", .help = "of a plan: print how long each tactic took, and which won"},
             {.name = "json", .help = "print JSON, with every node"},
             {.name = "passes",
              .kind = SW_TEXT,

@@ -30,6 +30,44 @@ static bool symbols_agree(const sw_plan *plan, const sw_tensor *inputs, int64_t 
     return true;
 }
 
+/* "1 to 8 x 3 x 640 x 640". */
+static void print_profile(const sw_extent *extents, int rank, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = 0;
+    for (int i = 0; i < rank && used < size; i++) {
+        const sw_extent *e = &extents[i];
+        used += (size_t)(e->min == e->max ? snprintf(text + used, size - used, "%s%" PRId64, i ? " x " : "", e->min)
+                                          : snprintf(text + used, size - used, "%s%" PRId64 " to %" PRId64,
+                                                     i ? " x " : "", e->min, e->max));
+    }
+}
+
+static bool is_within(const sw_extent *extents, const sw_tensor *input) {
+    for (int k = 0; k < input->rank; k++)
+        if (input->dims[k] < extents[k].min || input->dims[k] > extents[k].max) return false;
+    return true;
+}
+
+/* All inputs must be within the same profile. */
+static sw_status check_profiles(const sw_plan *plan, const sw_tensor *inputs, const sw_diag *diag) {
+    int outside = 0; /* the first input that the last profile does not take */
+    for (int p = 0; p < plan->n_profiles; p++) {
+        int i = 0;
+        while (i < plan->n_inputs && is_within(plan->profiles + (p * plan->n_inputs + i) * SW_MAX_RANK, &inputs[i]))
+            i++;
+        if (i == plan->n_inputs) return SW_OK;
+        outside = i;
+    }
+    if (!plan->n_profiles) return SW_OK;
+    char want[256], got[160];
+    const sw_extent *last = plan->profiles + ((plan->n_profiles - 1) * plan->n_inputs + outside) * SW_MAX_RANK;
+    print_profile(last, inputs[outside].rank, want, sizeof want);
+    print_type(&inputs[outside], got, sizeof got);
+    return sw_fail(diag, SW_E_INPUT, NULL, "build a plan for this shape with --shapes",
+                   "input '%s' is %s, outside %s of the plan: %s", sw_plan_input(plan, outside)->name, got,
+                   plan->n_profiles > 1 ? "every profile" : "the profile", want);
+}
+
 static sw_status check_inputs(const sw_plan *plan, const sw_tensor *inputs, const sw_diag *diag) {
     for (int i = 0; i < plan->n_inputs; i++) {
         const sw_port *port = sw_plan_input(plan, i);
@@ -47,7 +85,7 @@ static sw_status check_inputs(const sw_plan *plan, const sw_tensor *inputs, cons
         return sw_fail(diag, SW_E_INPUT, NULL, NULL, "input '%s' should be %s, but is %s", port->name, want_text,
                        got_text);
     }
-    return SW_OK;
+    return check_profiles(plan, inputs, diag);
 }
 
 int sw_plan_max_ports(const sw_plan *plan) {
@@ -135,6 +173,14 @@ static sw_status bind_step(binder *b, size_t index) {
     return SW_OK;
 }
 
+/* Whether channels of a map can be those of another: they must lie in it (a plan file may tell anything). */
+static bool is_part(const sw_tensor *part, const sw_tensor *whole, int64_t channel) {
+    bool maps = part->layout == SW_CHANNELS_LAST && whole->layout == SW_CHANNELS_LAST && part->rank == 4 &&
+                whole->rank == 4 && part->dtype == whole->dtype;
+    if (!maps || channel < 0 || channel > whole->dims[1] || part->dims[1] > whole->dims[1] - channel) return false;
+    return part->dims[0] == whole->dims[0] && part->dims[2] == whole->dims[2] && part->dims[3] == whole->dims[3];
+}
+
 /* Where each map lies. A view holds when the memory it is part of is planned; where that depends on data, the map
  * gets its own and the join copies. */
 static void settle_views(binder *b) {
@@ -143,7 +189,9 @@ static void settle_views(binder *b) {
     for (size_t v = 0; v < plan->n_values; v++) {
         sw_view view = plan->views[v];
         bool holds =
-            !b->no_alias && instance->places[v] == SW_PLACE_PLANNED && instance->places[view.root] == SW_PLACE_PLANNED;
+            !b->no_alias && instance->places[v] == SW_PLACE_PLANNED &&
+            instance->places[view.root] == SW_PLACE_PLANNED && plan->views[view.root].root == view.root &&
+            (view.root == (int32_t)v || is_part(&instance->values[v], &instance->values[view.root], view.channel));
         instance->roots[v] = holds ? view.root : (int32_t)v;
         instance->channels[v] = holds ? view.channel : 0;
     }

@@ -29,6 +29,8 @@ void sw_plan_unref(sw_plan *plan) {
     sw_free(plan->allocator, plan->views);
     sw_free(plan->allocator, plan->steps);
     sw_free(plan->allocator, plan->meta);
+    sw_free(plan->allocator, plan->receipt);
+    sw_free(plan->allocator, plan->times);
     sw_arena_destroy(plan->arena);
     sw_free(plan->allocator, plan);
 }
@@ -118,13 +120,47 @@ sw_status sw_plan_set_ports(sw_plan *plan, const int32_t *inputs, int n_in, cons
     return SW_OK;
 }
 
-sw_status sw_plan_add_meta(sw_plan *plan, const char *key, const char *value) {
-    SW_TRY(sw_grow(plan->allocator, (void **)&plan->meta, &plan->cap_meta, plan->n_meta + 2, sizeof *plan->meta,
-                   MAX_ITEMS));
+static sw_status add_pair(sw_plan *plan, const char ***list, size_t *n, size_t *cap, const char *key,
+                          const char *value) {
+    SW_TRY(sw_grow(plan->allocator, (void **)list, cap, *n + 2, sizeof **list, MAX_ITEMS));
     char *key_copy = sw_arena_strdup(plan->arena, key), *value_copy = sw_arena_strdup(plan->arena, value);
     if (!key_copy || !value_copy) return SW_E_NOMEM;
-    plan->meta[plan->n_meta++] = key_copy;
-    plan->meta[plan->n_meta++] = value_copy;
+    (*list)[(*n)++] = key_copy;
+    (*list)[(*n)++] = value_copy;
+    return SW_OK;
+}
+
+static const char *find_pair(const char *const *list, size_t n, const char *key) {
+    for (size_t i = 0; i < n; i += 2)
+        if (strcmp(list[i], key) == 0) return list[i + 1];
+    return NULL;
+}
+
+sw_status sw_plan_add_meta(sw_plan *plan, const char *key, const char *value) {
+    return add_pair(plan, &plan->meta, &plan->n_meta, &plan->cap_meta, key, value);
+}
+sw_status sw_plan_add_receipt(sw_plan *plan, const char *key, const char *value) {
+    return add_pair(plan, &plan->receipt, &plan->n_receipt, &plan->cap_receipt, key, value);
+}
+const char *sw_plan_receipt(const sw_plan *plan, const char *key) {
+    return find_pair(plan->receipt, plan->n_receipt, key);
+}
+
+sw_status sw_plan_set_profiles(sw_plan *plan, const sw_extent *extents, int n_profiles) {
+    size_t n = (size_t)n_profiles * (size_t)plan->n_inputs * SW_MAX_RANK;
+    plan->profiles = sw_arena_copy(plan->arena, extents, n * sizeof *extents);
+    plan->n_profiles = n_profiles;
+    return plan->profiles ? SW_OK : SW_E_NOMEM;
+}
+
+sw_status sw_plan_add_time(sw_plan *plan, const sw_tactic_time *time) {
+    SW_TRY(
+        sw_grow(plan->allocator, (void **)&plan->times, &plan->cap_times, plan->n_times + 1, sizeof *time, MAX_ITEMS));
+    sw_tactic_time copy = *time;
+    copy.tactic = sw_arena_strdup(plan->arena, time->tactic);
+    copy.reason = time->reason ? sw_arena_strdup(plan->arena, time->reason) : NULL;
+    if (!copy.tactic || (time->reason && !copy.reason)) return SW_E_NOMEM;
+    plan->times[plan->n_times++] = copy;
     return SW_OK;
 }
 
@@ -142,7 +178,5 @@ const sw_port *sw_plan_output(const sw_plan *plan, int i) {
 }
 
 const char *sw_plan_meta(const sw_plan *plan, const char *key) {
-    for (size_t i = 0; i < plan->n_meta; i += 2)
-        if (strcmp(plan->meta[i], key) == 0) return plan->meta[i + 1];
-    return NULL;
+    return find_pair(plan->meta, plan->n_meta, key);
 }

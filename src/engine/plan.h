@@ -27,6 +27,19 @@ typedef struct sw_view {
     int64_t channel;
 } sw_view;
 
+/* Smallest, usual and largest extent of a dim. */
+typedef struct sw_extent {
+    int64_t min, opt, max;
+} sw_extent;
+
+/* How long a tactic took for a step, or why it was not timed: what `inspect --tactics` shows. */
+typedef struct sw_tactic_time {
+    int32_t step;
+    const char *tactic;
+    int64_t ns;         /* -1: not timed */
+    const char *reason; /* why not, or NULL */
+} sw_tactic_time;
+
 struct sw_plan {
     atomic_int refs;
     const sw_allocator *allocator;
@@ -43,6 +56,15 @@ struct sw_plan {
     int n_inputs, n_outputs;
     const char **meta; /* key, value, key, value ... */
     size_t n_meta, cap_meta;
+    /* How the plan came to be, key, value, ...: model, its hash, options, device, timing cache; not the model's metadata. */
+    const char **receipt;
+    size_t n_receipt, cap_receipt;
+    sw_extent *profiles; /* n_profiles x n_inputs x SW_MAX_RANK; what shapes sessions may bind; none: any */
+    int n_profiles;
+    sw_tactic_time *times;
+    size_t n_times, cap_times;
+    uint32_t features; /* SW_CPU_* without which it does not run; 0 for plans that were not loaded */
+    bool loaded, stripped, portable;
 };
 
 /* Building: create, add in order (a step may read only values added before), set inputs and outputs, share. Not
@@ -62,6 +84,12 @@ SW_MUST_USE sw_status sw_plan_set_ports(sw_plan *plan, const int32_t *inputs, in
  * shape, the cost model chooses. */
 SW_MUST_USE sw_status sw_plan_set_tactic(sw_plan *plan, size_t step, const char *name);
 SW_MUST_USE sw_status sw_plan_add_meta(sw_plan *plan, const char *key, const char *value);
+
+/* `extents` (copied): n_profiles x n_inputs x SW_MAX_RANK, after the ports are set. */
+SW_MUST_USE sw_status sw_plan_set_profiles(sw_plan *plan, const sw_extent *extents, int n_profiles);
+SW_MUST_USE sw_status sw_plan_add_receipt(sw_plan *plan, const char *key, const char *value);
+const char *sw_plan_receipt(const sw_plan *plan, const char *key);                 /* NULL: no such key */
+SW_MUST_USE sw_status sw_plan_add_time(sw_plan *plan, const sw_tactic_time *time); /* copied */
 
 /* Deep copy of attribute values into an arena. */
 SW_MUST_USE sw_status sw_attrs_copy(sw_arena *arena, sw_op op, const sw_attr *from, sw_attr **to);

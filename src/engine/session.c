@@ -28,6 +28,9 @@ struct sw_session {
 sw_status sw_session_create(sw_plan *plan, const sw_session_options *options, const sw_diag *diag,
                             sw_session **result) {
     const sw_allocator *allocator = plan->allocator;
+    if (plan->stripped)
+        return sw_fail(diag, SW_E_MODEL, NULL, "put them back with 'slipway refit'",
+                       "the plan was stripped of its weights");
     sw_session *session = sw_calloc(allocator, 1, sizeof *session);
     if (!session) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     session->plan = sw_plan_ref(plan);

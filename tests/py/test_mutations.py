@@ -5,6 +5,7 @@ Each case is made from a seed; to look at one again: `test_mutations.py FORMAT S
 `test_mutations.py --good FOLDER` writes the files that are damaged, for the fuzzers to begin with."""
 
 import concurrent.futures
+import functools
 import os
 import pathlib
 import random
@@ -147,12 +148,48 @@ def array_file():
         return file.read()
 
 
+@functools.cache
+def plan_file():
+    """A plan of a network with joins that are views, packed weights, and rows."""
+    r = np.random.default_rng(6)
+    nodes, constants = [], []
+
+    def conv(x, y, inputs, outputs, kernel=3):
+        constants.append((f"w_{y}", r.standard_normal((outputs, inputs, kernel, kernel)).astype(np.float32)))
+        constants.append((f"b_{y}", r.standard_normal(outputs).astype(np.float32)))
+        nodes.append(helper.make_node("Conv", [x, f"w_{y}", f"b_{y}"], [f"c_{y}"], pads=[kernel // 2] * 4))
+        nodes.append(helper.make_node("Sigmoid", [f"c_{y}"], [f"s_{y}"]))
+        nodes.append(helper.make_node("Mul", [f"c_{y}", f"s_{y}"], [y]))
+
+    conv("images", "a", 3, 16)
+    nodes.append(helper.make_node("Split", ["a"], ["p", "q"], axis=1, num_outputs=2))
+    conv("q", "d", 8, 8)
+    nodes.append(helper.make_node("Concat", ["p", "q", "d"], ["e"], axis=1))
+    conv("e", "f", 24, 8, 1)
+    nodes.append(helper.make_node("MaxPool", ["f"], ["g"], kernel_shape=[2, 2], strides=[2, 2]))
+    nodes.append(helper.make_node("Reshape", ["g", "shape"], ["output0"]))
+    constants.append(("shape", np.array([1, 8, -1], np.int64)))
+    graph = helper.make_graph(
+        nodes,
+        "plan",
+        [helper.make_tensor_value_info("images", T.FLOAT, [1, 3, 32, 32])],
+        [helper.make_tensor_value_info("output0", T.FLOAT, [1, 8, 256])],
+        [numpy_helper.from_array(array, name) for name, array in constants],
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        model, plan = pathlib.Path(folder, "m.onnx"), pathlib.Path(folder, "m.slip")
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), model)
+        slipway.run("build", model, "-o", plan)
+        return plan.read_bytes()
+
+
 # Format -> the good files that are damaged in turn.
 SEEDS = {
     "onnx": lambda: [tiny_detector(), busy_model()],
     "jpg": lambda: [encoded(".jpg"), encoded(".progressive.jpg")],
     "png": lambda: [encoded(".png")],
     "npy": lambda: [array_file()],
+    "slip": lambda: [plan_file()],
 }
 
 
@@ -186,10 +223,23 @@ def damage(data, chance):
     return bytes(data)
 
 
+def damage_plan(data, chance):
+    """Mostly within the control part, with its checksum and sizes put right, so that the damage is read."""
+    if chance.random() < 0.2:
+        return damage(data, chance)
+    size = int.from_bytes(data[24:32], "little")
+    weights = data[int.from_bytes(data[32:40], "little") :]
+    control = damage(data[64 : 64 + size], chance)
+    start = (64 + len(control) + 4095) // 4096 * 4096
+    numbers = [start + len(weights), len(control), start, len(weights)]
+    header = data[:12] + zlib.crc32(control).to_bytes(4, "little") + b"".join(n.to_bytes(8, "little") for n in numbers)
+    return (header + bytes(16) + control).ljust(start, b"\0") + weights
+
+
 def mutant(kind, seed):
     good = SEEDS[kind]()
     chance = random.Random(f"{kind} {seed}")
-    return damage(chance.choice(good), chance)
+    return (damage_plan if kind == "slip" else damage)(chance.choice(good), chance)
 
 
 class Mutations(unittest.TestCase):
@@ -211,6 +261,8 @@ class Mutations(unittest.TestCase):
         np.save(self.folder / "images.npy", np.ones((1, 3, 32, 32), np.float32))
 
     def command(self, kind, path, out):
+        if kind == "slip":
+            return ["run", path, "--input", f"images={self.folder}/images.npy", "--output-dir", out, "--threads", "1"]
         if kind == "onnx":
             image = b"images" in path.read_bytes()
             port = f"images={self.folder}/images.npy" if image else f"x={self.folder}/x.npy"

@@ -32,9 +32,10 @@ typedef struct sw_prepared {
     size_t scratch_bytes;
 } sw_prepared;
 
-/* Takes the named tactic if it runs here and accepts the shape, else (or with NULL) the cheapest, and packs weights. `call`: concrete shapes, layouts and pitches; only weights need data.
- * `step`: its number in the plan, under which weights are kept. Packing may allocate; preparing a step again finds
- * what is there. SW_E_MODEL when the weights are neither packed nor there, or lent ones are of another size. */
+/* Takes the named tactic if it runs here and accepts the shape, else (or with NULL) the cheapest, and packs weights.
+ * `call`: concrete shapes, layouts and pitches; only weights need data. `step`: its number in the plan, under which
+ * weights are kept. Packing may allocate; preparing a step again finds what is there. SW_E_MODEL when the weights are
+ * neither packed nor there, or lent ones are of another size. */
 SW_MUST_USE sw_status sw_cpu_prepare(const sw_call *call, int32_t step, const char *tactic, sw_packs *packs, int threads,
                                      sw_prepared *prepared);
 

@@ -1,0 +1,157 @@
+/* slipway build: a model made ready for this machine, as a plan file; slipway refit. */
+#include <string.h>
+
+#include "base/json.h"
+#include "base/os.h"
+#include "build/build.h"
+#include "cli/shapes.h"
+#include "engine/plan_file.h"
+
+/* "dir/yolo11n.onnx" to "yolo11n.slip". */
+static const char *default_name(const sw_args *args, const char *model) {
+    const char *name = sw_path_name(model), *dot = strrchr(name, '.');
+    return sw_arena_printf(args->arena, "%.*s.slip", (int)(dot && dot > name ? (size_t)(dot - name) : strlen(name)),
+                           name);
+}
+
+static sw_status output_of(const sw_args *args, const char *model, const sw_diag *diag, const char **path) {
+    *path = sw_args_text(args, "output");
+    if (!*path) *path = default_name(args, model);
+    if (!*path) return SW_E_NOMEM;
+    if (sw_path_same(*path, model))
+        return sw_fail(diag, SW_E_USAGE, args->verb->name, "choose another -o", "the plan would overwrite '%s'", model);
+    return SW_OK;
+}
+
+static sw_status file_bytes(const char *path, const sw_diag *diag, size_t *bytes) {
+    sw_map map;
+    SW_TRY(sw_map_open(path, diag, &map));
+    *bytes = map.size;
+    sw_map_close(&map);
+    return SW_OK;
+}
+
+/* What was made, as a line or as JSON. */
+static sw_status tell(const sw_args *args, sw_console *c, const char *path, const sw_plan *plan, double seconds) {
+    size_t bytes;
+    SW_TRY(file_bytes(path, &c->diag, &bytes));
+    if (sw_args_flag(args, "json")) {
+        sw_json_writer w = sw_json_writer_make(&c->out, 2);
+        sw_json_object(&w);
+        sw_json_key(&w, "plan"), sw_json_string(&w, path);
+        sw_json_key(&w, "bytes"), sw_json_int(&w, (int64_t)bytes);
+        sw_json_key(&w, "steps"), sw_json_int(&w, (int64_t)plan->n_steps);
+        sw_json_key(&w, "seconds"), sw_json_fixed(&w, seconds, 3);
+        sw_json_object_end(&w);
+        sw_print(c, "\n");
+    } else if (!c->quiet)
+        sw_print(c, "%s: %zu steps, %.1f MB, built in %.2f s\n", path, plan->n_steps, (double)bytes / 1e6, seconds);
+    return sw_console_flush(c);
+}
+
+static double seconds_since(int64_t start) {
+    return (double)(sw_clock_ns() - start) / 1e9;
+}
+
+static sw_status build(const sw_args *args, sw_console *c) {
+    const char *model = args->operands[0], *path;
+    sw_plan_save_options save = {.portable = sw_args_flag(args, "portable"), .strip = sw_args_flag(args, "strip")};
+    sw_build_options options = {0};
+    int64_t start = sw_clock_ns();
+    SW_TRY(output_of(args, model, &c->diag, &path));
+    SW_TRY(sw_shapes_parse(args, &c->diag, &options));
+    c->subject = model;
+    sw_plan *plan;
+    SW_TRY(sw_plan_build_with(model, &options, &c->diag, &plan));
+    sw_status status = sw_plan_sign(plan, model);
+    if (status == SW_OK) status = sw_plan_save(plan, path, &save, &c->diag);
+    c->subject = NULL;
+    if (status == SW_OK) status = tell(args, c, path, plan, seconds_since(start));
+    sw_plan_unref(plan);
+    return status;
+}
+
+static sw_status refit(const sw_args *args, sw_console *c) {
+    const char *stripped_path = args->operands[0], *model = args->operands[1], *path = sw_args_text(args, "output");
+    int64_t start = sw_clock_ns();
+    if (!path) return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, "see --help", "-o is missing: the plan to write");
+    sw_plan *stripped, *plan = NULL;
+    SW_TRY(sw_plan_load(stripped_path, NULL, &c->diag, &stripped));
+    sw_build_options options = {0};
+    sw_status status = sw_plan_shapes(stripped, args->arena, &options);
+    if (status == SW_OK) status = sw_plan_build_with(model, &options, &c->diag, &plan);
+    if (status == SW_OK) status = sw_plan_refit(plan, stripped, model, &c->diag);
+    if (status == SW_OK)
+        status = sw_plan_save(plan, path, &(sw_plan_save_options){.portable = stripped->portable}, &c->diag);
+    if (status == SW_OK) status = tell(args, c, path, plan, seconds_since(start));
+    sw_plan_unref(plan);
+    sw_plan_unref(stripped);
+    return status;
+}
+
+const sw_verb sw_verb_build = {
+    .name = "build",
+    .operands = "MODEL",
+    .least_operands = 1,
+    .most_operands = 1,
+    .summary = "Make a plan of a model: ready for this machine, loaded in milliseconds",
+    .description =
+        "Reads a trained model, fuses its layers, chooses a kernel for each, packs the weights for it, and writes all that into one "
+        "file. A plan is used wherever a model is: predict, run, val. It belongs to machines with the same instruction sets; another "
+        "CPU model of the kind is told of once, one that lacks an instruction set is refused.\n\n"
+        "Open dims of the model may be set with --shapes: a number fixes a dim, min:opt:max lets sessions choose within the range, "
+        "and opt is what kernels are chosen for. Given again for the same input it makes another profile.",
+    .options =
+        (const sw_option[]){
+            {.name = "output",
+             .kind = SW_TEXT,
+             .letter = 'o',
+             .argument = "PLAN",
+             .help = "the file to write (default: the model's name with .slip, here)"},
+            {.name = "shapes",
+             .kind = SW_TEXT,
+             .argument = "[NAME=]DIMS",
+             .many = true,
+             .help =
+                 "the shape of an input, such as images=1x3x640x640 or 1:4:8x3x640x640; a model with one input needs no name"},
+            {.name = "portable",
+             .help =
+                 "for any CPU that Slipway runs on: weights are stored once as they are, and each machine chooses kernels and packs "
+                 "when it loads, which makes loading slower"},
+            {.name = "strip", .help = "leave the weights out; 'slipway refit' puts those of a model in"},
+            {.name = "json", .help = "print what was made as JSON"},
+            {0},
+        },
+    .examples =
+        (const sw_example[]){
+            {"slipway build yolo11n.onnx", "Writes yolo11n.slip"},
+            {"slipway build yolo11n.pt -o yolo.slip --shapes 1x3x640x640 && slipway predict yolo.slip street.jpg",
+             "Build once, use it"},
+            {"slipway build model.onnx --shapes 1:4:8x3x224x224", "Batches of 1 to 8"},
+            {0},
+        },
+    .run = build,
+};
+
+const sw_verb sw_verb_refit = {
+    .name = "refit",
+    .operands = "PLAN MODEL",
+    .least_operands = 2,
+    .most_operands = 2,
+    .summary = "Put weights into a stripped plan",
+    .description =
+        "PLAN was made by 'slipway build --strip', or any plan whose weights are to be others: those of MODEL, which must be of "
+        "the same architecture, trained again for instance. Kernels, shapes and timings of the plan stay.",
+    .options =
+        (const sw_option[]){
+            {.name = "output", .kind = SW_TEXT, .letter = 'o', .argument = "PLAN", .help = "the file to write"},
+            {.name = "json", .help = "print what was made as JSON"},
+            {0},
+        },
+    .examples =
+        (const sw_example[]){
+            {"slipway refit empty.slip retrained.pt -o full.slip", "New weights, same plan"},
+            {0},
+        },
+    .run = refit,
+};

@@ -1,0 +1,53 @@
+#include "cli/shapes.h"
+
+#include <string.h>
+
+#include "base/str.h"
+
+enum { PARTS = 3 };
+
+/* "8", or "1:4:8". */
+static bool parse_dim(const char *text, size_t length, int64_t values[PARTS]) {
+    int n = 0;
+    for (size_t at = 0; at <= length && n < PARTS;) {
+        const char *colon = memchr(text + at, ':', length - at);
+        size_t end = colon ? (size_t)(colon - text) : length;
+        if (!sw_str_to_i64(text + at, end - at, &values[n++])) return false;
+        if (!colon) {
+            if (n == 1) values[1] = values[2] = values[0];
+            return n == 1 || n == PARTS;
+        }
+        at = end + 1;
+    }
+    return false;
+}
+
+static sw_status parse_shape(const sw_args *args, const char *word, const sw_diag *diag, sw_shape_range *range) {
+    const char *equals = strrchr(word, '='), *dims = equals ? equals + 1 : word;
+    range->input = equals ? sw_arena_strndup(args->arena, word, (size_t)(equals - word)) : NULL;
+    if (equals && !range->input) return SW_E_NOMEM;
+    for (const char *at = dims;; range->rank++) {
+        size_t length = strcspn(at, "x");
+        int64_t v[PARTS];
+        if (range->rank == SW_MAX_RANK || !parse_dim(at, length, v))
+            return sw_fail(diag, SW_E_USAGE, args->verb->name, NULL,
+                           "--shapes wants sizes such as 1x3x640x640, each a number or min:opt:max; found '%s'", word);
+        range->min[range->rank] = v[0];
+        range->opt[range->rank] = v[1];
+        range->max[range->rank] = v[2];
+        if (!at[length]) break;
+        at += length + 1;
+    }
+    range->rank++;
+    return SW_OK;
+}
+
+sw_status sw_shapes_parse(const sw_args *args, const sw_diag *diag, sw_build_options *options) {
+    sw_given given = sw_args_all(args, "shapes");
+    sw_shape_range *ranges = SW_ARENA_ARRAY(args->arena, sw_shape_range, given.n);
+    if (!ranges) return SW_E_NOMEM;
+    for (int i = 0; i < given.n; i++) SW_TRY(parse_shape(args, given.values[i], diag, &ranges[i]));
+    options->shapes = ranges;
+    options->n_shapes = given.n;
+    return SW_OK;
+}

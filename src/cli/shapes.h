@@ -1,0 +1,11 @@
+/* Shapes on the command line: "images=1x3x640x640", "1:4:8x3x640x640". */
+#ifndef SLIPWAY_CLI_SHAPES_H
+#define SLIPWAY_CLI_SHAPES_H
+
+#include "cli/verb.h"
+#include "slipway/build.h"
+
+/* The words of the option --shapes as ranges in the arena. SW_E_USAGE for what cannot be read. */
+SW_MUST_USE sw_status sw_shapes_parse(const sw_args *args, const sw_diag *diag, sw_build_options *options);
+
+#endif

@@ -1,0 +1,171 @@
+"""Plan files: built, loaded, refused; the same results as the model; profiles, refit, diff, inspect."""
+
+import json
+import pathlib
+import shutil
+import tempfile
+import unittest
+import zlib
+
+import numpy as np
+import onnx
+from onnx import TensorProto as T
+from onnx import helper, numpy_helper
+
+import slipway
+
+MODEL = slipway.SAMPLE_MODEL
+
+
+def small_model(path, batch="n", size=None, seed=1, channels=8):
+    """Two convolutions; open height and width without a size."""
+    sides = [size or "h", size or "w"]
+    r = np.random.default_rng(seed)
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b1"], ["a"], pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Conv", ["r", "w2"], ["y"]),
+    ]
+    constants = [
+        ("w1", r.standard_normal((channels, 3, 3, 3)).astype(np.float32)),
+        ("b1", r.standard_normal(channels).astype(np.float32)),
+        ("w2", r.standard_normal((4, channels, 1, 1)).astype(np.float32)),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("x", T.FLOAT, [batch, 3, *sides])],
+        [helper.make_tensor_value_info("y", T.FLOAT, [batch, 4, *sides])],
+        [numpy_helper.from_array(array, name) for name, array in constants],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+class Folder(unittest.TestCase):
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.folder = pathlib.Path(temporary.name)
+
+    def run_on(self, model, *shape, expect=0):
+        x = self.folder / "x.npy"
+        np.save(x, np.random.default_rng(7).standard_normal(shape).astype(np.float32))
+        out = self.folder / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        process = slipway.run("run", model, "--input", f"x={x}", "--output-dir", out, expect=expect)
+        return np.load(out / "y.npy") if expect == 0 else process.stderr
+
+
+class Plans(Folder):
+    def build(self, model=MODEL, *options, name="a.slip"):
+        path = self.folder / name
+        slipway.run("build", model, "-o", path, *options)
+        return path
+
+    def test_a_plan_gives_the_bits_of_its_model(self):
+        model = small_model(self.folder / "m.onnx", 2, 12)
+        want = self.run_on(model, 2, 3, 12, 12)
+        for options in ((), ("--portable",)):
+            got = self.run_on(self.build(model, *options), 2, 3, 12, 12)
+            np.testing.assert_array_equal(got, want)
+
+    def test_same_model_same_bytes(self):
+        a, b = self.build(name="a.slip"), self.build(name="b.slip")
+        self.assertEqual(a.read_bytes(), b.read_bytes())
+
+    def test_detect_takes_a_plan(self):
+        picture = self.folder / "p.png"
+        import cv2
+
+        cv2.imwrite(str(picture), np.random.default_rng(1).integers(0, 255, (200, 300, 3), np.uint8))
+        found = [
+            slipway.run("detect", model, picture, "--json", "-", "--conf", "0.001").stdout for model in (MODEL, self.build())
+        ]
+        with_times = [json.loads(text)[0] for text in found]
+        without = [{key: value for key, value in p.items() if "ms" not in key} for p in with_times]
+        self.assertEqual(*without)
+
+    def test_inspect_tells_what_a_plan_is(self):
+        plan = self.build()
+        report = json.loads(slipway.run("inspect", plan, "--json").stdout)
+        self.assertEqual(report["format"], "plan")
+        self.assertEqual(report["receipt"]["model"], MODEL.name)
+        self.assertEqual(report["receipt"]["model crc32"][:8], f"{zlib.crc32(MODEL.read_bytes()):08x}")
+        self.assertEqual(report["bytes"], plan.stat().st_size)
+        text = slipway.run("inspect", plan, "--layers").stdout
+        self.assertIn("FusedConv", text)
+
+    def test_shapes_fix_dims_and_make_profiles(self):
+        model = small_model(self.folder / "m.onnx")
+        fixed = self.build(model, "--shapes", "x=1x3x16x16", name="fixed.slip")
+        self.assertEqual(json.loads(slipway.run("inspect", fixed, "--json").stdout)["inputs"][0]["shape"], [1, 3, 16, 16])
+        self.run_on(fixed, 1, 3, 16, 16)
+        self.assertIn("should be", self.run_on(fixed, 2, 3, 16, 16, expect=3))
+        ranges = self.build(model, "--shapes", "1:2:4x3x8:16:32x8:16:32", "--shapes", "1x3x100x100", name="ranges.slip")
+        for shape in ((1, 3, 8, 32), (4, 3, 32, 8), (1, 3, 100, 100)):
+            np.testing.assert_array_equal(self.run_on(ranges, *shape), self.run_on(model, *shape))
+        for shape in ((5, 3, 16, 16), (1, 3, 33, 16), (2, 3, 100, 100)):
+            self.assertIn("outside every profile", self.run_on(ranges, *shape, expect=3))
+
+    def test_shapes_that_do_not_fit_are_refused(self):
+        model = small_model(self.folder / "m.onnx", 1)
+        for shapes, words in (
+            (["y=1x3x8x8"], "no input 'y'"),
+            (["2x3x8x8"], "fixed at 1"),
+            (["1x3x8"], "dims"),
+            (["1x3x8:4:2x8"], "min"),
+            (["1x3xax8"], "found"),
+            (["1x3x1:2x8"], "found"),
+        ):
+            run = slipway.run("build", model, "-o", self.folder / "no.slip", *[f"--shapes={s}" for s in shapes], expect=1)
+            self.assertIn(words, run.stderr)
+            self.assertFalse((self.folder / "no.slip").exists())
+
+    def test_refit_puts_weights_in(self):
+        first, second = (small_model(self.folder / f"{i}.onnx", 1, 16, seed=i) for i in (1, 2))
+        stripped = self.build(first, "--strip", name="empty.slip")
+        self.assertIn("stripped", self.run_on(stripped, 1, 3, 16, 16, expect=2))
+        full = self.folder / "full.slip"
+        slipway.run("refit", stripped, second, "-o", full)
+        np.testing.assert_array_equal(self.run_on(full, 1, 3, 16, 16), self.run_on(second, 1, 3, 16, 16))
+        other = small_model(self.folder / "other.onnx", 1, 16, channels=12)
+        run = slipway.run("refit", stripped, other, "-o", self.folder / "no.slip", expect=3)
+        self.assertIn("another architecture", run.stderr)
+
+    def test_diff_finds_what_differs(self):
+        one, same, weights = (small_model(self.folder / f"{n}.onnx", 1, 16, seed=s) for n, s in (("a", 1), ("b", 1), ("c", 2)))
+        wide = small_model(self.folder / "d.onnx", 1, 16, channels=12)
+        diff = lambda a, b: json.loads(slipway.run("diff", a, b, "--json").stdout)
+        self.assertEqual(diff(one, same), {"structure": None, "tactics": 0, "constants": 0, "largest": 0, "metadata": 0})
+        self.assertEqual(diff(one, weights)["constants"], 3)
+        self.assertIn("value", diff(one, wide)["structure"])
+
+    def test_what_cannot_be_loaded_is_refused_in_a_sentence(self):
+        plan = self.build().read_bytes()
+        bad = self.folder / "bad.slip"
+
+        def fails(data, words, env=None):
+            bad.write_bytes(data)
+            run = slipway.run("inspect", bad, expect=2, env=env)
+            self.assertRegex(run.stderr, words)
+            self.assertEqual(run.stderr.count("\n"), 1)
+
+        fails(plan[:100], "broken")
+        fails(plan[:-1], "bytes and should have")
+        fails(plan + b"\0", "bytes and should have")
+        fails(plan[:8] + b"\x02" + plan[9:], "format 2")
+        fails(plan[:80] + bytes([plan[80] ^ 1]) + plan[81:], "checksum")
+        fails(plan[:24] + b"\xff" * 8 + plan[32:], "overlap|outside")
+        fails(plan, "needs .*avx2.*CPU has", env={"SLIPWAY_CPU_MASK": "sse2"})
+
+    def test_a_plan_never_overwrites_its_model(self):
+        model = shutil.copy(MODEL, self.folder / "m.onnx")
+        run = slipway.run("build", model, "-o", model, expect=1)
+        self.assertIn("overwrite", run.stderr)
+        run = slipway.run("build", model, "-o", "/dev/full", expect=3)
+        self.assertIn("/dev/full", run.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
