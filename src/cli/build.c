@@ -96,11 +96,13 @@ const sw_verb sw_verb_build = {
     .most_operands = 1,
     .summary = "Make a plan of a model: ready for this machine, loaded in milliseconds",
     .description =
-        "Reads a trained model, fuses its layers, chooses a kernel for each, packs the weights for it, and writes all that into one "
-        "file. A plan is used wherever a model is: predict, run, val. It belongs to machines with the same instruction sets; another "
-        "CPU model of the kind is told of once, one that lacks an instruction set is refused.\n\n"
-        "Open dims of the model may be set with --shapes: a number fixes a dim, min:opt:max lets sessions choose within the range, "
-        "and opt is what kernels are chosen for. Given again for the same input it makes another profile.",
+        "Reads a trained model, fuses its layers, chooses a kernel for each, packs the weights for it, and "
+        "writes all that into one file. A plan is used wherever a model is: predict, run, val. It belongs to "
+        "machines with the same instruction sets; another CPU model of the kind is told of once, one that lacks "
+        "an instruction set is refused.\n\n"
+        "Open dims of the model may be set with --shapes: a number fixes a dim, min:opt:max lets sessions choose "
+        "within the range, and opt is what kernels are chosen for. Given again for the same input it makes "
+        "another profile.",
     .options =
         (const sw_option[]){
             {.name = "output",
@@ -112,12 +114,11 @@ const sw_verb sw_verb_build = {
              .kind = SW_TEXT,
              .argument = "[NAME=]DIMS",
              .many = true,
-             .help =
-                 "the shape of an input, such as images=1x3x640x640 or 1:4:8x3x640x640; a model with one input needs no name"},
+             .help = "the shape of an input, such as images=1x3x640x640 or 1:4:8x3x640x640; a model with one input "
+                     "needs no name"},
             {.name = "portable",
-             .help =
-                 "for any CPU that Slipway runs on: weights are stored once as they are, and each machine chooses kernels and packs "
-                 "when it loads, which makes loading slower"},
+             .help = "for any CPU that Slipway runs on: weights are stored once as they are, and each machine "
+                     "chooses kernels and packs when it loads, which makes loading slower"},
             {.name = "strip", .help = "leave the weights out; 'slipway refit' puts those of a model in"},
             {.name = "json", .help = "print what was made as JSON"},
             {0},
@@ -140,8 +141,9 @@ const sw_verb sw_verb_refit = {
     .most_operands = 2,
     .summary = "Put weights into a stripped plan",
     .description =
-        "PLAN was made by 'slipway build --strip', or any plan whose weights are to be others: those of MODEL, which must be of "
-        "the same architecture, trained again for instance. Kernels, shapes and timings of the plan stay.",
+        "PLAN was made by 'slipway build --strip', or any plan whose weights are to be others: those of MODEL, "
+        "which must be of the same architecture, trained again for instance. Kernels, shapes and timings of the "
+        "plan stay.",
     .options =
         (const sw_option[]){
             {.name = "output", .kind = SW_TEXT, .letter = 'o', .argument = "PLAN", .help = "the file to write"},
