@@ -27,12 +27,13 @@ LAYERS = {
     "engine": "base ops kernels backend",
     "ir": "base ops",
     "import": "base ops ir",
+    "export": "base ops ir",
     "pass": "base ops ir kernels",
     "build": "base ops ir import pass backend engine",
     "eval": "base",
     "vision": "base ops engine",
     "media": "base vision",
-    "cli": "base ops kernels backend engine ir import pass build eval vision media",
+    "cli": "base ops kernels backend engine ir import export pass build eval vision media",
 }
 
 # No bounds, no error, no thread safety, or a shell.

@@ -219,9 +219,13 @@ void sw_pb_put_float(sw_buf *buf, uint32_t number, float value) {
     sw_pb_put_fixed32(buf, number, bits);
 }
 
-void sw_pb_put_bytes(sw_buf *buf, uint32_t number, const void *data, size_t size) {
+void sw_pb_put_bytes_head(sw_buf *buf, uint32_t number, size_t size) {
     put_tag(buf, number, SW_PB_BYTES);
     put_varint(buf, size);
+}
+
+void sw_pb_put_bytes(sw_buf *buf, uint32_t number, const void *data, size_t size) {
+    sw_pb_put_bytes_head(buf, number, size);
     sw_buf_append(buf, data, size);
 }
 

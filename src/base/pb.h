@@ -81,6 +81,8 @@ void sw_pb_put_fixed32(sw_buf *buf, uint32_t number, uint32_t value);
 void sw_pb_put_fixed64(sw_buf *buf, uint32_t number, uint64_t value);
 void sw_pb_put_float(sw_buf *buf, uint32_t number, float value);
 void sw_pb_put_bytes(sw_buf *buf, uint32_t number, const void *data, size_t size);
+/* What stands before the `size` bytes of such a field, for data that are not copied into a buffer. */
+void sw_pb_put_bytes_head(sw_buf *buf, uint32_t number, size_t size);
 void sw_pb_put_text(sw_buf *buf, uint32_t number, const char *text);
 
 #endif

@@ -126,6 +126,25 @@ sw_value *sw_graph_const_ints(sw_graph *graph, const char *name, const int64_t *
     return value;
 }
 
+static bool is_input(const sw_graph *graph, const sw_value *value) {
+    for (int i = 0; i < graph->n_inputs; i++)
+        if (graph->inputs[i] == value) return true;
+    return false;
+}
+
+void sw_graph_forget_unused(sw_graph *graph) {
+    size_t n = 0;
+    for (size_t i = 0; i < graph->n_values; i++) {
+        sw_value *value = graph->values[i];
+        if (!value->producer && !value->uses && !is_input(graph, value)) continue;
+        value->id = (uint32_t)n;
+        graph->values[n++] = value;
+    }
+    graph->n_values = n;
+    if (graph->cap_table) memset(graph->name_table, 0, graph->cap_table * sizeof *graph->name_table);
+    for (size_t i = 0; i < n; i++) graph->name_table[name_slot(graph, graph->values[i]->name)] = (uint32_t)i + 1;
+}
+
 static sw_status set_ports(sw_graph *graph, sw_value *const *values, int n, sw_value ***ports, int *n_ports) {
     sw_value **copy = sw_arena_copy(graph->arena, values, (size_t)n * sizeof *values);
     if (!copy) return SW_E_NOMEM;
@@ -147,12 +166,6 @@ sw_status sw_graph_set_outputs(sw_graph *graph, sw_value *const *values, int n) 
 bool sw_graph_is_output(const sw_graph *graph, const sw_value *value) {
     for (int i = 0; i < graph->n_outputs; i++)
         if (graph->outputs[i] == value) return true;
-    return false;
-}
-
-static bool is_input(const sw_graph *graph, const sw_value *value) {
-    for (int i = 0; i < graph->n_inputs; i++)
-        if (graph->inputs[i] == value) return true;
     return false;
 }
 

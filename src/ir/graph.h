@@ -86,6 +86,8 @@ void sw_node_set_input(sw_node *node, int i, sw_value *value);
 bool sw_graph_replace(sw_graph *graph, sw_value *old, sw_value *fresh);
 
 sw_value *sw_graph_find_value(const sw_graph *graph, const char *name); /* NULL: no such value */
+/* Forgets values that nothing makes or reads, so that their names are free; ids change. */
+void sw_graph_forget_unused(sw_graph *graph);
 
 /* Outputs of the graph that are `old` become `fresh`, which takes the name; readers inside the graph stay with
  * `old`. `fresh` must be neither input, constant nor output. */

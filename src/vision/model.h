@@ -3,9 +3,9 @@
 #define SLIPWAY_VISION_MODEL_H
 
 #include "base/arena.h"
+#include "base/pyliteral.h"
 #include "slipway/plan.h"
 #include "vision/detector.h"
-#include "vision/pyliteral.h"
 
 enum { SW__MAX_CLASSES = 65536, SW__MAX_OUTPUTS = 64, SW__MAX_STRIDE = 1024 };
 

@@ -1,7 +1,7 @@
 /* Python literals: what ast.literal_eval reads, as Ultralytics writes metadata (`{0: 'person', 1:
  * "it's"}`). JSON texts are understood as well, because exporters differ. */
-#ifndef SLIPWAY_VISION_PYLITERAL_H
-#define SLIPWAY_VISION_PYLITERAL_H
+#ifndef SLIPWAY_BASE_PYLITERAL_H
+#define SLIPWAY_BASE_PYLITERAL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "vision/pyliteral.h"
+#include "base/pyliteral.h"
 
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "vision/pyliteral.h"
+#include "base/pyliteral.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,0 +1,219 @@
+"""`slipway export`: what it writes runs in the runtimes that it is for, with the numbers of the model.
+
+ONNX files are checked by onnx.checker and run by ONNX Runtime. Every network of tests/zoo is exported in both precisions.
+"""
+
+import json
+import os
+import pathlib
+import tempfile
+import unittest
+
+import numpy as np
+import onnx
+
+import reference
+import slipway
+import zoo
+
+FP16_TOLERANCE = 1e-2  # of the scale of a row group
+
+
+def small_model(path, dims=("batch", 3, "height", "width"), metadata=True):
+    """A convolution and SiLU over pictures of open size, as a checkpoint would be."""
+    helper, weights = onnx.helper, np.linspace(-1, 1, 3 * 3 * 3 * 3, dtype=np.float32).reshape(3, 3, 3, 3)
+    nodes = [
+        helper.make_node("Conv", ["images", "w"], ["c"], "conv", pads=[1, 1, 1, 1]),
+        helper.make_node("Sigmoid", ["c"], ["s"], "sigmoid"),
+        helper.make_node("Mul", ["c", "s"], ["m"], "mul"),
+        helper.make_node("ReduceMean", ["m", "axes"], ["output0"], "mean"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "main",
+        [helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, dims)],
+        [helper.make_tensor_value_info("output0", onnx.TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(weights, "w"), onnx.numpy_helper.from_array(np.array([2, 3]), "axes")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    if metadata:
+        helper.set_model_props(model, {"task": "detect", "imgsz": "[64, 64]", "stride": "32", "author": "Ultralytics"})
+    onnx.save(model, path)
+
+
+def run_ort(path, inputs):
+    """Outputs by name; float16 inputs and outputs are converted."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    feed = {i.name: inputs[i.name].astype(np.float16) if "float16" in i.type else inputs[i.name] for i in session.get_inputs()}
+    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
+
+
+def filled(name, folder):
+    """A network of the zoo with weights; its path and inputs."""
+    model = zoo.fill(onnx.load(zoo.models()[name]))
+    path = pathlib.Path(folder, f"{name}.onnx")
+    onnx.save(model, path)
+    return path, zoo.inputs_of(model)
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def close(self, name, got, want, tolerance):
+        """Each output, by groups of rows. In a ranking, rounding to float16 moves rows: there only the scores count."""
+        for output, array in want.items():
+            found, cut = np.asarray(got[output], np.float32), zoo.cut_of(name, array)
+            if zoo.clear_rows(name, array) is not None and tolerance > zoo.TOLERANCE:
+                found, array, cut = found[:, :, 4], array[:, :, 4], ()
+            self.assertLess(zoo.worst_error(found, array, *cut), tolerance, f"{name}: {output}")
+
+
+class Zoo(Case):
+    def check(self, name):
+        """In both precisions, and the same bytes when exported again."""
+        path, inputs = filled(name, self.folder)
+        want = reference.run_onnx(path, inputs)
+        for tolerance, options in ((zoo.TOLERANCE, []), (FP16_TOLERANCE, ["--half"])):
+            out, again = self.folder / "out.onnx", self.folder / "again.onnx"
+            slipway.run("export", path, "-o", out, "--force", *options)
+            onnx.checker.check_model(str(out), full_check=True)
+            self.close(name, run_ort(out, inputs), want, tolerance)
+            slipway.run("export", out, "-o", again, "--force")
+            self.assertEqual(out.read_bytes(), again.read_bytes())
+
+
+class Onnx(Case):
+    def test_opsets(self):
+        small_model(self.folder / "m.onnx")
+        x = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32)
+        want = reference.run_onnx(self.folder / "m.onnx", {"images": x})["output0"]
+        for opset in range(13, 23):
+            out = self.folder / f"{opset}.onnx"
+            slipway.run("export", self.folder / "m.onnx", "--opset", opset, "-o", out)
+            model = onnx.load(out)
+            onnx.checker.check_model(model, full_check=True)
+            self.assertEqual(model.opset_import[0].version, opset)
+            mean = next(node for node in model.graph.node if node.op_type == "ReduceMean")
+            self.assertEqual(len(mean.input), 1 if opset < 18 else 2)
+            np.testing.assert_allclose(run_ort(out, {"images": x})["output0"], want, rtol=1e-5)
+
+    def test_metadata_and_sizes(self):
+        small_model(self.folder / "yolo.onnx")
+        out = self.folder / "out.onnx"
+        slipway.run("export", f"model={self.folder / 'yolo.onnx'}", "-o", out, "imgsz=96,32", "batch=2")
+        model = onnx.load(out)
+        dims = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+        self.assertEqual(dims, [2, 3, 96, 32])
+        props = {p.key: p.value for p in model.metadata_props}
+        self.assertEqual(props["imgsz"], "[96, 32]")
+        self.assertEqual(props["batch"], "2")
+        self.assertEqual(props["description"], "Ultralytics YOLO model")
+        self.assertIn("'dynamic': False", props["args"])
+        slipway.run("export", self.folder / "yolo.onnx", "-o", out, "--dynamic", "--force")
+        dims = [d.dim_param for d in onnx.load(out).graph.input[0].type.tensor_type.shape.dim]
+        self.assertEqual(dims, ["batch", "", "height", "width"])
+
+    def test_half(self):
+        small_model(self.folder / "m.onnx")
+        x = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32)
+        want = reference.run_onnx(self.folder / "m.onnx", {"images": x})["output0"]
+        for options, kind in ((["half=True"], onnx.TensorProto.FLOAT), (["--half-io"], onnx.TensorProto.FLOAT16)):
+            out = self.folder / "half.onnx"
+            slipway.run("export", self.folder / "m.onnx", "-o", out, "--force", *options)
+            model = onnx.load(out)
+            onnx.checker.check_model(model, full_check=True)
+            self.assertEqual(model.graph.input[0].type.tensor_type.elem_type, kind)
+            self.assertEqual(model.graph.output[0].type.tensor_type.elem_type, kind)
+            self.assertIn(onnx.TensorProto.FLOAT16, [t.data_type for t in model.graph.initializer])
+            np.testing.assert_allclose(run_ort(out, {"images": x})["output0"], want, rtol=1e-2, atol=1e-3)
+
+    def test_external_data(self):
+        small_model(self.folder / "m.onnx")
+        model = onnx.load(self.folder / "m.onnx")
+        model.graph.initializer[0].CopyFrom(
+            onnx.numpy_helper.from_array(np.ones((300, 3, 1, 1), np.float32), "w")
+        )
+        onnx.save(model, self.folder / "m.onnx")
+        out = self.folder / "out.onnx"
+        slipway.run("export", self.folder / "m.onnx", "-o", out, "--external-data")
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["m.onnx", "out.onnx", "out.onnx.data"])
+        self.assertGreaterEqual((self.folder / "out.onnx.data").stat().st_size, 3600)
+        onnx.checker.check_model(str(out), full_check=True)
+        x = np.ones((1, 3, 64, 64), np.float32)
+        want = reference.run_onnx(self.folder / "m.onnx", {"images": x})["output0"]
+        np.testing.assert_allclose(run_ort(out, {"images": x})["output0"], want, rtol=1e-5)
+
+
+class Refusals(Case):
+    def refused(self, sentence, *arguments, code=1):
+        process = slipway.run("export", *arguments, expect=code)
+        self.assertIn(sentence, process.stderr)
+        self.assertEqual(process.stderr.count("\n"), 1, process.stderr)
+
+    def test_wrong_use(self):
+        model = self.folder / "m.onnx"
+        small_model(model, dims=(1, 3, 64, 64))
+        before = sorted(self.folder.iterdir())
+        self.refused("there is no format 'onx' to export to; did you mean 'onnx'?", model, "--to", "onx")
+        self.refused("--to names onnx twice", model, "--to", "onnx,onnx", "-o", self.folder / "x.onnx")
+        self.refused("is the model itself", model, "--force")
+        self.refused("--dynamic: all sizes of the model are fixed", model, "--dynamic", "-o", self.folder / "x.onnx")
+        self.refused("the model's height is fixed at 64", model, "--imgsz", "96", "-o", self.folder / "x.onnx")
+        self.refused("contradict each other", model, "--half", "--precision", "fp32", "-o", self.folder / "x.onnx")
+        self.refused("there is no setting 'halve'", model, "halve=True", "-o", self.folder / "x.onnx")
+        self.refused("half=maybe: expected True or False", model, "half=maybe", "-o", self.folder / "x.onnx")
+        self.refused("MODEL is missing", "format=onnx")
+        self.assertEqual(sorted(self.folder.iterdir()), before)
+
+    def test_what_is_there_stays_without_force(self):
+        small_model(self.folder / "m.onnx")
+        (self.folder / "x.onnx").write_text("mine")
+        self.refused("is there already", self.folder / "m.onnx", "-o", self.folder / "x.onnx")
+        self.assertEqual((self.folder / "x.onnx").read_text(), "mine")
+
+    def test_full_disk(self):
+        if not pathlib.Path("/dev/full").exists():
+            self.skipTest("no /dev/full")
+        small_model(self.folder / "m.onnx")
+        process = slipway.run("export", self.folder / "m.onnx", "-o", self.folder / "no/x.onnx", expect=3)
+        self.assertIn("no/x.onnx: cannot be created", process.stderr)
+
+    def test_young_operator(self):
+        helper = onnx.helper
+        graph = helper.make_graph(
+            [helper.make_node("BitwiseNot", ["x"], ["y"], "inverted")],
+            "main",
+            [helper.make_tensor_value_info("x", onnx.TensorProto.INT32, [4])],
+            [helper.make_tensor_value_info("y", onnx.TensorProto.INT32, [4])],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+        onnx.save(model, self.folder / "m.onnx")
+        out = self.folder / "x.onnx"
+        self.refused("node 'inverted' (BitwiseNot): opset 13 has no such operator", self.folder / "m.onnx",
+                     "--opset", 13, "-o", out, code=2)
+        self.assertFalse(out.exists())
+
+
+class Results(Case):
+    def test_json(self):
+        small_model(self.folder / "m.onnx")
+        process = slipway.run("export", self.folder / "m.onnx", "-o", self.folder / "x.onnx", "--json")
+        (entry,) = json.loads(process.stdout)
+        self.assertEqual(entry["format"], "onnx")
+        self.assertEqual(entry["bytes"], (self.folder / "x.onnx").stat().st_size)
+
+
+# Families whose graphs differ; with SLIPWAY_ZOO=all, all of them.
+FAMILIES = (
+    "mobilenet_v3_small_64 rtdetr-l_64 shufflenet_v2_x0_5_64 swin_t_64 yolo11n-cls_64 yolo11n-obb_64 yolo11n-seg_64 yolo12n_64 "
+    "yolo26n_64 yolov5n_64 yolov9t_64"
+).split()
+for model_name in zoo.models() if os.environ.get("SLIPWAY_ZOO") == "all" else FAMILIES:
+    setattr(Zoo, f"test_{model_name}", lambda self, name=model_name: self.check(name))
