@@ -300,7 +300,11 @@ static sw_status run(const sw_args *args, sw_console *console) {
 }
 
 static const sw_option options[] = {
-    {.name = "to", .kind = SW_TEXT, .argument = "FORMAT,...", .standard = "onnx", .help = "the formats to write: onnx"},
+    {.name = "to",
+     .kind = SW_TEXT,
+     .argument = "FORMAT,...",
+     .standard = "onnx",
+     .help = "the formats to write: onnx, openvino"},
     {.name = "output",
      .letter = 'o',
      .kind = SW_TEXT,
@@ -348,6 +352,7 @@ const sw_verb sw_verb_export = {
     .examples =
         (const sw_example[]){
             {"slipway export yolo11n.pt", "yolo11n.onnx, beside the checkpoint"},
+            {"slipway export yolo11n.pt --to onnx,openvino -o models/", "Both, in a folder"},
             {"slipway export yolo11n.pt --half --imgsz 480,640 -o small.onnx", "Half the size, for wide pictures"},
             {"slipway export model=yolo11n.pt format=onnx dynamic=True",
              "As you would have written it for yolo export"},

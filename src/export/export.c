@@ -5,6 +5,8 @@
 /* One row a format. */
 static const sw_exporter exporters[] = {
     {"onnx", "", ".onnx", "ONNX, opsets 13 to 26", sw_onnx_knows, sw_onnx_write},
+    {"openvino", "ov", "_openvino_model", "OpenVINO IR 11: a folder with .xml, .bin and metadata.yaml",
+     sw_openvino_knows, sw_openvino_write},
 };
 
 int sw_exporter_count(void) {

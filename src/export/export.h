@@ -53,6 +53,8 @@ SW_MUST_USE sw_status sw_export_prepare(sw_graph *graph, const sw_export_options
 
 /* -- For exporters ---------------------------------------------------------------------------------------------------- */
 
+/* For formats with operators of their own: an opset above all of ONNX. */
+enum { SW_EXPORT_NEWEST = 99 };
 /* Operators of Slipway that passes and importers make become ones of ONNX, and operators of ONNX younger than `opset`
  * become older ones. Names of values that nobody needs any more are free again. */
 SW_MUST_USE sw_status sw_export_lower(sw_graph *graph, int opset, const sw_diag *diag);
@@ -64,5 +66,7 @@ void sw_export_meta_json(const sw_graph *graph, sw_buf *buf);
 
 bool sw_onnx_knows(sw_op op);
 sw_status sw_onnx_write(sw_graph *graph, const sw_export_options *options, const char *path, const sw_diag *diag);
+bool sw_openvino_knows(sw_op op);
+sw_status sw_openvino_write(sw_graph *graph, const sw_export_options *options, const char *path, const sw_diag *diag);
 
 #endif

@@ -181,11 +181,11 @@ static bool is_flattening(const sw_node *node) {
 
 static const struct row {
     sw_op op;
-    int below; /* replaced in opsets below; 0: in all (Swish is of 24, but ONNX Runtime 1.32 has no kernel for it) */
+    int below; /* replaced in opsets below; 0: in all. (ONNX Runtime 1.32 has no kernel for Swish of opset 24.) */
     bool (*applies)(const sw_node *node);
     void (*lower)(lowering *l);
 } rows[] = {
-    {SW_OP_Swish, 0, NULL, lower_swish},
+    {SW_OP_Swish, SW_EXPORT_NEWEST, NULL, lower_swish},
     {SW_OP_HardSwish, 14, NULL, lower_hard_swish},
     {SW_OP_Mish, 18, NULL, lower_mish},
     {SW_OP_Gelu, 20, NULL, lower_gelu},

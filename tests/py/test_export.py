@@ -1,13 +1,16 @@
 """`slipway export`: what it writes runs in the runtimes that it is for, with the numbers of the model.
 
-ONNX files are checked by onnx.checker and run by ONNX Runtime. Every network of tests/zoo is exported in both precisions.
+ONNX files are checked by onnx.checker and run by ONNX Runtime, OpenVINO's by OpenVINO where it is installed (a wheel of
+50 MB that tests/py/requirements.txt does not ask for). Networks of tests/zoo are exported in both precisions.
 """
 
+import importlib.util
 import json
 import os
 import pathlib
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 import numpy as np
 import onnx
@@ -16,6 +19,7 @@ import reference
 import slipway
 import zoo
 
+HAVE_OPENVINO = importlib.util.find_spec("openvino") is not None
 FP16_TOLERANCE = 1e-2  # of the scale of a row group
 
 
@@ -50,6 +54,17 @@ def run_ort(path, inputs):
     session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
     feed = {i.name: inputs[i.name].astype(np.float16) if "float16" in i.type else inputs[i.name] for i in session.get_inputs()}
     return dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
+
+
+def run_openvino(folder, inputs):
+    """Outputs by name, in float32 whatever the CPU would rather have."""
+    import openvino
+
+    core = openvino.Core()
+    (xml,) = pathlib.Path(folder).glob("*.xml")
+    compiled = core.compile_model(core.read_model(xml), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    results = compiled(inputs)
+    return {output.get_any_name(): results[output] for output in compiled.outputs}
 
 
 def filled(name, folder):
@@ -87,6 +102,10 @@ class Zoo(Case):
             self.close(name, run_ort(out, inputs), want, tolerance)
             slipway.run("export", out, "-o", again, "--force")
             self.assertEqual(out.read_bytes(), again.read_bytes())
+            folder = self.folder / "out_openvino_model"
+            slipway.run("export", path, "--to", "openvino", "-o", folder, "--force", *options)
+            if HAVE_OPENVINO:
+                self.close(name, run_openvino(folder, inputs), want, tolerance)
 
 
 class Onnx(Case):
@@ -149,6 +168,57 @@ class Onnx(Case):
         x = np.ones((1, 3, 64, 64), np.float32)
         want = reference.run_onnx(self.folder / "m.onnx", {"images": x})["output0"]
         np.testing.assert_allclose(run_ort(out, {"images": x})["output0"], want, rtol=1e-5)
+
+
+class OpenVino(Case):
+    def test_folder(self):
+        small_model(self.folder / "yolo.onnx")
+        slipway.run("export", self.folder / "yolo.onnx", "--to", "openvino", "format=openvino")
+        out = self.folder / "yolo_openvino_model"
+        self.assertEqual(sorted(p.name for p in out.iterdir()), ["metadata.yaml", "yolo.bin", "yolo.xml"])
+        self.assertIn("task: detect\n", (out / "metadata.yaml").read_text())
+        self.assertIn("imgsz:\n- 64\n- 64\n", (out / "metadata.yaml").read_text())
+        net = xml.etree.ElementTree.parse(out / "yolo.xml").getroot()
+        self.assertEqual(net.get("version"), "11")
+        kinds = [layer.get("type") for layer in net.find("layers")]
+        self.assertEqual(kinds.count("Swish"), 1)
+        self.assertEqual(kinds[-1], "Result")
+        self.assertEqual(len(set(layer.get("name") for layer in net.find("layers"))), len(kinds))
+        size = sum(int(data.get("size")) for data in net.iterfind("layers/layer[@type='Const']/data"))
+        self.assertGreaterEqual(size, (out / "yolo.bin").stat().st_size - 64)
+
+    def test_half_is_half_as_large(self):
+        sizes = []
+        path, _ = filled("yolo11n-cls_64", self.folder)
+        for options in ([], ["--half"]):
+            out = self.folder / "m_openvino_model"
+            slipway.run("export", path, "--to", "openvino", "-o", out, "--force", *options)
+            sizes.append((out / "yolo11n-cls_64.bin").stat().st_size)
+        self.assertLess(sizes[1], 0.51 * sizes[0])
+
+    @unittest.skipUnless(HAVE_OPENVINO, "openvino is not installed")
+    def test_open_sizes(self):
+        small_model(self.folder / "m.onnx")
+        slipway.run("export", self.folder / "m.onnx", "--to", "openvino", "--dynamic")
+        for shape in ((1, 3, 64, 64), (2, 3, 32, 96)):
+            x = np.random.default_rng(0).random(shape, dtype=np.float32)
+            want = reference.run_onnx(self.folder / "m.onnx", {"images": x})["output0"]
+            got = run_openvino(self.folder / "m_openvino_model", {"images": x})["output0"]
+            np.testing.assert_allclose(got, want, rtol=1e-4)
+
+    def test_operator_that_it_lacks(self):
+        helper = onnx.helper
+        graph = helper.make_graph(
+            [helper.make_node("Det", ["x"], ["y"], "determinant")],
+            "main",
+            [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2, 2])],
+            [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [])],
+        )
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), self.folder / "m.onnx")
+        process = slipway.run("export", self.folder / "m.onnx", "--to", "openvino", expect=2)
+        self.assertIn("node 'determinant' (Det): there is no such operator in openvino files", process.stderr)
+        self.assertIn("it can be written with --to onnx", process.stderr)
+        self.assertEqual([p.name for p in self.folder.iterdir()], ["m.onnx"])
 
 
 class Refusals(Case):
