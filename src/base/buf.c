@@ -65,3 +65,20 @@ void sw_buf_printf(sw_buf *buf, const char *fmt, ...) {
 const char *sw_buf_text(const sw_buf *buf) {
     return buf->data ? (const char *)buf->data : "";
 }
+
+void sw_buf_append_repr(sw_buf *buf, const char *text) {
+    char quote = strchr(text, '\'') && !strchr(text, '"') ? '"' : '\'';
+    sw_buf_printf(buf, "%c", quote);
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == (unsigned char)quote || c == '\\')
+            sw_buf_printf(buf, "\\%c", c);
+        else if (c == '\n')
+            sw_buf_printf(buf, "\\n");
+        else if (c < 0x20 || c == 0x7f)
+            sw_buf_printf(buf, "\\x%02x", c);
+        else
+            sw_buf_append(buf, text, 1);
+    }
+    sw_buf_printf(buf, "%c", quote);
+}

@@ -28,6 +28,8 @@ void sw_buf_append_byte(sw_buf *buf, uint8_t byte);
 void sw_buf_append_text(sw_buf *buf, const char *text);
 void sw_buf_fill(sw_buf *buf, uint8_t byte, size_t count);
 void sw_buf_printf(sw_buf *buf, const char *fmt, ...) SW_PRINTF(2, 3);
+/* A text as Python's repr writes it: quoted, with escapes. */
+void sw_buf_append_repr(sw_buf *buf, const char *text);
 /* `size` uninitialised bytes at the end, to write into at once; NULL (and a status) when there is no room. */
 uint8_t *sw_buf_extend(sw_buf *buf, size_t size);
 /* The bytes as a C string; never NULL. */

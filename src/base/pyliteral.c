@@ -249,3 +249,40 @@ const sw_py *sw_py_get(const sw_py *dict, const char *key) {
     }
     return NULL;
 }
+
+static void write_float(sw_buf *buf, double value) {
+    char text[SW_FLOAT_TEXT];
+    int length = sw_str_from_f64(text, value);
+    sw_buf_printf(buf, "%s%s", text, strspn(text, "-0123456789") == (size_t)length ? ".0" : "");
+}
+
+void sw_py_write(sw_buf *buf, const sw_py *v) {
+    bool dict = v->type == SW_PY_DICT;
+    switch (v->type) {
+    case SW_PY_NONE:
+        sw_buf_append_text(buf, "None");
+        break;
+    case SW_PY_BOOL:
+        sw_buf_append_text(buf, v->b ? "True" : "False");
+        break;
+    case SW_PY_INT:
+        sw_buf_printf(buf, "%lld", (long long)v->i);
+        break;
+    case SW_PY_FLOAT:
+        write_float(buf, v->f);
+        break;
+    case SW_PY_STRING:
+        sw_buf_append_repr(buf, v->s);
+        break;
+    default: /* depth is that of the text that was parsed: SW_PY_MAX_DEPTH */
+        sw_buf_append_byte(buf, dict ? '{' : '[');
+        for (size_t i = 0; i < v->n; i++) {
+            if (i) sw_buf_append_text(buf, ", ");
+            sw_py_write(buf, &v->items[dict ? 2 * i : i]);
+            if (!dict) continue;
+            sw_buf_append_text(buf, ": ");
+            sw_py_write(buf, &v->items[2 * i + 1]);
+        }
+        sw_buf_append_byte(buf, dict ? '}' : ']');
+    }
+}

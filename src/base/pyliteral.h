@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 
 enum { SW_PY_MAX_DEPTH = 32, SW_PY_MAX_ITEMS = 1 << 20 };
 
@@ -36,6 +37,9 @@ struct sw_py {
 /* Reads a whole text. SW_E_INPUT when it is no literal, SW_E_LIMIT when it is nested too deep or has too
  * many items, SW_E_NOMEM; there is no message: callers know how much the text matters. */
 SW_MUST_USE sw_status sw_py_parse(sw_arena *arena, const char *text, sw_py *value);
+
+/* Writes a value as Python's repr does. */
+void sw_py_write(sw_buf *buf, const sw_py *value);
 
 /* The value of a string key in a dict; NULL when there is none or `dict` is something else. */
 const sw_py *sw_py_get(const sw_py *dict, const char *key);

@@ -10,6 +10,7 @@
 #include "engine/plan_file.h"
 #include "import/onnx/onnx.h"
 #include "import/pt/pt.h"
+#include "import/tflite/tflite.h"
 #include "pass/pass.h"
 
 /* What importers compute while they build the graph. */
@@ -21,9 +22,11 @@ sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph)
     sw_map map;
     sw_status status = sw_map_open(path, diag, &map);
     if (status != SW_OK) return status == SW_E_IO ? SW_E_MODEL : status; /* a model that is not there is a bad model */
-    bool is_pt = sw_pt_sniff(map.data, map.size);
+    bool is_pt = sw_pt_sniff(map.data, map.size), is_tflite = sw_tflite_sniff(map.data, map.size);
     sw_map_close(&map);
-    return is_pt ? sw_pt_load(path, NULL, diag, graph) : sw_onnx_load(path, evaluate, NULL, diag, graph);
+    if (is_pt) return sw_pt_load(path, NULL, diag, graph);
+    return is_tflite ? sw_tflite_load(path, evaluate, NULL, diag, graph)
+                     : sw_onnx_load(path, evaluate, NULL, diag, graph);
 }
 
 /* CRC-32 of a file as eight hexadecimal digits; its size beside it tells apart what the CRC does not. */

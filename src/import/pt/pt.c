@@ -217,24 +217,6 @@ static void set_meta(sw_net *net, const char *key, const char *value) {
         sw_net_fail(net, SW_E_NOMEM, NULL, "out of memory");
 }
 
-/* A string as Python's repr writes it. */
-static void write_repr(sw_buf *buf, const char *text) {
-    char quote = strchr(text, '\'') && !strchr(text, '"') ? '"' : '\'';
-    sw_buf_printf(buf, "%c", quote);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == (unsigned char)quote || c == '\\')
-            sw_buf_printf(buf, "\\%c", c);
-        else if (c == '\n')
-            sw_buf_printf(buf, "\\n");
-        else if (c < 0x20 || c == 0x7f)
-            sw_buf_printf(buf, "\\x%02x", c);
-        else
-            sw_buf_append(buf, text, 1);
-    }
-    sw_buf_printf(buf, "%c", quote);
-}
-
 /* {0: 'person', ...} from a dict or a list of names. */
 static void set_names(sw_net *net, const sw_pickle *names) {
     bool dict = names && names->type == SW_PICKLE_DICT, list = names && names->type == SW_PICKLE_LIST;
@@ -246,7 +228,7 @@ static void set_names(sw_net *net, const sw_pickle *names) {
                         *name = dict ? names->pairs[2 * i + 1] : names->items[i];
         if (name->type != SW_PICKLE_STRING || (key && key->type != SW_PICKLE_INT)) continue;
         sw_buf_printf(&buf, "%s%" PRId64 ": ", buf.size ? ", " : "{", key ? key->number : (int64_t)i);
-        write_repr(&buf, name->text);
+        sw_buf_append_repr(&buf, name->text);
     }
     sw_buf_printf(&buf, "}");
     if (n && buf.status == SW_OK) set_meta(net, "names", sw_buf_text(&buf));
