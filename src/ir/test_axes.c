@@ -37,7 +37,10 @@ static const char *reshaped(const char *stored, int n, const int64_t *dims, int 
     sw_axes a = make(n, stored), result;
     return sw_axes_reshaped(&a, dims, n_out, out, &result) ? text_of(&result) : "moves data";
 }
-#define DIMS(...) (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]){__VA_ARGS__}
+#define DIMS(...)                                                                                                      \
+    (int)(sizeof((const int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) {                               \
+        __VA_ARGS__                                                                                                    \
+    }
 
 SW_TEST(axes_reshape_without_moving) {
     CHECK_STR(reshaped("0231", DIMS(1, 144, 80, 80), DIMS(1, 144, 6400)), "021");

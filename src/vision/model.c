@@ -91,6 +91,8 @@ static sw_status read_metadata(sw__model *m, sw_arena *arena, const sw_diag *dia
     const char *head = meta(m, "head"), *description = meta(m, "description");
     m->rtdetr = (head && strcmp(head, "RTDETRDecoder") == 0) ||
                 (description && (strstr(description, "rtdetr") || strstr(description, "RT-DETR")));
+    const char *coordinates = meta(m, "coordinates"); /* what Ultralytics writes to TensorFlow Lite files only */
+    m->normalized = coordinates && strcmp(coordinates, "normalized") == 0 && !m->rtdetr;
     m->stride = 32;
     SW_TRY(meta_literal(m, "stride", arena, diag, &value));
     if (value.type == SW_PY_INT && value.i >= 1 && value.i <= SW__MAX_STRIDE) m->stride = value.i;

@@ -28,6 +28,7 @@ typedef struct sw__model {
     double conf;              /* negative: not given */
     bool has_task;            /* the model says its task */
     sw_task task;
+    bool normalized;             /* boxes and points of tables are fractions of the picture's sides */
     bool rtdetr;                 /* the model says that it is an RT-DETR */
     int n_points, point_values; /* keypoints of an object, and values of one: 2 or 3; 0: not given */
 } sw__model;

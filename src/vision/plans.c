@@ -180,6 +180,33 @@ static float float_below(double value) {
     return (double)nearest > value ? nextafterf(nearest, -INFINITY) : nearest;
 }
 
+/* Fractions of the picture's sides become pixels: boxes, and points behind the classes. Final rows are fractions only in
+ * models that are channels-last (Ultralytics has two writers of such files). */
+static void chain_pixels(chain *c, const sw__model *m, const sw__head *head, const sw_tensor *table) {
+    int values, axis = head->by_anchor ? 2 : 1,
+                points = head->task == SW_TASK_POSE ? sw__head_points(head, m, &values) : 0;
+    int64_t n = table->dims[axis];
+    if (!m->normalized || head->fractions || n < 4 || (head->form == SW__FINAL && !m->channels_last)) return;
+    sw_tensor factors = {.dtype = SW_F32, .rank = 3, .dims = {1, 1, 1}};
+    factors.dims[axis] = n;
+    float *v = c->status == SW_OK ? sw_arena_alloc(c->plan->arena, (size_t)n, sizeof *v) : NULL;
+    if (!v) {
+        if (c->status == SW_OK) c->status = SW_E_NOMEM;
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) v[i] = i >= 4 ? 1 : (float)(i % 2 ? m->height : m->width);
+    int64_t first = points ? n - (int64_t)points * values : n;
+    for (int64_t i = first < 4 ? n : first; i + 1 < n; i += values) {
+        v[i] = (float)m->width;
+        v[i + 1] = (float)m->height;
+    }
+    int32_t inputs[2] = {c->last, -1};
+    factors.data = v;
+    c->status = sw_plan_add_value(c->plan, "factors", &factors, &inputs[1]);
+    chain_op(c, SW_OP_Mul);
+    chain_add_of(c, "pixels", inputs, 2, NULL);
+}
+
 /* The model's output `i` as an input of the plan, in float: for a batch of one, with any number of anchors. */
 static void chain_output(chain *c, const sw__model *m, const sw__head *head, int i) {
     sw_tensor type = m->outputs[i];
@@ -194,6 +221,8 @@ static void chain_output(chain *c, const sw__model *m, const sw__head *head, int
     }
     chain_input(c, "output", &type);
     if (type.dtype != SW_F32 || head->form >= SW__FINAL) chain_cast(c, SW_F32);
+    if (i == 0 && type.rank == 3 && (head->form == SW__TABLE || head->form == SW__FINAL))
+        chain_pixels(c, m, head, &type);
 }
 
 static void add_decode(chain *c, const sw__model *m, const sw__head *head, const int32_t *values,

@@ -65,8 +65,8 @@ static sw_value **reserve_outputs(sw_tfl *m, const int32_t *ports, uint32_t coun
     if (!values) return sw__tfl_nomem(m);
     for (uint32_t i = 0; i < count && m->status == SW_OK; i++) {
         const char *name = signature_name(m, true, ports[i]);
-        values[i] = sw_graph_add_value(m->graph, name ? name : m->tensors[ports[i]].name, SW_DTYPE_NONE,
-                                       SW_RANK_UNKNOWN, NULL);
+        values[i] =
+            sw_graph_add_value(m->graph, name ? name : m->tensors[ports[i]].name, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL);
         if (!values[i]) sw__tfl_nomem(m);
     }
     if (m->status == SW_OK && sw_graph_set_outputs(m->graph, values, (int)count) != SW_OK) sw__tfl_nomem(m);
@@ -85,7 +85,8 @@ static void add_outputs(sw_tfl *m, const int32_t *ports, uint32_t count, sw_valu
 }
 
 static const sw_tfl_row *find_row(int code) {
-    const sw_tfl_row *const tables[] = {sw__tfl_spatial, sw__tfl_element, sw__tfl_move, sw__tfl_reduce, sw__tfl_recurrent};
+    const sw_tfl_row *const tables[] = {sw__tfl_spatial, sw__tfl_element, sw__tfl_move, sw__tfl_reduce,
+                                        sw__tfl_recurrent};
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
         for (const sw_tfl_row *row = tables[i]; row->translate; row++)
             if (row->code == code) return row;
@@ -111,7 +112,8 @@ sw_status sw__tfl_build(sw_tfl *m) {
     int32_t *outputs = read_ports(m, SW_TFL_GRAPH_OUTPUTS, "output", &n_outputs);
     sw_fb_vector operators = sw_fb_vec(&m->subgraph, SW_TFL_GRAPH_OPERATORS, 4);
     if (operators.n > SW_TFL_MAX_OPERATORS)
-        sw__tfl_fail(m, SW_E_LIMIT, "there are %u operators; at most %d are possible", operators.n, SW_TFL_MAX_OPERATORS);
+        sw__tfl_fail(m, SW_E_LIMIT, "there are %u operators; at most %d are possible", operators.n,
+                     SW_TFL_MAX_OPERATORS);
     if (n_outputs == 0) sw__tfl_fail(m, SW_E_MODEL, "the graph has no output");
     if (m->fb.status != SW_OK) return m->fb.status;
     if (m->status != SW_OK) return m->status;

@@ -51,7 +51,7 @@ bool sw__tfl_charge(sw_tfl *m, uint64_t bytes) {
 static sw_value *compute(sw_tfl *m, sw_value *value) {
     sw_node *node = value->producer;
     const sw_tensor *in[8];
-    sw_tensor out = value->type, *outs[1] = {&out};
+    sw_tensor out = value->type, *outs[1];
     if (!m->evaluate || node->n_out != 1 || node->n_in > 8 || !sw_tensor_is_concrete(&out) || !out.dtype) return value;
     if (sw_tensor_count(&out) > SW_TFL_SMALL) return value;
     for (int i = 0; i < node->n_in; i++)
@@ -61,6 +61,7 @@ static sw_value *compute(sw_tfl *m, sw_value *value) {
     if (!made) return sw__tfl_nomem(m);
     sw_call call = sw_node_call(node, in, outs, m->diag);
     out.data = made->type.data;
+    outs[0] = &out;
     call.allocator = m->graph->allocator;
     m->status = m->evaluate(&call);
     sw_graph_remove_node(m->graph, node);
@@ -322,8 +323,7 @@ void sw__tfl_scales(sw_tfl *m, const sw_tfl_tensor *t, sw_value **scale, sw_valu
         int64_t z = t->zeros.n ? sw_fb_vec_i64(&t->zeros, t->zeros.n > 1 ? i : 0) : 0;
         ((float *)(*scale)->type.data)[i] = s;
         memcpy((uint8_t *)(*zero)->type.data + i * size, &z, size); /* the low bytes of a little-endian number */
-        if (!(s > 0) || s > 3e38f)
-            sw__tfl_fail(m, SW_E_MODEL, "tensor '%s' has the scale %g", t->name, (double)s);
+        if (!(s > 0) || s > 3e38f) sw__tfl_fail(m, SW_E_MODEL, "tensor '%s' has the scale %g", t->name, (double)s);
     }
 }
 
@@ -353,9 +353,9 @@ static void widen(sw_tfl *m, sw_tfl_tensor *real, const sw_tfl_tensor *t) {
         memcpy(&element, (const uint8_t *)t->like.data + (size_t)i * size, size);
         aligned.data = &element;
         uint32_t s = t->scales.n > 1 ? (uint32_t)(i / inner % t->scales.n) : 0;
-        to[i] = t->like.dtype == SW_F16 ? sw_f16_to_f32((uint16_t)element)
-                                        : (float)((double)sw_tensor_int_at(&aligned, 0) *
-                                                  (double)sw_fb_vec_f32(&t->scales, s));
+        to[i] = t->like.dtype == SW_F16
+                    ? sw_f16_to_f32((uint16_t)element)
+                    : (float)((double)sw_tensor_int_at(&aligned, 0) * (double)sw_fb_vec_f32(&t->scales, s));
     }
     real->like.data = to;
 }

@@ -28,7 +28,7 @@ struct sw_tfl_tensor {
     int scale_axis;
     sw_tfl_form forms[SW_TFL_FORMS]; /* what was made of it so far; the first is how it came into being */
     int n_forms;
-    sw_tfl_tensor *real; /* the same dequantised, once somebody wanted it */
+    sw_tfl_tensor *real;      /* the same dequantised, once somebody wanted it */
     sw_tfl_tensor *quantised; /* of such a one: where it comes from */
     /* Made by PAD with zeros: of which tensor, and how much on each side of its axes. */
     sw_tfl_tensor *unpadded;
@@ -113,7 +113,7 @@ void sw__tfl_out_act(sw_tfl_node *n, sw_value *value, sw_axes axes, int64_t acti
 sw_value *sw__tfl_apply(sw_tfl *m, sw_op op, const char *name, int n, sw_value *const *in);
 /* Of a node that is being translated, named after its output. */
 #define SW_TFL_APPLY(n, op, ...)                                                                                       \
-    sw__tfl_apply((n)->m, (op), (n)->out[0]->name, (int)(sizeof((sw_value *[]){__VA_ARGS__}) / sizeof(sw_value *)),   \
+    sw__tfl_apply((n)->m, (op), (n)->out[0]->name, (int)(sizeof((sw_value *[]){__VA_ARGS__}) / sizeof(sw_value *)),    \
                   (sw_value *[]){__VA_ARGS__})
 /* Attributes of the node that made a value, which may be NULL; before the value is used. */
 void sw__tfl_set_int(sw_value *value, const char *name, int64_t v);
@@ -153,6 +153,7 @@ typedef struct sw_tfl_row {
     sw_tfl_translation translate;
     int arg; /* what the function makes of it: mostly an sw_op */
 } sw_tfl_row;
-extern const sw_tfl_row sw__tfl_spatial[], sw__tfl_element[], sw__tfl_move[], sw__tfl_reduce[], sw__tfl_recurrent[]; /* end with a NULL function */
+/* The tables; each ends with a NULL function. */
+extern const sw_tfl_row sw__tfl_spatial[], sw__tfl_element[], sw__tfl_move[], sw__tfl_reduce[], sw__tfl_recurrent[];
 
 #endif

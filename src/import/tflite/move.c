@@ -67,7 +67,8 @@ static void reshape(sw_tfl_node *n) {
     if (!sw__tfl_ints(n, 1, dims, &rank)) {
         bool by_option = n->n_in < 2 && option.n && option.n <= SW_MAX_RANK;
         rank = by_option ? (int)option.n : n->out[0]->like.rank;
-        for (int i = 0; i < rank; i++) dims[i] = by_option ? sw_fb_vec_i32(&option, (uint32_t)i) : n->out[0]->like.dims[i];
+        for (int i = 0; i < rank; i++)
+            dims[i] = by_option ? sw_fb_vec_i32(&option, (uint32_t)i) : n->out[0]->like.dims[i];
     }
     if (n->m->status != SW_OK) return;
     if (rank > SW_MAX_RANK) {

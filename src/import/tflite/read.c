@@ -4,31 +4,37 @@
 
 const char *sw__tfl_type_name(int type) {
     switch (type) {
-#define NAME(name, number, dtype) \
-    case number: return #name;
+#define NAME(name, number, dtype)                                                                                      \
+    case number:                                                                                                       \
+        return #name;
         SW_TFL_TYPE_LIST(NAME)
 #undef NAME
-    default: return "an unknown type";
+    default:
+        return "an unknown type";
     }
 }
 
 static sw_dtype dtype_of(int type) {
     switch (type) {
-#define DTYPE(name, number, dtype) \
-    case number: return dtype;
+#define DTYPE(name, number, dtype)                                                                                     \
+    case number:                                                                                                       \
+        return dtype;
         SW_TFL_TYPE_LIST(DTYPE)
 #undef DTYPE
-    default: return SW_DTYPE_NONE;
+    default:
+        return SW_DTYPE_NONE;
     }
 }
 
 static const char *code_name(int code) {
     switch (code) {
-#define NAME(name, number) \
-    case number: return #name;
+#define NAME(name, number)                                                                                             \
+    case number:                                                                                                       \
+        return #name;
         SW_TFL_OP_LIST(NAME)
 #undef NAME
-    default: return NULL;
+    default:
+        return NULL;
     }
 }
 
@@ -112,7 +118,8 @@ static void read_tensor(sw_tfl *m, const sw_fb_table *table, sw_tfl_tensor *t, u
     t->sparse = sw_fb_has(&sparsity);
     if (!read_shape(m, table, t) || !read_quantisation(m, table, t)) return;
     if (sw_fb_u32(table, SW_TFL_TENSOR_EXTERNAL, 0)) {
-        sw__tfl_fail(m, SW_E_UNSUPPORTED, "tensor '%s' lies in another file; models in one file are supported", t->name);
+        sw__tfl_fail(m, SW_E_UNSUPPORTED, "tensor '%s' lies in another file; models in one file are supported",
+                     t->name);
         return;
     }
     if (!find_buffer(m, sw_fb_u32(table, SW_TFL_TENSOR_BUFFER, 0), &data, &size) || !data || t->sparse) return;
@@ -177,7 +184,8 @@ sw_status sw__tfl_read_node(sw_tfl *m, const sw_fb_table *op, sw_tfl_node *n) {
     int64_t index = sw_fb_u32(op, SW_TFL_OPERATOR_CODE, 0);
     if (m->fb.status != SW_OK) return m->fb.status;
     if (index >= m->codes.n) {
-        sw__tfl_fail(m, SW_E_MODEL, "operator %d names code %lld; there are %u", n->number, (long long)index, m->codes.n);
+        sw__tfl_fail(m, SW_E_MODEL, "operator %d names code %lld; there are %u", n->number, (long long)index,
+                     m->codes.n);
         return m->status;
     }
     sw_fb_table code = sw_fb_vec_table(&m->codes, (uint32_t)index);
@@ -189,8 +197,7 @@ sw_status sw__tfl_read_node(sw_tfl *m, const sw_fb_table *op, sw_tfl_node *n) {
     if (!n->kind) n->kind = sw_arena_printf(m->scratch, "operator code %d", n->code);
     if (!n->kind) sw__tfl_nomem(m);
     n->options = sw_fb_sub(op, SW_TFL_OPERATOR_OPTIONS);
-    if (m->status == SW_OK && m->fb.status == SW_OK &&
-        read_ports(m, op, SW_TFL_OPERATOR_INPUTS, &n->in, &n->n_in) &&
+    if (m->status == SW_OK && m->fb.status == SW_OK && read_ports(m, op, SW_TFL_OPERATOR_INPUTS, &n->in, &n->n_in) &&
         read_ports(m, op, SW_TFL_OPERATOR_OUTPUTS, &n->out, &n->n_out) && (n->n_out == 0 || !n->out[0]))
         sw__tfl_fail(m, SW_E_MODEL, "operator %d (%s) has no output", n->number, n->kind);
     return m->status != SW_OK ? m->status : m->fb.status;

@@ -198,7 +198,8 @@ static void fully_connected(sw_tfl_node *n) {
     if (!sw__tfl_dims(n, n->in[0], dims, &rank)) return;
     for (int i = 0; i < rank; i++) count *= dims[i];
     if (depth < 1 || count % depth) {
-        sw__tfl_refuse(n, SW_E_MODEL, "%lld elements do not divide into rows of %lld", (long long)count, (long long)depth);
+        sw__tfl_refuse(n, SW_E_MODEL, "%lld elements do not divide into rows of %lld", (long long)count,
+                       (long long)depth);
         return;
     }
     bool keep = sw_fb_u8(&n->options, 2, 0) != 0 && rank > 0 && dims[rank - 1] == depth, whole = all_bytes(n);
@@ -292,7 +293,9 @@ static void resize(sw_tfl_node *n) {
         y = sw__tfl_apply(n->m, SW_OP_Resize, n->out[0]->name, 4, in);
         sw__tfl_set_string(n->m, y, "mode", nearest ? "nearest" : "linear");
         sw__tfl_set_string(n->m, y, "coordinate_transformation_mode",
-                           corners ? "align_corners" : centers ? "half_pixel" : "asymmetric");
+                           corners   ? "align_corners"
+                           : centers ? "half_pixel"
+                                     : "asymmetric");
         /* Aligned corners round; half pixels are floor((x + 0.5) * scale), which is the same. */
         sw__tfl_set_string(n->m, y, "nearest_mode", corners || centers ? "round_prefer_ceil" : "floor");
     }
