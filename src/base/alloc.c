@@ -4,11 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os_memory.h"
+
+/* Blocks from LARGE bytes on lie in huge pages where the system has them: walks over maps miss the TLB less. */
+enum { HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
+
 void *sw_alloc(const sw_allocator *allocator, size_t size) {
     if (size > PTRDIFF_MAX - SW_ALIGN) return NULL;
     size = (size + SW_ALIGN - 1) / SW_ALIGN * SW_ALIGN;
     if (size == 0) size = SW_ALIGN;
-    return allocator ? allocator->alloc(allocator->ctx, size) : aligned_alloc(SW_ALIGN, size);
+    if (allocator) return allocator->alloc(allocator->ctx, size);
+    if (size < LARGE) return aligned_alloc(SW_ALIGN, size);
+    void *block = aligned_alloc(HUGE_PAGE, size);
+    if (block) sw__os_huge_pages(block, size);
+    return block;
 }
 
 void *sw_calloc(const sw_allocator *allocator, size_t n, size_t size) {

@@ -1,8 +1,10 @@
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/os.h"
+#include "base/os_memory.h"
 
 enum { LEAST_BYTES = 64 << 20 };
 
@@ -24,4 +26,13 @@ int64_t sw_os_memory_bytes(void) {
         if (limit > 0 && limit < bytes) bytes = limit;
     }
     return bytes < LEAST_BYTES ? LEAST_BYTES : bytes;
+}
+
+void sw__os_huge_pages(void *block, size_t size) {
+#ifdef MADV_HUGEPAGE
+    (void)madvise(block, size, MADV_HUGEPAGE);
+#else
+    (void)block;
+    (void)size;
+#endif
 }
