@@ -1,10 +1,10 @@
-/* Times the convolution tactics on a list of layers: conv_layers [-t threads] [-r rounds] [-c] [-w] layers.txt
+/* Times the convolution tactics on a list of layers: conv_layers [-t threads] [-r rounds] [-b] [-c] [-w] layers.txt
  *
  * One layer a line: height width cin cout kernel stride groups activation ('#' begins a comment); pads are (kernel
  * - 1) / 2. For each layer, every tactic that this CPU can run and that accepts is timed by turns; the table shows
  * ms (20th percentile: other load only ever adds), GFLOP/s of the direct count, its share of the FMA peak (measured
  * beside it), the tactic that sw_conv_choose takes and what that costs against the best. -w: all layers in network
- * order with the chosen tactics, weights cold, instead of each alone. -c: CPU time of the program instead of time
+ * order with the chosen tactics, weights cold, instead of each alone. -b: maps are bfloat16 (the picture float32). -c: CPU time of the program instead of time
  * on the wall, for busy machines (one thread). */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static int n_layers;
 static float *in, *out, *weights;
 static void *scratch;
 
-static bool by_cpu_time;
+static bool by_cpu_time, bfloat16;
 
 static int64_t clock_ns(void) {
     if (!by_cpu_time) return sw_clock_ns();
@@ -82,6 +82,8 @@ static void read_layers(const char *path) {
                      .groups = g,
                      .in_pitch = ci,
                      .out_pitch = co,
+                     .in_type = bfloat16 && ci > 3 ? SW_BF16 : SW_F32,
+                     .out_type = bfloat16 ? SW_BF16 : SW_F32,
                      .act = sw_act_find(act),
                      .act_b = 6},
             .macs = (double)(oh * ow * co * k * k * (ci / g)),
@@ -241,13 +243,16 @@ int main(int argc, char **argv) {
             rounds = (int)strtol(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "-w"))
             network = true;
+        else if (!strcmp(argv[i], "-b"))
+            bfloat16 = true;
         else if (!strcmp(argv[i], "-c"))
             by_cpu_time = true;
         else
             path = argv[i];
     }
     if (!path || rounds < 1 || rounds > MOST_ROUNDS) {
-        fprintf(stderr, "usage: conv_layers [-t threads] [-r rounds up to %d] [-c] [-w] layers.txt\n", MOST_ROUNDS);
+        fprintf(stderr, "usage: conv_layers [-t threads] [-r rounds up to %d] [-b] [-c] [-w] layers.txt\n",
+                MOST_ROUNDS);
         return 2;
     }
     static double ms[MOST_LAYERS];

@@ -5,6 +5,8 @@
 #ifndef SLIPWAY_KERNELS_VEC_H
 #define SLIPWAY_KERNELS_VEC_H
 
+#include "slipway/tensor.h"
+
 #ifdef __clang__
 #define SW_UNROLL _Pragma("unroll")
 #else

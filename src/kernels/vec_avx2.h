@@ -100,6 +100,37 @@ SW_INLINE void vf_store_n(float *p, vf x, int64_t n) {
     if (n & 1) _mm_store_ss(p, part);
 }
 
+/* Eight bfloat16. */
+SW_INLINE vf vf_load_bf16(const uint16_t *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));
+}
+/* To the nearest, ties to even; NaN becomes the quiet one. */
+SW_INLINE void vf_store_bf16(uint16_t *p, vf x) {
+    __m256i bits = _mm256_castps_si256(x), odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    bits = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    vf rounded = _mm256_blendv_ps(_mm256_castsi256_ps(bits), _mm256_castsi256_ps(_mm256_set1_epi32(0x7fc00000)),
+                                  _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    bits = _mm256_srli_epi32(_mm256_castps_si256(rounded), 16);
+    _mm_storeu_si128((__m128i *)p, _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1)));
+}
+SW_INLINE vf vf_load_bf16_n(const uint16_t *p, int64_t n) {
+    uint16_t part[VF] = {0};
+    for (int64_t i = 0; i < n; i++) part[i] = p[i];
+    return vf_load_bf16(part);
+}
+SW_INLINE void vf_store_bf16_n(uint16_t *p, vf x, int64_t n) {
+    uint16_t part[VF];
+    vf_store_bf16(part, x);
+    for (int64_t i = 0; i < n; i++) p[i] = part[i];
+}
+/* sum + a0 * b0 + a1 * b1 of the pairs of bfloat16 in a and b: vdpbf16ps of AVX512-BF16, of which it differs by rounding. */
+SW_INLINE vf vf_dot_bf16(vf a, vf b, vf sum) {
+    const vf high = _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000));
+    vf a0 = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a), 16));
+    vf b0 = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(b), 16));
+    return vf_fma(a0, b0, vf_fma(_mm256_and_ps(a, high), _mm256_and_ps(b, high), sum));
+}
+
 SW_INLINE float vf_sum(vf x) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));

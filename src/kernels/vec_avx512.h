@@ -79,6 +79,38 @@ SW_INLINE void vf_store_n(float *p, vf x, int64_t n) {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x);
 }
 
+/* Sixteen bfloat16. */
+SW_INLINE vf vf_load_bf16(const uint16_t *p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));
+}
+SW_INLINE vf vf_load_bf16_n(const uint16_t *p, int64_t n) {
+    __m256i part = _mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(part), 16));
+}
+/* To the nearest, ties to even; NaN becomes the quiet one. (The instruction takes denormals for 0.) */
+SW_INLINE __m256i vf_to_bf16(vf x) {
+#ifdef __AVX512BF16__
+    return (__m256i)_mm512_cvtneps_pbh(x);
+#else
+    __m512i bits = _mm512_castps_si512(x), odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    bits = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    bits = _mm512_mask_mov_epi32(bits, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), _mm512_set1_epi32(0x7fc00000));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
+#endif
+}
+SW_INLINE void vf_store_bf16(uint16_t *p, vf x) {
+    _mm256_storeu_si256((__m256i *)p, vf_to_bf16(x));
+}
+SW_INLINE void vf_store_bf16_n(uint16_t *p, vf x, int64_t n) {
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), vf_to_bf16(x));
+}
+#ifdef __AVX512BF16__
+/* sum + a0 * b0 + a1 * b1 of the pairs of bfloat16 in a and b. */
+SW_INLINE vf vf_dot_bf16(vf a, vf b, vf sum) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+}
+#endif
+
 SW_INLINE float vf_sum(vf x) {
     return _mm512_reduce_add_ps(x);
 }

@@ -118,6 +118,8 @@ static sw_status describe(const sw_call *c, sw_conv *conv) {
         .in_pitch = x->pitch,
         .out_pitch = y->pitch,
         .residual_pitch = residual ? residual->pitch : 0,
+        .in_type = x->dtype,
+        .out_type = y->dtype,
         .act = act,
         .act_a = sw_call_float(c, "act_a"),
         .act_b = sw_call_float(c, "act_b"),

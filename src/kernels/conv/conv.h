@@ -1,4 +1,4 @@
-/* Fast convolutions: NHWC maps of float32, epilogue fused, weights packed once.
+/* Fast convolutions: NHWC maps of float32 or bfloat16, sums in float32, epilogue fused, weights packed once.
  *
  * A tactic is one way to run a convolution on one instruction set. It refuses a shape with a reason, or names the bytes of its
  * packed weights and scratch, packs, and runs. All are listed in tactics.inc, in order of preference among equals; each is
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/pool.h"
+#include "slipway/tensor.h"
 
 /* X(id, text): what happens to a sum s before it is stored; a and b are parameters. */
 #define SW_ACT_LIST(X)                                                                                                \
@@ -37,7 +38,8 @@ typedef struct sw_conv {
     int64_t out_height, out_width, out_channels;
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int64_t groups; /* divides both channel counts; in_channels of them is depthwise */
-    int64_t in_pitch, out_pitch, residual_pitch; /* floats from pixel to pixel */
+    int64_t in_pitch, out_pitch, residual_pitch; /* elements from pixel to pixel */
+    sw_dtype in_type, out_type; /* SW_F32 or SW_BF16; the residual has the type of the output */
     sw_act act;
     float act_a, act_b;
     bool residual;            /* another map of the output's shape is added ... */
@@ -49,19 +51,25 @@ typedef struct sw_conv_tactic {
     uint32_t features; /* SW_CPU_* that it needs */
     /* NULL when it can run the shape, else why not. */
     const char *(*refuse)(const sw_conv *c);
-    /* The packed form depends on channels, kernel, stride, groups and activation only, not on extents, batch or pitches. */
+    /* The packed form depends on types, channels, kernel, stride, groups and activation only, not on extents, batch or
+     * pitches. */
     size_t (*packed_bytes)(const sw_conv *c);
     /* weights: out_channels, in_channels / groups, kernel_h, kernel_w; bias: out_channels, or NULL. `packed` is aligned
      * to 64. */
     void (*pack)(const sw_conv *c, const float *weights, const float *bias, void *packed);
     size_t (*scratch_bytes)(const sw_conv *c, int threads); /* for all threads of the pool together */
-    /* Maps are aligned to 4 bytes only; `scratch` to 64. `residual` is NULL unless c->residual; it may be the output map
+    /* Maps are aligned to their elements only; `scratch` to 64. `residual` is NULL unless c->residual; it may be the output map
      * itself. */
-    void (*run)(const sw_conv *c, const void *packed, const float *in, const float *residual, float *out, void *scratch,
+    void (*run)(const sw_conv *c, const void *packed, const void *in, const void *residual, void *out, void *scratch,
                 sw_pool *pool);
     /* Estimated cycles on one core, for choosing without timing. */
     double (*cost)(const sw_conv *c);
 } sw_conv_tactic;
+
+/* Bytes of an element of a map. */
+static inline int64_t sw__map_bytes(sw_dtype type) {
+    return type == SW_BF16 ? 2 : 4;
+}
 
 /* All tactics, ending with NULL; whether this CPU can run one is sw_cpu_features() against its `features`. */
 extern const sw_conv_tactic *const sw_conv_tactics[];

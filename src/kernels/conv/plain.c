@@ -1,11 +1,12 @@
 /* The convolution that accepts every shape: plain C over channels-last maps, output channels innermost. */
+#include "base/half.h"
 #include "kernels/conv/act.h"
 #include "kernels/conv/panels.h"
 #include "kernels/conv/tactics.h"
 
 enum { LANES = 16 };
 
-static const sw__panels panels = {LANES, LANES};
+static const sw__panels panels = {LANES, LANES, 1};
 
 static size_t packed_bytes(const sw_conv *c) {
     return sw__panels_bytes(c, panels);
@@ -28,9 +29,21 @@ static size_t scratch_bytes(const sw_conv *c, int threads) {
 
 typedef struct job {
     const sw_conv *c;
-    const float *packed, *in, *residual;
-    float *out;
+    const float *packed;
+    const void *in, *residual;
+    void *out;
 } job;
+
+static float read(sw_dtype type, const void *map, int64_t i) {
+    return type == SW_BF16 ? sw_bf16_to_f32(((const uint16_t *)map)[i]) : ((const float *)map)[i];
+}
+
+static void write(sw_dtype type, void *map, int64_t i, float x) {
+    if (type == SW_BF16)
+        ((uint16_t *)map)[i] = sw_f32_to_bf16(x);
+    else
+        ((float *)map)[i] = x;
+}
 
 static void sum_block(const job *j, int64_t n, int64_t oy, int64_t ox, int64_t group, const float *w, float *sum) {
     const sw_conv *c = j->c;
@@ -42,27 +55,28 @@ static void sum_block(const job *j, int64_t n, int64_t oy, int64_t ox, int64_t g
         for (int64_t kx = 0; kx < c->kernel_w; kx++, w += depth * LANES) {
             int64_t x = ox * c->stride_w - c->pad_left + kx * c->dilation_w;
             if (y < 0 || y >= c->height || x < 0 || x >= c->width) continue;
-            const float *in = j->in + ((n * c->height + y) * c->width + x) * c->in_pitch + group * depth;
-            for (int64_t k = 0; k < depth; k++)
-                for (int64_t lane = 0; lane < LANES; lane++) sum[lane] += in[k] * w[k * LANES + lane];
+            int64_t at = ((n * c->height + y) * c->width + x) * c->in_pitch + group * depth;
+            for (int64_t k = 0; k < depth; k++) {
+                float in = read(c->in_type, j->in, at + k);
+                for (int64_t lane = 0; lane < LANES; lane++) sum[lane] += in * w[k * LANES + lane];
+            }
         }
     }
 }
 
 static void finish_block(const job *j, int64_t pixel, int64_t channel, int64_t count, const float *sum) {
     const sw_conv *c = j->c;
-    float *out = j->out + pixel * c->out_pitch + channel;
-    const float *residual = c->residual ? j->residual + pixel * c->residual_pitch + channel : NULL;
     for (int64_t i = 0; i < count; i++) {
-        float s = sum[i] + (residual && c->residual_before_act ? residual[i] : 0);
-        out[i] = sw_act_apply(c->act, c->act_a, c->act_b, s) + (residual && !c->residual_before_act ? residual[i] : 0);
+        float r = c->residual ? read(c->out_type, j->residual, pixel * c->residual_pitch + channel + i) : 0;
+        float y = sw_act_apply(c->act, c->act_a, c->act_b, sum[i] + (c->residual_before_act ? r : 0));
+        write(c->out_type, j->out, pixel * c->out_pitch + channel + i, y + (c->residual_before_act ? 0 : r));
     }
 }
 
 static void pixels(void *ctx, int64_t begin, int64_t end, int thread) {
     const job *j = ctx;
     const sw_conv *c = j->c;
-    int64_t per_group = c->out_channels / c->groups, block_floats = (sw__panel_taps(c) + 1) * LANES;
+    int64_t per_group = c->out_channels / c->groups, block_floats = (sw__panel_units(c, panels) + 1) * LANES;
     (void)thread;
     for (int64_t p = begin; p < end; p++) {
         int64_t ox = p % c->out_width, oy = p / c->out_width % c->out_height, n = p / c->out_width / c->out_height;
@@ -76,7 +90,7 @@ static void pixels(void *ctx, int64_t begin, int64_t end, int thread) {
     }
 }
 
-static void run(const sw_conv *c, const void *packed, const float *in, const float *residual, float *out, void *scratch,
+static void run(const sw_conv *c, const void *packed, const void *in, const void *residual, void *out, void *scratch,
                 sw_pool *pool) {
     job j = {.c = c, .packed = packed, .in = in, .residual = residual, .out = out};
     (void)scratch;
@@ -84,7 +98,7 @@ static void run(const sw_conv *c, const void *packed, const float *in, const flo
 }
 
 static double cost(const sw_conv *c) {
-    double products = (double)(c->groups * sw__panels_width(c, panels)) * (double)sw__panel_taps(c);
+    double products = (double)(c->groups * sw__panels_width(c, panels)) * (double)sw__panel_units(c, panels);
     return 1.5 * (double)(c->batch * c->out_height * c->out_width) * products;
 }
 

@@ -3,11 +3,12 @@
 #include <stdlib.h>
 
 #include "base/cpu.h"
+#include "base/half.h"
 #include "kernels/conv/act.h"
 #include "unit.h"
 
-enum { SHAPES = 1200 };
-static const float guard = -12345.5f;
+enum { SHAPES = 1800 };
+static const float guard = -12288; /* a bfloat16, too */
 
 static int64_t pick(uint64_t *state, int64_t lo, int64_t hi) {
     return lo + (int64_t)(sw_test_random(state) % (uint64_t)(hi - lo + 1));
@@ -45,6 +46,8 @@ static bool random_conv(uint64_t *s, sw_conv *c) {
     c->out_pitch = c->out_channels + (pick(s, 0, 1) ? pick(s, 1, 9) : 0);
     c->act = (sw_act)pick(s, 0, SW_ACT_COUNT - 1);
     c->act_a = c->act == SW_ACT_CLIP ? -0.5f : 0.2f, c->act_b = c->act == SW_ACT_CLIP ? 0.75f : 0.5f;
+    c->in_type = pick(s, 0, 2) ? SW_F32 : SW_BF16;
+    c->out_type = pick(s, 0, 3) ? c->in_type : pick(s, 0, 1) ? SW_F32 : SW_BF16;
     c->residual = pick(s, 0, 2) == 0;
     c->residual_before_act = pick(s, 0, 1);
     c->residual_pitch = pick(s, 0, 1) ? c->out_pitch : c->out_channels + pick(s, 0, 5);
@@ -58,14 +61,32 @@ static float *random_floats(uint64_t *s, size_t n) {
     return p;
 }
 
-/* A map's floats: the last pixel ends with its channels. */
-static size_t map_floats(int64_t pixels, int64_t pitch, int64_t channels) {
+static float get(sw_dtype type, const void *map, size_t i) {
+    return type == SW_BF16 ? sw_bf16_to_f32(((const uint16_t *)map)[i]) : ((const float *)map)[i];
+}
+
+static void set(sw_dtype type, void *map, size_t i, float x) {
+    if (type == SW_BF16)
+        ((uint16_t *)map)[i] = sw_f32_to_bf16(x);
+    else
+        ((float *)map)[i] = x;
+}
+
+static void *random_map(uint64_t *s, sw_dtype type, size_t n) {
+    void *p = malloc(n * sw_dtype_size(type) + (n == 0));
+    for (size_t i = 0; p && i < n; i++) set(type, p, i, sw_test_uniform(s, -1, 1));
+    return p;
+}
+
+/* A map's elements: the last pixel ends with its channels. */
+static size_t map_elements(int64_t pixels, int64_t pitch, int64_t channels) {
     return (size_t)((pixels - 1) * pitch + channels);
 }
 
 typedef struct fixture {
     sw_conv c;
-    float *in, *weights, *bias, *residual, *want, *got, *again;
+    float *weights, *bias;
+    void *in, *residual, *want, *got, *again;
     size_t n_out;
 } fixture;
 
@@ -73,19 +94,24 @@ static bool make(uint64_t *s, fixture *f) {
     if (!random_conv(s, &f->c)) return false;
     const sw_conv *c = &f->c;
     int64_t pixels = c->batch * c->out_height * c->out_width;
-    f->n_out = map_floats(pixels, c->out_pitch, c->out_channels);
-    f->in = random_floats(s, map_floats(c->batch * c->height * c->width, c->in_pitch, c->in_channels));
+    f->n_out = map_elements(pixels, c->out_pitch, c->out_channels);
+    f->in = random_map(s, c->in_type, map_elements(c->batch * c->height * c->width, c->in_pitch, c->in_channels));
     f->weights = random_floats(s, (size_t)(c->out_channels * (c->in_channels / c->groups) * c->kernel_h * c->kernel_w));
+    /* Weights that are bfloat16 where products may be of those: what remains is the order of sums. */
+    for (int64_t i = 0;
+         c->in_type == SW_BF16 && i < c->out_channels * (c->in_channels / c->groups) * c->kernel_h * c->kernel_w; i++)
+        f->weights[i] = sw_bf16_to_f32(sw_f32_to_bf16(f->weights[i]));
     f->bias = pick(s, 0, 3) ? random_floats(s, (size_t)c->out_channels) : NULL;
-    f->residual = c->residual ? random_floats(s, map_floats(pixels, c->residual_pitch, c->out_channels)) : NULL;
-    f->want = random_floats(s, f->n_out);
-    f->got = random_floats(s, f->n_out);
-    f->again = random_floats(s, f->n_out);
+    f->residual =
+        c->residual ? random_map(s, c->out_type, map_elements(pixels, c->residual_pitch, c->out_channels)) : NULL;
+    f->want = random_map(s, c->out_type, f->n_out);
+    f->got = random_map(s, c->out_type, f->n_out);
+    f->again = random_map(s, c->out_type, f->n_out);
     return true;
 }
 
 static void destroy(fixture *f) {
-    float *all[] = {f->in, f->weights, f->bias, f->residual, f->want, f->got, f->again};
+    void *all[] = {f->in, f->weights, f->bias, f->residual, f->want, f->got, f->again};
     for (int i = 0; i < 7; i++) free(all[i]);
 }
 
@@ -94,14 +120,16 @@ static void *aligned(size_t bytes) {
 }
 
 /* In place: the residual is put into the output map first. */
-static void run_tactic(const fixture *f, const sw_conv_tactic *tactic, sw_pool *pool, bool in_place, float *out) {
+static void run_tactic(const fixture *f, const sw_conv_tactic *tactic, sw_pool *pool, bool in_place, void *out) {
     sw_conv c = f->c;
     void *packed = aligned(tactic->packed_bytes(&c)),
          *scratch = aligned(tactic->scratch_bytes(&c, sw_pool_threads(pool)));
-    for (size_t i = 0; i < f->n_out; i++) out[i] = guard;
+    for (size_t i = 0; i < f->n_out; i++) set(c.out_type, out, i, guard);
+    int64_t bytes = (int64_t)sw_dtype_size(c.out_type);
     if (in_place) {
         for (int64_t p = 0; p < c.batch * c.out_height * c.out_width; p++)
-            memcpy(out + p * c.out_pitch, f->residual + p * c.residual_pitch, (size_t)c.out_channels * sizeof *out);
+            memcpy((char *)out + p * c.out_pitch * bytes, (char *)f->residual + p * c.residual_pitch * bytes,
+                   (size_t)(c.out_channels * bytes));
         c.residual_pitch = c.out_pitch;
     }
     tactic->pack(&c, f->weights, f->bias, packed);
@@ -110,22 +138,25 @@ static void run_tactic(const fixture *f, const sw_conv_tactic *tactic, sw_pool *
     free(scratch);
 }
 
-/* Errors count against the largest sum that could have been; neighbours' channels must be as they were. */
+/* Errors count against the largest sum that could have been, and, where the output is bfloat16, of its rounding; neighbours'
+ * channels must be as they were. */
 static bool equal(const fixture *f, const char *name, double tolerance, double scale) {
+    double rounding = f->c.out_type == SW_BF16 ? 0x1p-7 : 1e-5;
     for (size_t i = 0; i < f->n_out; i++) {
         bool inside = (int64_t)i % f->c.out_pitch < f->c.out_channels;
-        double error = fabs((double)f->got[i] - (double)f->want[i]);
-        if (inside ? error <= tolerance * scale + 3e-6 + 1e-5 * fabs((double)f->want[i]) : f->got[i] == guard) continue;
-        fprintf(stderr, "%s: element %zu is %.9g, expected %.9g (scale %g)\n", name, i, (double)f->got[i],
-                inside ? (double)f->want[i] : (double)guard, scale);
+        float got = get(f->c.out_type, f->got, i), want = get(f->c.out_type, f->want, i);
+        double error = fabs((double)got - (double)want);
+        if (inside ? error <= tolerance * scale + 3e-6 + rounding * fabs((double)want) : got == guard) continue;
+        fprintf(stderr, "%s: element %zu is %.9g, expected %.9g (scale %g)\n", name, i, (double)got,
+                inside ? (double)want : (double)guard, scale);
         const sw_conv *c = &f->c;
         fprintf(
             stderr,
-            "  %lldx%lldx%lld -> %lldx%lldx%lld, kernel %lldx%lld stride %lldx%lld dilation %lld groups %lld act %s\n",
+            "  %lldx%lldx%lld -> %lldx%lldx%lld, kernel %lldx%lld stride %lldx%lld dilation %lld groups %lld act %s, %s to %s\n",
             (long long)c->height, (long long)c->width, (long long)c->in_channels, (long long)c->out_height,
             (long long)c->out_width, (long long)c->out_channels, (long long)c->kernel_h, (long long)c->kernel_w,
             (long long)c->stride_h, (long long)c->stride_w, (long long)c->dilation_h, (long long)c->groups,
-            sw_act_name(c->act));
+            sw_act_name(c->act), sw_dtype_name(c->in_type), sw_dtype_name(c->out_type));
         return false;
     }
     return true;
@@ -152,7 +183,7 @@ SW_TEST(conv_tactics) {
             CHECK(equal(&f, tactic->name, is_winograd(tactic) ? 1e-5 : 2e-6, scale));
             for (int threads = 1; threads < 3; threads++) {
                 run_tactic(&f, tactic, pools[threads], f.c.residual && shape % 2, f.again);
-                CHECK(memcmp(f.got, f.again, f.n_out * sizeof *f.got) == 0);
+                CHECK(memcmp(f.got, f.again, f.n_out * sw_dtype_size(f.c.out_type)) == 0);
             }
         }
         destroy(&f);
@@ -184,7 +215,9 @@ SW_TEST(conv_tactics_sigmoid) {
                  .dilation_w = 1,
                  .groups = 1,
                  .in_pitch = 1,
-                 .out_pitch = 1};
+                 .out_pitch = 1,
+                 .in_type = SW_F32,
+                 .out_type = SW_F32};
     for (int t = 1; sw_conv_tactics[t]; t++) {
         const sw_conv_tactic *tactic = sw_conv_tactics[t];
         if ((tactic->features & ~sw_cpu_features()) || tactic->refuse(&c)) continue;

@@ -1,0 +1,10 @@
+#include "kernels/vec_avx512.h"
+
+#define PRODUCTS_BF16
+#include "base/cpu.h"
+#include "kernels/conv/direct.inc"
+#include "kernels/conv/tactics.h"
+
+const sw_conv_tactic sw__conv_direct_avx512bf16 = {
+    "direct-avx512bf16", SW_CPU_AVX512BF16, refuse, packed_bytes, pack, scratch_bytes, run, cost,
+};
