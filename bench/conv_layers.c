@@ -4,8 +4,8 @@
  * - 1) / 2. For each layer, every tactic that this CPU can run and that accepts is timed by turns; the table shows
  * ms (20th percentile: other load only ever adds), GFLOP/s of the direct count, its share of the FMA peak (measured
  * beside it), the tactic that sw_conv_choose takes and what that costs against the best. -w: all layers in network
- * order with the chosen tactics, weights cold, instead of each alone. -b: maps are bfloat16 (the picture float32). -c: CPU time of the program instead of time
- * on the wall, for busy machines (one thread). */
+ * order with the chosen tactics, weights cold, instead of each alone. -b: maps are bfloat16 (the picture float32). -c: CPU
+ * time of the program instead of time on the wall, for busy machines (one thread). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,9 @@
-/* Times a whole network on random input: network MODEL THREADS ROUNDS [HEIGHT WIDTH]. Prints one line of JSON: median and least
- * milliseconds of a run, and those from the start to the first result. Dims that the model leaves open are 1, HEIGHT, WIDTH
- * (640). */
+/* Times a whole network on random input: network MODEL THREADS ROUNDS [HEIGHT WIDTH [bf16]]. Prints one line of JSON: median
+ * and least milliseconds of a run, and those from the start to the first result. Dims that the model leaves open are 1, HEIGHT,
+ * WIDTH (640). */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/os.h"
 #include "slipway/build.h"
@@ -48,14 +49,15 @@ int main(int argc, char **argv) {
     static double ms[MAX_ROUNDS];
     int rounds = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
     if (rounds < 1 || rounds > MAX_ROUNDS)
-        return fprintf(stderr, "usage: network MODEL THREADS ROUNDS [HEIGHT WIDTH]\n"), 1;
+        return fprintf(stderr, "usage: network MODEL THREADS ROUNDS [HEIGHT WIDTH [bf16]]\n"), 1;
     int64_t height = argc > 5 ? strtol(argv[4], NULL, 10) : 640, width = argc > 5 ? strtol(argv[5], NULL, 10) : 640;
     sw_session_options options = {.threads = (int)strtol(argv[2], NULL, 10)};
     int64_t start = sw_clock_ns();
     sw_plan *plan = NULL;
     sw_session *session = NULL;
     sw_tensor in = {0};
-    bool good = sw_plan_build(argv[1], &diag, &plan) == SW_OK && make_input(plan, height, width, &in) &&
+    sw_build_options build = {.precision = argc > 6 && !strcmp(argv[6], "bf16") ? SW_BF16 : SW_F32};
+    bool good = sw_plan_build_with(argv[1], &build, &diag, &plan) == SW_OK && make_input(plan, height, width, &in) &&
                 sw_session_create(plan, &options, &diag, &session) == SW_OK && time_runs(session, &in, 1, ms);
     double first = (double)(sw_clock_ns() - start) / 1e6;
     good = good && time_runs(session, &in, rounds, ms);

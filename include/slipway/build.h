@@ -22,6 +22,10 @@ typedef struct sw_build_options {
      * what the model says. */
     const sw_shape_range *shapes;
     int n_shapes;
+    /* What maps between convolutions are stored as: SW_F32 (or SW_DTYPE_NONE, the default) or SW_BF16, which halves
+     * their bytes and is computed by AVX512-BF16 where the CPU has it. Inputs, outputs and the layers that write them
+     * stay as they are. */
+    sw_dtype precision;
 } sw_build_options;
 
 /* Reads a trained model (its kind is told by content, not by name: ONNX, or a PyTorch checkpoint of Ultralytics or

@@ -29,8 +29,10 @@ void *sw_calloc(const sw_allocator *allocator, size_t n, size_t size) {
 }
 
 void sw_free(const sw_allocator *allocator, void *block) {
-    if (allocator) allocator->free(allocator->ctx, block);
-    else free(block);
+    if (allocator)
+        allocator->free(allocator->ctx, block);
+    else
+        free(block);
 }
 
 sw_status sw_grow(const sw_allocator *allocator, void **items, size_t *cap, size_t need, size_t size, size_t max) {

@@ -51,11 +51,15 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
                        sw_plan **plan) {
     sw_graph *graph;
     sw_shapes shapes;
+    if (options->precision && options->precision != SW_F32 && options->precision != SW_BF16)
+        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "precision %s is not supported; float32 and bfloat16 are",
+                       sw_dtype_name(options->precision));
     SW_TRY(sw_graph_load(path, diag, &graph));
     /* Without vector kernels for channels-last maps, the reference kernels are the faster ones. */
     bool fast = !reference && (sw_cpu_features() & SW_CPU_AVX2);
     sw_status status = sw_shapes_apply(graph, options, diag, &shapes);
     if (status == SW_OK) status = sw_passes_run(graph, fast ? NULL : "dead-code", diag);
+    if (status == SW_OK && fast && options->precision == SW_BF16) status = sw_pass_bfloat16(graph);
     if (status == SW_OK) status = sw_plan_lower(graph, diag, plan);
     if (status != SW_OK) {
         sw_graph_destroy(graph);

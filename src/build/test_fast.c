@@ -1,4 +1,5 @@
 /* Fast plans against reference plans, on graphs that are traps for layouts and views. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "build/build.h"
@@ -147,7 +148,7 @@ typedef struct result {
     float *data[MAX_OUT];
 } result;
 
-static result run(make_fn make, const char *last_pass, bool open_size) {
+static result run(make_fn make, const char *last_pass, bool open_size, bool bfloat16) {
     net n = {.g = sw_graph_create(NULL), .seed = 11};
     int64_t side = open_size ? SW_DIM_UNKNOWN : SIDE, dims[4] = {1, 8, side, side};
     sw_value *x = sw_graph_add_value(n.g, "x", SW_F32, 4, dims), *outputs[MAX_OUT];
@@ -156,6 +157,7 @@ static result run(make_fn make, const char *last_pass, bool open_size) {
     CHECK_INT(sw_graph_set_outputs(n.g, outputs, r.n), SW_OK);
     sw_plan *plan = NULL;
     CHECK_INT(sw_passes_run(n.g, last_pass, &sw_test_diag), SW_OK);
+    if (bfloat16) CHECK_INT(sw_pass_bfloat16(n.g), SW_OK);
     CHECK_INT(sw_plan_lower(n.g, &sw_test_diag, &plan), SW_OK);
     sw_session *session = NULL;
     CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 2}, &sw_test_diag, &session), SW_OK);
@@ -185,18 +187,41 @@ static void compare(const result *got, const result *want, double tolerance) {
     }
 }
 
+static double largest(const result *r, int output) {
+    double most = 0;
+    for (int64_t k = 0; k < r->count[output]; k++) most = fmax(most, fabs((double)r->data[output][k]));
+    return most;
+}
+
+/* Each layer rounds its output, and where the CPU multiplies bfloat16, its weights to 8 bits. */
+static void check_bfloat16(make_fn make, const result *want) {
+    result got = run(make, NULL, false, true);
+    for (int i = 0; i < want->n; i++) {
+        double scale = largest(want, i);
+        CHECK_INT(got.count[i], want->count[i]);
+        for (int64_t k = 0; k < want->count[i]; k++) CHECK_NEAR(got.data[i][k], want->data[i][k], 0.02 * scale);
+    }
+    CHECK_INT(setenv("SLIPWAY_NO_ALIAS", "1", 1), 0);
+    result apart = run(make, NULL, false, true);
+    CHECK_INT(unsetenv("SLIPWAY_NO_ALIAS"), 0);
+    compare(&apart, &got, 0);
+    drop(&got);
+    drop(&apart);
+}
+
 static void check_graph(make_fn make) {
-    result want = run(make, "dead-code", false);
+    result want = run(make, "dead-code", false, false);
     for (int open_size = 0; open_size < 2; open_size++) {
-        result fast = run(make, NULL, open_size);
+        result fast = run(make, NULL, open_size, false);
         compare(&fast, &want, 2e-5);
         CHECK_INT(setenv("SLIPWAY_NO_ALIAS", "1", 1), 0);
-        result apart = run(make, NULL, open_size);
+        result apart = run(make, NULL, open_size, false);
         CHECK_INT(unsetenv("SLIPWAY_NO_ALIAS"), 0);
         compare(&apart, &fast, 0); /* identical bits */
         drop(&fast);
         drop(&apart);
     }
+    check_bfloat16(make, &want);
     drop(&want);
 }
 

@@ -251,7 +251,8 @@ static sw_status plan_memory(binder *b) {
     sw_status status = sw_memory_plan(b->allocator, spans, (int)plan->n_values, &instance->block_bytes);
     for (size_t v = 0; v < plan->n_values; v++) {
         instance->offsets[v] = spans[instance->roots[v]].offset;
-        if (instance->roots[v] != (int32_t)v) instance->offsets[v] += instance->channels[v] * (int64_t)sizeof(float);
+        if (instance->roots[v] != (int32_t)v)
+            instance->offsets[v] += instance->channels[v] * (int64_t)sw_dtype_size(instance->values[v].dtype);
     }
     sw_free(b->allocator, spans);
     return status;

@@ -10,8 +10,9 @@
 typedef __m512 vf;
 enum { VF = 16, VF_ROWS = 12 };
 /* Measured on Zen 4, which does one 512-bit multiply-add and one load a cycle. */
-#define VF_STEP_2 24.6
-#define VF_STEP_1 13.6
+#define VF_STEP_2    24.6
+#define VF_STEP_1    13.6
+#define VF_TRANSFORM 1.6
 
 SW_INLINE vf vf_all(float x) {
     return _mm512_set1_ps(x);
@@ -119,5 +120,25 @@ SW_INLINE float vf_largest(vf x) {
 }
 
 #include "kernels/vec_math.inc"
+
+/* SiLU to 2^-11 of its value, for results that are rounded to bfloat16: exp by a polynomial of degree 3 (minimax of the
+ * relative error on [0, 1]: 1e-4), the reciprocal by its estimate. */
+SW_INLINE void vf_silu_rough(vf *x, int count) {
+    vf t[4], p[4];
+    SW_UNROLL
+    for (int i = 0; i < count; i++) t[i] = vf_mul(x[i], vf_all(-1.44269504f));
+    SW_UNROLL
+    for (int i = 0; i < count; i++) p[i] = _mm512_reduce_ps(t[i], 1); /* t - floor(t) */
+    SW_UNROLL
+    for (int i = 0; i < count; i++) {
+        vf f = p[i];
+        p[i] = vf_fma(vf_fma(vf_fma(vf_all(0.0780246109f), f, vf_all(0.226067305f)), f, vf_all(0.695833325f)), f,
+                      vf_all(0.999925256f));
+    }
+    SW_UNROLL
+    for (int i = 0; i < count; i++) p[i] = vf_add(_mm512_scalef_ps(p[i], t[i]), vf_all(1)); /* by 2^floor(t) */
+    SW_UNROLL
+    for (int i = 0; i < count; i++) x[i] = vf_mul(x[i], _mm512_rcp14_ps(p[i]));
+}
 
 #endif

@@ -24,6 +24,9 @@ sw_status sw__pass_fuse(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_layout(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_dead_code(sw_graph *graph, const sw_diag *diag);
 
+/* After all passes, where the builder wants it: maps become bfloat16 (precision.c). SW_E_NOMEM. */
+SW_MUST_USE sw_status sw_pass_bfloat16(sw_graph *graph);
+
 /* Constant of one element: true and its value. */
 bool sw__const_scalar(const sw_value *value, double *scalar);
 

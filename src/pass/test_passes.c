@@ -189,3 +189,32 @@ SW_TEST(passes_are_named) {
     CHECK_INT(sw_passes_run(g, "none", &sw_test_diag), SW_OK);
     sw_graph_destroy(g);
 }
+
+static sw_value *conv_of(sw_graph *g, sw_value *x, const char *name) {
+    static const float w[16];
+    sw_value *weights = floats(g, "w", 4, (int64_t[]){4, 4, 1, 1}, w);
+    return apply(g, SW_OP_Conv, name, 2, (sw_value *[]){x, weights});
+}
+
+/* Maps between convolutions change their type; what a node of float32 touches, a graph output or what is joined to one does
+ * not. */
+SW_TEST(bfloat16_stays_inside) {
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *x = input(g, 4, (int64_t[]){1, 4, 8, 8});
+    sw_value *a = conv_of(g, x, "a"), *b = apply(g, SW_OP_MaxPool, "b", 1, &a);
+    CHECK_INT(sw_node_set_ints(g, b->producer, "kernel_shape", (int64_t[]){1, 1}, 2), SW_OK);
+    sw_value *c = conv_of(g, b, "c"), *d = apply(g, SW_OP_GlobalAveragePool, "d", 1, &c), *e = conv_of(g, d, "e");
+    run_all(g, e);
+    CHECK_INT(sw_pass_bfloat16(g), SW_OK);
+    CHECK_INT(a->type.dtype, SW_BF16);
+    CHECK_INT(b->type.dtype, SW_BF16);
+    CHECK_INT(c->type.dtype, SW_F32);
+    CHECK_INT(d->type.dtype, SW_F32);
+    CHECK_INT(g->outputs[0]->type.dtype, SW_F32);
+    CHECK_STR(sw_node_string(a->producer, "out_type"), "bfloat16");
+    CHECK_STR(sw_node_string(c->producer, "out_type"), "float32");
+    CHECK_INT(sw_graph_infer(g, &sw_test_diag), SW_OK); /* the shape rules say the same */
+    CHECK_INT(a->type.dtype, SW_BF16);
+    CHECK_INT(c->type.dtype, SW_F32);
+    sw_graph_destroy(g);
+}

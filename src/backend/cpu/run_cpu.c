@@ -58,7 +58,8 @@ sw_status sw_packs_lend(sw_packs *packs, int32_t step, const sw_conv_tactic *tac
 }
 
 static sw_status no_weights(const sw_call *call) {
-    return sw_call_fail(call, "its weights are missing: the plan holds them for another tactic or shape, or was stripped");
+    return sw_call_fail(call,
+                        "its weights are missing: the plan holds them for another tactic or shape, or was stripped");
 }
 
 static sw_status make_pack(sw_packs *packs, int32_t step, const sw_prepared *p, const sw_call *call, size_t bytes) {
@@ -95,6 +96,9 @@ static bool is_fast_conv(const sw_call *c) {
 static sw_status describe(const sw_call *c, sw_conv *conv) {
     const sw_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0], *residual = sw_call_in(c, 3);
     sw_window window;
+    bool typed = (x->dtype == SW_F32 || x->dtype == SW_BF16) && (y->dtype == SW_F32 || y->dtype == SW_BF16) &&
+                 w->dtype == SW_F32 && (!residual || residual->dtype == y->dtype);
+    if (!typed) return sw_call_unsupported(c, "these types are not supported");
     SW_TRY(sw_call_window(c, x, w->dims + 2, &window));
     sw_act act = sw_act_find(sw_call_string(c, "activation"));
     if (act == SW_ACT_COUNT) return sw_call_fail(c, "activation '%.32s' is not known", sw_call_string(c, "activation"));
@@ -161,6 +165,18 @@ static sw_status run_unprepared(const sw_call *call) {
 
 /* ---- All steps ----------------------------------------------------------------------------------------------------- */
 
+/* Kernels of channels-last maps take float32; those that only move elements, bfloat16 too. */
+static bool has_map_types(const sw_call *c) {
+    bool moves = c->op == SW_OP_Concat || c->op == SW_OP_Split || c->op == SW_OP_Resize || c->op == SW_OP_MaxPool;
+    sw_dtype type = c->out[0] ? c->out[0]->dtype : SW_DTYPE_NONE;
+    if (type != SW_F32 && !(moves && type == SW_BF16)) return false;
+    for (int i = 0; i < c->n_in; i++)
+        if (c->in[i] && c->in[i]->layout == SW_CHANNELS_LAST && c->in[i]->dtype != type) return false;
+    for (int i = 0; i < c->n_out; i++)
+        if (c->out[i] && c->out[i]->layout == SW_CHANNELS_LAST && c->out[i]->dtype != type) return false;
+    return true;
+}
+
 static bool has_channels_last(const sw_call *c) {
     for (int i = 0; i < c->n_in; i++)
         if (c->in[i] && c->in[i]->layout == SW_CHANNELS_LAST) return true;
@@ -178,6 +194,8 @@ sw_status sw_cpu_run(const sw_call *call, const sw_prepared *prepared, void *scr
     }
     if (is_fast_conv(call)) return sw_tensor_count(call->out[0]) ? run_unprepared(call) : SW_OK;
     if (sw_kernel_fast(call)) return SW_OK;
-    sw_kernel_fn kernel = has_channels_last(call) ? sw_kernel_nhwc(call->op) : sw_kernel_ref(call->op);
+    bool maps = has_channels_last(call);
+    if (maps && !has_map_types(call)) return sw_call_unsupported(call, "maps of this type are not supported");
+    sw_kernel_fn kernel = maps ? sw_kernel_nhwc(call->op) : sw_kernel_ref(call->op);
     return kernel ? kernel(call) : sw_call_unsupported(call, "there is no CPU kernel for this operator");
 }

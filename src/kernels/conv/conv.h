@@ -14,15 +14,15 @@
 #include "slipway/tensor.h"
 
 /* X(id, text): what happens to a sum s before it is stored; a and b are parameters. */
-#define SW_ACT_LIST(X)                                                                                                \
-    X(NONE, "none")                 /* s */                                                                           \
-    X(RELU, "relu")                 /* max(s, 0) */                                                                   \
-    X(LEAKY, "leaky")               /* s, or a * s below 0 */                                                         \
-    X(SILU, "silu")                 /* s / (1 + exp(-s)) */                                                           \
-    X(SIGMOID, "sigmoid")           /* 1 / (1 + exp(-s)) */                                                           \
-    X(HARDSWISH, "hardswish")       /* s * clamp(s / 6 + 0.5, 0, 1) */                                                \
-    X(HARDSIGMOID, "hardsigmoid")   /* clamp(a * s + b, 0, 1) */                                                      \
-    X(CLIP, "clip")                 /* clamp(s, a, b) */
+#define SW_ACT_LIST(X)                                                                                                 \
+    X(NONE, "none")               /* s */                                                                              \
+    X(RELU, "relu")               /* max(s, 0) */                                                                      \
+    X(LEAKY, "leaky")             /* s, or a * s below 0 */                                                            \
+    X(SILU, "silu")               /* s / (1 + exp(-s)) */                                                              \
+    X(SIGMOID, "sigmoid")         /* 1 / (1 + exp(-s)) */                                                              \
+    X(HARDSWISH, "hardswish")     /* s * clamp(s / 6 + 0.5, 0, 1) */                                                   \
+    X(HARDSIGMOID, "hardsigmoid") /* clamp(a * s + b, 0, 1) */                                                         \
+    X(CLIP, "clip")               /* clamp(s, a, b) */
 
 typedef enum sw_act {
 #define SW_ACT_ENUM(id, text) SW_ACT_##id,
@@ -37,9 +37,9 @@ typedef struct sw_conv {
     int64_t batch, height, width, in_channels; /* input */
     int64_t out_height, out_width, out_channels;
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
-    int64_t groups; /* divides both channel counts; in_channels of them is depthwise */
+    int64_t groups;                              /* divides both channel counts; in_channels of them is depthwise */
     int64_t in_pitch, out_pitch, residual_pitch; /* elements from pixel to pixel */
-    sw_dtype in_type, out_type; /* SW_F32 or SW_BF16; the residual has the type of the output */
+    sw_dtype in_type, out_type;                  /* SW_F32 or SW_BF16; the residual has the type of the output */
     sw_act act;
     float act_a, act_b;
     bool residual;            /* another map of the output's shape is added ... */

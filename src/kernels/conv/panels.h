@@ -30,7 +30,7 @@ static inline int64_t sw__panel_units(const sw_conv *c, sw__panels p) {
 
 /* Cycles to read weights `times` times, as far as the second level cache does not hold them. */
 static inline double sw__weight_cycles(size_t bytes, int64_t times) {
-    return bytes > 512 << 10 ? (double)bytes * (double)times / 4 : 0;
+    return bytes > 768 << 10 ? (double)bytes * (double)times / 8 : 0;
 }
 
 /* By group and panel: biases (float), then for every tap (kernel row, column, unit of input channels) one unit of weights

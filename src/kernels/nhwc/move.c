@@ -42,21 +42,23 @@ static void transpose_blocks(void *ctx, int64_t begin, int64_t end, int thread) 
 
 /* A copy of channels of every pixel. */
 typedef struct channels {
-    const float *from;
-    float *to;
-    int64_t from_pitch, to_pitch, count;
+    const sw_nhwc *from, *to;
+    int64_t from_channel, to_channel, count;
 } channels;
 
 static void copy_pixels(void *ctx, int64_t begin, int64_t end, int thread) {
     const channels *k = ctx;
     (void)thread;
     for (int64_t p = begin; p < end; p++)
-        memcpy(k->to + p * k->to_pitch, k->from + p * k->from_pitch, (size_t)k->count * sizeof *k->to);
+        memcpy(sw_nhwc_at(k->to, p, k->to_channel), sw_nhwc_at(k->from, p, k->from_channel),
+               (size_t)(k->count * k->to->bytes));
 }
 
+/* Not where they already lie there (views). */
 static void copy_channels(sw_pool *pool, const sw_nhwc *from, int64_t from_channel, const sw_nhwc *to,
                           int64_t to_channel, int64_t count) {
-    channels k = {from->data + from_channel, to->data + to_channel, from->pitch, to->pitch, count};
+    channels k = {from, to, from_channel, to_channel, count};
+    if (sw_nhwc_at(from, 0, from_channel) == sw_nhwc_at(to, 0, to_channel)) return;
     sw_pool_for(pool, to->batch * to->height * to->width, 1024, copy_pixels, &k);
 }
 
@@ -80,13 +82,12 @@ sw_status sw__relayout(const sw_call *c) {
     return SW_OK;
 }
 
-/* Inputs that already lie in the output (views) are not copied. */
 sw_status sw__nhwc_concat(const sw_call *c) {
     sw_nhwc to = sw_nhwc_of(c->out[0]);
     int64_t channel = 0;
     for (int i = 0; i < c->n_in; i++) {
         sw_nhwc from = sw_nhwc_of(c->in[i]);
-        if (from.data != to.data + channel) copy_channels(c->pool, &from, 0, &to, channel, from.channels);
+        copy_channels(c->pool, &from, 0, &to, channel, from.channels);
         channel += from.channels;
     }
     return SW_OK;
@@ -98,7 +99,7 @@ sw_status sw__nhwc_split(const sw_call *c) {
     for (int i = 0; i < c->n_out; i++) {
         if (!c->out[i]) return sw_call_unsupported(c, "a part that nobody reads");
         sw_nhwc to = sw_nhwc_of(c->out[i]);
-        if (to.data != from.data + channel) copy_channels(c->pool, &from, channel, &to, 0, to.channels);
+        copy_channels(c->pool, &from, channel, &to, 0, to.channels);
         channel += to.channels;
     }
     return SW_OK;

@@ -91,7 +91,7 @@ static void to_rows(void *ctx, int64_t begin, int64_t end, int thread) {
 
 bool sw__relayout_avx2(const sw_call *c) {
     const sw_tensor *x = c->in[0], *y = c->out[0];
-    if (x->dtype != SW_F32 || x->rank != 4 || x->layout == y->layout) return false;
+    if (x->dtype != SW_F32 || y->dtype != SW_F32 || x->rank != 4 || x->layout == y->layout) return false;
     work w = {.from = x->data, .to = y->data, .channels = x->dims[1], .pixels = x->dims[2] * x->dims[3]};
     w.blocks = (w.pixels + BLOCK - 1) / BLOCK;
     w.pitch = y->layout == SW_ROW_MAJOR ? x->pitch : y->pitch;

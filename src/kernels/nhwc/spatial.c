@@ -16,21 +16,36 @@ typedef struct pool_work {
     sw_window w;
 } pool_work;
 
-static void max_into(float *restrict best, const float *restrict in, int64_t n) {
-    for (int64_t i = 0; i < n; i++) best[i] = in[i] > best[i] || in[i] != in[i] ? in[i] : best[i];
+static float channel_at(const sw_nhwc *m, int64_t pixel, int64_t channel) {
+    const char *at = sw_nhwc_at(m, pixel, channel);
+    return m->bytes == 2 ? sw_bf16_to_f32(*(const uint16_t *)at) : *(const float *)at;
 }
 
-static void pool_pixel(const pool_work *p, int64_t n, int64_t y, int64_t x) {
+static float largest(const pool_work *p, int64_t n, int64_t y, int64_t x, int64_t channel) {
     const sw_window *w = &p->w;
-    float *out = sw_nhwc_pixel(&p->y, n, y, x);
-    for (int64_t c = 0; c < p->y.channels; c++) out[c] = -INFINITY;
+    float best = -INFINITY;
     for (int64_t ky = 0; ky < w->kernel[0]; ky++) {
         int64_t iy = y * w->stride[0] - w->pad_begin[0] + ky * w->dilation[0];
         if (iy < 0 || iy >= p->x.height) continue;
         for (int64_t kx = 0; kx < w->kernel[1]; kx++) {
             int64_t ix = x * w->stride[1] - w->pad_begin[1] + kx * w->dilation[1];
-            if (ix >= 0 && ix < p->x.width) max_into(out, sw_nhwc_pixel(&p->x, n, iy, ix), p->y.channels);
+            if (ix < 0 || ix >= p->x.width) continue;
+            float v = channel_at(&p->x, (n * p->x.height + iy) * p->x.width + ix, channel);
+            if (v > best || v != v) best = v; /* NaN stays: nothing is above it */
+            if (best != best) return best;
         }
+    }
+    return best;
+}
+
+static void pool_pixel(const pool_work *p, int64_t n, int64_t y, int64_t x) {
+    for (int64_t c = 0; c < p->y.channels; c++) {
+        char *out = sw_nhwc_at(&p->y, (n * p->y.height + y) * p->y.width + x, c);
+        float best = largest(p, n, y, x, c);
+        if (p->y.bytes == 2)
+            *(uint16_t *)out = sw_f32_to_bf16(best);
+        else
+            *(float *)out = best;
     }
 }
 
@@ -91,8 +106,9 @@ static void resize_rows(void *ctx, int64_t begin, int64_t end, int thread) {
     for (int64_t row = begin; row < end; row++) {
         int64_t n = row / r->y.height, y = row % r->y.height, iy = source(y, r->scale_h, r->x.height);
         for (int64_t x = 0; x < r->y.width; x++)
-            memcpy(sw_nhwc_pixel(&r->y, n, y, x), sw_nhwc_pixel(&r->x, n, iy, source(x, r->scale_w, r->x.width)),
-                   (size_t)r->y.channels * sizeof(float));
+            memcpy(sw_nhwc_at(&r->y, row * r->y.width + x, 0),
+                   sw_nhwc_at(&r->x, (n * r->x.height + iy) * r->x.width + source(x, r->scale_w, r->x.width), 0),
+                   (size_t)(r->y.channels * r->y.bytes));
     }
 }
 
