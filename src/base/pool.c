@@ -10,7 +10,7 @@
  * it once no chunk is left to take. Workers join an open loop and leave it again; the caller waits only for
  * those that are inside. So a worker that the system has not woken yet costs nothing: its chunk is taken by
  * somebody else, and it finds the loop closed. */
-enum { CHUNKS_PER_THREAD = 6, MAX_THREADS = 1024, SPIN_NS = 50000, SPINS_PER_LOOK = 64 };
+enum { CHUNKS_PER_THREAD = 6, MAX_THREADS = 1024, SPIN_NS = 50000, SHORT_SPIN_NS = 15000, SPINS_PER_LOOK = 64 };
 
 /* The state of the loop in one word, so that joining and closing exclude each other: generation, open flag,
  * threads inside. */
@@ -145,7 +145,9 @@ sw_pool *sw_pool_create(const sw_allocator *allocator, int threads) {
     pool->allocator = allocator;
     pool->threads = threads;
     pool->worker = workers;
-    pool->spin_ns = threads < allowed ? SPIN_NS : 0; /* who spins on a CPU that others need delays them */
+    /* Who spins on a CPU that others need delays them. Where threads take all CPUs, only the gap between two steps of a
+     * network is bridged: waking up takes longer (docs/decisions/007). */
+    pool->spin_ns = threads < allowed ? SPIN_NS : threads == allowed ? SHORT_SPIN_NS : 0;
     pthread_mutex_init(&pool->turn, NULL);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->opened, NULL);

@@ -21,7 +21,7 @@ SW_MUST_USE sw_status sw_shapes_apply(sw_graph *graph, const sw_build_options *o
 /* Notes in the receipt of a plan what it was built by, from and on. */
 SW_MUST_USE sw_status sw_plan_sign(sw_plan *plan, const char *path);
 
-/* The ranges that would give a plan its profiles, in an arena. */
+/* The options that would give a plan its profiles and precision; ranges in an arena. */
 SW_MUST_USE sw_status sw_plan_shapes(const sw_plan *plan, sw_arena *arena, sw_build_options *options);
 
 /* Lowers a graph that all passes have run over. On success the plan owns the graph (its constants lie there); on

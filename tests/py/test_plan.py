@@ -70,6 +70,20 @@ class Plans(Folder):
             got = self.run_on(self.build(model, *options), 2, 3, 12, 12)
             np.testing.assert_array_equal(got, want)
 
+    def test_bfloat16_is_close_and_survives_a_file(self):
+        model = small_model(self.folder / "m.onnx", 2, 12, channels=64)
+        want = self.run_on(model, 2, 3, 12, 12)
+        plans = [self.build(model, "--precision", "bf16", *options) for options in ((), ("--portable",))]
+        for plan in plans:
+            got = self.run_on(plan, 2, 3, 12, 12)
+            self.assertGreater(np.abs(got - want).max(), 0)
+            np.testing.assert_allclose(got, want, atol=0.01 * np.abs(want).max())
+        stripped = self.build(model, "--precision", "bf16", "--strip", name="empty.slip")
+        slipway.run("refit", stripped, model, "-o", self.folder / "full.slip")
+        np.testing.assert_array_equal(self.run_on(self.folder / "full.slip", 2, 3, 12, 12), self.run_on(plans[0], 2, 3, 12, 12))
+        run = slipway.run("build", model, "-o", self.folder / "no.slip", "--precision", "int4", expect=1)
+        self.assertIn("expected fp32 or bf16", run.stderr)
+
     def test_same_model_same_bytes(self):
         a, b = self.build(name="a.slip"), self.build(name="b.slip")
         self.assertEqual(a.read_bytes(), b.read_bytes())
