@@ -146,7 +146,7 @@ sw_pool *sw_pool_create(const sw_allocator *allocator, int threads) {
     pool->threads = threads;
     pool->worker = workers;
     /* Who spins on a CPU that others need delays them. Where threads take all CPUs, only the gap between two steps of a
-     * network is bridged: waking up takes longer (docs/decisions/007). */
+     * network is bridged: waking up takes longer (docs/decisions/003). */
     pool->spin_ns = threads < allowed ? SPIN_NS : threads == allowed ? SHORT_SPIN_NS : 0;
     pthread_mutex_init(&pool->turn, NULL);
     pthread_mutex_init(&pool->lock, NULL);
