@@ -185,7 +185,7 @@ SW_TEST(passes_are_named) {
     CHECK_INT(sw_passes_run(g, "flod", &sw_test_diag), SW_E_USAGE);
     CHECK_STR(
         sw_test_message(),
-        "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, dfl, dead-code, fuse, layout");
+        "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, dfl, dead-code, upsample, fuse, layout");
     CHECK_INT(sw_passes_run(g, "none", &sw_test_diag), SW_OK);
     sw_graph_destroy(g);
 }
@@ -216,5 +216,40 @@ SW_TEST(bfloat16_stays_inside) {
     CHECK_INT(sw_graph_infer(g, &sw_test_diag), SW_OK); /* the shape rules say the same */
     CHECK_INT(a->type.dtype, SW_BF16);
     CHECK_INT(c->type.dtype, SW_F32);
+    sw_graph_destroy(g);
+}
+
+/* 1x1 behind a join with an enlarged map: the enlarged part moves to the small map, and the sum into the convolution. */
+SW_TEST(upsample_convolves_the_small_map) {
+    enum { SMALL = 32, REST = 2 };
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *x = input(g, 4, (int64_t[]){1, SMALL, 8, 8});
+    sw_value *w = sw_graph_new_const(g, "w", SW_F32, 4, (int64_t[]){3, SMALL + REST, 1, 1});
+    for (int i = 0; i < 3 * (SMALL + REST); i++) ((float *)w->type.data)[i] = (float)i;
+    sw_value *rest_w = sw_graph_new_const(g, "rest_w", SW_F32, 4, (int64_t[]){REST, SMALL, 1, 1});
+    sw_value *scales = floats(g, "scales", 1, (int64_t[]){4}, (float[]){1, 1, 2, 2});
+    sw_value *rest = apply(g, SW_OP_Conv, "rest", 2, (sw_value *[]){x, rest_w});
+    sw_value *pool = apply(g, SW_OP_MaxPool, "pool", 1, &x);
+    CHECK_INT(sw_node_set_ints(g, pool->producer, "kernel_shape", (int64_t[]){2, 2}, 2), SW_OK);
+    CHECK_INT(sw_node_set_ints(g, pool->producer, "strides", (int64_t[]){2, 2}, 2), SW_OK);
+    sw_value *large = apply(g, SW_OP_Resize, "large", 3, (sw_value *[]){pool, NULL, scales});
+    CHECK_INT(sw_node_set_string(g, large->producer, "nearest_mode", "floor"), SW_OK);
+    CHECK_INT(sw_node_set_string(g, large->producer, "coordinate_transformation_mode", "asymmetric"), SW_OK);
+    sw_value *join = apply(g, SW_OP_Concat, "join", 2, (sw_value *[]){rest, large});
+    sw_node_set_int(join->producer, "axis", 1);
+    sw_value *y =
+        apply(g, SW_OP_Relu, "y", 1, (sw_value *[]){apply(g, SW_OP_Conv, "conv", 2, (sw_value *[]){join, w})});
+    run_all(g, y);
+    CHECK_INT(count(g, SW_OP_Concat), 0);
+    CHECK_INT(count(g, SW_OP_Add), 0);
+    CHECK_INT(count(g, SW_OP_FusedConv), 3);
+    for (const sw_node *node = g->first; node; node = node->next) {
+        if (node->op != SW_OP_Resize) continue;
+        const sw_node *low = node->in[0]->producer;
+        CHECK_INT(low->op, SW_OP_FusedConv);
+        CHECK_INT(low->in[1]->type.dims[1], SMALL);
+        CHECK_NEAR(((float *)low->in[1]->type.data)[0], REST, 0); /* its channels come behind the others */
+        CHECK_NEAR(((float *)low->in[1]->type.data)[SMALL], SMALL + 2 * REST, 0);
+    }
     sw_graph_destroy(g);
 }
