@@ -133,6 +133,31 @@ SW_INLINE vf vf_dot_bf16(vf a, vf b, vf sum) {
     return vf_fma(a0, b0, vf_fma(_mm256_and_ps(a, high), _mm256_and_ps(b, high), sum));
 }
 
+/* VF pixels of three planes to floats in turn: float i of vector v is channel (8 v + i) % 3 of pixel (8 v + i) / 3. */
+SW_INLINE void vf_interleave_3(const float *a, const float *b, const float *c, float *to) {
+    vf x = vf_load(a), y = vf_load(b), z = vf_load(c);
+    SW_UNROLL
+    for (int v = 0; v < 3; v++) {
+        int k = 8 * v;
+        __m256i pixel = _mm256_setr_epi32(k / 3, (k + 1) / 3, (k + 2) / 3, (k + 3) / 3, (k + 4) / 3, (k + 5) / 3,
+                                          (k + 6) / 3, (k + 7) / 3);
+        vf px = _mm256_permutevar8x32_ps(x, pixel), py = _mm256_permutevar8x32_ps(y, pixel),
+           pz = _mm256_permutevar8x32_ps(z, pixel);
+        vf out = v == 0   ? _mm256_blend_ps(_mm256_blend_ps(px, py, 0x92), pz, 0x24)
+                 : v == 1 ? _mm256_blend_ps(_mm256_blend_ps(px, py, 0x24), pz, 0x49)
+                          : _mm256_blend_ps(_mm256_blend_ps(px, py, 0x49), pz, 0x92);
+        vf_store(to + 8 * v, out);
+    }
+}
+/* The same to bfloat16, with a fourth of 0. */
+SW_INLINE void vf_interleave_3_bf16(const float *a, const float *b, const float *c, uint16_t *to) {
+    uint16_t planes[3][VF];
+    vf_store_bf16(planes[0], vf_load(a));
+    vf_store_bf16(planes[1], vf_load(b));
+    vf_store_bf16(planes[2], vf_load(c));
+    for (int i = 0; i < VF; i++, to += 4) to[0] = planes[0][i], to[1] = planes[1][i], to[2] = planes[2][i], to[3] = 0;
+}
+
 SW_INLINE float vf_sum(vf x) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));

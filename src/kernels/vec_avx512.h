@@ -112,6 +112,30 @@ SW_INLINE vf vf_dot_bf16(vf a, vf b, vf sum) {
 }
 #endif
 
+/* VF pixels of three planes to floats in turn: float i of vector v is channel (16 v + i) % 3 of pixel (16 v + i) / 3. */
+SW_INLINE void vf_interleave_3(const float *a, const float *b, const float *c, float *to) {
+    static const __mmask16 third[3] = {0x4924, 0x2492, 0x9249}; /* floats of the third channel */
+    const __m512i number = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    vf x = vf_load(a), y = vf_load(b), z = vf_load(c);
+    SW_UNROLL
+    for (int v = 0; v < 3; v++) {
+        __m512i at = _mm512_add_epi32(number, _mm512_set1_epi32(16 * v));
+        __m512i pixel = _mm512_srli_epi32(_mm512_mullo_epi32(at, _mm512_set1_epi32(0x5556)), 16); /* at / 3 */
+        __m512i channel = _mm512_sub_epi32(at, _mm512_mullo_epi32(pixel, _mm512_set1_epi32(3)));
+        vf xy = _mm512_permutex2var_ps(x, _mm512_add_epi32(pixel, _mm512_slli_epi32(channel, 4)), y);
+        vf_store(to + 16 * v, _mm512_mask_permutexvar_ps(xy, third[v], pixel, z));
+    }
+}
+/* The same to bfloat16, with a fourth of 0. */
+SW_INLINE void vf_interleave_3_bf16(const float *a, const float *b, const float *c, uint16_t *to) {
+    __m512i x = _mm512_cvtepu16_epi32(vf_to_bf16(vf_load(a))), y = _mm512_cvtepu16_epi32(vf_to_bf16(vf_load(b)));
+    __m512i xy = _mm512_or_si512(x, _mm512_slli_epi32(y, 16)), z = _mm512_cvtepu16_epi32(vf_to_bf16(vf_load(c)));
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    _mm512_storeu_si512(to, _mm512_permutex2var_epi32(xy, low, z));
+    _mm512_storeu_si512(to + 2 * VF, _mm512_permutex2var_epi32(xy, high, z));
+}
+
 SW_INLINE float vf_sum(vf x) {
     return _mm512_reduce_add_ps(x);
 }

@@ -114,10 +114,17 @@ static sw_value *in_layout(layouter *l, sw_value *value, sw_layout wanted, sw_no
     return twin;
 }
 
+/* Convolutions read pictures as they come: few channels, and a kernel that gathers its input anyway. */
+static bool reads_rows(const sw_node *node, int input) {
+    if (node->op != SW_OP_FusedConv || input != 0 || !is_map(node->in[0])) return false;
+    const int64_t *x = node->in[0]->type.dims, *w = node->in[1]->type.dims;
+    return x[1] >= 1 && x[1] <= 4 && w[2] * w[3] > 1 && sw_node_int(node, "group") == 1;
+}
+
 static sw_status convert_inputs(layouter *l, sw_node *node, bool last) {
     for (int i = 0; i < node->n_in; i++) {
         sw_value *value = node->in[i];
-        if (!value || !is_map(value) || value->type.data) continue;
+        if (!value || !is_map(value) || value->type.data || (last && reads_rows(node, i) && !is_last(value))) continue;
         sw_value *fit = in_layout(l, value, last ? SW_CHANNELS_LAST : SW_ROW_MAJOR, node);
         if (!fit) return SW_E_NOMEM;
         if (fit != value) sw_node_set_input(node, i, fit);

@@ -97,7 +97,8 @@ static sw_status describe(const sw_call *c, sw_conv *conv) {
     const sw_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0], *residual = sw_call_in(c, 3);
     sw_window window;
     bool typed = (x->dtype == SW_F32 || x->dtype == SW_BF16) && (y->dtype == SW_F32 || y->dtype == SW_BF16) &&
-                 w->dtype == SW_F32 && (!residual || residual->dtype == y->dtype);
+                 w->dtype == SW_F32 && (!residual || residual->dtype == y->dtype) &&
+                 (x->layout == SW_CHANNELS_LAST || x->dtype == SW_F32);
     if (!typed) return sw_call_unsupported(c, "these types are not supported");
     SW_TRY(sw_call_window(c, x, w->dims + 2, &window));
     sw_act act = sw_act_find(sw_call_string(c, "activation"));
@@ -122,6 +123,7 @@ static sw_status describe(const sw_call *c, sw_conv *conv) {
         .in_pitch = x->pitch,
         .out_pitch = y->pitch,
         .residual_pitch = residual ? residual->pitch : 0,
+        .in_planar = x->layout == SW_ROW_MAJOR,
         .in_type = x->dtype,
         .out_type = y->dtype,
         .act = act,

@@ -39,7 +39,8 @@ typedef struct sw_conv {
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int64_t groups;                              /* divides both channel counts; in_channels of them is depthwise */
     int64_t in_pitch, out_pitch, residual_pitch; /* elements from pixel to pixel */
-    sw_dtype in_type, out_type;                  /* SW_F32 or SW_BF16; the residual has the type of the output */
+    bool in_planar; /* the input is row-major float32, as pictures come: [batch][in_channels][height][width] */
+    sw_dtype in_type, out_type; /* SW_F32 or SW_BF16; the residual has the type of the output */
     sw_act act;
     float act_a, act_b;
     bool residual;            /* another map of the output's shape is added ... */

@@ -57,7 +57,8 @@ static void sum_block(const job *j, int64_t n, int64_t oy, int64_t ox, int64_t g
             if (y < 0 || y >= c->height || x < 0 || x >= c->width) continue;
             int64_t at = ((n * c->height + y) * c->width + x) * c->in_pitch + group * depth;
             for (int64_t k = 0; k < depth; k++) {
-                float in = read(c->in_type, j->in, at + k);
+                int64_t plane = (n * c->in_channels + group * depth + k) * c->height;
+                float in = read(c->in_type, j->in, c->in_planar ? (plane + y) * c->width + x : at + k);
                 for (int64_t lane = 0; lane < LANES; lane++) sum[lane] += in * w[k * LANES + lane];
             }
         }

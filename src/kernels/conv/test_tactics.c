@@ -48,6 +48,9 @@ static bool random_conv(uint64_t *s, sw_conv *c) {
     c->act_a = c->act == SW_ACT_CLIP ? -0.5f : 0.2f, c->act_b = c->act == SW_ACT_CLIP ? 0.75f : 0.5f;
     c->in_type = pick(s, 0, 2) ? SW_F32 : SW_BF16;
     c->out_type = pick(s, 0, 3) ? c->in_type : pick(s, 0, 1) ? SW_F32 : SW_BF16;
+    c->in_planar = c->in_type == SW_F32 && pick(s, 0, 3) == 0;
+    if (c->in_planar && pick(s, 0, 1)) c->in_channels = c->groups * 3; /* a picture */
+    if (c->in_planar) c->in_pitch = c->in_channels;
     c->residual = pick(s, 0, 2) == 0;
     c->residual_before_act = pick(s, 0, 1);
     c->residual_pitch = pick(s, 0, 1) ? c->out_pitch : c->out_channels + pick(s, 0, 5);
@@ -97,10 +100,13 @@ static bool make(uint64_t *s, fixture *f) {
     f->n_out = map_elements(pixels, c->out_pitch, c->out_channels);
     f->in = random_map(s, c->in_type, map_elements(c->batch * c->height * c->width, c->in_pitch, c->in_channels));
     f->weights = random_floats(s, (size_t)(c->out_channels * (c->in_channels / c->groups) * c->kernel_h * c->kernel_w));
-    /* Weights that are bfloat16 where products may be of those: what remains is the order of sums. */
+    bool halves = c->in_type == SW_BF16 || c->out_type == SW_BF16;
+    size_t n_in = map_elements(c->batch * c->height * c->width, c->in_pitch, c->in_channels);
+    for (size_t i = 0; halves && c->in_type == SW_F32 && i < n_in; i++)
+        set(SW_F32, f->in, i, sw_bf16_to_f32(sw_f32_to_bf16(get(SW_F32, f->in, i))));
+    /* Inputs and weights that are bfloat16 where products may be of those: what remains is the order of sums. */
     int64_t n_weights = c->out_channels * (c->in_channels / c->groups) * c->kernel_h * c->kernel_w;
-    for (int64_t i = 0; c->in_type == SW_BF16 && i < n_weights; i++)
-        f->weights[i] = sw_bf16_to_f32(sw_f32_to_bf16(f->weights[i]));
+    for (int64_t i = 0; halves && i < n_weights; i++) f->weights[i] = sw_bf16_to_f32(sw_f32_to_bf16(f->weights[i]));
     f->bias = pick(s, 0, 3) ? random_floats(s, (size_t)c->out_channels) : NULL;
     f->residual =
         c->residual ? random_map(s, c->out_type, map_elements(pixels, c->residual_pitch, c->out_channels)) : NULL;
@@ -247,7 +253,7 @@ SW_TEST(conv_tactics_silu_bfloat16) {
     enum { N = 20000 };
     static float in[N];
     static uint16_t out[N];
-    for (int i = 0; i < N; i++) in[i] = (float)(i - N / 2) * 0.0086f;
+    for (int i = 0; i < N; i++) in[i] = sw_bf16_to_f32(sw_f32_to_bf16((float)(i - N / 2) * 0.0086f));
     in[0] = -1e30f, in[N - 1] = 1000;
     sw_conv c = {.batch = 1,
                  .height = 1,

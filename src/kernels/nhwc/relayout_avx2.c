@@ -42,24 +42,9 @@ static void transpose(const float *from, int64_t from_step, float *to, int64_t t
         }
 }
 
-/* Eight pixels of three planes to 24 floats: element i of vector v is channel (8 v + i) % 3 of pixel (8 v + i) / 3. */
 static void interleave_3(const float *a, const float *b, const float *c, float *to, int64_t n) {
     int64_t i = 0;
-    for (; i + 8 <= n; i += 8, to += 24) {
-        vf x = vf_load(a + i), y = vf_load(b + i), z = vf_load(c + i);
-        SW_UNROLL
-        for (int v = 0; v < 3; v++) {
-            int k = 8 * v;
-            __m256i pixel = _mm256_setr_epi32(k / 3, (k + 1) / 3, (k + 2) / 3, (k + 3) / 3, (k + 4) / 3, (k + 5) / 3,
-                                              (k + 6) / 3, (k + 7) / 3);
-            vf px = _mm256_permutevar8x32_ps(x, pixel), py = _mm256_permutevar8x32_ps(y, pixel),
-               pz = _mm256_permutevar8x32_ps(z, pixel);
-            vf out = v == 0   ? _mm256_blend_ps(_mm256_blend_ps(px, py, 0x92), pz, 0x24)
-                     : v == 1 ? _mm256_blend_ps(_mm256_blend_ps(px, py, 0x24), pz, 0x49)
-                              : _mm256_blend_ps(_mm256_blend_ps(px, py, 0x49), pz, 0x92);
-            vf_store(to + 8 * v, out);
-        }
-    }
+    for (; i + VF <= n; i += VF, to += 3 * VF) vf_interleave_3(a + i, b + i, c + i, to);
     for (; i < n; i++, to += 3) to[0] = a[i], to[1] = b[i], to[2] = c[i];
 }
 
