@@ -9,6 +9,7 @@
 #include "base/zip.h"
 #include "engine/plan_file.h"
 #include "import/onnx/onnx.h"
+#include "import/openvino/openvino.h"
 #include "import/pt/pt.h"
 #include "import/tflite/tflite.h"
 #include "pass/pass.h"
@@ -20,19 +21,23 @@ static sw_status evaluate(const sw_call *call) {
 
 sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph) {
     sw_map map;
+    if (sw_path_kind_of(path) == SW_PATH_FOLDER) return sw_openvino_load(path, evaluate, NULL, diag, graph);
     sw_status status = sw_map_open(path, diag, &map);
     if (status != SW_OK) return status == SW_E_IO ? SW_E_MODEL : status; /* a model that is not there is a bad model */
     bool is_pt = sw_pt_sniff(map.data, map.size), is_tflite = sw_tflite_sniff(map.data, map.size);
+    bool is_openvino = sw_openvino_sniff(map.data, map.size);
     sw_map_close(&map);
     if (is_pt) return sw_pt_load(path, NULL, diag, graph);
-    return is_tflite ? sw_tflite_load(path, evaluate, NULL, diag, graph)
-                     : sw_onnx_load(path, evaluate, NULL, diag, graph);
+    if (is_tflite) return sw_tflite_load(path, evaluate, NULL, diag, graph);
+    return is_openvino ? sw_openvino_load(path, evaluate, NULL, diag, graph)
+                       : sw_onnx_load(path, evaluate, NULL, diag, graph);
 }
 
 /* CRC-32 of a file as eight hexadecimal digits; its size beside it tells apart what the CRC does not. */
 static sw_status add_source(sw_plan *plan, const char *path) {
     sw_map map;
     char text[64];
+    if (sw_path_kind_of(path) == SW_PATH_FOLDER) return sw_plan_add_receipt(plan, "model", sw_path_name(path));
     SW_TRY(sw_map_open(path, NULL, &map));
     snprintf(text, sizeof text, "%08" PRIx32 ", %zu bytes", sw_crc32(map.data, map.size), map.size);
     sw_map_close(&map);

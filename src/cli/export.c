@@ -234,6 +234,7 @@ static sw_status find_targets(const request *r, sw_arena *arena, target *targets
 
 static sw_status prepare(sw_graph *graph, const request *r, const sw_diag *diag) {
     SW_TRY(sw_export_prepare(graph, &r->options, diag));
+    graph->keep_integers = true;
     return sw_passes_run(graph, SW_EXPORT_LAST_PASS, diag);
 }
 

@@ -14,11 +14,19 @@ static bool is_pattern(const char *word) {
     return strpbrk(word, "*?[") && sw_path_kind_of(word) == SW_PATH_NONE; /* a file may have such a name, too */
 }
 
+/* Ultralytics' models for OpenVINO are folders of such names. */
+static bool is_model_folder(const char *word) {
+    static const char ending[] = "_openvino_model";
+    size_t length = strlen(word), n = sizeof ending - 1;
+    while (length && word[length - 1] == '/') length--;
+    return length >= n && !memcmp(word + length - n, ending, n);
+}
+
 bool sw_source_is_pictures(const char *word) {
     sw_map map;
     if (is_stdin(word) || is_pattern(word)) return true;
     sw_path_kind kind = sw_path_kind_of(word);
-    if (kind == SW_PATH_FOLDER) return true;
+    if (kind == SW_PATH_FOLDER) return !is_model_folder(word);
     if (kind == SW_PATH_NONE) return sw_image_format_of_name(word) != SW_IMAGE_NONE;
     if (sw_map_open(word, NULL, &map) != SW_OK) return false;
     bool picture = sw_image_sniff(map.data, map.size) != NULL;

@@ -18,8 +18,8 @@ typedef struct sw_sources {
 SW_MUST_USE sw_status sw_sources_collect(const char *const *words, int n, sw_arena *arena, const sw_diag *diag,
                                          sw_sources *sources);
 
-/* Whether a word must mean pictures, not a model: "-", a folder, a pattern, a picture by its content, or one by its name
- * that is not there. */
+/* Whether a word must mean pictures, not a model: "-", a folder (but one named as Ultralytics names OpenVINO's), a
+ * pattern, a picture by its content, or one by its name that is not there. */
 bool sw_source_is_pictures(const char *word);
 
 /* Loads a picture of the list. */

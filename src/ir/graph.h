@@ -55,6 +55,7 @@ struct sw_graph {
     size_t n_symbols, cap_symbols;
     sw_meta *meta;
     size_t n_meta, cap_meta;
+    bool keep_integers; /* for the passes: weights behind DequantizeLinear are not folded into floats */
 };
 
 /* What a graph may hold at most; importers report SW_E_LIMIT above. */

@@ -86,7 +86,7 @@ static bool takes_long(sw_op op) {
 static bool is_foldable(const folder *f, const sw_node *node, const sw_call *call) {
     bool shape_only = node->op == SW_OP_Shape || node->op == SW_OP_Size;
     int64_t bytes_in = 0, bytes_out = 0;
-    if (takes_long(node->op)) return false;
+    if (takes_long(node->op) || (f->graph->keep_integers && node->op == SW_OP_DequantizeLinear)) return false;
     for (int i = 0; i < node->n_in; i++) {
         if (!call->in[i]) continue;
         if (shape_only ? !sw_tensor_is_concrete(call->in[i]) : !call->in[i]->data) return false;

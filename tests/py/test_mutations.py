@@ -183,6 +183,16 @@ def plan_file():
         return plan.read_bytes()
 
 
+@functools.cache
+def openvino_files():
+    """The detector as OpenVINO keeps models: .xml and .bin."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, out = pathlib.Path(folder, "m.onnx"), pathlib.Path(folder, "m_openvino_model")
+        model.write_bytes(tiny_detector())
+        slipway.run("export", model, "--to", "openvino", "-o", out)
+        return (out / "m.xml").read_bytes(), (out / "m.bin").read_bytes()
+
+
 # Format -> the good files that are damaged in turn.
 SEEDS = {
     "onnx": lambda: [tiny_detector(), busy_model()],
@@ -190,6 +200,7 @@ SEEDS = {
     "png": lambda: [encoded(".png")],
     "npy": lambda: [array_file()],
     "slip": lambda: [plan_file()],
+    "xml": lambda: [openvino_files()[0]],
 }
 
 
@@ -263,6 +274,9 @@ class Mutations(unittest.TestCase):
     def command(self, kind, path, out):
         if kind == "slip":
             return ["run", path, "--input", f"images={self.folder}/images.npy", "--output-dir", out, "--threads", "1"]
+        if kind == "xml":
+            path.with_suffix(".bin").write_bytes(openvino_files()[1])
+            return ["run", path, "--input", f"images={self.folder}/images.npy", "--output-dir", out, "--threads", "1"]
         if kind == "onnx":
             image = b"images" in path.read_bytes()
             port = f"images={self.folder}/images.npy" if image else f"x={self.folder}/x.npy"
@@ -328,9 +342,12 @@ def write_good(folder):
     lines = b"slipway timing cache 1\nkernels k1\ndevice x86_64\nconv 8x8\tdirect\t20 21\nconv 8x8\tplain\t90 91\n"
     (timings / "0.txt").write_bytes(lines + b"end 2 %08x\n" % zlib.crc32(lines))
     for kind, make in SEEDS.items():
-        target = pathlib.Path(folder, "fuzz_image" if kind in ("jpg", "png") else f"fuzz_{kind}")
+        name = {"jpg": "image", "png": "image", "xml": "openvino"}.get(kind, kind)
+        target = pathlib.Path(folder, f"fuzz_{name}")
         target.mkdir(parents=True, exist_ok=True)
         for index, data in enumerate(make()):
+            if kind == "xml":
+                data += b"\0" + openvino_files()[1]
             (target / f"{index}.{kind}").write_bytes(data)
 
 

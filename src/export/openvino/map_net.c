@@ -187,11 +187,14 @@ sw_status sw__ov_instance_norm(sw_ov_node *n) {
 /* Axes whose size changes, and by what: scales, or the sizes that are known. False: they are computed. */
 static bool resized(sw_ov_node *n, int64_t axes[], float scales[], int64_t sizes[], int *count, bool *by_scales) {
     const sw_tensor *x = &n->node->in[0]->type, *y = &n->node->out[0]->type, *factors = sw__ov_known(n, 2);
-    if (x->rank == SW_RANK_UNKNOWN || sw_node_attr(n->node, "axes", SW_ATTR_INTS)->set) return false;
+    const sw_attr *some = sw_node_attr(n->node, "axes", SW_ATTR_INTS);
+    if (x->rank == SW_RANK_UNKNOWN) return false;
     *by_scales = factors != NULL;
     *count = 0;
-    for (int k = 0; k < x->rank; k++) {
-        double scale = factors ? sw_tensor_float_at(factors, k) : 0;
+    for (int i = 0, n_axes = some->set ? some->ints.n : x->rank; i < n_axes; i++) {
+        int64_t k = some->set ? some->ints.v[i] : i;
+        double scale = factors ? sw_tensor_float_at(factors, i) : 0;
+        k += k < 0 ? x->rank : 0;
         if (factors ? scale == 1 && k < 2 : k < 2 && x->dims[k] == y->dims[k]) continue;
         if (!factors && y->dims[k] < 0) return false;
         axes[*count] = k;

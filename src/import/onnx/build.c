@@ -49,6 +49,13 @@ sw_status sw__onnx_output(sw__draft *d, int i, sw_value **value) {
 
 /* ---- Drafts ---------------------------------------------------------------------------------------------- */
 
+sw_status sw__onnx_settle(sw__onnx *im, sw_node *node) {
+    sw_status status = sw_node_infer(im->graph, node, NULL);
+    if (status == SW_OK) status = sw_compute_known(&im->computer, im->graph, node);
+    return status == SW_E_NOMEM ? sw__onnx_nomem(im)
+                                : SW_OK; /* what else is wrong is told when the model is verified */
+}
+
 static sw_status resolve_attr(sw__draft *d, const sw__onnx_attr *attr) {
     if (!*attr->ref) {
         d->attrs[d->n_attrs++] = *attr;

@@ -16,8 +16,8 @@ static sw_status refuse(const void *bytes, size_t size, const char *label, const
 /* Fills a graph that is there. What the import needs only now lies in an arena that goes before it returns. */
 static sw_status fill(sw_graph *graph, const void *bytes, size_t size, const char *base_dir, const char *label,
                       sw_evaluate evaluate, const sw_diag *diag) {
-    sw__onnx im = {.diag = diag, .label = label, .base_dir = base_dir, .graph = graph, .evaluate = evaluate};
-    im.compute_left = SW__ONNX_MAX_COMPUTED;
+    sw__onnx im = {.diag = diag, .label = label, .base_dir = base_dir, .graph = graph};
+    im.computer = (sw_computer){.evaluate = evaluate, .left = SW_MAX_COMPUTED};
     /* Everything is read once, numbers grow eightfold at most when they are unpacked; the rest is for functions. */
     im.bytes_left = (uint64_t)size * 10 + ((uint64_t)128 << 20);
     im.arena = sw_arena_create(graph->allocator, 0);

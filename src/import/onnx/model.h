@@ -11,16 +11,15 @@ enum {
     SW__ONNX_OPSET_MAX = 26,
     SW__ONNX_IR_MIN = 3,
     SW__ONNX_IR_MAX = 12,
-    SW__ONNX_MAX_PORTS = 65535,      /* inputs or outputs of a node */
-    SW__ONNX_MAX_ATTRS = 256,        /* of a node or function; also opsets of a model */
-    SW__ONNX_MAX_IO = 1024,          /* inputs or outputs of the model, constants not counted */
-    SW__ONNX_MAX_NODES = 1 << 18,    /* of a graph; also initializers */
-    SW__ONNX_MAX_ITEMS = 1 << 22,    /* nodes, ports, attributes, values as written */
-    SW__ONNX_MAX_DEPTH = 24,         /* graphs in graphs, calls in calls */
-    SW__ONNX_MAX_INLINED = 1 << 18,  /* nodes and calls that come out of functions and branches */
-    SW__ONNX_MAX_LIST = 1 << 24,     /* elements of an attribute */
-    SW__ONNX_MAX_COMPUTED = 1 << 26, /* bytes that are read and written to compute constants; later ones stay nodes */
-    SW__ONNX_MAX_FILES = 16384       /* of external data */
+    SW__ONNX_MAX_PORTS = 65535,     /* inputs or outputs of a node */
+    SW__ONNX_MAX_ATTRS = 256,       /* of a node or function; also opsets of a model */
+    SW__ONNX_MAX_IO = 1024,         /* inputs or outputs of the model, constants not counted */
+    SW__ONNX_MAX_NODES = 1 << 18,   /* of a graph; also initializers */
+    SW__ONNX_MAX_ITEMS = 1 << 22,   /* nodes, ports, attributes, values as written */
+    SW__ONNX_MAX_DEPTH = 24,        /* graphs in graphs, calls in calls */
+    SW__ONNX_MAX_INLINED = 1 << 18, /* nodes and calls that come out of functions and branches */
+    SW__ONNX_MAX_LIST = 1 << 24,    /* elements of an attribute */
+    SW__ONNX_MAX_FILES = 16384      /* of external data */
 };
 
 /* ---- The model as it is written. Everything lies in the arena of the import or in the bytes of the model. --- */
@@ -133,14 +132,13 @@ struct sw__onnx {
     const char *label, *base_dir;
     sw_arena *arena; /* dies with the import */
     sw_graph *graph; /* being made */
-    sw_evaluate evaluate;
+    sw_computer computer;
     sw__onnx_model model;
     sw__names functions; /* "domain\nname\noverload" -> sw__onnx_function */
     sw__names files;     /* location -> mapping of external data */
     size_t n_files;
     size_t items;                /* seen by the parser */
     size_t inlined;              /* nodes and calls so far */
-    int64_t compute_left;        /* bytes of constants that may still be computed */
     uint64_t bytes_left;         /* that may still be read and copied: bounds what functions can blow up */
     size_t n_names;              /* tried as free names */
     sw_value dropped;            /* stands for outputs that only training makes */
@@ -235,7 +233,7 @@ SW_MUST_USE sw_status sw__onnx_new_float(sw__draft *d, const char *suffix, float
 /* inline.c: calls of functions, branches of If. */
 SW_MUST_USE sw_status sw__onnx_call(sw__draft *d, sw__onnx_function *function);
 SW_MUST_USE sw_status sw__onnx_if(sw__draft *d);
-/* compute.c: runs the shape rule of a node that is complete; where all that it needs is known, the node becomes
+/* build.c: runs the shape rule of a node that is complete; where all that it needs is known, the node becomes
  * constants. */
 SW_MUST_USE sw_status sw__onnx_settle(sw__onnx *im, sw_node *node);
 /* constant.c: Constant nodes. */

@@ -8,11 +8,7 @@
 #ifndef SLIPWAY_IMPORT_ONNX_ONNX_H
 #define SLIPWAY_IMPORT_ONNX_ONNX_H
 
-#include "ir/graph.h"
-
-/* Computes one operator on small tensors: a kernel. Arithmetic on constants and fixed shapes is done with it at
- * once, so that it can decide an `If`. NULL: such nodes stay in the graph, and only constants of the model decide. */
-typedef sw_status (*sw_evaluate)(const sw_call *call);
+#include "import/compute.h"
 
 /* Maps a file. Constants that lie aligned in it are used where they are: the graph keeps the mapping. External
  * data is looked for in the folder of the file and nowhere else. */

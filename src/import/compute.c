@@ -2,7 +2,7 @@
  *
  * Exporters write as nodes what the shape of a value decides: Shape, Gather, Equal. Where the shape is fixed, the
  * node becomes a constant at once, so that later shape rules, translations and `If` know its value. */
-#include "import/onnx/model.h"
+#include "import/compute.h"
 
 enum { MAX_BYTES = 4096, MAX_PORTS = 16 };
 
@@ -120,12 +120,12 @@ static bool is_known(work *w, const sw_node *node) {
     return true;
 }
 
-static sw_status compute(sw__onnx *im, sw_node *node, work *w) {
+static sw_status compute(const sw_computer *c, sw_graph *graph, sw_node *node, work *w) {
     for (int i = 0; i < node->n_out; i++) {
         if (!node->out[i]) continue;
         w->results[i] = node->out[i]->type;
-        w->results[i].data = sw_arena_alloc(im->graph->arena, (size_t)sw_tensor_bytes(&w->results[i]) + 1, 1);
-        if (!w->results[i].data) return sw__onnx_nomem(im);
+        w->results[i].data = sw_arena_alloc(graph->arena, (size_t)sw_tensor_bytes(&w->results[i]) + 1, 1);
+        if (!w->results[i].data) return SW_E_NOMEM;
         w->out[i] = &w->results[i];
     }
     sw_call call = {.op = node->op,
@@ -135,22 +135,20 @@ static sw_status compute(sw__onnx *im, sw_node *node, work *w) {
                     .in = w->in,
                     .out = w->out,
                     .name = node->name,
-                    .allocator = im->graph->allocator};
-    sw_status status = im->evaluate(&call);
-    if (status == SW_E_NOMEM) return sw__onnx_nomem(im);
+                    .allocator = graph->allocator};
+    sw_status status = c->evaluate(&call);
+    if (status == SW_E_NOMEM) return SW_E_NOMEM;
     if (status != SW_OK) return SW_OK; /* who runs the node will say why */
-    sw_graph_remove_node(im->graph, node);
+    sw_graph_remove_node(graph, node);
     for (int i = 0; i < node->n_out; i++)
         if (node->out[i]) node->out[i]->type = w->results[i];
     return SW_OK;
 }
 
-sw_status sw__onnx_settle(sw__onnx *im, sw_node *node) {
-    sw_status status = sw_node_infer(im->graph, node, NULL);
-    if (status == SW_E_NOMEM) return sw__onnx_nomem(im);
-    if (status != SW_OK || !im->evaluate || !is_shape_arithmetic(node->op)) return SW_OK;
+sw_status sw_compute_known(sw_computer *c, sw_graph *graph, sw_node *node) {
+    if (!c->evaluate || !is_shape_arithmetic(node->op)) return SW_OK;
     work w = {0};
-    if (!is_known(&w, node) || w.bytes > im->compute_left) return SW_OK;
-    im->compute_left -= w.bytes;
-    return compute(im, node, &w);
+    if (!is_known(&w, node) || w.bytes > c->left) return SW_OK;
+    c->left -= w.bytes;
+    return compute(c, graph, node, &w);
 }
