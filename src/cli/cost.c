@@ -1,42 +1,16 @@
 #include "cli/cost.h"
 
-/* A dim as a number: 1 for an unknown batch, -1 for what else is not known. */
-static double dim(const sw_tensor *t, int axis) {
-    if (t->dims[axis] >= 0) return (double)t->dims[axis];
-    return axis == 0 ? 1 : -1;
-}
-
-/* Product of the dims from `first` on; -1 when one is not known. */
-static double product(const sw_tensor *t, int first) {
-    if (t->rank < 0) return -1;
-    double result = 1;
-    for (int i = first; i < t->rank; i++) {
-        double d = dim(t, i);
-        if (d < 0) return -1;
-        result *= d;
-    }
-    return result;
-}
-
-static double multiply(double a, double b) {
-    return a < 0 || b < 0 ? -1 : 2 * a * b;
-}
+#include "ops/cost.h"
 
 double sw_node_flops(const sw_node *node) {
-    if (node->n_in < 2 || !node->in[0] || !node->in[1] || !node->n_out || !node->out[0]) return 0;
-    const sw_tensor *a = &node->in[0]->type, *b = &node->in[1]->type, *y = &node->out[0]->type;
-    switch (node->op) {
-    case SW_OP_Conv:
-        return b->rank < 2 ? -1 : multiply(product(y, 0), product(b, 1));
-    case SW_OP_ConvTranspose:
-        return b->rank < 2 ? -1 : multiply(product(a, 0), product(b, 1));
-    case SW_OP_Gemm:
-        return a->rank != 2 ? -1 : multiply(product(y, 0), dim(a, sw_node_int(node, "transA") ? 0 : 1));
-    case SW_OP_MatMul:
-        return a->rank < 1 ? -1 : multiply(product(y, 0), dim(a, a->rank - 1));
-    default:
-        return 0;
-    }
+    enum { PORTS = 8 }; /* more than any such operator has */
+    const sw_tensor *in[PORTS] = {0};
+    sw_tensor *out[1] = {node->n_out && node->out[0] ? &node->out[0]->type : NULL};
+    sw_call c = {.op = node->op, .attrs = node->attrs, .n_in = node->n_in, .n_out = 1, .in = in, .out = out};
+    if (c.n_in > PORTS) return 0;
+    for (int i = 0; i < c.n_in; i++) in[i] = node->in[i] ? &node->in[i]->type : NULL;
+    double macs = sw_call_macs(&c);
+    return macs < 0 ? -1 : 2 * macs;
 }
 
 sw_weight sw_value_weight(const sw_value *value) {

@@ -3,7 +3,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/os.h"
-#include "engine/instance.h"
+#include "engine/session.h"
 
 /* Instances kept at a time; the least recently used makes room. */
 enum { MAX_INSTANCES = 8 };
@@ -15,9 +15,12 @@ struct sw_session {
     sw_pool *pool;
     int64_t memory_limit;
     sw_instance *instances[MAX_INSTANCES];
+    sw_instance *latest; /* of them; NULL before the first run */
     uint64_t clock; /* counts runs */
     char *block;    /* shared by all instances: one runs at a time */
     int64_t block_bytes;
+    void *scratch; /* in place of that in the block; NULL: none */
+    sw_watch watch;
     void **dynamic; /* blocks of values whose shape depends on data, freed at the next run */
     size_t n_dynamic, cap_dynamic;
     int64_t dynamic_bytes;
@@ -82,6 +85,7 @@ static sw_status find_instance(sw_session *session, const sw_tensor *inputs, sw_
     sw_instance *fresh;
     SW_TRY(sw_instance_create(session->plan, inputs, sw_pool_threads(session->pool), &session->diag, session->allocator,
                               &fresh));
+    if (session->latest == *oldest) session->latest = NULL;
     sw_instance_destroy(*oldest);
     *oldest = *found = fresh;
     return SW_OK;
@@ -157,8 +161,14 @@ static sw_status run_step(sw_session *session, sw_instance *instance, size_t ind
         for (int i = 0; i < step->n_out; i++)
             if (call.out[i]) call.out[i]->pitch = call.out[i]->rank == 4 ? call.out[i]->dims[1] : 0;
     }
-    void *scratch = session->block ? session->block + instance->scratch_offset : NULL;
-    return sw_cpu_run(&call, &instance->prepared[index], scratch);
+    void *scratch = session->scratch ? session->scratch
+                    : session->block ? session->block + instance->scratch_offset
+                                     : NULL;
+    if (!session->watch.step) return sw_cpu_run(&call, &instance->prepared[index], scratch);
+    int64_t begin = sw_clock_ns();
+    sw_status status = sw_cpu_run(&call, &instance->prepared[index], scratch);
+    session->watch.step(session->watch.ctx, index, begin, sw_clock_ns());
+    return status;
 }
 
 /* An output that is an input itself is copied: it must outlive the caller's tensor. */
@@ -177,6 +187,7 @@ sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor
     SW_TRY(find_instance(session, inputs, &instance));
     SW_TRY(reserve_block(session, instance));
     instance->last_used = ++session->clock;
+    session->latest = instance;
     for (int i = 0; i < plan->n_inputs; i++) instance->values[plan->inputs[i]].data = inputs[i].data;
     for (size_t s = 0; s < plan->n_steps; s++)
         if (!instance->skip[s]) SW_TRY(run_step(session, instance, s));
@@ -185,4 +196,20 @@ sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor
         if (instance->places[plan->outputs[i]] == SW_PLACE_INPUT) SW_TRY(copy_input(session, &outputs[i]));
     }
     return SW_OK;
+}
+
+void sw_session_watch(sw_session *session, sw_watch watch) {
+    session->watch = watch;
+}
+
+sw_instance *sw_session_instance(sw_session *session) {
+    return session->latest;
+}
+
+void sw_session_use_scratch(sw_session *session, void *scratch) {
+    session->scratch = scratch;
+}
+
+sw_pool *sw_session_pool(sw_session *session) {
+    return session->pool;
 }

@@ -1,5 +1,4 @@
-#include "engine/instance.h"
-#include "engine/plan.h"
+#include "engine/session.h"
 #include "unit.h"
 
 static int32_t add_value(sw_plan *plan, const char *name, sw_dtype dtype, int rank, const int64_t *dims) {
@@ -104,6 +103,39 @@ SW_TEST(session_runs_data_dependent_shapes) {
     CHECK_INT(sw_session_run(session, &in, out), SW_OK);
     CHECK_INT(out[0].dims[1], 4);
     CHECK_INT(((int64_t *)out[1].data)[1], 4);
+    sw_session_destroy(session);
+    sw_plan_unref(plan);
+}
+
+typedef struct seen {
+    int count;
+    bool in_order;
+    size_t last;
+    int64_t last_end;
+} seen;
+
+static void see(void *ctx, size_t step, int64_t begin_ns, int64_t end_ns) {
+    seen *s = ctx;
+    s->in_order &= begin_ns >= s->last_end && end_ns >= begin_ns && (s->count == 0 || step > s->last);
+    s->count++;
+    s->last = step;
+    s->last_end = end_ns;
+}
+
+SW_TEST(session_tells_a_watch_of_every_step) {
+    sw_plan *plan = small_plan();
+    sw_session *session;
+    CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 1}, &sw_test_diag, &session), SW_OK);
+    CHECK(!sw_session_instance(session));
+    seen s = {.in_order = true};
+    sw_session_watch(session, (sw_watch){see, &s});
+    run_rows(session, 3);
+    CHECK_INT(s.count, 3); /* the shape was computed while binding */
+    CHECK(s.in_order);
+    CHECK_INT(sw_session_instance(session)->values[plan->inputs[0]].dims[0], 3);
+    sw_session_watch(session, (sw_watch){0});
+    run_rows(session, 3);
+    CHECK_INT(s.count, 3);
     sw_session_destroy(session);
     sw_plan_unref(plan);
 }

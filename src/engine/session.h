@@ -1,0 +1,22 @@
+/* Looking into a session: what profiles and the tuner need. Otherwise as slipway/plan.h. */
+#ifndef SLIPWAY_ENGINE_SESSION_H
+#define SLIPWAY_ENGINE_SESSION_H
+
+#include "engine/instance.h"
+
+/* Is told of every step that a run does: its number in the plan, and its begin and end by sw_clock_ns. */
+typedef struct sw_watch {
+    void (*step)(void *ctx, size_t step, int64_t begin_ns, int64_t end_ns);
+    void *ctx;
+} sw_watch;
+/* From now on; a zeroed one ends it. While nobody watches, it costs nothing. */
+void sw_session_watch(sw_session *session, sw_watch watch);
+
+/* What the session made of the plan for the shapes of its last run; NULL before. Valid until the next run. The caller may
+ * change how steps are prepared, if the session has scratch for that. */
+sw_instance *sw_session_instance(sw_session *session);
+/* Scratch memory for steps in place of the session's own; the caller's. NULL: the session's own again. */
+void sw_session_use_scratch(sw_session *session, void *scratch);
+sw_pool *sw_session_pool(sw_session *session);
+
+#endif
