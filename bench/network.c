@@ -1,6 +1,6 @@
-/* Times a whole network on random input: network MODEL THREADS ROUNDS [HEIGHT WIDTH [bf16]]. Prints one line of JSON: median
- * and least milliseconds of a run, and those from the start to the first result. Dims that the model leaves open are 1, HEIGHT,
- * WIDTH (640). */
+/* Times a whole network, of a model or a plan, on random input: network MODEL THREADS ROUNDS [HEIGHT WIDTH [bf16]]. Prints one
+ * line of JSON: median and least milliseconds of a run, and those from the start to the first result. Dims that the model
+ * leaves open are 1, HEIGHT, WIDTH (640). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,8 +56,10 @@ int main(int argc, char **argv) {
     sw_plan *plan = NULL;
     sw_session *session = NULL;
     sw_tensor in = {0};
-    sw_build_options build = {.precision = argc > 6 && !strcmp(argv[6], "bf16") ? SW_BF16 : SW_F32};
-    bool good = sw_plan_build_with(argv[1], &build, &diag, &plan) == SW_OK && make_input(plan, height, width, &in) &&
+    bool bf16 = argc > 6 && !strcmp(argv[6], "bf16");
+    sw_build_options build = {.precision = SW_BF16};
+    sw_status built = bf16 ? sw_plan_build_with(argv[1], &build, &diag, &plan) : sw_plan_build(argv[1], &diag, &plan);
+    bool good = built == SW_OK && make_input(plan, height, width, &in) &&
                 sw_session_create(plan, &options, &diag, &session) == SW_OK && time_runs(session, &in, 1, ms);
     double first = (double)(sw_clock_ns() - start) / 1e6;
     good = good && time_runs(session, &in, rounds, ms);

@@ -15,6 +15,18 @@ typedef struct sw_shape_range {
     int64_t min[SW_MAX_RANK], opt[SW_MAX_RANK], max[SW_MAX_RANK]; /* 1 <= min <= opt <= max */
 } sw_shape_range;
 
+/* How kernels are chosen by timing them on this machine. The numbers of `level`, from 0 (by estimate, nothing is timed) to 5
+ * (everything that can run, many times); 3 is a good one. */
+typedef struct sw_tuning {
+    int level;
+    int threads;              /* that the plan will run with; 0: all CPUs that the process may use */
+    double seconds;           /* of timing at most, beyond two rounds; 0: as long as it takes */
+    double max_weight_growth; /* packed weights of convolutions take at most so many times their bytes; 0: no limit */
+    const char *timing_cache; /* a file; NULL: the user's cache folder; "": none */
+    void (*progress)(void *ctx, int done, int total); /* may be NULL */
+    void *progress_ctx;
+} sw_tuning;
+
 /* Zeroed: the defaults. */
 typedef struct sw_build_options {
     /* What shapes sessions may bind. Dims that are a single number are fixed in the plan. The n-th range of an input
@@ -26,6 +38,7 @@ typedef struct sw_build_options {
      * their bytes and is computed by AVX512-BF16 where the CPU has it. Inputs, outputs and the layers that write them
      * stay as they are. */
     sw_dtype precision;
+    const sw_tuning *tuning; /* NULL: kernels are chosen by estimate */
 } sw_build_options;
 
 /* Reads a trained model (its kind is told by content, not by name: ONNX, or a PyTorch checkpoint of Ultralytics or

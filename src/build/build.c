@@ -7,6 +7,7 @@
 #include "base/cpu.h"
 #include "base/os.h"
 #include "base/zip.h"
+#include "build/tune_plan.h"
 #include "engine/plan_file.h"
 #include "import/onnx/onnx.h"
 #include "import/openvino/openvino.h"
@@ -72,6 +73,7 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     }
     (*plan)->reference = reference;
     if (shapes.n_profiles) status = sw_plan_set_profiles(*plan, shapes.extents, shapes.n_profiles);
+    if (status == SW_OK && options->tuning) status = sw_plan_tune(*plan, options->tuning, diag);
     if (status == SW_OK) return SW_OK;
     sw_plan_unref(*plan);
     return sw_fail(diag, status, path, NULL, "the plan could not be made: %s", sw_status_text(status));

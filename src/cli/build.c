@@ -60,6 +60,24 @@ static sw_status precision_of(const sw_args *args, const sw_diag *diag, sw_dtype
     return sw_fail(diag, SW_E_USAGE, args->verb->name, "see --help", "--precision is '%.32s', expected fp32 or bf16", text);
 }
 
+static void tell_progress(void *ctx, int done, int total) {
+    sw_console_progress(ctx, (size_t)done, (size_t)total, "timing kernels");
+}
+
+/* A portable plan pins no kernels, so there is nothing to time. */
+static sw_tuning tuning_of(const sw_args *args, sw_console *c) {
+    const char *cache = sw_args_text(args, "timing-cache");
+    return (sw_tuning){
+        .level = sw_args_flag(args, "portable") ? 0 : (int)sw_args_int(args, "opt-level"),
+        .threads = (int)sw_args_int(args, "threads"),
+        .seconds = sw_args_number(args, "tune-seconds"),
+        .max_weight_growth = sw_args_number(args, "max-weight-growth"),
+        .timing_cache = cache && !strcmp(cache, "none") ? "" : cache,
+        .progress = tell_progress,
+        .progress_ctx = c,
+    };
+}
+
 static sw_status build(const sw_args *args, sw_console *c) {
     const char *model = args->operands[0], *path;
     sw_plan_save_options save = {.portable = sw_args_flag(args, "portable"), .strip = sw_args_flag(args, "strip")};
@@ -68,10 +86,14 @@ static sw_status build(const sw_args *args, sw_console *c) {
     SW_TRY(output_of(args, model, &c->diag, &path));
     SW_TRY(sw_shapes_parse(args, &c->diag, &options));
     SW_TRY(precision_of(args, &c->diag, &options.precision));
+    sw_tuning tuning = tuning_of(args, c);
+    options.tuning = &tuning;
     c->subject = model;
     sw_plan *plan;
-    SW_TRY(sw_plan_build_with(model, &options, &c->diag, &plan));
-    sw_status status = sw_plan_sign(plan, model);
+    sw_status status = sw_plan_build_with(model, &options, &c->diag, &plan);
+    sw_console_progress_end(c);
+    SW_TRY(status);
+    status = sw_plan_sign(plan, model);
     if (status == SW_OK) status = sw_plan_save(plan, path, &save, &c->diag);
     c->subject = NULL;
     if (status == SW_OK) status = tell(args, c, path, plan, seconds_since(start));
@@ -104,8 +126,9 @@ const sw_verb sw_verb_build = {
     .most_operands = 1,
     .summary = "Make a plan of a model: ready for this machine, loaded in milliseconds",
     .description =
-        "Reads a trained model, fuses its layers, chooses a kernel for each, packs the weights for it, and "
-        "writes all that into one file. A plan is used wherever a model is: predict, run, val. It belongs to "
+        "Reads a trained model, fuses its layers, times kernels on this machine and takes the fastest for each, "
+        "packs the weights for it, and writes all that into one file. A plan is used wherever a model is: "
+        "predict, run, val. It belongs to "
         "machines with the same instruction sets; another CPU model of the kind is told of once, one that lacks "
         "an instruction set is refused.\n\n"
         "Open dims of the model may be set with --shapes: a number fixes a dim, min:opt:max lets sessions choose "
@@ -127,8 +150,48 @@ const sw_verb sw_verb_build = {
             {.name = "precision",
              .kind = SW_TEXT,
              .argument = "fp32|bf16",
-             .help = "what maps between layers are stored as (default fp32); bf16 is half the bytes, and twice the products "
-                     "a cycle where the CPU has AVX512-BF16; inputs, outputs and what decodes them stay float32"},
+             .help =
+                 "what maps between layers are stored as (default fp32); bf16 is half the bytes, and twice the products "
+                 "a cycle where the CPU has AVX512-BF16; inputs, outputs and what decodes them stay float32"},
+            {.name = "opt-level",
+             .kind = SW_INT,
+             .letter = 'O',
+             .argument = "N",
+             .standard = "3",
+             .least = 0,
+             .most = 5,
+             .help =
+                 "how much is timed: 0 nothing, kernels are chosen by estimate; 1 those that are estimated within 1.5 times "
+                 "of the best, in 4 rounds; 2 within 2, 6 rounds; 3 within 3, 8 rounds; 4 within 6, 16 rounds; 5 all that "
+                 "can run, 32 rounds"},
+            {.name = "tune-seconds",
+             .kind = SW_NUMBER,
+             .argument = "S",
+             .standard = "30",
+             .least = 0,
+             .most = 86400,
+             .help = "end timing kernels after so long, but not before two rounds; 0: as long as it takes"},
+            {.name = "timing-cache",
+             .kind = SW_TEXT,
+             .argument = "FILE",
+             .help =
+                 "where times are kept between builds (default: in slipway/ of $XDG_CACHE_HOME or ~/.cache), 'none' for "
+                 "nowhere; same model, same complete cache, same plan"},
+            {.name = "threads",
+             .kind = SW_INT,
+             .argument = "N",
+             .least = 0,
+             .most = 1024,
+             .help =
+                 "threads that the plan will be run with, and kernels are timed with (default: all CPUs that may be used)"},
+            {.name = "max-weight-growth",
+             .kind = SW_NUMBER,
+             .argument = "X",
+             .least = 1,
+             .most = 100,
+             .help =
+                 "let packed weights of convolutions take at most X times their bytes: kernels that need more (Winograd's "
+                 "take up to 4 times) are chosen only where they gain most"},
             {.name = "portable",
              .help = "for any CPU that Slipway runs on: weights are stored once as they are, and each machine "
                      "chooses kernels and packs when it loads, which makes loading slower"},
@@ -142,6 +205,8 @@ const sw_verb sw_verb_build = {
             {"slipway build yolo11n.pt -o yolo.slip --shapes 1x3x640x640 && slipway predict yolo.slip street.jpg",
              "Build once, use it"},
             {"slipway build model.onnx --shapes 1:4:8x3x224x224", "Batches of 1 to 8"},
+            {"slipway build yolo11n.onnx -O 5 --tune-seconds 0 && slipway inspect yolo11n.slip --tactics",
+             "Time everything, and see what was chosen over what"},
             {"slipway build yolo11n.onnx --precision bf16", "Faster on CPUs with AVX512-BF16"},
             {0},
         },

@@ -36,25 +36,12 @@ static const int onnx_dtypes[SW_DTYPE_COUNT] = {
 /* ---- Tactics and packs
  * ---------------------------------------------------------------------------------------------- */
 
-/* The shapes that tactics are chosen for: the first profile's opt, or the declared dims; false when some are open. */
-static bool usual_inputs(const sw_plan *plan, sw_tensor *inputs) {
-    static char nothing[SW_ALIGN];
-    for (int i = 0; i < plan->n_inputs; i++) {
-        inputs[i] = sw_plan_input(plan, i)->type;
-        inputs[i].data = nothing; /* binding looks at shapes only */
-        for (int k = 0; k < inputs[i].rank && plan->n_profiles; k++)
-            inputs[i].dims[k] = plan->profiles[i * SW_MAX_RANK + k].opt;
-        if (!sw_tensor_is_concrete(&inputs[i])) return false;
-    }
-    return true;
-}
-
 /* Fixes the tactics that binding chooses, and so has their weights packed. */
 static sw_status fix_tactics(sw_plan *plan, const sw_diag *diag) {
     sw_tensor *inputs = sw_calloc(plan->allocator, (size_t)plan->n_inputs + 1, sizeof *inputs);
     sw_instance *instance = NULL;
     sw_status status = inputs ? SW_OK : SW_E_NOMEM;
-    if (status == SW_OK && usual_inputs(plan, inputs))
+    if (status == SW_OK && sw_plan_usual_inputs(plan, inputs))
         status = sw_instance_create(plan, inputs, 1, diag, plan->allocator, &instance);
     for (size_t s = 0; status == SW_OK && instance && s < plan->n_steps; s++) {
         const sw_conv_tactic *tactic = instance->prepared[s].tactic;

@@ -24,6 +24,14 @@ const sw_pack *sw_packs_get(const sw_packs *packs, size_t i); /* valid until the
 SW_MUST_USE sw_status sw_packs_lend(sw_packs *packs, int32_t step, const sw_conv_tactic *tactic, const void *data,
                                     size_t bytes);
 
+/* The class of this machine, as far as it decides how long kernels take: signature, instruction sets in use, measured
+ * multiply-adds a cycle, caches. Printable ASCII. Takes some milliseconds. */
+void sw_cpu_class(char *text, size_t size);
+/* All that decides how long a convolution takes, but for the device, as a line of printable ASCII. */
+void sw_cpu_conv_key(const sw_conv *conv, char *text, size_t size);
+/* Names the version of the kernels: a hash of their sources and the compiler. */
+const char *sw_cpu_kernels_version(void);
+
 /* A step made ready for concrete shapes. Zeroed: a step that needs nothing. */
 typedef struct sw_prepared {
     const sw_conv_tactic *tactic; /* of a channels-last convolution, else NULL */
