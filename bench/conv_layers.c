@@ -15,7 +15,7 @@
 #include "base/os.h"
 #include "kernels/conv/act.h"
 
-enum { MOST_LAYERS = 512, MOST_TACTICS = 16, MOST_ROUNDS = 101 };
+enum { MOST_LAYERS = 512, MOST_TACTICS = 32, MOST_ROUNDS = 101 };
 
 typedef struct layer {
     sw_conv conv;

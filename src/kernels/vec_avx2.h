@@ -15,6 +15,8 @@ enum { VF = 8, VF_ROWS = 6 };
 #define VF_STEP_1 4.6
 /* And, of the transforms of a Winograd convolution for one vector of channels, relative to AVX2. */
 #define VF_TRANSFORM 1.0
+/* And of a step of bfloat16 pairs, relative to one of floats: two products, and six instructions to take pairs apart. */
+#define VF_STEP_BF16 3.0
 
 SW_INLINE vf vf_all(float x) {
     return _mm256_set1_ps(x);

@@ -13,6 +13,7 @@ enum { VF = 16, VF_ROWS = 12 };
 #define VF_STEP_2    24.6
 #define VF_STEP_1    13.6
 #define VF_TRANSFORM 1.6
+#define VF_STEP_BF16 1.0
 
 SW_INLINE vf vf_all(float x) {
     return _mm512_set1_ps(x);
