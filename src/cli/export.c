@@ -34,9 +34,19 @@ static const struct {
     const char *key, *option;
     bool flag;
 } spellings[] = {
-    {"model", NULL, false},    {"format", "to", false},          {"imgsz", "imgsz", false},
-    {"half", "half", true},    {"quantize", "precision", false}, {"batch", "batch", false},
-    {"opset", "opset", false}, {"dynamic", "dynamic", true},
+    {"model", NULL, false},
+    {"format", "to", false},
+    {"imgsz", "imgsz", false},
+    {"half", "half", true},
+    {"quantize", "precision", false},
+    {"batch", "batch", false},
+    {"opset", "opset", false},
+    {"dynamic", "dynamic", true},
+    {"nms", "nms", true},
+    {"conf", "conf", false},
+    {"iou", "iou", false},
+    {"max_det", "max-det", false},
+    {"agnostic_nms", "agnostic-nms", true},
 };
 
 /* Things of Ultralytics that mean nothing here, with any value. */
@@ -168,6 +178,14 @@ static sw_status read_request(const sw_args *args, request *r, const sw_diag *di
     o->dynamic = flag(args, &more, "dynamic");
     o->opset = (int)sw_args_int(giver(args, &more, "opset"), "opset");
     o->batch = sw_args_int(giver(args, &more, "batch"), "batch");
+    o->nms = (sw_export_nms){.on = flag(args, &more, "nms"),
+                             .agnostic = flag(args, &more, "agnostic-nms"),
+                             .conf = (float)sw_args_number(giver(args, &more, "conf"), "conf"),
+                             .iou = (float)sw_args_number(giver(args, &more, "iou"), "iou"),
+                             .max_det = (int)sw_args_int(giver(args, &more, "max-det"), "max-det")};
+    if (o->nms.on && (o->dynamic || o->half_io))
+        return sw_fail(diag, SW_E_USAGE, "export", NULL, "--nms and --%s contradict each other",
+                       o->dynamic ? "dynamic" : "half-io");
     bool half = flag(args, &more, "half") || o->half_io;
     if (!o->stem) return SW_E_NOMEM;
     if (r->imgsz) SW_TRY(read_imgsz(r->imgsz, o, diag));
@@ -238,8 +256,16 @@ static sw_status prepare(sw_graph *graph, const request *r, const sw_diag *diag)
     return sw_passes_run(graph, SW_EXPORT_LAST_PASS, diag);
 }
 
+/* The folder that a file goes to, where there is none yet. */
+static sw_status make_folder(const char *path, sw_arena *arena, const sw_diag *diag) {
+    const char *folder = sw_arena_strndup(arena, path, (size_t)(sw_path_name(path) - path));
+    if (!folder) return SW_E_NOMEM;
+    return *folder && sw_path_kind_of(folder) == SW_PATH_NONE ? sw_dir_make(folder, diag) : SW_OK;
+}
+
 static sw_status write_target(const request *r, sw_graph *graph, target *t, const sw_diag *diag) {
     sw_stage *stage;
+    SW_TRY(make_folder(t->path, graph->arena, diag));
     SW_TRY(sw_stage_open(t->path, diag, &stage));
     sw_status status = t->exporter->write(graph, &r->options, sw_stage_path(stage), sw_stage_diag(stage));
     if (status == SW_OK) {
@@ -334,6 +360,28 @@ static const sw_option options[] = {
      .least = 13,
      .most = 26,
      .help = "version of ONNX (default: 18)"},
+    {.name = "nms",
+     .help = "suppress overlapping boxes inside the model: output0 becomes N x max-det x 6 (box, score, class)"},
+    {.name = "conf",
+     .kind = SW_NUMBER,
+     .argument = "X",
+     .standard = "0.25",
+     .most = 1,
+     .help = "with --nms: drop what is less sure"},
+    {.name = "iou",
+     .kind = SW_NUMBER,
+     .argument = "X",
+     .standard = "0.7",
+     .most = 1,
+     .help = "with --nms: drop boxes that overlap a surer one of their class by more"},
+    {.name = "max-det",
+     .kind = SW_INT,
+     .argument = "N",
+     .standard = "300",
+     .least = 1,
+     .most = 100000,
+     .help = "with --nms: at most so many boxes a picture"},
+    {.name = "agnostic-nms", .help = "with --nms: boxes of all classes suppress each other"},
     {.name = "external-data", .help = "weights in a file beside the model (onnx); beyond 2 GiB they always are"},
     {.name = "force", .letter = 'f', .help = "replace what is there"},
     {.name = "json", .help = "print what was written as JSON"},

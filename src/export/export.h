@@ -58,6 +58,9 @@ enum { SW_EXPORT_NEWEST = 99 };
 /* Operators of Slipway that passes and importers make become ones of ONNX, and operators of ONNX younger than `opset`
  * become older ones. Names of values that nobody needs any more are free again. */
 SW_MUST_USE sw_status sw_export_lower(sw_graph *graph, int opset, const sw_diag *diag);
+/* Suppression of boxes as last nodes, where options->nms asks for it; types must be known. SW_E_UNSUPPORTED when the model is
+ * no detector, or gives detections already. */
+SW_MUST_USE sw_status sw_export_add_nms(sw_graph *graph, const sw_export_options *options, const sw_diag *diag);
 /* The sentence for an operator that the format cannot hold: node, operator, formats that can. `why` may be NULL. */
 sw_status sw_export_refuse(const sw_node *node, const char *format, const char *why, const sw_diag *diag);
 /* Metadata of the graph, whose values are Python literals, as YAML and as one JSON object. */

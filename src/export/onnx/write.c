@@ -290,6 +290,7 @@ sw_status sw_onnx_write(sw_graph *graph, const sw_export_options *options, const
                        SW_ONNX_OPSET_MOST, opset);
     sw_graph_forget_unused(graph);
     if (options->precision == SW_F16) SW_TRY(sw__onnx_to_half(graph, options->half_io, diag));
+    SW_TRY(sw_export_add_nms(graph, options, diag)); /* in float32 whatever the network's precision */
     SW_TRY(sw_export_lower(graph, opset, diag));
     SW_TRY(sw__onnx_check(graph, opset, diag));
     return write_graph(graph, options, opset, path, diag);

@@ -495,6 +495,19 @@ static sw_status read_topk(sw_ovin_import *im, const sw_ovin_layer *l, sw_value 
     return sw__ovin_settle(im, node);
 }
 
+static sw_status read_nms(sw_ovin_import *im, const sw_ovin_layer *l, sw_value **in) {
+    sw_node *node;
+    SW_TRY(sw__ovin_expect(im, 2, 5));
+    if (sw__ovin_attr_true(l, "sort_result_descending", true) ||
+        strcmp(sw__ovin_attr(l, "output_type", "i64"), "i64") != 0)
+        return sw__ovin_fail(im, SW_E_UNSUPPORTED,
+                             "only sort_result_descending=false with indices in i64 is supported");
+    if (l->n_in > 2) SW_TRY(widen(im, &in[2]));
+    SW_TRY(begin_node(im, SW_OP_NonMaxSuppression, l->n_in, in, 1, &node));
+    sw_node_set_int(node, "center_point_box", !strcmp(sw__ovin_attr(l, "box_encoding", "corner"), "center"));
+    return sw__ovin_settle(im, node);
+}
+
 static sw_status read_grid_sample(sw_ovin_import *im, const sw_ovin_layer *l, sw_value **in) {
     sw_node *node;
     SW_TRY(sw__ovin_expect(im, 2, 2));
@@ -567,6 +580,7 @@ static const struct row {
     {"ReduceL2", read_reduce},
     {"TopK", read_topk},
     {"GridSample", read_grid_sample},
+    {"NonMaxSuppression", read_nms},
 };
 
 sw_ovin_reader sw__ovin_reader_of(const char *type) {
