@@ -82,6 +82,7 @@ static void read_layers(const char *path) {
                      .groups = g,
                      .in_pitch = ci,
                      .out_pitch = co,
+                     .in_planar = ci == 3, /* a picture */
                      .in_type = bfloat16 && ci > 3 ? SW_BF16 : SW_F32,
                      .out_type = bfloat16 ? SW_BF16 : SW_F32,
                      .act = sw_act_find(act),
