@@ -17,7 +17,7 @@ from onnx import helper
 
 import slipway
 
-VERBS = ("predict", "detect", "val", "build", "refit", "diff", "run", "inspect", "ops", "version")
+VERBS = ("predict", "detect", "val", "build", "refit", "diff", "profile", "report", "run", "inspect", "ops", "version")
 MODEL = slipway.SAMPLE_MODEL
 
 

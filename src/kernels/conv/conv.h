@@ -65,6 +65,9 @@ typedef struct sw_conv_tactic {
                 sw_pool *pool);
     /* Estimated cycles on one core, for choosing without timing. */
     double (*cost)(const sw_conv *c);
+    /* Multiply-adds in float32 that it does for each one of the definition, for reports: Winograd's are fewer, a pair of
+     * bfloat16 counts as one. 0 stands for 1. */
+    double work;
 } sw_conv_tactic;
 
 /* Bytes of an element of a map. */

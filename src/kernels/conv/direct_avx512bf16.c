@@ -6,5 +6,5 @@
 #include "kernels/conv/tactics.h"
 
 const sw_conv_tactic sw__conv_direct_avx512bf16 = {
-    "direct-avx512bf16", SW_CPU_AVX512BF16, refuse, packed_bytes, pack, scratch_bytes, run, cost,
+    "direct-avx512bf16", SW_CPU_AVX512BF16, refuse, packed_bytes, pack, scratch_bytes, run, cost, 0.5,
 };
