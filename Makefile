@@ -1,6 +1,6 @@
 # What a person types; the work is done by Meson, Ninja and the scripts in tools/. `make help` lists the targets.
 .DEFAULT_GOAL := build
-.PHONY: conformance help setup build demo check check-san check-tsan fuzz-smoke size man install lint format clean
+.PHONY: conformance help setup build demo check check-isa check-san check-tsan fuzz-smoke size man install lint format clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 30
@@ -26,6 +26,9 @@ check: setup build ## all tests; ends with "N passed, N failed, N skipped"
 
 conformance: setup build ## the node tests of the ONNX standard, by operator
 	@tools/venv && build/venv/bin/python tests/py/test_conformance.py
+
+check-isa: build ## unit tests with fewer and fewer instruction sets allowed
+	@tools/check isa
 
 check-san: ## unit tests and mutated files under the address and undefined behaviour sanitizers
 	@tools/setup build test

@@ -295,3 +295,44 @@ SW_TEST(conv_tactics_silu_bfloat16) {
         free(scratch);
     }
 }
+
+/* NaN of the input stays NaN, whatever the activation that has no bound, the types and the residual. */
+SW_TEST(conv_tactics_nan) {
+    enum { SIDE = 8, CHANNELS = 32, N = SIDE * SIDE * CHANNELS };
+    static float in[N], weights[CHANNELS * CHANNELS * 9], out[N];
+    static const sw_act acts[] = {SW_ACT_NONE, SW_ACT_SILU, SW_ACT_SIGMOID, SW_ACT_LEAKY};
+    for (int i = 0; i < CHANNELS * CHANNELS * 9; i++) weights[i] = 0.125f;
+    for (int shape = 0; shape < 48; shape++) {
+        int64_t kernel = shape & 1 ? 3 : 1, stride = shape & 2 ? 2 : 1;
+        sw_conv c = {.batch = 1,
+                     .height = SIDE,
+                     .width = SIDE,
+                     .in_channels = CHANNELS,
+                     .out_height = SIDE / stride,
+                     .out_width = SIDE / stride,
+                     .out_channels = CHANNELS,
+                     .kernel_h = kernel,
+                     .kernel_w = kernel,
+                     .stride_h = stride,
+                     .stride_w = stride,
+                     .dilation_h = 1,
+                     .dilation_w = 1,
+                     .pad_top = kernel / 2,
+                     .pad_left = kernel / 2,
+                     .groups = shape >= 32 ? CHANNELS : 1,
+                     .in_pitch = CHANNELS,
+                     .out_pitch = CHANNELS,
+                     .act = acts[shape >> 2 & 3],
+                     .act_a = 0.5f,
+                     .in_type = shape & 16 ? SW_BF16 : SW_F32,
+                     .out_type = shape & 16 ? SW_BF16 : SW_F32};
+        for (size_t i = 0; i < N; i++) set(c.in_type, in, i, (float)NAN);
+        for (int t = 0; sw_conv_tactics[t]; t++) {
+            if (!sw_conv_accepts(sw_conv_tactics[t], &c)) continue;
+            fixture f = {
+                .c = c, .in = in, .weights = weights, .n_out = (size_t)(c.out_height * c.out_width * CHANNELS)};
+            run_tactic(&f, sw_conv_tactics[t], NULL, false, out);
+            for (size_t i = 0; i < f.n_out; i++) CHECK(isnan(get(c.out_type, out, i)));
+        }
+    }
+}
