@@ -206,8 +206,24 @@ static const struct row *row_of(const sw_node *node, int opset) {
     return NULL;
 }
 
+/* Graph outputs that are constants are made by a node: formats know no others. */
+static sw_status name_constants(sw_graph *graph, const sw_diag *diag) {
+    for (int i = 0; i < graph->n_outputs; i++) {
+        sw_value *value = graph->outputs[i];
+        if (!sw_value_is_const(value)) continue;
+        const char *name = sw_arena_printf(graph->arena, "%s_constant", value->name);
+        sw_value *out =
+            name ? sw_graph_add_value(graph, name, value->type.dtype, value->type.rank, value->type.dims) : NULL;
+        if (!out || !sw_graph_add_node(graph, NULL, SW_OP_Identity, name, 1, &value, 1, &out))
+            return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+        sw_graph_replace_output(graph, value, out);
+    }
+    return SW_OK;
+}
+
 sw_status sw_export_lower(sw_graph *graph, int opset, const sw_diag *diag) {
     sw_graph_forget_unused(graph);
+    SW_TRY(name_constants(graph, diag));
     for (sw_node *node = graph->first, *next; node; node = next) {
         next = node->next;
         const struct row *row = row_of(node, opset);

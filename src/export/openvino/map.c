@@ -55,6 +55,8 @@ sw_status sw__ov_finish(sw_ov_node *n, const char *type, int opset, const char *
         if (node->out[i]) name = node->out[i]->name;
     }
     if (!name) return SW_OK;
+    if (node->n_out > 1)
+        name = sw__ov_text(n, "%.400s/outputs", name); /* that of an output would be one's of several */
     sw__ov_layer(n->ov, name, type, opset, data, n_in, in, node->n_out, out);
     for (int i = 0; i < node->n_out; i++)
         if (node->out[i]) n->ov->of[node->out[i]->id] = out[i];

@@ -113,6 +113,8 @@ sw_status sw__ov_pool(sw_ov_node *n) {
         sw__ov_attr_list(n, "pads", k, 0, 0), sw__ov_attr_list(n, "pads", k, 0, k),
         sw__ov_attr_list(n, "kernel_shape", k, 1, 0), ceil ? "ceil_torch" : "floor", auto_pad(n));
     sw_ov_ref in = sw__ov_in(n, 0);
+    if (!max && ceil && sw_node_int(node, "count_include_pad"))
+        return sw__ov_refuse(n, "ceil_mode with count_include_pad is not supported in OpenVINO files");
     if (!max) {
         const sw_attr *dilations = sw_node_attr(node, "dilations", SW_ATTR_INTS);
         for (int i = 0; i < dilations->ints.n; i++)
@@ -123,7 +125,8 @@ sw_status sw__ov_pool(sw_ov_node *n) {
     data = sw__ov_text(n, "%s index_element_type=\"i64\" axis=\"0\"", data);
     sw_ov_ref out[2] = {{.type = node->out[0]->type}, {.type = node->out[0]->type}};
     out[1].type.dtype = SW_I64;
-    sw__ov_layer(n->ov, node->out[0]->name, "MaxPool", ceil ? 14 : 8, data, 1, &in, 2, out);
+    sw__ov_layer(n->ov, sw__ov_text(n, "%.400s/pool", node->out[0]->name), "MaxPool", ceil ? 14 : 8, data, 1, &in, 2,
+                 out);
     for (int i = 0; i < node->n_out; i++)
         if (node->out[i]) n->ov->of[node->out[i]->id] = out[i];
     return SW_OK;
@@ -358,7 +361,8 @@ sw_status sw__ov_nms(sw_ov_node *n) {
     const char *data = sw__ov_text(n, "box_encoding=\"%s\" sort_result_descending=\"false\" output_type=\"i64\"",
                                    sw_node_int(n->node, "center_point_box") ? "center" : "corner");
     sw_ov_ref out[3] = {{.type = n->node->out[0]->type}, {.type = sw__ov_any(SW_F32)}, {.type = sw__ov_any(SW_I64)}};
-    sw__ov_layer(n->ov, n->node->out[0]->name, "NonMaxSuppression", 9, data, 5, in, 3, out);
+    sw__ov_layer(n->ov, sw__ov_text(n, "%.400s/nms", n->node->out[0]->name), "NonMaxSuppression", 9, data, 5, in, 3,
+                 out);
     n->ov->of[n->node->out[0]->id] = out[0];
     return SW_OK;
 }

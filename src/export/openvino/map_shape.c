@@ -231,8 +231,7 @@ sw_status sw__ov_arg_reduce(sw_ov_node *n) {
     sw_ov_ref in[] = {sw__ov_in(n, 0), sw__ov_list(n, &one, -1)};
     sw_ov_ref out[2] = {{.type = sw__ov_any(in[0].type.dtype)}, {.type = sw__ov_any(SW_I64)}};
     bool keep = sw_node_int(node, "keepdims") != 0;
-    sw__ov_layer(n->ov, keep ? node->out[0]->name : sw__ov_text(n, "%.400s/topk", node->out[0]->name), "TopK", 11, data,
-                 2, in, 2, out);
+    sw__ov_layer(n->ov, sw__ov_text(n, "%.400s/topk", node->out[0]->name), "TopK", 11, data, 2, in, 2, out);
     if (keep) return sw__ov_alias(n, out[1]);
     return sw__ov_finish(n, "Squeeze", 1, "", 2, (sw_ov_ref[]){out[1], sw__ov_list(n, &axis, 1)});
 }

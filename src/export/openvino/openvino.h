@@ -7,6 +7,7 @@
 /* An output of a layer that is written already. */
 typedef struct sw_ov_ref {
     int layer, port; /* layer -1: nothing (an absent input) */
+    const char *name; /* of the port, where it has that of a graph output; else NULL */
     sw_tensor type;  /* as far as it is known; not its data */
 } sw_ov_ref;
 

@@ -96,9 +96,10 @@ void sw__ov_layer(sw_ov *ov, const char *name, const char *type, int opset, cons
     open_layer(ov, name, type, opset);
     if (*data) sw_buf_printf(&ov->layers, "\t\t\t<data %s />\n", data);
     put_inputs(ov, n_in, in);
-    const sw_value *value = n_out ? sw_graph_find_value(ov->graph, name) : NULL;
+    const sw_value *value = n_out == 1 ? sw_graph_find_value(ov->graph, name) : NULL;
     bool named = value && sw_graph_is_output(ov->graph, value);
-    close_layer(ov, n_in, n_out, out, named && n_out == 1 ? &value->name : NULL);
+    close_layer(ov, n_in, n_out, out, named ? &value->name : NULL);
+    if (named) out->name = value->name;
 }
 
 /* ---- Constants ----------------------------------------------------------------------------------------------------- */
@@ -199,12 +200,23 @@ static void put_parameter(sw_ov *ov, const sw_value *value) {
     close_layer(ov, 0, 1, out, &value->name);
 }
 
+/* The place of a graph output, which has its name: where another layer made it, behind a conversion that changes nothing. */
+static sw_ov_ref output_of(sw_ov *ov, const sw_value *value) {
+    sw_ov_ref in = sw__ov_value(ov, value), out = {.type = value->type};
+    if (in.name && !strcmp(in.name, value->name)) return in;
+    open_layer(ov, value->name, "Convert", 1);
+    sw_buf_printf(&ov->layers, "\t\t\t<data destination_type=\"%s\" />\n", types[value->type.dtype].element);
+    put_inputs(ov, 1, &in);
+    close_layer(ov, 1, 1, &out, &value->name);
+    return out;
+}
+
 static sw_status put_results(sw_ov *ov) {
     for (int i = 0; i < ov->graph->n_outputs; i++) {
         const sw_value *value = ov->graph->outputs[i];
         char *name = sw_arena_printf(ov->graph->arena, "%s/sink_port_0", value->name);
         if (!name) return SW_E_NOMEM;
-        sw_ov_ref in = sw__ov_value(ov, value);
+        sw_ov_ref in = output_of(ov, value);
         open_layer(ov, name, "Result", 1);
         put_inputs(ov, 1, &in);
         close_layer(ov, 1, 0, NULL, NULL);

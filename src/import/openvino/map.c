@@ -86,7 +86,8 @@ static sw_status read_convert(sw_ovin_import *im, const sw_ovin_layer *l, sw_val
     sw_value *out;
     SW_TRY(sw__ovin_expect(im, 1, 1));
     SW_TRY(sw__ovin_dtype(im, sw__ovin_attr(l, "destination_type", ""), &to));
-    if (sw_value_is_const(in[0]) && in[0]->type.dtype == to) { /* half precision that was widened */
+    if (in[0]->type.dtype == to && l->out_names[0]) return sw__ovin_apply(im, SW_OP_Identity, true, 1, in, NULL);
+    if (in[0]->type.dtype == to) { /* half precision that was widened */
         l->out[0] = in[0];
         return SW_OK;
     }
@@ -495,6 +496,43 @@ static sw_status read_topk(sw_ovin_import *im, const sw_ovin_layer *l, sw_value 
     return sw__ovin_settle(im, node);
 }
 
+static sw_status read_cum_sum(sw_ovin_import *im, const sw_ovin_layer *l, sw_value **in) {
+    sw_node *node;
+    SW_TRY(sw__ovin_expect(im, 2, 2));
+    SW_TRY(begin_node(im, SW_OP_CumSum, 2, in, 1, &node));
+    sw_node_set_int(node, "exclusive", sw__ovin_attr_true(l, "exclusive", false));
+    sw_node_set_int(node, "reverse", sw__ovin_attr_true(l, "reverse", false));
+    return sw__ovin_settle(im, node);
+}
+
+static sw_status read_einsum(sw_ovin_import *im, const sw_ovin_layer *l, sw_value **in) {
+    sw_node *node;
+    SW_TRY(sw__ovin_expect(im, 1, 8));
+    SW_TRY(begin_node(im, SW_OP_Einsum, l->n_in, in, 1, &node));
+    SW_TRY(sw_node_set_string(im->graph, node, "equation", sw__ovin_attr(l, "equation", "")));
+    return sw__ovin_settle(im, node);
+}
+
+/* OneHot: indices, depth, on, off; ONNX has the last two in one list. */
+static sw_status read_one_hot(sw_ovin_import *im, const sw_ovin_layer *l, sw_value **in) {
+    sw_node *node;
+    int64_t axis;
+    const int64_t one = 1;
+    sw_value *list, *values[2], *both;
+    SW_TRY(sw__ovin_expect(im, 4, 4));
+    SW_TRY(sw__ovin_attr_int(im, "axis", -1, &axis));
+    SW_TRY(sw__ovin_ints(im, &one, 1, &list));
+    for (int i = 0; i < 2; i++)
+        SW_TRY(sw__ovin_apply(im, SW_OP_Reshape, false, 2, (sw_value *[]){in[3 - i], list}, &values[i]));
+    both = sw_graph_add_value(im->graph, NULL, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL);
+    node = both ? sw_graph_add_node(im->graph, NULL, SW_OP_Concat, l->name, 2, values, 1, &both) : NULL;
+    if (node) sw_node_set_int(node, "axis", 0);
+    SW_TRY(sw__ovin_settle(im, node));
+    SW_TRY(begin_node(im, SW_OP_OneHot, 3, (sw_value *[]){in[0], in[1], both}, 1, &node));
+    sw_node_set_int(node, "axis", axis);
+    return sw__ovin_settle(im, node);
+}
+
 static sw_status read_nms(sw_ovin_import *im, const sw_ovin_layer *l, sw_value **in) {
     sw_node *node;
     SW_TRY(sw__ovin_expect(im, 2, 5));
@@ -581,6 +619,9 @@ static const struct row {
     {"TopK", read_topk},
     {"GridSample", read_grid_sample},
     {"NonMaxSuppression", read_nms},
+    {"CumSum", read_cum_sum},
+    {"Einsum", read_einsum},
+    {"OneHot", read_one_hot},
 };
 
 sw_ovin_reader sw__ovin_reader_of(const char *type) {
