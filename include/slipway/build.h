@@ -15,7 +15,8 @@ typedef struct sw_shape_range {
     int64_t min[SW_MAX_RANK], opt[SW_MAX_RANK], max[SW_MAX_RANK]; /* 1 <= min <= opt <= max */
 } sw_shape_range;
 
-/* How kernels are chosen by timing them on this machine. The numbers of `level`, from 0 (by estimate, nothing is timed) to 5
+/* How kernels are chosen by timing them on this machine, for the opt shapes of the first profile; open dims of pictures count
+ * as one picture of the size in the model's metadata. The numbers of `level`, from 0 (by estimate, nothing is timed) to 5
  * (everything that can run, many times); 3 is a good one. */
 typedef struct sw_tuning {
     int level;

@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "base/zip.h"
 #include "build/tune.h"
+#include "engine/inputs.h"
 #include "engine/session.h"
 
 enum { KEY_TEXT = 320, DEVICE_TEXT = 320 };
@@ -112,20 +113,6 @@ static sw_status find_kinds(tuner *t) {
 }
 
 /* ---- The bench --------------------------------------------------------------------------------------------------- */
-
-/* Noise in [0, 1), or zeros for what may be indices. */
-static sw_status fill_input(tuner *t, sw_tensor *input) {
-    int64_t bytes = sw_tensor_bytes(input);
-    if (bytes < 0) return SW_E_LIMIT;
-    input->data = sw_arena_alloc(t->arena, (size_t)bytes + 1, 1);
-    if (!input->data) return SW_E_NOMEM;
-    uint32_t state = 1;
-    for (int64_t i = 0; i < bytes / 4 && input->dtype == SW_F32; i++) {
-        state = state * 1664525u + 1013904223u;
-        ((float *)input->data)[i] = (float)(state >> 8) * 0x1p-24f;
-    }
-    return SW_OK;
-}
 
 static void keep_time(void *ctx, size_t step, int64_t begin_ns, int64_t end_ns) {
     tuner *t = ctx;
@@ -338,7 +325,7 @@ static sw_status start(tuner *t) {
     t->out = SW_ARENA_ARRAY(t->arena, sw_tensor *, ports);
     t->outputs = SW_ARENA_ARRAY(t->arena, sw_tensor, t->plan->n_outputs + 1);
     if (!t->in || !t->out || !t->outputs) return SW_E_NOMEM;
-    for (int i = 0; i < t->plan->n_inputs; i++) SW_TRY(fill_input(t, &t->inputs[i]));
+    for (int i = 0; i < t->plan->n_inputs; i++) SW_TRY(sw_tensor_fill(t->arena, &t->inputs[i]));
     SW_TRY(sw_session_create(t->plan, &options, t->diag, &t->session));
     SW_TRY(sw_session_run(t->session, t->inputs, t->outputs));
     t->instance = sw_session_instance(t->session);
@@ -368,7 +355,7 @@ sw_status sw_plan_tune(sw_plan *plan, const sw_tuning *tuning, const sw_diag *di
     sw_packs *own = plan->packs;
     plan->packs = sw_packs_create(plan->allocator); /* the losers' weights go with it */
     sw_status status = t.inputs && plan->packs ? SW_OK : SW_E_NOMEM;
-    if (status == SW_OK && !sw_plan_usual_inputs(plan, t.inputs))
+    if (status == SW_OK && !sw_plan_usual_inputs(plan, t.inputs) && !sw_plan_assume_inputs(plan, t.inputs))
         sw_info(diag, NULL, "kernels are chosen by estimate: dims of the inputs are open, and --shapes would fix them");
     else if (status == SW_OK)
         status = tune(&t);

@@ -9,12 +9,11 @@
 #include "cli/inspect.h"
 #include "cli/plan_report.h"
 #include "cli/verb.h"
+#include "engine/inputs.h"
 #include "engine/plan_file.h"
 #include "pass/pass.h"
 #include "slipway/build.h"
 #include "vision/detector.h"
-
-enum { MOST_SIDE = 16384 };
 
 /* -- Shapes of inputs ---------------------------------------------------------------------------------------------------- */
 
@@ -63,17 +62,9 @@ static sw_status set_shapes(sw_graph *graph, const sw_args *args, const sw_diag 
 static void assume_size(sw_report *r, sw_graph *graph) {
     const char *text = sw_graph_meta(graph, "imgsz");
     sw_tensor *type = graph->n_inputs == 1 ? &graph->inputs[0]->type : NULL;
-    if (!text || !type || type->rank != 4 || type->dims[2] >= 0 || type->dims[3] >= 0) return;
-    int64_t sides[2] = {0, 0};
-    int n = 0;
-    for (const char *at = text + strcspn(text, "0123456789"); *at && n < 2; at += strcspn(at, "0123456789")) {
-        size_t length = strspn(at, "0123456789");
-        if (!sw_str_to_i64(at, length, &sides[n++])) return;
-        at += length;
-    }
-    if (n == 1) sides[1] = sides[0];
-    for (int i = 0; i < 2; i++)
-        if (sides[i] < 1 || sides[i] > MOST_SIDE) return;
+    if (!type || type->rank != 4 || type->dims[2] >= 0 || type->dims[3] >= 0) return;
+    int64_t sides[2];
+    if (!sw_meta_size(text, sides)) return;
     r->assumed_height = (int)(type->dims[2] = sides[0]);
     r->assumed_width = (int)(type->dims[3] = sides[1]);
 }

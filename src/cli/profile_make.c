@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "cli/profile.h"
 #include "cli/shapes.h"
+#include "engine/inputs.h"
 #include "ops/cost.h"
 
 /* Begins and ends of all steps in all runs: [run][step of the profile][2]. */
@@ -48,37 +49,20 @@ static sw_status set_shape(const sw_shape_range *range, const sw_plan *plan, con
     return SW_OK;
 }
 
-/* Noise in [0, 1) for floats, zeros for what may be indices. */
-static sw_status fill(sw_arena *arena, sw_tensor *t) {
-    int64_t bytes = sw_tensor_bytes(t);
-    if (bytes < 0) return SW_E_LIMIT;
-    t->data = sw_arena_alloc(arena, (size_t)bytes + 1, 1);
-    if (!t->data) return SW_E_NOMEM;
-    uint32_t state = 1;
-    for (int64_t i = 0; i < bytes / 4 && t->dtype == SW_F32; i++) {
-        state = state * 1664525u + 1013904223u;
-        ((float *)t->data)[i] = (float)(state >> 8) * 0x1p-24f;
-    }
-    return SW_OK;
-}
-
 static sw_status make_inputs(const sw_args *args, const sw_diag *diag, sw_profile *p) {
     sw_build_options options = {0};
     SW_TRY(sw_shapes_parse(args, diag, &options));
     p->inputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_inputs(p->plan) + 1);
     p->outputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_outputs(p->plan) + 1);
     if (!p->inputs || !p->outputs) return SW_E_NOMEM;
-    for (int i = 0; i < sw_plan_inputs(p->plan); i++) {
-        p->inputs[i] = sw_plan_input(p->plan, i)->type;
-        for (int k = 0; k < p->inputs[i].rank && p->plan->n_profiles; k++)
-            p->inputs[i].dims[k] = p->plan->profiles[i * SW_MAX_RANK + k].opt;
-    }
+    sw_plan_usual_inputs(p->plan, p->inputs);
     for (int i = 0; i < options.n_shapes; i++) SW_TRY(set_shape(&options.shapes[i], p->plan, diag, p->inputs));
+    sw_plan_assume_inputs(p->plan, p->inputs);
     for (int i = 0; i < sw_plan_inputs(p->plan); i++) {
         if (!sw_tensor_is_concrete(&p->inputs[i]))
             return sw_fail(diag, SW_E_USAGE, NULL, "give its shape with --shapes, such as 1x3x640x640",
                            "the input '%s' has open dims", sw_plan_input(p->plan, i)->name);
-        SW_TRY(fill(args->arena, &p->inputs[i]));
+        SW_TRY(sw_tensor_fill(args->arena, &p->inputs[i]));
     }
     return SW_OK;
 }

@@ -97,18 +97,6 @@ int sw_plan_max_ports(const sw_plan *plan) {
     return most;
 }
 
-bool sw_plan_usual_inputs(const sw_plan *plan, sw_tensor *inputs) {
-    static char nothing[SW_ALIGN];
-    for (int i = 0; i < plan->n_inputs; i++) {
-        inputs[i] = sw_plan_input(plan, i)->type;
-        inputs[i].data = nothing;
-        for (int k = 0; k < inputs[i].rank && plan->n_profiles; k++)
-            inputs[i].dims[k] = plan->profiles[i * SW_MAX_RANK + k].opt;
-        if (!sw_tensor_is_concrete(&inputs[i])) return false;
-    }
-    return true;
-}
-
 sw_call sw_step_call(const sw_step *step, sw_tensor *values, const sw_tensor **in, sw_tensor **out,
                      const sw_diag *diag) {
     for (int i = 0; i < step->n_in; i++) in[i] = step->in[i] < 0 ? NULL : &values[step->in[i]];

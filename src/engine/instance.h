@@ -39,10 +39,6 @@ bool sw_instance_fits(const sw_instance *instance, const sw_plan *plan, const sw
 /* Points planned values into a block of at least block_bytes. */
 void sw_instance_place(sw_instance *instance, const sw_plan *plan, char *block);
 
-/* The shapes that tactics are chosen for: the first profile's opt, or the declared dims; false when some are open. `inputs`:
- * room for all; their data is there, but holds nothing: binding looks at shapes only. */
-bool sw_plan_usual_inputs(const sw_plan *plan, sw_tensor *inputs);
-
 /* The call of a step over the values of an instance; `in` and `out` hold room for its inputs and outputs. */
 sw_call sw_step_call(const sw_step *step, sw_tensor *values, const sw_tensor **in, sw_tensor **out,
                      const sw_diag *diag);

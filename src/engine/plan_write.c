@@ -5,6 +5,7 @@
 #include "base/os.h"
 #include "base/pb.h"
 #include "base/zip.h"
+#include "engine/inputs.h"
 #include "engine/instance.h"
 #include "engine/plan_fields.h"
 #include "engine/plan_file.h"

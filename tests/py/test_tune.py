@@ -121,6 +121,11 @@ class Tune(unittest.TestCase):
         self.build("--shapes", "1:2:4x3x16x16", model=model)
         self.assertIn("conv float32 2x3x16x16", self.cache.read_text())
 
+    def test_open_pictures_are_timed_at_the_size_of_the_metadata(self):
+        _, messages = self.build("-O", 1, model=slipway.SAMPLE_MODEL)
+        self.assertEqual(messages, "")
+        self.assertIn("conv float32 1x3x416x416", self.cache.read_text())
+
     def test_inspect_shows_winners_losers_and_refusals(self):
         self.build("-O", 5)
         plan = self.folder / "a.slip"
