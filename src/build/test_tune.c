@@ -188,3 +188,17 @@ SW_TEST(tune_compares_whole_networks) {
     CHECK(!sw_tune_is_faster(&a, &b));
     CHECK(!sw_tune_is_faster(&a, &a));
 }
+
+SW_TEST(tune_times_no_more_than_fits_memory) {
+    sw_tune_kind kinds[KINDS];
+    make_kinds(kinds); /* 600 bytes each */
+    sw_tune_bound(kinds, KINDS, 1800);
+    for (int k = 0; k < KINDS; k++) CHECK(!kinds[k].tactics[2].reason);
+    sw_tune_bound(kinds, KINDS, 1000);
+    for (int k = 0; k < KINDS; k++) {
+        CHECK(!kinds[k].tactics[0].reason && !kinds[k].tactics[1].reason);
+        CHECK_STR(kinds[k].tactics[2].reason, "not enough memory to time it beside the others");
+    }
+    sw_tune_bound(kinds, KINDS, 1);
+    for (int k = 0; k < KINDS; k++) CHECK(!kinds[k].tactics[0].reason && kinds[k].tactics[1].reason);
+}

@@ -23,6 +23,22 @@ void sw_tune_prune(sw_tune_kind *kinds, int n, int level) {
     }
 }
 
+void sw_tune_bound(sw_tune_kind *kinds, int n, int64_t most) {
+    for (;;) {
+        int64_t total = 0;
+        sw_tune_tactic *largest = NULL;
+        for (int k = 0; k < n; k++)
+            for (int t = 0; t < kinds[k].n; t++) {
+                sw_tune_tactic *tactic = &kinds[k].tactics[t];
+                if (tactic->reason) continue;
+                total += tactic->bytes;
+                if (t != kinds[k].standard && (!largest || tactic->bytes > largest->bytes)) largest = tactic;
+            }
+        if (total <= most || !largest) return;
+        largest->reason = "not enough memory to time it beside the others";
+    }
+}
+
 /* ---- Rounds ------------------------------------------------------------------------------------------------------ */
 
 static bool is_missing(const sw_tune_tactic *t) {

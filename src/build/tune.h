@@ -49,6 +49,9 @@ sw_tune_effort sw_tune_effort_of(int level); /* 0 <= level < SW_TUNE_LEVELS; lev
 
 /* Gives tactics that the level does not time their reason. The standard one always stays. */
 void sw_tune_prune(sw_tune_kind *kinds, int n, int level);
+/* Refuses candidates, those of the largest weights first, until all that are left take at most so many bytes: their weights are
+ * in memory all at once while they are timed. The standard ones stay. */
+void sw_tune_bound(sw_tune_kind *kinds, int n, int64_t most);
 /* Times the candidates that have no times yet. Ends early, but not before one round of each half, when `seconds` are over
  * (0: never). `ns`, `choice`: room for n. */
 SW_MUST_USE sw_status sw_tune_measure(sw_tune_kind *kinds, int n, const sw_tune_bench *bench, int rounds, double seconds,

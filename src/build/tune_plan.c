@@ -341,6 +341,7 @@ static sw_status tune(tuner *t) {
     SW_TRY(find_kinds(t));
     if (!t->n) return SW_OK;
     sw_tune_prune(t->kinds, t->n, t->o->level);
+    sw_tune_bound(t->kinds, t->n, sw_os_memory_bytes() / 4);
     SW_TRY(open_cache(t));
     find_times(t);
     if (t->o->level > 0 && any_missing(t)) SW_TRY(with_ways(t, is_timed_now, measure));
