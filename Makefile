@@ -1,5 +1,6 @@
 # What a person types; the work is done by Meson, Ninja and the scripts in tools/. `make help` lists the targets.
 .DEFAULT_GOAL := build
+.PHONY: check-cuda check-cuda-text
 .PHONY: conformance help setup build demo check check-isa check-san check-tsan fuzz-smoke size man install lint format clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
@@ -7,7 +8,7 @@ FUZZ_SECONDS ?= 30
 SLIPWAY_MODEL ?= models/person.onnx
 
 help: ## list these targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 17
 
 setup: ## install what building and testing need (Debian, Ubuntu)
 	@tools/setup build test
@@ -29,6 +30,12 @@ conformance: setup build ## the node tests of the ONNX standard, by operator
 
 check-isa: build ## unit tests with fewer and fewer instruction sets allowed
 	@tools/check isa
+
+check-cuda-text: ## compile all GPU kernels for all architectures (needs NVRTC; no GPU)
+	@tools/check-cuda-text
+
+check-cuda: setup build ## kernels and networks on a GPU against the CPU; ends with "N passed, N failed, N skipped"
+	@SLIPWAY_TEST_GPU=1 tools/check unit=cuda python=cuda
 
 check-san: ## unit tests and mutated files under the address and undefined behaviour sanitizers
 	@tools/setup build test

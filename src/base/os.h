@@ -95,6 +95,14 @@ SW_MUST_USE sw_status sw_dir_make(const char *path, const sw_diag *diag);
 /* The part after the last slash. */
 const char *sw_path_name(const char *path);
 
+/* -- Shared libraries -------------------------------------------------------------------------------------------- */
+
+/* A library opened at run time; it stays open until the process ends. */
+typedef void sw_library;
+/* By name (searched as the system does) or path; NULL when it cannot be opened. */
+sw_library *sw_library_open(const char *name);
+void *sw_library_symbol(sw_library *library, const char *symbol); /* NULL: it has no such symbol */
+
 /* -- Process ----------------------------------------------------------------------------------------------------- */
 
 bool sw_fd_is_terminal(int fd);

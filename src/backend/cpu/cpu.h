@@ -40,6 +40,9 @@ typedef struct sw_prepared {
     size_t scratch_bytes;
 } sw_prepared;
 
+/* A FusedConv of channels-last maps as its numbers. */
+SW_MUST_USE sw_status sw_call_conv(const sw_call *call, sw_conv *conv);
+
 /* Takes the named tactic if it runs here and accepts the shape, else (or with NULL) the cheapest, and packs weights.
  * `call`: concrete shapes, layouts and pitches; only weights need data. `step`: its number in the plan, under which
  * weights are kept. Packing may allocate; preparing a step again finds what is there. SW_E_MODEL when the weights are

@@ -93,7 +93,7 @@ static bool is_fast_conv(const sw_call *c) {
     return c->op == SW_OP_FusedConv && c->out[0] && c->out[0]->layout == SW_CHANNELS_LAST;
 }
 
-static sw_status describe(const sw_call *c, sw_conv *conv) {
+sw_status sw_call_conv(const sw_call *c, sw_conv *conv) {
     const sw_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0], *residual = sw_call_in(c, 3);
     sw_window window;
     bool typed = (x->dtype == SW_F32 || x->dtype == SW_BF16) && (y->dtype == SW_F32 || y->dtype == SW_BF16) &&
@@ -139,7 +139,7 @@ sw_status sw_cpu_prepare(const sw_call *call, int32_t step, const char *tactic, 
                          sw_prepared *prepared) {
     *prepared = (sw_prepared){0};
     if (!is_fast_conv(call) || sw_tensor_count(call->out[0]) == 0) return SW_OK;
-    SW_TRY(describe(call, &prepared->conv));
+    SW_TRY(sw_call_conv(call, &prepared->conv));
     prepared->tactic = tactic ? sw_conv_find(tactic) : NULL;
     if (!prepared->tactic || !sw_conv_accepts(prepared->tactic, &prepared->conv))
         prepared->tactic = sw_conv_choose(&prepared->conv);

@@ -1,0 +1,241 @@
+/* Kernels from text to functions: NVRTC, and a cache of what it made. */
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cuda/cuda.h"
+#include "base/os.h"
+
+static const sw_cuda_kernel_info kernels[] = {
+#define DEFINE(name, value) " -D" #name "=" #value
+#define WGMMA_0             ""
+#define WGMMA_1             " -DWGMMA"
+#define WGMMA_2             ""
+#define SW_CUDA_TILE(id, bm_, bn_, bk_, wm_, wn_, wk_, stages_, kind_)                                                 \
+    {#id,                                                                                                              \
+     kind_ == 2 ? "direct.cu" : "conv.cu",                                                                             \
+     "conv",                                                                                                           \
+     DEFINE(BM, bm_) DEFINE(BN, bn_) DEFINE(BK, bk_) DEFINE(WM, wm_) DEFINE(WN, wn_) DEFINE(WK, wk_)                   \
+         DEFINE(STAGES, stages_) WGMMA_##kind_,                                                                        \
+     32 * wm_ * wn_ * wk_,                                                                                             \
+     bm_,                                                                                                              \
+     bn_,                                                                                                              \
+     bk_,                                                                                                              \
+     wm_,                                                                                                              \
+     wn_,                                                                                                              \
+     wk_,                                                                                                              \
+     stages_,                                                                                                          \
+     kind_ == 1},
+#define SW_CUDA_KERNEL(id, file_, entry_, threads_, defines_) {#id, file_, entry_, defines_, threads_},
+#include "backend/cuda/kernels.inc"
+};
+
+const sw_cuda_kernel_info *sw_cuda_kernel_get(sw_cuda_kernel kernel) {
+    return &kernels[kernel];
+}
+
+/* ---- NVRTC --------------------------------------------------------------------------------------------------------- */
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static sw_nvrtc nvrtc;
+static bool have_nvrtc;
+static int compiler_version;
+
+static bool find_nvrtc(const char *path) {
+    sw_library *library = sw_library_open(path);
+    if (!library) return false;
+#define FIND(field, name, arguments)                                                                                   \
+    {                                                                                                                  \
+        union {                                                                                                        \
+            void *object;                                                                                              \
+            unsigned(*function) arguments;                                                                             \
+        } found = {sw_library_symbol(library, #name)};                                                                 \
+        if (!found.object) return false;                                                                               \
+        nvrtc.field = found.function;                                                                                  \
+    }
+    SW_NVRTC_LIST(FIND)
+#undef FIND
+    int major = 0, minor = 0;
+    nvrtc.version(&major, &minor);
+    compiler_version = major * 1000 + minor * 10;
+    return true;
+}
+
+static void open_nvrtc(void) {
+    static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so",
+                                        "/usr/local/cuda/lib64/libnvrtc.so"};
+    const char *path = getenv("SLIPWAY_NVRTC");
+    if (path) have_nvrtc = find_nvrtc(path);
+    for (size_t i = 0; !path && !have_nvrtc && i < sizeof names / sizeof names[0]; i++)
+        have_nvrtc = find_nvrtc(names[i]);
+}
+
+enum { MAX_OPTIONS = 16, MAX_DEFINES = 256, MAX_TEXTS = 32 };
+
+/* Splits defines at spaces into options; returns the number of all. */
+static int make_options(char *text, const char *arch, const char **options) {
+    int n = 0;
+    options[n++] = arch;
+    options[n++] = "--std=c++17";
+    options[n++] = "-default-device";
+    char *rest;
+    for (char *word = strtok_r(text, " ", &rest); word && n < MAX_OPTIONS; word = strtok_r(NULL, " ", &rest))
+        options[n++] = word;
+    return n;
+}
+
+static sw_status compile_failed(const sw_cuda *gpu, sw_nvrtc_program program, const char *name, const sw_diag *diag) {
+    size_t size = 0;
+    nvrtc.log_size(program, &size);
+    char *log = size > 1 ? sw_alloc(gpu->allocator, size) : NULL;
+    if (log && nvrtc.log(program, log) != 0) log[0] = 0;
+    if (log) log[strcspn(log, "\n")] = 0;
+    sw_status status = sw_fail(diag, SW_E_UNSUPPORTED, NULL, "install the CUDA version that the driver supports",
+                               "NVRTC %d.%d does not compile kernel %s for SM %d.%d: %.200s", compiler_version / 1000,
+                               compiler_version % 1000 / 10, name, gpu->info.sm / 10, gpu->info.sm % 10,
+                               log ? log : "no reason given");
+    sw_free(gpu->allocator, log);
+    return status;
+}
+
+static const char *text_of(const char *file) {
+    for (int i = 0; i < sw_cuda_n_texts; i++)
+        if (!strcmp(sw_cuda_texts[i].name, file)) return sw_cuda_texts[i].text;
+    return "";
+}
+
+static sw_status compile(const sw_cuda *gpu, const sw_cuda_kernel_info *k, const char *arch, const sw_diag *diag,
+                         sw_buf *cubin) {
+    pthread_once(&once, open_nvrtc);
+    if (!have_nvrtc)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL,
+                       "install the CUDA toolkit, or PyPI's nvidia-cuda-nvrtc and name its libnvrtc "
+                       "in SLIPWAY_NVRTC",
+                       "kernels for the GPU must be compiled, but there is no NVRTC");
+    const char *texts[MAX_TEXTS], *names[MAX_TEXTS], *options[MAX_OPTIONS];
+    char defines[MAX_DEFINES];
+    int n = 0;
+    for (int i = 0; i < sw_cuda_n_texts && n < MAX_TEXTS; i++, n++) {
+        texts[n] = sw_cuda_texts[i].text;
+        names[n] = sw_cuda_texts[i].name;
+    }
+    snprintf(defines, sizeof defines, "%s", k->defines);
+    int n_options = make_options(defines, arch, options);
+    sw_nvrtc_program program;
+    if (nvrtc.create(&program, text_of(k->file), k->name, n, texts, names) != 0)
+        return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "NVRTC does not take kernel %s", k->name);
+    sw_status status = SW_OK;
+    size_t size = 0;
+    if (nvrtc.compile(program, n_options, options) != 0 || nvrtc.cubin_size(program, &size) != 0 || size == 0)
+        status = compile_failed(gpu, program, k->name, diag);
+    uint8_t *room = status == SW_OK ? sw_buf_extend(cubin, size) : NULL;
+    if (status == SW_OK && !room) status = SW_E_NOMEM;
+    if (status == SW_OK) nvrtc.cubin(program, (char *)room);
+    nvrtc.destroy(&program);
+    return status;
+}
+
+/* ---- The cache ----------------------------------------------------------------------------------------------------- */
+
+/* A file of the cache: this, then the cubin. */
+typedef struct cache_head {
+    char magic[8];
+    uint64_t size, sum;
+} cache_head;
+static const char MAGIC[8] = "SWCUBIN";
+
+static uint64_t sum_bytes(uint64_t sum, const void *data, size_t size) { /* FNV-1a */
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < size; i++) sum = (sum ^ bytes[i]) * 0x100000001b3u;
+    return sum;
+}
+
+static uint64_t sum_texts(const sw_cuda_kernel_info *k, const char *arch) {
+    uint64_t sum = sum_bytes(0xcbf29ce484222325u, arch, strlen(arch) + 1);
+    sum = sum_bytes(sum, k->defines, strlen(k->defines) + 1);
+    sum = sum_bytes(sum, text_of(k->file), strlen(text_of(k->file)));
+    for (int i = 0; i < sw_cuda_n_texts; i++)
+        if (!strstr(sw_cuda_texts[i].name, ".cu") || strstr(sw_cuda_texts[i].name, ".cuh"))
+            sum = sum_bytes(sum, sw_cuda_texts[i].text, strlen(sw_cuda_texts[i].text));
+    return sum;
+}
+
+/* The folder of the cache; false when there is none to be had. */
+static bool cache_folder(char *path, size_t size) {
+    const char *own = getenv("SLIPWAY_CACHE"), *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    int n = own    ? snprintf(path, size, "%s/cuda", own)
+            : base ? snprintf(path, size, "%s/slipway/cuda", base)
+            : home ? snprintf(path, size, "%s/.cache/slipway/cuda", home)
+                   : -1;
+    return n > 0 && (size_t)n < size;
+}
+
+/* A cubin from the cache; false when it is not there, or damaged. */
+static bool read_cached(const char *path, sw_buf *cubin) {
+    sw_map map;
+    cache_head head;
+    if (sw_file_size(path) < (int64_t)sizeof head || sw_map_open(path, NULL, &map) != SW_OK) return false;
+    memcpy(&head, map.data, sizeof head);
+    const uint8_t *body = map.data + sizeof head;
+    bool good = !memcmp(head.magic, MAGIC, sizeof MAGIC) && head.size == map.size - sizeof head &&
+                head.sum == sum_bytes(0, body, head.size);
+    if (good) sw_buf_append(cubin, body, head.size);
+    sw_map_close(&map);
+    return good && cubin->status == SW_OK;
+}
+
+/* Failing to write costs the next start time, nothing else. */
+static void write_cached(const char *folder, const char *path, const sw_buf *cubin, const sw_allocator *allocator) {
+    cache_head head = {.size = cubin->size, .sum = sum_bytes(0, cubin->data, cubin->size)};
+    memcpy(head.magic, MAGIC, sizeof MAGIC);
+    sw_buf whole = sw_buf_make(allocator, cubin->size + sizeof head);
+    sw_buf_append(&whole, &head, sizeof head);
+    sw_buf_append(&whole, cubin->data, cubin->size);
+    sw_status status = sw_dir_make(folder, NULL);
+    if (status == SW_OK) status = whole.status;
+    if (status == SW_OK) status = sw_file_write(path, whole.data, whole.size, NULL);
+    (void)status;
+    sw_buf_free(&whole);
+}
+
+static sw_status get_code(sw_cuda *gpu, const sw_cuda_kernel_info *k, const sw_diag *diag, sw_buf *cubin) {
+    char arch[40], folder[512], path[640] = "";
+    snprintf(arch, sizeof arch, "--gpu-architecture=sm_%d%s", gpu->info.sm, gpu->info.sm == 90 ? "a" : "");
+    if (cache_folder(folder, sizeof folder)) {
+        snprintf(path, sizeof path, "%s/%s-sm%d-%016" PRIx64, folder, k->name, gpu->info.sm, sum_texts(k, arch));
+        if (read_cached(path, cubin)) return SW_OK;
+        cubin->size = 0;
+    }
+    SW_TRY(compile(gpu, k, arch, diag, cubin));
+    gpu->compiled++;
+    if (path[0]) write_cached(folder, path, cubin, gpu->allocator);
+    return SW_OK;
+}
+
+enum { MAX_CUBIN = 16 << 20, PLAIN_SHARED = 48 * 1024 };
+
+sw_status sw_cuda_load(sw_cuda *gpu, sw_cuda_kernel kernel, int shared_bytes, const sw_diag *diag) {
+    const sw_cuda_kernel_info *k = &kernels[kernel];
+    if (!gpu->functions[kernel]) {
+        sw_buf cubin = sw_buf_make(gpu->allocator, MAX_CUBIN);
+        sw_status status = get_code(gpu, k, diag, &cubin);
+        if (status == SW_OK) {
+            unsigned result = gpu->driver->module_load(&gpu->modules[kernel], cubin.data);
+            if (result == SW_CU_NO_BINARY)
+                status = sw_fail(diag, SW_E_UNSUPPORTED, NULL, "update the driver",
+                                 "GPU %d (%s) does not take code of NVRTC %d.%d; its driver supports CUDA %d.%d",
+                                 gpu->index, gpu->info.name, compiler_version / 1000, compiler_version % 1000 / 10,
+                                 gpu->info.driver / 1000, gpu->info.driver % 1000 / 10);
+            else
+                status = sw_cuda_check(gpu, result, "module_load", diag);
+        }
+        sw_buf_free(&cubin);
+        SW_TRY(status);
+        SW_CUDA_TRY(gpu, diag, module_function(&gpu->functions[kernel], gpu->modules[kernel], k->entry));
+    }
+    if (shared_bytes > PLAIN_SHARED)
+        SW_CUDA_TRY(gpu, diag, function_set(gpu->functions[kernel], SW_CU_SHARED_BYTES, shared_bytes));
+    return SW_OK;
+}

@@ -1,0 +1,230 @@
+#include <math.h>
+#include <string.h>
+
+#include "backend/cuda/ops.h"
+#include "base/half.h"
+
+enum { STEM_CHANNELS = 4, STEM_COLUMNS = 16, MOST_TAPS = 32 };
+
+static int64_t round_up(int64_t n, int64_t to) {
+    return (n + to - 1) / to * to;
+}
+static int64_t pixels_of(const sw_conv *c) {
+    return c->batch * c->out_height * c->out_width;
+}
+
+/* ---- Forms --------------------------------------------------------------------------------------------------------- */
+
+static bool is_depthwise(const sw_conv *c) {
+    bool odd = c->kernel_h == 3 || c->kernel_h == 5;
+    return c->groups > 1 && c->groups == c->in_channels && c->in_channels == c->out_channels &&
+           c->out_channels % 8 == 0 && odd && c->kernel_w == c->kernel_h && c->stride_h == c->stride_w &&
+           c->stride_h <= 2 && c->dilation_h == 1 && c->dilation_w == 1 && c->groups <= INT32_MAX / 64;
+}
+
+/* Kernels compute with int32 offsets into maps and with fast_div. */
+static bool is_small(const sw_conv *c) {
+    int64_t in = c->batch * c->height * c->width, longest = c->out_width > c->out_height ? c->out_width : c->out_height;
+    return in < INT32_MAX / (c->in_pitch + 1) && pixels_of(c) < INT32_MAX / 16 &&
+           pixels_of(c) < UINT32_MAX / (longest + 1);
+}
+
+sw_cuda_form sw_cuda_conv_form(const sw_conv *c) {
+    if (!is_small(c)) return SW_CUDA_FORM_PLAIN;
+    if (is_depthwise(c)) return SW_CUDA_FORM_DEPTHWISE;
+    bool tiles =
+        c->groups == 1 && c->kernel_h * c->kernel_w <= MOST_TAPS && c->in_channels < 65536 && c->out_channels < 65536;
+    return tiles ? SW_CUDA_FORM_TILES : SW_CUDA_FORM_PLAIN;
+}
+
+bool sw_cuda_conv_is_stem(const sw_conv *c) {
+    return c->groups == 1 && c->in_channels <= STEM_CHANNELS && c->kernel_h == 3 && c->kernel_w == 3 &&
+           c->dilation_h == 1 && c->dilation_w == 1 && !c->residual && is_small(c);
+}
+
+/* ---- Weights ------------------------------------------------------------------------------------------------------- */
+
+/* Halves of all weights: rows of output channels (padded), taps, input channels (padded). */
+typedef struct pack_shape {
+    int64_t rows, taps, channels;
+} pack_shape;
+
+static pack_shape shape_of(const sw_conv *c, sw_cuda_form form) {
+    int64_t taps = c->kernel_h * c->kernel_w;
+    switch (form) {
+    case SW_CUDA_FORM_DEPTHWISE:
+        return (pack_shape){1, taps, c->out_channels};
+    case SW_CUDA_FORM_STEM:
+        return (pack_shape){round_up(c->out_channels, STEM_COLUMNS), 3 * STEM_CHANNELS, STEM_CHANNELS};
+    case SW_CUDA_FORM_PLAIN:
+        return (pack_shape){round_up(c->out_channels, 8), taps, c->in_channels / c->groups};
+    default:
+        return (pack_shape){round_up(c->out_channels, 8), taps, round_up(c->in_channels, 8)};
+    }
+}
+
+size_t sw_cuda_packed_bytes(const sw_conv *c, sw_cuda_form form, size_t *bias_at) {
+    pack_shape s = shape_of(c, form);
+    *bias_at = (size_t)round_up(s.rows * s.taps * s.channels * 2, 16);
+    return *bias_at + (size_t)round_up(c->out_channels, STEM_COLUMNS) * sizeof(float);
+}
+
+void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, const float *weights, const float *bias, void *packed) {
+    pack_shape s = shape_of(c, form);
+    size_t bias_at, bytes = sw_cuda_packed_bytes(c, form, &bias_at);
+    uint16_t *out = packed;
+    memset(packed, 0, bytes);
+    int64_t depth = c->in_channels / c->groups, taps = c->kernel_h * c->kernel_w;
+    for (int64_t n = 0; n < c->out_channels; n++)
+        for (int64_t k = 0; k < depth; k++)
+            for (int64_t t = 0; t < taps; t++) {
+                int64_t at = form == SW_CUDA_FORM_DEPTHWISE ? t * s.channels + n : (n * s.taps + t) * s.channels + k;
+                if (form == SW_CUDA_FORM_STEM) at = (n * s.taps + t / 3 * STEM_CHANNELS + t % 3) * s.channels + k;
+                out[at] = sw_f32_to_f16(weights[(n * depth + k) * taps + t]);
+            }
+    if (bias) memcpy((char *)packed + bias_at, bias, (size_t)c->out_channels * sizeof *bias);
+}
+
+/* ---- Choosing a tile ----------------------------------------------------------------------------------------------- */
+
+static int shared_of(const sw_cuda_kernel_info *k) {
+    int stages = k->stages * (k->bm + k->bn) * k->bk * 2;
+    int sums = (k->wk - 1) * k->bm * k->bn * 4;
+    return stages > sums ? stages : sums;
+}
+
+static bool fits(const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
+    int most = gpu->sm == 75                     ? 64 * 1024
+               : gpu->sm == 80 || gpu->sm == 87  ? 163 * 1024
+               : gpu->sm >= 90 && gpu->sm != 120 ? 227 * 1024
+                                                 : 99 * 1024;
+    return k->bm > 0 && (!k->wgmma || gpu->sm == 90) && shared_of(k) <= most;
+}
+
+/* Estimated nanoseconds. The blocks of an SM share its way to L2 and its tensor cores; a block alone is bound by the latency of
+ * its stages. Constants fitted to what an H100 measured (docs/perf/cuda.md). */
+static double estimate(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
+    double depth = (double)(c->kernel_h * c->kernel_w * round_up(c->in_channels, 8)), steps = ceil(depth / k->bk);
+    double blocks = ceil((double)pixels_of(c) / k->bm) * ceil((double)c->out_channels / k->bn);
+    double per_sm = ceil(blocks / gpu->multiprocessors), by_shared = floor(227.0 * 1024 / (shared_of(k) + 1024));
+    double by_threads = floor(1536.0 / k->threads), at_a_time = fmin(per_sm, fmin(fmin(by_shared, by_threads), 12));
+    if (k->stages == 0) steps = ceil(depth / (k->bk * k->wk)); /* each warp along the depth has its own blocks */
+    double bytes = (k->bm + k->bn) * k->bk * 2.0 * (k->stages ? 1 : k->wk), flops = 2.0 * k->bm * k->bn * k->bk;
+    double rate = k->wgmma ? 4500 : 2600; /* flops a nanosecond of an SM */
+    double stage = fmax(fmax(k->stages ? 110 : 350, at_a_time * bytes / 75), at_a_time * flops / rate);
+    double end = 300 + at_a_time * k->bm * k->bn * 2.0 / 40;
+    return 1000 + ceil(per_sm / at_a_time) * (steps * stage + end);
+}
+
+int sw_cuda_conv_candidates(const sw_conv *c, const sw_cuda_info *gpu, sw_cuda_kernel *tiles) {
+    int n = 0;
+    for (int i = 0; i < SW_CUDA_KERNELS; i++) {
+        const sw_cuda_kernel_info *k = sw_cuda_kernel_get((sw_cuda_kernel)i);
+        bool wasteful = k->bn > 16 && k->bn >= 2 * round_up(c->out_channels, 16);
+        if (fits(k, gpu) && !wasteful) tiles[n++] = (sw_cuda_kernel)i;
+    }
+    return n;
+}
+
+sw_cuda_kernel sw_cuda_conv_choose(const sw_conv *c, const sw_cuda_info *gpu) {
+    sw_cuda_kernel tiles[SW_CUDA_KERNELS], best = SW_CUDA_CONV_64X16;
+    double least = INFINITY;
+    int n = sw_cuda_conv_candidates(c, gpu, tiles);
+    for (int i = 0; i < n; i++) {
+        double cost = estimate(c, sw_cuda_kernel_get(tiles[i]), gpu);
+        if (cost < least) least = cost, best = tiles[i];
+    }
+    return best;
+}
+
+/* ---- Launches ------------------------------------------------------------------------------------------------------ */
+
+static unsigned magic(int64_t d) {
+    return d <= 1 ? 0 : (unsigned)((((uint64_t)1 << 32) + (uint64_t)d - 1) / (uint64_t)d);
+}
+
+static sw_cuda_kernel depthwise_kernel(const sw_conv *c) {
+    if (c->kernel_h == 5) return c->stride_h == 2 ? SW_CUDA_DEPTHWISE_5_S2 : SW_CUDA_DEPTHWISE_5;
+    if (c->stride_h == 2) return SW_CUDA_DEPTHWISE_3_S2;
+    return pixels_of(c) * c->out_channels >= (int64_t)1 << 21 ? SW_CUDA_DEPTHWISE_3_WIDE : SW_CUDA_DEPTHWISE_3;
+}
+
+static void launch_depthwise(const sw_conv *c, sw_cuda_launch *l) {
+    static const int across[] = {[SW_CUDA_DEPTHWISE_3] = 1,
+                                 [SW_CUDA_DEPTHWISE_3_WIDE] = 4,
+                                 [SW_CUDA_DEPTHWISE_3_S2] = 2,
+                                 [SW_CUDA_DEPTHWISE_5] = 2,
+                                 [SW_CUDA_DEPTHWISE_5_S2] = 1};
+    l->kernel = depthwise_kernel(c);
+    int64_t columns = (c->out_width + across[l->kernel] - 1) / across[l->kernel];
+    l->args.conv.by_out_width = magic(columns);
+    l->args.conv.by_chunks = magic(c->out_channels / 8);
+    int64_t threads = c->batch * c->out_height * columns * (c->out_channels / 8);
+    l->grid_x = (int)((threads + 127) / 128);
+}
+
+void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel tile, const void *in, const void *packed,
+                         const void *residual, void *out, sw_cuda_launch *l) {
+    size_t bias_at;
+    sw_cuda_packed_bytes(c, form, &bias_at);
+    bool planes = form == SW_CUDA_FORM_STEM;
+    int64_t in_channels = planes ? c->in_channels : round_up(c->in_channels, 8),
+            out_channels = round_up(c->out_channels, 8);
+    *l = (sw_cuda_launch){.grid_y = 1};
+    l->args.conv = (sw_cuda_conv){
+        .in = in,
+        .weights = packed,
+        .bias = packed ? (const char *)packed + bias_at : NULL,
+        .residual = residual,
+        .out = out,
+        .in_pitch = (int)c->in_pitch,
+        .out_pitch = (int)c->out_pitch,
+        .residual_pitch = (int)c->residual_pitch,
+        .height = (int)c->height,
+        .width = (int)c->width,
+        .in_channels = (int)in_channels,
+        .out_height = (int)c->out_height,
+        .out_width = (int)c->out_width,
+        .out_channels = (int)out_channels,
+        .kernel_h = (int)c->kernel_h,
+        .kernel_w = (int)c->kernel_w,
+        .stride_h = (int)c->stride_h,
+        .stride_w = (int)c->stride_w,
+        .dilation_h = (int)c->dilation_h,
+        .dilation_w = (int)c->dilation_w,
+        .pad_top = (int)c->pad_top,
+        .pad_left = (int)c->pad_left,
+        .pixels = (int)pixels_of(c),
+        .act = (int)c->act,
+        .act_a = c->act_a,
+        .act_b = c->act_b,
+        .residual_before_act = c->residual_before_act,
+        .in_group = (int)(c->in_channels / c->groups),
+        .out_group = (int)(c->out_channels / c->groups),
+        .real_channels = (int)c->out_channels,
+        .by_out_width = magic(c->out_width),
+        .by_out_height = magic(c->out_height),
+        .by_in_channels = magic(in_channels),
+        .by_kernel_w = magic(c->kernel_w),
+        .in_plane = c->height * c->width,
+    };
+    if (form == SW_CUDA_FORM_DEPTHWISE) {
+        launch_depthwise(c, l);
+    } else if (form == SW_CUDA_FORM_STEM) {
+        bool many = pixels_of(c) >= 1 << 18;
+        l->kernel = many ? SW_CUDA_STEM_2 : SW_CUDA_STEM_1;
+        l->grid_x = (int)((pixels_of(c) + (many ? 127 : 63)) / (many ? 128 : 64));
+        l->grid_y = (int)(round_up(c->out_channels, STEM_COLUMNS) / STEM_COLUMNS);
+    } else if (form == SW_CUDA_FORM_PLAIN) {
+        l->kernel = SW_CUDA_CONV_PLAIN;
+        l->grid_x = (int)((pixels_of(c) * out_channels + 127) / 128);
+    } else {
+        const sw_cuda_kernel_info *k = sw_cuda_kernel_get(tile);
+        int64_t columns = (out_channels + k->bn - 1) / k->bn;
+        l->kernel = tile;
+        l->args.conv.column_tiles = (int)columns;
+        l->args.conv.by_column_tiles = magic(columns);
+        l->grid_x = (int)((pixels_of(c) + k->bm - 1) / k->bm * columns);
+        l->shared_bytes = shared_of(k);
+    }
+}

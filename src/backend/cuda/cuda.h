@@ -1,0 +1,89 @@
+/* NVIDIA GPUs: what is there, contexts, memory, and the compiled kernels.
+ *
+ * The driver is opened at the first call and stays open (libcuda.so.1, or what SLIPWAY_CUDA_DRIVER names); NVRTC when the
+ * first kernel must be compiled (libnvrtc, or SLIPWAY_NVRTC). Compiled kernels are kept in SLIPWAY_CACHE, else in the user's
+ * cache folder. A GPU object belongs to one thread at a time. */
+#ifndef SLIPWAY_BACKEND_CUDA_CUDA_H
+#define SLIPWAY_BACKEND_CUDA_CUDA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/cuda/driver.h"
+#include "base/alloc.h"
+
+typedef struct sw_cuda_info {
+    char name[96];
+    int sm; /* 90 for 9.0 */
+    int multiprocessors;
+    int64_t memory, l2; /* bytes */
+    int driver;         /* 13000 for CUDA 13.0 */
+} sw_cuda_info;
+
+/* Number of GPUs. SW_E_UNSUPPORTED with a sentence when there is no usable driver or no GPU. Any thread. */
+SW_MUST_USE sw_status sw_cuda_count(const sw_diag *diag, int *n);
+SW_MUST_USE sw_status sw_cuda_describe(int index, const sw_diag *diag, sw_cuda_info *info);
+
+typedef enum sw_cuda_kernel {
+#define SW_CUDA_TILE(id, ...)   SW_CUDA_##id,
+#define SW_CUDA_KERNEL(id, ...) SW_CUDA_##id,
+#include "backend/cuda/kernels.inc"
+#undef SW_CUDA_TILE
+#undef SW_CUDA_KERNEL
+    SW_CUDA_KERNELS
+} sw_cuda_kernel;
+
+typedef struct sw_cuda_kernel_info {
+    const char *name, *file, *entry, *defines;
+    int threads;
+    int bm, bn, bk, wm, wn, wk, stages; /* of tiles; bm 0 for others */
+    bool wgmma;
+} sw_cuda_kernel_info;
+const sw_cuda_kernel_info *sw_cuda_kernel_get(sw_cuda_kernel kernel);
+
+/* An opened GPU. `driver` is its table of functions; `stream` belongs to it. */
+typedef struct sw_cuda {
+    const sw_cu_driver *driver;
+    sw_cuda_info info;
+    int index, device;
+    const sw_allocator *allocator;
+    sw_cu_context context;
+    sw_cu_stream stream;
+    sw_cu_module modules[SW_CUDA_KERNELS];
+    sw_cu_function functions[SW_CUDA_KERNELS];
+    int compiled; /* kernels that the cache did not have */
+} sw_cuda;
+
+/* SW_E_UNSUPPORTED with a sentence: no such GPU, or older than SM 7.5. */
+SW_MUST_USE sw_status sw_cuda_open(int index, const sw_allocator *allocator, const sw_diag *diag, sw_cuda **gpu);
+void sw_cuda_close(sw_cuda *gpu); /* takes NULL */
+/* Makes the GPU the calling thread's. */
+SW_MUST_USE sw_status sw_cuda_enter(sw_cuda *gpu, const sw_diag *diag);
+
+/* SW_OK for result 0, else a sentence: "GPU 0 (name): what failed: why". */
+SW_MUST_USE sw_status sw_cuda_check(const sw_cuda *gpu, unsigned result, const char *what, const sw_diag *diag);
+#define SW_CUDA_TRY(gpu, diag, call) SW_TRY(sw_cuda_check(gpu, (gpu)->driver->call, #call, diag))
+
+/* Memory of the GPU; SW_E_NOMEM tells how much is free. */
+SW_MUST_USE sw_status sw_cuda_alloc(sw_cuda *gpu, size_t bytes, const sw_diag *diag, sw_cu_pointer *at);
+void sw_cuda_free(sw_cuda *gpu, sw_cu_pointer at); /* takes 0 */
+
+/* Compiles the kernel, or finds it in the cache, and loads it, once. `shared_bytes`: dynamic shared memory that it may use. */
+SW_MUST_USE sw_status sw_cuda_load(sw_cuda *gpu, sw_cuda_kernel kernel, int shared_bytes, const sw_diag *diag);
+
+/* The kernel text by name (generated from kernels/); n of them. */
+typedef struct sw_cuda_text {
+    const char *name, *text;
+} sw_cuda_text;
+extern const sw_cuda_text sw_cuda_texts[];
+extern const int sw_cuda_n_texts;
+
+/* A device by name: "cpu", "cuda", "cuda:N", "auto". SW_E_USAGE for others. */
+typedef enum sw_device_kind { SW_DEVICE_CPU, SW_DEVICE_CUDA, SW_DEVICE_AUTO } sw_device_kind;
+typedef struct sw_device {
+    sw_device_kind kind;
+    int index;
+} sw_device;
+SW_MUST_USE sw_status sw_device_parse(const char *name, const sw_diag *diag, sw_device *device); /* NULL: CPU */
+
+#endif

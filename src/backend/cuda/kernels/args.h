@@ -1,0 +1,157 @@
+/* Arguments of the GPU kernels, one struct each: read by the host (C) and by the kernel text (CUDA) alike.
+ *
+ * Maps are float16 and channels-last: element (n, y, x, c) at data[((n * height + y) * width + x) * pitch + c]; pointers to
+ * them are multiples of 16 bytes, pitches and numbers of channels multiples of 8. Pitches count elements. `by_*` are the
+ * magic numbers of sw_fast_div: ceil(2^32 / d), or 0 for d == 1; exact while numerator * d < 2^32. */
+#ifndef SLIPWAY_CUDA_ARGS_H
+#define SLIPWAY_CUDA_ARGS_H
+
+/* As sw_act of kernels/conv/conv.h; a test compares them. */
+enum {
+    CUDA_ACT_NONE,
+    CUDA_ACT_RELU,
+    CUDA_ACT_LEAKY,
+    CUDA_ACT_SILU,
+    CUDA_ACT_SIGMOID,
+    CUDA_ACT_HARDSWISH,
+    CUDA_ACT_HARDSIGMOID,
+    CUDA_ACT_CLIP,
+};
+
+/* A convolution. Weights: [out_channels rounded up to 8][kernel_h][kernel_w][in_channels], float16, for depthwise
+ * [kernel_h][kernel_w][channels]; the bias is float32. */
+typedef struct sw_cuda_conv {
+    const void *in, *weights, *bias, *residual; /* residual: another map of the output's shape, or NULL */
+    void *out;
+    int in_pitch, out_pitch, residual_pitch;
+    int height, width, in_channels, out_height, out_width, out_channels;
+    int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+    int pixels; /* of the output: batch * out_height * out_width */
+    int act, residual_before_act;
+    float act_a, act_b;
+    int column_tiles;                       /* blocks along the output channels */
+    int in_group, out_group, real_channels; /* conv_plain: channels of a group, and of the output without padding */
+    unsigned by_out_width, by_out_height, by_in_channels, by_kernel_w, by_column_tiles, by_chunks;
+    long long in_plane; /* stem: floats from one plane of the picture to the next */
+} sw_cuda_conv;
+
+/* Max pools: `rounds` times the same window of stride 1 (pool_chain; out[i] after i + 1 rounds), or one of any stride. */
+enum { CUDA_MAX_ROUNDS = 4 };
+typedef struct sw_cuda_pool {
+    const void *in;
+    void *out[CUDA_MAX_ROUNDS];
+    int in_pitch, out_pitch[CUDA_MAX_ROUNDS];
+    int batch, height, width, channels, out_height, out_width;
+    int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, rounds;
+} sw_cuda_pool;
+
+/* Nearest upsampling as Resize with mode nearest, floor, asymmetric: source = floor(i * by). A copy with by 1. */
+typedef struct sw_cuda_resize {
+    const void *in;
+    void *out;
+    int in_pitch, out_pitch, batch, height, width, channels, out_height, out_width;
+    float by_y, by_x;
+} sw_cuda_resize;
+
+/* Between rows (float32, N C H W) and channels-last maps. `channels` need not be a multiple of 8: the rest of the last 8 of
+ * a map is written as zeros. */
+typedef struct sw_cuda_relayout {
+    const void *in;
+    void *out;
+    int pitch, batch, channels, pixels; /* of a picture */
+} sw_cuda_relayout;
+
+/* out[i0, i1, ...] = in[offset + i0 * stride0 + ...], elements of 4 bytes; outputs have strides, too. */
+enum { CUDA_MAX_RANK = 6 };
+typedef struct sw_cuda_copy {
+    const void *in;
+    void *out;
+    long long count;
+    int rank;
+    int dims[CUDA_MAX_RANK];
+    long long in_stride[CUDA_MAX_RANK], out_stride[CUDA_MAX_RANK];
+} sw_cuda_copy;
+
+/* Element-wise on maps (8 channels a thread) and on rows (float32, any broadcast by strides). */
+enum { CUDA_ADD, CUDA_SUB, CUDA_MUL, CUDA_DIV };
+typedef struct sw_cuda_element_map {
+    const void *a, *b; /* b NULL: `act` of a alone */
+    void *out;
+    int a_pitch, b_pitch, out_pitch, pixels, channels;
+    int op, act, by_channel; /* by_channel: b has one pixel for each picture of `plane` pixels */
+    int plane;
+    float act_a, act_b;
+} sw_cuda_element_map;
+
+typedef struct sw_cuda_element_rows {
+    const void *a, *b; /* as above */
+    void *out;
+    long long count;
+    int rank, op, act;
+    int dims[CUDA_MAX_RANK];
+    long long a_stride[CUDA_MAX_RANK], b_stride[CUDA_MAX_RANK];
+    float act_a, act_b;
+} sw_cuda_element_rows;
+
+/* Softmax along an axis of [outer][axis][inner] float32. */
+typedef struct sw_cuda_softmax {
+    const void *in;
+    void *out;
+    int outer, axis, inner;
+} sw_cuda_softmax;
+
+/* out[b] = alpha * A[b] B[b] + bias, float32 rows; strides in elements, 0 for what is broadcast. bias may be NULL. */
+typedef struct sw_cuda_matmul {
+    const void *a, *b, *bias;
+    void *out;
+    int batch, m, n, k;
+    long long a_batch, a_row, a_column, b_batch, b_row, b_column, bias_row, bias_column;
+    float alpha;
+} sw_cuda_matmul;
+
+/* Expected value of softmax over `bins` of [batch][sides][bins][anchors]: the distribution focal decoder. */
+typedef struct sw_cuda_dfl {
+    const void *in;
+    void *out;
+    int batch, sides, bins, anchors;
+} sw_cuda_dfl;
+
+/* Mean over the pixels of each picture of a map; the result is a map of one pixel. */
+typedef struct sw_cuda_mean {
+    const void *in;
+    void *out;
+    int in_pitch, out_pitch, batch, pixels, channels;
+} sw_cuda_mean;
+
+/* Self-attention over the pixels of a map that holds, for each head h from channel h * head on, query, key (dq channels
+ * each) and value (dv): out = softmax(scale * q k) v. Also copies the values to `values`, when that is not NULL. */
+typedef struct sw_cuda_attention {
+    const void *qkv;
+    void *out, *values;
+    int qkv_pitch, out_pitch, values_pitch;
+    int tokens, heads, head; /* per picture */
+    float scale;
+} sw_cuda_attention;
+
+/* The head of YOLO 8 and 11: per level a map of 4 * 16 box bins and one of class logits, to float32 [batch][4 +
+ * classes][anchors]: centre x, centre y, width, height, then scores. Anchors and strides as the model gives them. */
+enum { CUDA_MAX_LEVELS = 5, CUDA_DECODE_ANCHORS = 32 };
+typedef struct sw_cuda_decode {
+    const void *boxes[CUDA_MAX_LEVELS], *scores[CUDA_MAX_LEVELS];
+    const void *minus, *plus, *stride; /* float32: [2][anchors], [2][anchors], [anchors] */
+    void *out;
+    int box_pitch[CUDA_MAX_LEVELS], score_pitch[CUDA_MAX_LEVELS];
+    int first[CUDA_MAX_LEVELS + 1];       /* anchor of a level */
+    int first_block[CUDA_MAX_LEVELS + 1]; /* block of a level, of one picture */
+    int levels, anchors, classes;
+} sw_cuda_decode;
+
+/* Between a map and dense float32 [pixels][channels]: what travels to and from steps on the CPU. */
+typedef struct sw_cuda_convert {
+    const void *in;
+    void *out;
+    int pitch, channels;
+    long long pixels;
+} sw_cuda_convert;
+
+#endif

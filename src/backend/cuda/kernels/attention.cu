@@ -1,0 +1,151 @@
+// Self-attention over the pixels of a map, scores never leaving the registers. A block takes 16 queries of one head; its 4
+// warps share the keys, 16 at a time, each with running maxima and sums, and merge in the end.
+//
+// Operands are loaded straight from global memory: the depth of query and key is permuted alike, so that a lane's share of 32 is
+// 16 bytes in a row; column g of value tile j is channel NV g + j, so that a lane's share of a key is NV halves in a row.
+#include "args.h"
+#include "ptx.cuh"
+
+enum {
+    THREADS = 128,
+    WARPS = 4,
+    KEYS = 16,
+    NV = DV / 8,
+    STATE = NV * 4 + 4
+}; // words that a lane hands over in the merge
+
+DEV u32 word_of(vec4 v, int i) {
+    return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
+DEV u32 half_at(const vec4 *v, int i) { // of the NV halves that a lane loaded
+    u32 w = word_of(v[i / 8], i / 2 % 4);
+    return i & 1 ? w >> 16 : w & 0xffff;
+}
+
+// Rows `row` and `row + 8` of the keys or queries: DQ / 32 times 8 halves each.
+DEV void load_rows(vec4 *v, const f16 *base, int pitch, int row, int tokens, int t) {
+    UNROLL for (int h = 0; h < 2; h++) {
+        UNROLL for (int d = 0; d < DQ / 32; d++) {
+            vec4 zero = {0, 0, 0, 0};
+            v[h * (DQ / 32) + d] =
+                row + h * 8 < tokens ? load16(base + (size_t)(row + h * 8) * pitch + d * 32 + t * 8) : zero;
+        }
+    }
+}
+
+// Merges the state of warp `other` (in shared memory) into this one's: o and l are sums relative to the maxima m.
+DEV void merge(float *o, float *m, float *l, u32 state, int lane) {
+    float scale[2][2];
+    UNROLL for (int h = 0; h < 2; h++) {
+        float om = as_float(shared_load4(state + (h * 32 + lane) * 4));
+        float ol = as_float(shared_load4(state + ((2 + h) * 32 + lane) * 4));
+        float most = maximum(m[h], om);
+        scale[h][0] = exp2_fast(m[h] - most), scale[h][1] = exp2_fast(om - most);
+        m[h] = most, l[h] = l[h] * scale[h][0] + ol * scale[h][1];
+    }
+    UNROLL for (int i = 0; i < NV * 4; i++) {
+        int h = i >> 1 & 1;
+        o[i] = o[i] * scale[h][0] + as_float(shared_load4(state + ((4 + i) * 32 + lane) * 4)) * scale[h][1];
+    }
+}
+
+KERNEL(attention, sw_cuda_attention) {
+    const sw_cuda_attention *p = ARGS;
+    int lane = thread_id() & 31, warp = thread_id() >> 5, g = lane >> 2, t = lane & 3;
+    int head = block_row() % p->heads, n = block_row() / p->heads, query = block_id() * 16;
+    const f16 *base = (const f16 *)p->qkv + (size_t)n * p->tokens * p->qkv_pitch + head * p->head;
+    launch_dependents();
+    wait_for_predecessor();
+
+    vec4 q[2 * (DQ / 32)], k0[2 * (DQ / 32)];
+    load_rows(q, base, p->qkv_pitch, query + g, p->tokens, t);
+    float o[NV * 4], m[2] = {-60000.f, -60000.f}, l[2] = {0, 0};
+    UNROLL for (int i = 0; i < NV * 4; i++) o[i] = 0;
+    const float scale = p->scale * 1.44269504f; // powers of 2 are taken below
+    for (int key = warp * KEYS; key < p->tokens; key += WARPS * KEYS) {
+        load_rows(k0, base + DQ, p->qkv_pitch, key + g, p->tokens, t);
+        vec4 v[4][(NV + 7) / 8];
+        UNROLL for (int i = 0; i < 4; i++) { // keys 2t, 2t + 1, 2t + 8, 2t + 9
+            int row = key + 2 * t + (i & 1) + (i >> 1) * 8;
+            const f16 *from = base + 2 * DQ + (size_t)row * p->qkv_pitch + NV * g;
+            UNROLL for (int c = 0; c < (NV + 7) / 8; c++) {
+                vec4 zero = {0, 0, 0, 0};
+                v[i][c] = zero;
+                if (row >= p->tokens) continue;
+                if (NV >= 8) {
+                    v[i][c] = load16(from + c * 8);
+                } else {
+                    v[i][c].x = load4(from), v[i][c].y = NV > 2 ? load4(from + 2) : 0;
+                }
+            }
+        }
+        float s[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+        UNROLL for (int d = 0; d < DQ / 32; d++) {
+            vec4 low = q[d], high = q[DQ / 32 + d];
+            u32 a0[4] = {low.x, high.x, low.y, high.y}, a1[4] = {low.z, high.z, low.w, high.w};
+            UNROLL for (int j = 0; j < 2; j++) {
+                vec4 b = k0[j * (DQ / 32) + d];
+                u32 b0[2] = {b.x, b.y}, b1[2] = {b.z, b.w};
+                multiply(s[j], a0, b0);
+                multiply(s[j], a1, b1);
+            }
+        }
+        UNROLL for (int h = 0; h < 2; h++) {
+            float most = m[h];
+            UNROLL for (int i = 0; i < 4; i++) {
+                float *x = &s[i >> 1][h * 2 + (i & 1)];
+                *x = key + (i >> 1) * 8 + 2 * t + (i & 1) < p->tokens ? *x * scale : -60000.f;
+                most = maximum(most, *x);
+            }
+            most = maximum(most, shuffle_xor(most, 1));
+            most = maximum(most, shuffle_xor(most, 2));
+            float fade = exp2_fast(m[h] - most);
+            m[h] = most, l[h] *= fade;
+            UNROLL for (int i = 0; i < NV * 2; i++) o[(i >> 1) * 4 + h * 2 + (i & 1)] *= fade;
+            UNROLL for (int i = 0; i < 4; i++) {
+                float *x = &s[i >> 1][h * 2 + (i & 1)];
+                *x = exp2_fast(*x - most);
+                l[h] += *x;
+            }
+        }
+        u32 weights[4] = {pack(s[0][0], s[0][1]), pack(s[0][2], s[0][3]), pack(s[1][0], s[1][1]),
+                          pack(s[1][2], s[1][3])};
+        UNROLL for (int j = 0; j < NV; j++) {
+            u32 b[2] = {half_at(v[0], j) | half_at(v[1], j) << 16, half_at(v[2], j) | half_at(v[3], j) << 16};
+            multiply(o + j * 4, weights, b);
+        }
+    }
+    UNROLL for (int h = 0; h < 2; h++) {
+        l[h] += shuffle_xor(l[h], 1);
+        l[h] += shuffle_xor(l[h], 2);
+    }
+    u32 states = shared_base(), mine = states + (warp - 1) * STATE * 128;
+    if (warp > 0) {
+        UNROLL for (int h = 0; h < 2; h++) {
+            shared_store4(mine + (h * 32 + lane) * 4, as_bits(m[h]));
+            shared_store4(mine + ((2 + h) * 32 + lane) * 4, as_bits(l[h]));
+        }
+        UNROLL for (int i = 0; i < NV * 4; i++) shared_store4(mine + ((4 + i) * 32 + lane) * 4, as_bits(o[i]));
+    }
+    if (p->values) {
+        for (int i = thread_id(); i < 16 * (DV / 8); i += THREADS) {
+            int row = query + i / (DV / 8), c = i % (DV / 8) * 8;
+            if (row < p->tokens)
+                store16((f16 *)p->values + ((size_t)n * p->tokens + row) * p->values_pitch + head * DV + c,
+                        load16(base + 2 * DQ + (size_t)row * p->qkv_pitch + c));
+        }
+    }
+    barrier();
+    if (warp > 0) return;
+    for (int w = 0; w < WARPS - 1; w++) merge(o, m, l, states + w * STATE * 128, lane);
+    UNROLL for (int h = 0; h < 2; h++) {
+        int row = query + g + h * 8;
+        if (row >= p->tokens) continue;
+        float by = reciprocal(l[h]);
+        f16 *out = (f16 *)p->out + ((size_t)n * p->tokens + row) * p->out_pitch + head * DV + 2 * t * NV;
+        UNROLL for (int e = 0; e < 2; e++) { // column 2t + e of all tiles: NV channels in a row
+            UNROLL for (int j = 0; j < NV; j += 2)
+                store4(out + e * NV + j, pack(o[j * 4 + h * 2 + e] * by, o[(j + 1) * 4 + h * 2 + e] * by));
+        }
+    }
+}

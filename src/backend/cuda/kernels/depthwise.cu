@@ -1,0 +1,74 @@
+// Depthwise convolution, K x K of stride STRIDE: a thread makes PX neighbouring pixels of 8 channels. by_out_width is of the
+// number of threads for a row, by_chunks of channels / 8.
+#include "args.h"
+#include "ptx.cuh"
+
+enum { THREADS = 128, SPAN = (PX - 1) * STRIDE + K };
+
+DEV float half_of(vec4 v, int i) {
+    u32 w = i < 2 ? v.x : i < 4 ? v.y : i < 6 ? v.z : v.w;
+    return i & 1 ? unpack_high(w) : unpack_low(w);
+}
+
+DEV void store_pixel(const sw_cuda_conv *p, float *s, size_t pixel, int c) {
+    vec4 r = {0, 0, 0, 0};
+    if (p->residual) r = load16((const f16 *)p->residual + pixel * p->residual_pitch + c);
+    if (p->residual && p->residual_before_act) {
+        UNROLL for (int e = 0; e < 8; e++) s[e] += half_of(r, e);
+    }
+    if (p->act == CUDA_ACT_SILU) {
+        UNROLL for (int e = 0; e < 8; e++) s[e] = s[e] * sigmoid(s[e]);
+    } else if (p->act != CUDA_ACT_NONE) {
+        UNROLL for (int e = 0; e < 8; e++) s[e] = activate(p->act, p->act_a, p->act_b, s[e]);
+    }
+    if (p->residual && !p->residual_before_act) {
+        UNROLL for (int e = 0; e < 8; e++) s[e] += half_of(r, e);
+    }
+    vec4 v = {pack(s[0], s[1]), pack(s[2], s[3]), pack(s[4], s[5]), pack(s[6], s[7])};
+    store16((f16 *)p->out + pixel * p->out_pitch + c, v);
+}
+
+KERNEL(depthwise, sw_cuda_conv) {
+    const sw_cuda_conv *p = ARGS;
+    int i = block_id() * THREADS + thread_id(), across = (p->out_width + PX - 1) / PX;
+    int q = fast_div(i, p->by_chunks), c = (i - q * (p->out_channels >> 3)) * 8;
+    int row = fast_div(q, p->by_out_width), x0 = (q - row * across) * PX;
+    int n = fast_div(row, p->by_out_height), y0 = row - n * p->out_height;
+    bool inside = row * p->out_width + x0 < p->pixels;
+    vec4 w[K * K];
+    float acc[PX][8];
+    UNROLL for (int k = 0; k < K * K; k++) {
+        vec4 zero = {0, 0, 0, 0};
+        w[k] = inside ? load16_const((const f16 *)p->weights + k * p->out_channels + c) : zero;
+    }
+    UNROLL for (int e = 0; e < 8; e++) {
+        float bias = inside ? load_float_const((const float *)p->bias + c + e) : 0.f;
+        UNROLL for (int o = 0; o < PX; o++) acc[o][e] = bias;
+    }
+    launch_dependents();
+    wait_for_predecessor();
+    if (!inside) return;
+    UNROLL for (int r = 0; r < K; r++) {
+        int y = y0 * STRIDE - p->pad_top + r;
+        if (y < 0 || y >= p->height) continue;
+        vec4 v[SPAN];
+        UNROLL for (int s = 0; s < SPAN; s++) {
+            int x = x0 * STRIDE - p->pad_left + s;
+            vec4 zero = {0, 0, 0, 0};
+            v[s] = x >= 0 && x < p->width
+                       ? load16((const f16 *)p->in + ((size_t)(n * p->height + y) * p->width + x) * p->in_pitch + c)
+                       : zero;
+        }
+        UNROLL for (int e = 0; e < 8; e++) {
+            UNROLL for (int s = 0; s < SPAN; s++) {
+                float a = half_of(v[s], e);
+                UNROLL for (int o = 0; o < PX; o++) {
+                    int k = s - o * STRIDE;
+                    if (k >= 0 && k < K) acc[o][e] += a * half_of(w[r * K + k], e);
+                }
+            }
+        }
+    }
+    UNROLL for (int o = 0; o < PX; o++) if (x0 + o < p->out_width)
+        store_pixel(p, acc[o], (size_t)row * p->out_width + x0 + o, c);
+}

@@ -1,0 +1,208 @@
+// Kernels over channels-last maps; a thread works on 8 channels of a pixel. KERNEL_* chooses one.
+#include "args.h"
+#include "ptx.cuh"
+
+enum { THREADS = 256 };
+
+DEV void unpack8(vec4 v, float *f) {
+    f[0] = unpack_low(v.x), f[1] = unpack_high(v.x), f[2] = unpack_low(v.y), f[3] = unpack_high(v.y);
+    f[4] = unpack_low(v.z), f[5] = unpack_high(v.z), f[6] = unpack_low(v.w), f[7] = unpack_high(v.w);
+}
+DEV vec4 pack8(const float *f) {
+    vec4 v = {pack(f[0], f[1]), pack(f[2], f[3]), pack(f[4], f[5]), pack(f[6], f[7])};
+    return v;
+}
+DEV void maximum8(float *m, vec4 v) {
+    float f[8];
+    unpack8(v, f);
+    UNROLL for (int e = 0; e < 8; e++) m[e] = maximum(m[e], f[e]);
+}
+
+#ifdef KERNEL_POOL
+KERNEL(pool, sw_cuda_pool) {
+    const sw_cuda_pool *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int i = block_id() * THREADS + thread_id(), chunks = p->channels / 8;
+    int m = i / chunks, c = (i - m * chunks) * 8, x = m % p->out_width, q = m / p->out_width, y = q % p->out_height;
+    int n = q / p->out_height;
+    if (n >= p->batch) return;
+    float best[8];
+    UNROLL for (int e = 0; e < 8; e++) best[e] = -65504.f;
+    for (int r = 0; r < p->kernel_h; r++) {
+        int yy = y * p->stride_h - p->pad_top + r * p->dilation_h;
+        if (yy < 0 || yy >= p->height) continue;
+        for (int s = 0; s < p->kernel_w; s++) {
+            int xx = x * p->stride_w - p->pad_left + s * p->dilation_w;
+            if (xx < 0 || xx >= p->width) continue;
+            maximum8(best,
+                     load16((const f16 *)p->in + ((size_t)(n * p->height + yy) * p->width + xx) * p->in_pitch + c));
+        }
+    }
+    store16((f16 *)p->out[0] + (size_t)m * p->out_pitch[0] + c, pack8(best));
+}
+#endif
+
+#ifdef KERNEL_POOL_CHAIN
+// A block holds 8 channels of one picture in shared memory, twice, and takes rows and columns in turn.
+DEV vec4 best_of(u32 plane, int at, int step, int from, int to) {
+    float best[8];
+    UNROLL for (int e = 0; e < 8; e++) best[e] = -65504.f;
+    for (int k = from; k <= to; k++) maximum8(best, shared_load16(plane + (at + k * step) * 16));
+    return pack8(best);
+}
+
+KERNEL(pool_chain, sw_cuda_pool) {
+    const sw_cuda_pool *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int chunks = p->channels / 8, n = block_id() / chunks, c = (block_id() - n * chunks) * 8,
+        size = p->height * p->width;
+    u32 a = shared_base(), b = a + size * 16;
+    int reach_x = p->kernel_w / 2, reach_y = p->kernel_h / 2;
+    for (int i = thread_id(); i < size; i += THREADS)
+        shared_store16(a + i * 16, load16((const f16 *)p->in + ((size_t)n * size + i) * p->in_pitch + c));
+    for (int round = 0; round < p->rounds; round++) {
+        barrier();
+        for (int i = thread_id(); i < size; i += THREADS) {
+            int x = i % p->width;
+            int from = x < reach_x ? -x : -reach_x, to = p->width - 1 - x < reach_x ? p->width - 1 - x : reach_x;
+            shared_store16(b + i * 16, best_of(a, i, 1, from, to));
+        }
+        barrier();
+        for (int i = thread_id(); i < size; i += THREADS) {
+            int y = i / p->width;
+            int from = y < reach_y ? -y : -reach_y, to = p->height - 1 - y < reach_y ? p->height - 1 - y : reach_y;
+            vec4 v = best_of(b, i, p->width, from, to);
+            shared_store16(a + i * 16, v);
+            store16((f16 *)p->out[round] + ((size_t)n * size + i) * p->out_pitch[round] + c, v);
+        }
+    }
+}
+#endif
+
+#ifdef KERNEL_RESIZE
+KERNEL(resize, sw_cuda_resize) {
+    const sw_cuda_resize *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int i = block_id() * THREADS + thread_id(), chunks = p->channels / 8;
+    int m = i / chunks, c = (i - m * chunks) * 8, x = m % p->out_width, q = m / p->out_width, y = q % p->out_height;
+    int n = q / p->out_height;
+    if (n >= p->batch) return;
+    int from_y = (int)(y * p->by_y), from_x = (int)(x * p->by_x);
+    from_y = from_y < p->height ? from_y : p->height - 1;
+    from_x = from_x < p->width ? from_x : p->width - 1;
+    store16((f16 *)p->out + (size_t)m * p->out_pitch + c,
+            load16((const f16 *)p->in + ((size_t)(n * p->height + from_y) * p->width + from_x) * p->in_pitch + c));
+}
+#endif
+
+#ifdef KERNEL_TO_MAP
+KERNEL(to_map, sw_cuda_relayout) {
+    const sw_cuda_relayout *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id();
+    int chunks = (p->channels + 7) / 8, pixel = (int)(i % p->pixels), c = (int)(i / p->pixels % chunks) * 8;
+    int n = (int)(i / p->pixels / chunks);
+    if (n >= p->batch) return;
+    const float *in = (const float *)p->in + ((size_t)n * p->channels + c) * p->pixels + pixel;
+    float f[8];
+    UNROLL for (int e = 0; e < 8; e++) f[e] = c + e < p->channels ? load_float(in + (size_t)e * p->pixels) : 0.f;
+    store16((f16 *)p->out + ((size_t)n * p->pixels + pixel) * p->pitch + c, pack8(f));
+}
+#endif
+
+#ifdef KERNEL_TO_ROWS
+KERNEL(to_rows, sw_cuda_relayout) {
+    const sw_cuda_relayout *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id();
+    int chunks = (p->channels + 7) / 8, pixel = (int)(i % p->pixels), c = (int)(i / p->pixels % chunks) * 8;
+    int n = (int)(i / p->pixels / chunks);
+    if (n >= p->batch) return;
+    float f[8];
+    unpack8(load16((const f16 *)p->in + ((size_t)n * p->pixels + pixel) * p->pitch + c), f);
+    float *out = (float *)p->out + ((size_t)n * p->channels + c) * p->pixels + pixel;
+    UNROLL for (int e = 0; e < 8; e++) if (c + e < p->channels) store_float(out + (size_t)e * p->pixels, f[e]);
+}
+#endif
+
+#ifdef KERNEL_FROM_HOST
+KERNEL(from_host, sw_cuda_convert) {
+    const sw_cuda_convert *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int padded = (p->channels + 7) / 8 * 8;
+    long long i = (long long)block_id() * THREADS + thread_id(), pixel = i / padded;
+    int c = (int)(i - pixel * padded);
+    if (pixel >= p->pixels) return;
+    float v = c < p->channels ? load_float((const float *)p->in + pixel * p->channels + c) : 0.f;
+    store_half((f16 *)p->out + pixel * p->pitch + c, pack(v, 0.f));
+}
+#endif
+
+#ifdef KERNEL_TO_HOST
+KERNEL(to_host, sw_cuda_convert) {
+    const sw_cuda_convert *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id(), pixel = i / p->channels;
+    if (pixel >= p->pixels) return;
+    store_float((float *)p->out + i, unpack_low(load_half((const f16 *)p->in + pixel * p->pitch + i % p->channels)));
+}
+#endif
+
+#ifdef KERNEL_ELEMENT
+DEV float combine(int op, float a, float b) {
+    return op == CUDA_ADD ? a + b : op == CUDA_SUB ? a - b : op == CUDA_MUL ? a * b : a / b;
+}
+
+KERNEL(element_map, sw_cuda_element_map) {
+    const sw_cuda_element_map *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int i = block_id() * THREADS + thread_id(), chunks = p->channels / 8, m = i / chunks, c = (i - m * chunks) * 8;
+    if (m >= p->pixels) return;
+    float a[8], b[8];
+    unpack8(load16((const f16 *)p->a + (size_t)m * p->a_pitch + c), a);
+    if (p->b) {
+        unpack8(load16((const f16 *)p->b + (size_t)(p->by_channel ? m / p->plane : m) * p->b_pitch + c), b);
+        UNROLL for (int e = 0; e < 8; e++) a[e] = combine(p->op, a[e], b[e]);
+    } else {
+        UNROLL for (int e = 0; e < 8; e++) a[e] = activate(p->act, p->act_a, p->act_b, a[e]);
+    }
+    store16((f16 *)p->out + (size_t)m * p->out_pitch + c, pack8(a));
+}
+#endif
+
+#ifdef KERNEL_MEAN
+// A block adds up 8 channels of one picture.
+KERNEL(mean_map, sw_cuda_mean) {
+    const sw_cuda_mean *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int chunks = p->channels / 8, n = block_id() / chunks, c = (block_id() - n * chunks) * 8;
+    float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    for (int i = thread_id(); i < p->pixels; i += THREADS) {
+        float f[8];
+        unpack8(load16((const f16 *)p->in + ((size_t)n * p->pixels + i) * p->in_pitch + c), f);
+        UNROLL for (int e = 0; e < 8; e++) sum[e] += f[e];
+    }
+    u32 shared = shared_base();
+    UNROLL for (int e = 0; e < 8; e++) {
+        UNROLL for (int d = 16; d; d /= 2) sum[e] += shuffle_xor(sum[e], d);
+        if (thread_id() % 32 == 0) shared_store4(shared + (thread_id() / 32 * 8 + e) * 4, as_bits(sum[e]));
+    }
+    barrier();
+    if (thread_id() > 0) return;
+    UNROLL for (int e = 0; e < 8; e++) {
+        sum[e] = 0;
+        for (int w = 0; w < THREADS / 32; w++) sum[e] += as_float(shared_load4(shared + (w * 8 + e) * 4));
+        sum[e] /= p->pixels;
+    }
+    store16((f16 *)p->out + (size_t)n * p->out_pitch + c, pack8(sum));
+}
+#endif

@@ -1,0 +1,40 @@
+// Convolution of any form, one output a thread: what the kernels on tensor cores do not take. Weights [out_channels][kernel_h]
+// [kernel_w][in_group].
+#include "args.h"
+#include "ptx.cuh"
+
+enum { THREADS = 128 };
+
+KERNEL(conv_plain, sw_cuda_conv) {
+    const sw_cuda_conv *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id();
+    long long m = i / p->out_channels;
+    int c = (int)(i - m * p->out_channels), x = m % p->out_width, y = m / p->out_width % p->out_height;
+    if (m >= p->pixels) return;
+    if (c >= p->real_channels) {
+        store_half((f16 *)p->out + m * p->out_pitch + c, 0);
+        return;
+    }
+    long long n = m / ((long long)p->out_width * p->out_height);
+    const f16 *w = (const f16 *)p->weights + (size_t)c * p->kernel_h * p->kernel_w * p->in_group;
+    float sum = load_float((const float *)p->bias + c);
+    for (int r = 0; r < p->kernel_h; r++) {
+        int yy = y * p->stride_h - p->pad_top + r * p->dilation_h;
+        if (yy < 0 || yy >= p->height) continue;
+        for (int s = 0; s < p->kernel_w; s++) {
+            int xx = x * p->stride_w - p->pad_left + s * p->dilation_w;
+            if (xx < 0 || xx >= p->width) continue;
+            const f16 *a = (const f16 *)p->in + (size_t)((n * p->height + yy) * p->width + xx) * p->in_pitch;
+            a += c / p->out_group * p->in_group;
+            const f16 *b = w + (r * p->kernel_w + s) * p->in_group;
+            for (int k = 0; k < p->in_group; k++) sum += unpack_low(load_half(a + k)) * unpack_low(load_half(b + k));
+        }
+    }
+    float other = p->residual ? unpack_low(load_half((const f16 *)p->residual + m * p->residual_pitch + c)) : 0.f;
+    if (p->residual_before_act) sum += other;
+    sum = activate(p->act, p->act_a, p->act_b, sum);
+    if (!p->residual_before_act) sum += other;
+    store_half((f16 *)p->out + m * p->out_pitch + c, pack(sum, 0.f));
+}

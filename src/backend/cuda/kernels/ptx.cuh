@@ -1,0 +1,255 @@
+// What the kernel text needs of the machine, wrapped: inline PTX here, or C functions of an emulator (SW_EMULATE). The text
+// itself is in the common part of C and CUDA, includes nothing, and gets its shapes as macros.
+//
+// Shared memory is addressed by u32; halves lie in u32 pairs, the lower channel in the lower half.
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef unsigned short f16;
+
+#ifndef SW_EMULATE
+typedef struct __align__(16) {
+    u32 x, y, z, w;
+}
+vec4;
+#define DEV                static __device__ __forceinline__
+#define UNROLL             _Pragma("unroll")
+#define KERNEL(name, args) extern "C" __global__ void __launch_bounds__(THREADS) name(const __grid_constant__ args a_)
+#define ARGS               (&a_)
+#define SM                 __CUDA_ARCH__
+
+extern __shared__ __align__(1024) unsigned char sw_shared[];
+
+DEV int thread_id(void) {
+    return threadIdx.x;
+}
+DEV int block_id(void) {
+    return blockIdx.x;
+}
+DEV int block_row(void) {
+    return blockIdx.y;
+}
+DEV u32 mul_high(u32 a, u32 b) {
+    return __umulhi(a, b);
+}
+DEV float as_float(u32 v) {
+    return __uint_as_float(v);
+}
+DEV u32 as_bits(float v) {
+    return __float_as_uint(v);
+}
+DEV float exp2_fast(float x) {
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+DEV float reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+DEV float unpack_low(u32 v) {
+    float f;
+    asm("{.reg .f16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, l;}" : "=f"(f) : "r"(v));
+    return f;
+}
+DEV float unpack_high(u32 v) {
+    float f;
+    asm("{.reg .f16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, h;}" : "=f"(f) : "r"(v));
+    return f;
+}
+DEV u32 pack(float low, float high) {
+    u32 v;
+#if SM >= 800
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
+#else
+    asm("{.reg .f16 l, h; cvt.rn.f16.f32 l, %1; cvt.rn.f16.f32 h, %2; mov.b32 %0, {l, h};}"
+        : "=r"(v)
+        : "f"(low), "f"(high));
+#endif
+    return v;
+}
+DEV vec4 load16(const void *p) {
+    return *(const vec4 *)p;
+}
+DEV vec4 load16_const(const void *p) {
+    vec4 v;
+    asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
+    return v;
+}
+DEV u32 load4(const void *p) {
+    return *(const u32 *)p;
+}
+DEV float load_float(const void *p) {
+    return *(const float *)p;
+}
+DEV float load_float_const(const void *p) {
+    float f;
+    asm("ld.global.nc.f32 %0, [%1];" : "=f"(f) : "l"(p));
+    return f;
+}
+DEV f16 load_half(const void *p) {
+    return *(const f16 *)p;
+}
+DEV void store16(void *p, vec4 v) {
+    *(vec4 *)p = v;
+}
+DEV void store8(void *p, u32 x, u32 y) {
+    *(uint2 *)p = make_uint2(x, y);
+}
+DEV void store4(void *p, u32 x) {
+    *(u32 *)p = x;
+}
+DEV void store_float(void *p, float f) {
+    *(float *)p = f;
+}
+DEV void store_half(void *p, u32 v) {
+    *(f16 *)p = (f16)v;
+}
+
+DEV u32 shared_base(void) {
+    u32 address;
+    asm("{.reg .u64 t; cvta.to.shared.u64 t, %1; cvt.u32.u64 %0, t;}" : "=r"(address) : "l"(sw_shared));
+    return address;
+}
+DEV vec4 shared_load16(u32 s) {
+    vec4 v;
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "r"(s)
+                 : "memory");
+    return v;
+}
+DEV u32 shared_load4(u32 s) {
+    u32 v;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v) : "r"(s) : "memory");
+    return v;
+}
+DEV void shared_store16(u32 s, vec4 v) {
+    asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(s), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
+                 : "memory");
+}
+DEV void shared_store4(u32 s, u32 v) {
+    asm volatile("st.shared.u32 [%0], %1;" ::"r"(s), "r"(v) : "memory");
+}
+DEV void barrier(void) {
+    __syncthreads();
+}
+DEV float shuffle_xor(float v, int mask) {
+    return __shfl_xor_sync(0xffffffffu, v, mask);
+}
+
+// 16 bytes from global to shared memory, zeros unless `good`; complete after copy_wait.
+DEV void copy16(u32 s, const void *p, bool good) {
+#if SM >= 800
+    int n = good ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(s), "l"(p), "r"(n) : "memory");
+#else
+    vec4 v = {0, 0, 0, 0};
+    if (good) v = load16(p);
+    shared_store16(s, v);
+#endif
+}
+DEV void copy_commit(void) {
+#if SM >= 800
+    asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+#if SM >= 800
+#define copy_wait(pending) asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory")
+#else
+#define copy_wait(pending)
+#endif
+
+// Programmatic dependent launch: the next kernel may start; and: the one before has finished.
+DEV void launch_dependents(void) {
+#if SM >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+DEV void wait_for_predecessor(void) {
+#if SM >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// Lane i (of 8 for each matrix) gives the address of a row of 8 halves; lane l gets halves 2 (l % 4) and the next of row l / 4.
+DEV void load_matrix4(u32 *r, u32 s) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(s)
+                 : "memory");
+}
+DEV void load_matrix2(u32 *r, u32 s) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
+                 : "=r"(r[0]), "=r"(r[1])
+                 : "r"(s)
+                 : "memory");
+}
+// c[16 x 8] += a[16 x 16] b[16 x 8]. With g = lane / 4, t = lane % 4: c = rows g, g + 8, columns 2t, 2t + 1; a = rows g, g + 8
+// of depth 2t, then of 2t + 8; b = column g, depth 2t, then 2t + 8.
+DEV void multiply(float *c, const u32 *a, const u32 *b) {
+#if SM >= 800
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    for (int i = 0; i < 2; i++)
+        asm volatile(
+            "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+            : "r"(a[2 * i]), "r"(a[2 * i + 1]), "r"(b[i]));
+#endif
+}
+#ifdef WGMMA
+DEV void warpgroup_fence(void) {
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+DEV void warpgroup_commit(void) {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+DEV void warpgroup_wait(void) {
+    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+}
+DEV void async_proxy_fence(void) {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+#endif
+#else
+#include "cuda_emu/emu.h"
+#endif
+
+DEV u32 fast_div(u32 n, u32 magic) {
+    return magic ? mul_high(n, magic) : n;
+}
+DEV float minimum(float a, float b) {
+    return a < b ? a : b;
+}
+DEV float maximum(float a, float b) {
+    return a > b ? a : b;
+}
+DEV float sigmoid(float x) {
+    return reciprocal(1.f + exp2_fast(-1.44269504f * x));
+}
+
+// Activation of one number where speed does not matter; hot loops choose it outside.
+DEV float activate(int act, float a, float b, float x) {
+    switch (act) {
+    case CUDA_ACT_RELU:
+        return maximum(x, 0.f);
+    case CUDA_ACT_LEAKY:
+        return x < 0.f ? a * x : x;
+    case CUDA_ACT_SILU:
+        return x * sigmoid(x);
+    case CUDA_ACT_SIGMOID:
+        return sigmoid(x);
+    case CUDA_ACT_HARDSWISH:
+        return x * minimum(maximum(x * (1.f / 6) + .5f, 0.f), 1.f);
+    case CUDA_ACT_HARDSIGMOID:
+        return minimum(maximum(a * x + b, 0.f), 1.f);
+    case CUDA_ACT_CLIP:
+        return minimum(maximum(x, a), b);
+    default:
+        return x;
+    }
+}

@@ -1,0 +1,121 @@
+// Kernels over rows of float32. KERNEL_* chooses one.
+#include "args.h"
+#include "ptx.cuh"
+
+enum { THREADS = 256 };
+
+#ifdef KERNEL_COPY
+KERNEL(copy_rows, sw_cuda_copy) {
+    const sw_cuda_copy *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id(), in = 0, out = 0;
+    if (i >= p->count) return;
+    for (int k = p->rank - 1; k >= 0; k--) {
+        long long q = i / p->dims[k], at = i - q * p->dims[k];
+        in += at * p->in_stride[k], out += at * p->out_stride[k];
+        i = q;
+    }
+    store4((u32 *)p->out + out, load4((const u32 *)p->in + in));
+}
+#endif
+
+#ifdef KERNEL_ELEMENT
+KERNEL(element_rows, sw_cuda_element_rows) {
+    const sw_cuda_element_rows *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id(), rest = i, at_a = 0, at_b = 0;
+    if (i >= p->count) return;
+    for (int k = p->rank - 1; k >= 0; k--) {
+        long long q = rest / p->dims[k], at = rest - q * p->dims[k];
+        at_a += at * p->a_stride[k], at_b += at * p->b_stride[k];
+        rest = q;
+    }
+    float a = load_float((const float *)p->a + at_a), b = p->b ? load_float((const float *)p->b + at_b) : 0.f;
+    if (!p->b)
+        a = activate(p->act, p->act_a, p->act_b, a);
+    else
+        a = p->op == CUDA_ADD ? a + b : p->op == CUDA_SUB ? a - b : p->op == CUDA_MUL ? a * b : a / b;
+    store_float((float *)p->out + i, a);
+}
+#endif
+
+#ifdef KERNEL_SOFTMAX
+// A warp takes one row of the axis.
+KERNEL(softmax, sw_cuda_softmax) {
+    const sw_cuda_softmax *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int lane = thread_id() & 31;
+    long long row = (long long)block_id() * (THREADS / 32) + (thread_id() >> 5), outer = row / p->inner;
+    if (outer >= p->outer) return;
+    long long base = outer * p->axis * p->inner + row % p->inner;
+    const float *in = (const float *)p->in + base;
+    float *out = (float *)p->out + base;
+    float most = -3.0e38f, sum = 0;
+    for (int i = lane; i < p->axis; i += 32) most = maximum(most, load_float(in + (long long)i * p->inner));
+    for (int d = 16; d; d /= 2) most = maximum(most, shuffle_xor(most, d));
+    for (int i = lane; i < p->axis; i += 32)
+        sum += exp2_fast((load_float(in + (long long)i * p->inner) - most) * 1.44269504f);
+    for (int d = 16; d; d /= 2) sum += shuffle_xor(sum, d);
+    for (int i = lane; i < p->axis; i += 32) {
+        float e = exp2_fast((load_float(in + (long long)i * p->inner) - most) * 1.44269504f);
+        store_float(out + (long long)i * p->inner, e / sum);
+    }
+}
+#endif
+
+#ifdef KERNEL_MATMUL
+// 32 x 32 of the product a block, 4 of them a thread; depth 32 at a time through shared memory.
+KERNEL(matmul, sw_cuda_matmul) {
+    const sw_cuda_matmul *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int across = (p->n + 31) / 32, x = thread_id() & 31, y = thread_id() >> 5, batch = block_row();
+    int m0 = block_id() / across * 32, n0 = block_id() % across * 32;
+    const float *a = (const float *)p->a + batch * p->a_batch, *b = (const float *)p->b + batch * p->b_batch;
+    u32 sa = shared_base(), sb = sa + 32 * 33 * 4;
+    float acc[4] = {0, 0, 0, 0};
+    for (int k0 = 0; k0 < p->k; k0 += 32) {
+        UNROLL for (int i = 0; i < 4; i++) {
+            int m = m0 + y + i * 8, k = k0 + x;
+            float v = m < p->m && k < p->k ? load_float(a + m * p->a_row + k * p->a_column) : 0.f;
+            shared_store4(sa + ((y + i * 8) * 33 + x) * 4, as_bits(v));
+            k = k0 + y + i * 8;
+            v = k < p->k && n0 + x < p->n ? load_float(b + k * p->b_row + (n0 + x) * p->b_column) : 0.f;
+            shared_store4(sb + ((y + i * 8) * 33 + x) * 4, as_bits(v));
+        }
+        barrier();
+        for (int k = 0; k < 32; k++) {
+            float v = as_float(shared_load4(sb + (k * 33 + x) * 4));
+            UNROLL for (int i = 0; i < 4; i++) acc[i] += as_float(shared_load4(sa + ((y + i * 8) * 33 + k) * 4)) * v;
+        }
+        barrier();
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        int m = m0 + y + i * 8, n = n0 + x;
+        if (m >= p->m || n >= p->n) continue;
+        float bias = p->bias ? load_float((const float *)p->bias + m * p->bias_row + n * p->bias_column) : 0.f;
+        store_float((float *)p->out + ((size_t)batch * p->m + m) * p->n + n, p->alpha * acc[i] + bias);
+    }
+}
+#endif
+
+#ifdef KERNEL_DFL
+KERNEL(dfl, sw_cuda_dfl) {
+    const sw_cuda_dfl *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id(), row = i / p->anchors;
+    if (row >= (long long)p->batch * p->sides) return;
+    const float *in = (const float *)p->in + row * p->bins * p->anchors + i % p->anchors;
+    float most = -3.0e38f, sum = 0, weighted = 0;
+    for (int b = 0; b < p->bins; b++) most = maximum(most, load_float(in + (size_t)b * p->anchors));
+    for (int b = 0; b < p->bins; b++) {
+        float e = exp2_fast((load_float(in + (size_t)b * p->anchors) - most) * 1.44269504f);
+        sum += e, weighted += e * b;
+    }
+    store_float((float *)p->out + i, weighted / sum);
+}
+#endif

@@ -1,0 +1,117 @@
+// What convolutions on tensor cores share. The includer sets MT and NT: a warp holds MT x NT tiles of 16 pixels by 8 channels,
+// tile (i, j) in acc[(i NT + j) 4 ..] as `multiply` leaves it; and WM, WN, WK, the warps of a block along pixels, channels, depth.
+enum { VECTOR = NT % 4 == 0 ? 8 : NT % 2 == 0 ? 4 : 2 }; // channels of a store
+
+// The channel that row `row` of the weights in shared memory holds: a thread's columns of all NT tiles are neighbours then.
+DEV int channel_of_row(int row) {
+    int warp = row / (8 * NT), q = row % (8 * NT), j = q >> 3, i = q & 7;
+    return warp * 8 * NT + (i >> 1) * 2 * NT + j * 2 + (i & 1);
+}
+
+#define FOR_ALL_SUMS(expression)                                                                                       \
+    UNROLL for (int i = 0; i < MT * NT * 4; i++) {                                                                     \
+        float x = acc[i];                                                                                              \
+        acc[i] = (expression);                                                                                         \
+    }
+
+DEV void activate_all(const sw_cuda_conv *p, float *acc) {
+    const float a = p->act_a, b = p->act_b;
+    switch (p->act) {
+    case CUDA_ACT_SILU:
+        FOR_ALL_SUMS(x * sigmoid(x)) break;
+    case CUDA_ACT_RELU:
+        FOR_ALL_SUMS(maximum(x, 0.f)) break;
+    case CUDA_ACT_NONE:
+        break;
+    default:
+        FOR_ALL_SUMS(activate(p->act, a, b, x)) break;
+    }
+}
+
+DEV void add_residual(const sw_cuda_conv *p, float *acc, int row, int channel) {
+    UNROLL for (int i = 0; i < MT * 2; i++) {
+        int m = row + (i >> 1) * 16 + (i & 1) * 8;
+        if (m >= p->pixels) continue;
+        const f16 *from = (const f16 *)p->residual + (size_t)m * p->residual_pitch + channel;
+        UNROLL for (int j = 0; j < NT; j++) {
+            if (channel + 2 * j >= p->out_channels) continue;
+            u32 v = load4(from + 2 * j);
+            acc[((i >> 1) * NT + j) * 4 + (i & 1) * 2] += unpack_low(v);
+            acc[((i >> 1) * NT + j) * 4 + (i & 1) * 2 + 1] += unpack_high(v);
+        }
+    }
+}
+
+// Bias, activation, residual, store: a thread holds rows `row` (+ 8, + 16 ...) and 2 NT channels from `channel` on.
+DEV void finish(const sw_cuda_conv *p, float *acc, int row, int channel) {
+    UNROLL for (int j = 0; j < NT; j++) {
+        UNROLL for (int e = 0; e < 2; e++) {
+            int c = channel + 2 * j + e;
+            float bias = c < p->out_channels ? load_float_const((const float *)p->bias + c) : 0.f;
+            UNROLL for (int i = 0; i < MT; i++) {
+                acc[(i * NT + j) * 4 + e] += bias;
+                acc[(i * NT + j) * 4 + 2 + e] += bias;
+            }
+        }
+    }
+    if (p->residual && p->residual_before_act) add_residual(p, acc, row, channel);
+    activate_all(p, acc);
+    if (p->residual && !p->residual_before_act) add_residual(p, acc, row, channel);
+    UNROLL for (int i = 0; i < MT * 2; i++) {
+        int m = row + (i >> 1) * 16 + (i & 1) * 8;
+        if (m >= p->pixels) continue;
+        f16 *to = (f16 *)p->out + (size_t)m * p->out_pitch + channel;
+        UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {
+            if (channel + c >= p->out_channels) continue;
+            u32 v[4];
+            UNROLL for (int e = 0; e < VECTOR / 2; e++) {
+                const float *s = acc + ((i >> 1) * NT + c / 2 + e) * 4 + (i & 1) * 2;
+                v[e] = pack(s[0], s[1]);
+            }
+            if (VECTOR == 8) {
+                vec4 w = {v[0], v[1], v[2], v[3]};
+                store16(to + c, w);
+            } else if (VECTOR == 4) {
+                store8(to + c, v[0], v[1]);
+            } else {
+                store4(to + c, v[0]);
+            }
+        }
+    }
+}
+
+// Where the window of output pixel m begins (in elements, maybe before the map), and which of its taps are inside.
+DEV void find_window(const sw_cuda_conv *p, int m, int *offset, u32 *mask) {
+    *offset = 0, *mask = 0;
+    if (m >= p->pixels) return;
+    int q = fast_div(m, p->by_out_width), x = m - q * p->out_width;
+    int n = fast_div(q, p->by_out_height), y = q - n * p->out_height;
+    int top = y * p->stride_h - p->pad_top, left = x * p->stride_w - p->pad_left;
+    *offset = ((n * p->height + top) * p->width + left) * p->in_pitch;
+    u32 row = 0;
+    for (int s = 0, at = left; s < p->kernel_w; s++, at += p->dilation_w) row |= (u32)(at >= 0 && at < p->width) << s;
+    for (int r = 0, at = top; r < p->kernel_h; r++, at += p->dilation_h)
+        if (at >= 0 && at < p->height) *mask |= row << r * p->kernel_w;
+}
+
+// Adds up the sums of the WK warps that share a tile; true for the warp that holds the result.
+DEV bool add_slices(float *acc, u32 shared, int tile, int slice, int lane) {
+    if (WK == 1) return true;
+    barrier();
+    if (slice > 0) {
+        UNROLL for (int i = 0; i < MT * NT; i++) {
+            vec4 v = {as_bits(acc[i * 4]), as_bits(acc[i * 4 + 1]), as_bits(acc[i * 4 + 2]), as_bits(acc[i * 4 + 3])};
+            shared_store16(shared + ((((slice - 1) * MT * NT + i) * WM * WN + tile) * 32 + lane) * 16, v);
+        }
+    }
+    barrier();
+    if (slice > 0) return false;
+    UNROLL for (int s = 0; s < WK - 1; s++) {
+        UNROLL for (int i = 0; i < MT * NT; i++) {
+            vec4 v = shared_load16(shared + (((s * MT * NT + i) * WM * WN + tile) * 32 + lane) * 16);
+            acc[i * 4] += as_float(v.x), acc[i * 4 + 1] += as_float(v.y);
+            acc[i * 4 + 2] += as_float(v.z), acc[i * 4 + 3] += as_float(v.w);
+        }
+    }
+    return true;
+}

@@ -1,0 +1,505 @@
+#include "backend/cuda/ops.h"
+
+#include <float.h>
+#include <string.h>
+
+#include "ops/shape.h"
+
+enum { THREADS = 256 };
+
+static int64_t round_up(int64_t n, int64_t to) {
+    return (n + to - 1) / to * to;
+}
+static int blocks(int64_t items) {
+    return (int)((items + THREADS - 1) / THREADS);
+}
+static bool is_map(const sw_tensor *t) {
+    return t->layout == SW_CHANNELS_LAST;
+}
+static int64_t pixels_of(const sw_tensor *t) {
+    return t->dims[0] * t->dims[2] * t->dims[3];
+}
+
+/* ---- Maps ---------------------------------------------------------------------------------------------------------- */
+
+static const char *copy_map(const sw_tensor *in, const sw_tensor *out, int64_t channels, sw_cuda_launch *l) {
+    *l = (sw_cuda_launch){.kernel = SW_CUDA_RESIZE};
+    l->args.resize = (sw_cuda_resize){.in = in->data,
+                                      .out = out->data,
+                                      .in_pitch = (int)in->pitch,
+                                      .out_pitch = (int)out->pitch,
+                                      .batch = (int)in->dims[0],
+                                      .height = (int)in->dims[2],
+                                      .width = (int)in->dims[3],
+                                      .channels = (int)round_up(channels, 8),
+                                      .out_height = (int)out->dims[2],
+                                      .out_width = (int)out->dims[3],
+                                      .by_y = 1,
+                                      .by_x = 1};
+    l->grid_x = blocks(pixels_of(out) * (round_up(channels, 8) / 8));
+    return NULL;
+}
+
+static sw_tensor channels_from(const sw_tensor *t, int64_t first) {
+    sw_tensor part = *t;
+    if (part.data) part.data = (uint16_t *)part.data + first;
+    return part;
+}
+
+/* Parts that do not lie where they belong are copied. */
+static const char *join_maps(const sw_call *c, bool split, sw_cuda_launch *l, int *n) {
+    int parts = split ? c->n_out : c->n_in;
+    int64_t first = 0;
+    for (int i = 0; i < parts; i++) {
+        const sw_tensor *part = split ? c->out[i] : c->in[i], *whole = split ? c->in[0] : c->out[0];
+        if (!part) return "a part is absent";
+        sw_tensor there = channels_from(whole, first);
+        bool last = i + 1 == parts;
+        if ((part->dims[1] % 8 && !last) || first % 8) return "channels do not come in eights";
+        first += part->dims[1];
+        if (part->data && part->data == there.data && part->pitch == there.pitch) continue;
+        if (*n == SW_CUDA_MAX_LAUNCHES) return "too many parts";
+        there.dims[1] = part->dims[1];
+        copy_map(split ? &there : part, split ? part : &there, part->dims[1], &l[(*n)++]);
+    }
+    return NULL;
+}
+
+static const char *pool(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *y = c->out[0];
+    sw_window w;
+    if (c->n_out > 1 && c->out[1]) return "the indices are wanted";
+    if (sw_call_window(c, x, NULL, &w) != SW_OK) return "the window is not known";
+    l->kernel = SW_CUDA_POOL;
+    l->args.pool = (sw_cuda_pool){.in = x->data,
+                                  .out = {y->data},
+                                  .in_pitch = (int)x->pitch,
+                                  .out_pitch = {(int)y->pitch},
+                                  .batch = (int)x->dims[0],
+                                  .height = (int)x->dims[2],
+                                  .width = (int)x->dims[3],
+                                  .channels = (int)round_up(x->dims[1], 8),
+                                  .out_height = (int)y->dims[2],
+                                  .out_width = (int)y->dims[3],
+                                  .kernel_h = (int)w.kernel[0],
+                                  .kernel_w = (int)w.kernel[1],
+                                  .stride_h = (int)w.stride[0],
+                                  .stride_w = (int)w.stride[1],
+                                  .dilation_h = (int)w.dilation[0],
+                                  .dilation_w = (int)w.dilation[1],
+                                  .pad_top = (int)w.pad_begin[0],
+                                  .pad_left = (int)w.pad_begin[1],
+                                  .rounds = 1};
+    l->grid_x = blocks(pixels_of(y) * (l->args.pool.channels / 8));
+    return NULL;
+}
+
+static const char *resize(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *y = c->out[0], *scales = sw_call_in(c, 2);
+    if (!scales || !scales->data) return "the scales are not known";
+    copy_map(x, y, x->dims[1], l);
+    l->args.resize.by_y = 1 / ((const float *)scales->data)[2];
+    l->args.resize.by_x = 1 / ((const float *)scales->data)[3];
+    return NULL;
+}
+
+static const char *mean(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *y = c->out[0];
+    l->kernel = SW_CUDA_MEAN_MAP;
+    l->args.mean = (sw_cuda_mean){x->data,
+                                  y->data,
+                                  (int)x->pitch,
+                                  (int)y->pitch,
+                                  (int)x->dims[0],
+                                  (int)(x->dims[2] * x->dims[3]),
+                                  (int)round_up(x->dims[1], 8)};
+    l->grid_x = (int)(x->dims[0] * (l->args.mean.channels / 8));
+    l->shared_bytes = THREADS / 32 * 8 * 4;
+    return NULL;
+}
+
+static const char *relayout(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *y = c->out[0];
+    if (is_map(x) == is_map(y)) return "it changes nothing";
+    l->kernel = is_map(y) ? SW_CUDA_TO_MAP : SW_CUDA_TO_ROWS;
+    l->args.relayout = (sw_cuda_relayout){.in = x->data,
+                                          .out = y->data,
+                                          .pitch = (int)(is_map(y) ? y->pitch : x->pitch),
+                                          .batch = (int)x->dims[0],
+                                          .channels = (int)x->dims[1],
+                                          .pixels = (int)(x->dims[2] * x->dims[3])};
+    l->grid_x = blocks(pixels_of(x) * (round_up(x->dims[1], 8) / 8));
+    return NULL;
+}
+
+/* ---- Element-wise -------------------------------------------------------------------------------------------------- */
+
+typedef struct activation {
+    int act;
+    float a, b;
+} activation;
+
+static bool find_activation(const sw_call *c, activation *act) {
+    *act = (activation){CUDA_ACT_NONE, 0, 0};
+    switch (c->op) {
+    case SW_OP_Relu:
+        act->act = CUDA_ACT_RELU;
+        return true;
+    case SW_OP_Sigmoid:
+        act->act = CUDA_ACT_SIGMOID;
+        return true;
+    case SW_OP_HardSwish:
+        act->act = CUDA_ACT_HARDSWISH;
+        return true;
+    case SW_OP_Swish:
+        act->act = CUDA_ACT_SILU;
+        return sw_call_float(c, "alpha") == 1;
+    case SW_OP_LeakyRelu:
+        *act = (activation){CUDA_ACT_LEAKY, sw_call_float(c, "alpha"), 0};
+        return true;
+    case SW_OP_HardSigmoid:
+        *act = (activation){CUDA_ACT_HARDSIGMOID, sw_call_float(c, "alpha"), sw_call_float(c, "beta")};
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int binary_op(sw_op op) {
+    return op == SW_OP_Add   ? CUDA_ADD
+           : op == SW_OP_Sub ? CUDA_SUB
+           : op == SW_OP_Mul ? CUDA_MUL
+           : op == SW_OP_Div ? CUDA_DIV
+                             : -1;
+}
+
+static const char *element_map(const sw_call *c, const activation *act, int op, sw_cuda_launch *l) {
+    const sw_tensor *a = c->in[0], *b = op < 0 ? NULL : c->in[1], *y = c->out[0];
+    if (op == CUDA_DIV && y->dims[1] % 8) return "channels do not come in eights";
+    bool same = true, pixel = true;
+    if (b) {
+        if (!is_map(b) || !is_map(a) || memcmp(a->dims, y->dims, 4 * sizeof *a->dims) != 0) return "its shapes differ";
+        same = memcmp(b->dims, y->dims, 4 * sizeof *b->dims) == 0;
+        pixel = b->dims[0] == y->dims[0] && b->dims[1] == y->dims[1] && b->dims[2] == 1 && b->dims[3] == 1;
+        if (!same && !pixel) return "its shapes differ";
+    }
+    l->kernel = SW_CUDA_ELEMENT_MAP;
+    l->args.element_map = (sw_cuda_element_map){.a = a->data,
+                                                .b = b ? b->data ? b->data : a : NULL,
+                                                .out = y->data,
+                                                .a_pitch = (int)a->pitch,
+                                                .b_pitch = b ? (int)b->pitch : 0,
+                                                .out_pitch = (int)y->pitch,
+                                                .pixels = (int)pixels_of(y),
+                                                .channels = (int)round_up(y->dims[1], 8),
+                                                .op = op,
+                                                .act = act->act,
+                                                .by_channel = b && !same,
+                                                .plane = (int)(y->dims[2] * y->dims[3]),
+                                                .act_a = act->a,
+                                                .act_b = act->b};
+    l->grid_x = blocks(pixels_of(y) * (l->args.element_map.channels / 8));
+    return NULL;
+}
+
+/* Strides of `t` read as if it had the shape of `y`, 0 along what is broadcast. */
+static void broadcast(const sw_tensor *t, const sw_tensor *y, long long *strides) {
+    long long stride = 1;
+    for (int i = y->rank - 1, k = t->rank - 1; i >= 0; i--, k--) {
+        strides[i] = k >= 0 && t->dims[k] > 1 ? stride : 0;
+        if (k >= 0) stride *= t->dims[k];
+    }
+}
+
+static const char *element_rows(const sw_call *c, const activation *act, int op, sw_cuda_launch *l) {
+    const sw_tensor *a = c->in[0], *b = op < 0 ? NULL : c->in[1], *y = c->out[0];
+    if (y->rank > CUDA_MAX_RANK) return "it has too many axes";
+    l->kernel = SW_CUDA_ELEMENT_ROWS;
+    sw_cuda_element_rows *r = &l->args.element_rows;
+    *r = (sw_cuda_element_rows){.a = a->data,
+                                .b = b ? b->data ? b->data : a : NULL,
+                                .out = y->data,
+                                .count = sw_tensor_count(y),
+                                .rank = y->rank,
+                                .op = op,
+                                .act = act->act,
+                                .act_a = act->a,
+                                .act_b = act->b};
+    for (int i = 0; i < y->rank; i++) r->dims[i] = (int)y->dims[i];
+    broadcast(a, y, r->a_stride);
+    if (b) broadcast(b, y, r->b_stride);
+    l->grid_x = blocks(r->count);
+    return NULL;
+}
+
+/* ---- Rows: moving -------------------------------------------------------------------------------------------------- */
+
+static void row_strides(const sw_tensor *t, long long *strides) {
+    long long stride = 1;
+    for (int i = t->rank - 1; i >= 0; i--) strides[i] = stride, stride *= t->dims[i];
+}
+
+/* Copies the box `dims` between places of two arrays. */
+static void copy_box(const sw_tensor *in, long long in_at, const long long *in_stride, const sw_tensor *out,
+                     long long out_at, const long long *out_stride, const int64_t *dims, int rank, sw_cuda_launch *l) {
+    *l = (sw_cuda_launch){.kernel = SW_CUDA_COPY_ROWS};
+    sw_cuda_copy *p = &l->args.copy;
+    *p = (sw_cuda_copy){.in = in->data ? (const float *)in->data + in_at : NULL,
+                        .out = out->data ? (float *)out->data + out_at : NULL,
+                        .count = 1,
+                        .rank = rank};
+    for (int i = 0; i < rank; i++) {
+        p->dims[i] = (int)dims[i];
+        p->in_stride[i] = in_stride[i], p->out_stride[i] = out_stride[i];
+        p->count *= dims[i];
+    }
+    l->grid_x = blocks(p->count);
+}
+
+static const char *join_rows(const sw_call *c, bool split, sw_cuda_launch *l, int *n) {
+    const sw_tensor *whole = split ? c->in[0] : c->out[0];
+    int64_t axis = sw_call_int(c, "axis"), first = 0;
+    if (axis < 0) axis += whole->rank;
+    long long whole_stride[SW_MAX_RANK], part_stride[SW_MAX_RANK];
+    row_strides(whole, whole_stride);
+    for (int i = 0; i < (split ? c->n_out : c->n_in); i++) {
+        const sw_tensor *part = split ? c->out[i] : c->in[i];
+        if (!part || *n == SW_CUDA_MAX_LAUNCHES) return "it has too many parts, or one is absent";
+        long long at = first * whole_stride[axis];
+        row_strides(part, part_stride);
+        first += part->dims[axis];
+        if (sw_tensor_count(part) == 0) continue;
+        if (split)
+            copy_box(whole, at, whole_stride, part, 0, part_stride, part->dims, part->rank, &l[(*n)++]);
+        else
+            copy_box(part, 0, part_stride, whole, at, whole_stride, part->dims, part->rank, &l[(*n)++]);
+    }
+    return NULL;
+}
+
+static const char *transpose(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *y = c->out[0];
+    const sw_attr *perm = sw_call_attr(c, "perm", SW_ATTR_INTS);
+    long long in[SW_MAX_RANK], from[SW_MAX_RANK], out[SW_MAX_RANK];
+    row_strides(x, in);
+    row_strides(y, out);
+    for (int i = 0; i < y->rank; i++) from[i] = in[perm->set ? perm->ints.v[i] : y->rank - 1 - i];
+    copy_box(x, 0, from, y, 0, out, y->dims, y->rank, l);
+    return NULL;
+}
+
+static const char *slice(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *y = c->out[0], *starts = c->in[1], *axes = sw_call_in(c, 3),
+                    *steps = sw_call_in(c, 4);
+    if (!starts->data || (axes && !axes->data) || (steps && !steps->data)) return "where it begins is not known";
+    long long from[SW_MAX_RANK], out[SW_MAX_RANK], at = 0;
+    row_strides(x, from);
+    row_strides(y, out);
+    for (int64_t i = 0; i < sw_tensor_count(starts); i++) {
+        int64_t axis = axes ? sw_tensor_int_at(axes, i) : i, step = steps ? sw_tensor_int_at(steps, i) : 1;
+        int64_t start = sw_tensor_int_at(starts, i);
+        if (axis < 0) axis += x->rank;
+        if (step < 1) return "it goes backwards";
+        if (start < 0) start += x->dims[axis];
+        start = start < 0 ? 0 : start > x->dims[axis] ? x->dims[axis] : start;
+        at += start * from[axis];
+        from[axis] *= step;
+    }
+    copy_box(x, at, from, y, 0, out, y->dims, y->rank, l);
+    return NULL;
+}
+
+/* ---- Rows: arithmetic ---------------------------------------------------------------------------------------------- */
+
+static const char *softmax(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0];
+    int64_t axis = sw_call_int(c, "axis"), outer = 1, inner = 1;
+    if (sw_call_int(c, "to_end")) return "it goes over several axes";
+    if (axis < 0) axis += x->rank;
+    for (int i = 0; i < x->rank; i++) *(i < axis ? &outer : &inner) *= i == axis ? 1 : x->dims[i];
+    l->kernel = SW_CUDA_SOFTMAX;
+    l->args.softmax = (sw_cuda_softmax){x->data, c->out[0]->data, (int)outer, (int)x->dims[axis], (int)inner};
+    l->grid_x = (int)((outer * inner + 7) / 8);
+    return NULL;
+}
+
+static void launch_matmul(sw_cuda_launch *l) {
+    const sw_cuda_matmul *m = &l->args.matmul;
+    l->kernel = SW_CUDA_MATMUL;
+    l->grid_x = (m->m + 31) / 32 * ((m->n + 31) / 32);
+    l->grid_y = m->batch;
+    l->shared_bytes = 2 * 32 * 33 * 4;
+}
+
+static const char *matmul(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *a = c->in[0], *b = c->in[1], *y = c->out[0];
+    if (a->rank < 2 || b->rank < 2) return "it has a vector";
+    int64_t m = a->dims[a->rank - 2], k = a->dims[a->rank - 1], n = b->dims[b->rank - 1], batch = 1, a_batch = 1,
+            b_batch = 1;
+    for (int i = 0; i < y->rank - 2; i++) batch *= y->dims[i];
+    for (int i = 0; i < a->rank - 2; i++) a_batch *= a->dims[i];
+    for (int i = 0; i < b->rank - 2; i++) b_batch *= b->dims[i];
+    if ((a_batch != 1 && a_batch != batch) || (b_batch != 1 && b_batch != batch)) return "it broadcasts matrices";
+    if (batch > 65535) return "it has too many matrices";
+    l->args.matmul = (sw_cuda_matmul){.a = a->data,
+                                      .b = b->data,
+                                      .out = y->data,
+                                      .batch = (int)batch,
+                                      .m = (int)m,
+                                      .n = (int)n,
+                                      .k = (int)k,
+                                      .a_batch = a_batch > 1 ? m * k : 0,
+                                      .a_row = k,
+                                      .a_column = 1,
+                                      .b_batch = b_batch > 1 ? k * n : 0,
+                                      .b_row = n,
+                                      .b_column = 1,
+                                      .alpha = 1};
+    launch_matmul(l);
+    return NULL;
+}
+
+static const char *gemm(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *a = c->in[0], *b = c->in[1], *bias = sw_call_in(c, 2), *y = c->out[0];
+    bool ta = sw_call_int(c, "transA"), tb = sw_call_int(c, "transB");
+    if (bias && sw_call_float(c, "beta") != 1) return "its beta is not 1";
+    l->args.matmul = (sw_cuda_matmul){.a = a->data,
+                                      .b = b->data,
+                                      .out = y->data,
+                                      .batch = 1,
+                                      .m = (int)y->dims[0],
+                                      .n = (int)y->dims[1],
+                                      .k = (int)a->dims[ta ? 0 : 1],
+                                      .a_row = ta ? 1 : a->dims[1],
+                                      .a_column = ta ? a->dims[1] : 1,
+                                      .b_row = tb ? 1 : b->dims[1],
+                                      .b_column = tb ? b->dims[1] : 1,
+                                      .alpha = sw_call_float(c, "alpha")};
+    if (bias) {
+        long long strides[2];
+        broadcast(bias, y, strides);
+        l->args.matmul.bias = bias->data;
+        l->args.matmul.bias_row = strides[0], l->args.matmul.bias_column = strides[1];
+    }
+    launch_matmul(l);
+    return NULL;
+}
+
+static const char *dfl(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *y = c->out[0];
+    int64_t bins = sw_call_int(c, "bins");
+    l->kernel = SW_CUDA_DFL;
+    l->args.dfl =
+        (sw_cuda_dfl){x->data, y->data, (int)x->dims[0], (int)(x->dims[1] / bins), (int)bins, (int)x->dims[2]};
+    l->grid_x = blocks(sw_tensor_count(y));
+    return NULL;
+}
+
+/* ---- All steps ----------------------------------------------------------------------------------------------------- */
+
+static const char *lower_maps(const sw_call *c, sw_cuda_launch *l, int *n) {
+    activation act;
+    switch (c->op) {
+    case SW_OP_Concat:
+        return join_maps(c, false, l, n);
+    case SW_OP_Split:
+        return join_maps(c, true, l, n);
+    case SW_OP_MaxPool:
+        return *n = 1, pool(c, l);
+    case SW_OP_Resize:
+        return *n = 1, resize(c, l);
+    case SW_OP_GlobalAveragePool:
+        return *n = 1, mean(c, l);
+    case SW_OP_Relayout:
+        return *n = 1, relayout(c, l);
+    default:
+        break;
+    }
+    *n = 1;
+    if (find_activation(c, &act) || binary_op(c->op) >= 0) return element_map(c, &act, binary_op(c->op), l);
+    return "there is no GPU kernel for it";
+}
+
+static const char *lower_rows(const sw_call *c, sw_cuda_launch *l, int *n) {
+    activation act;
+    if (c->op == SW_OP_Concat) return join_rows(c, false, l, n);
+    if (c->op == SW_OP_Split) return join_rows(c, true, l, n);
+    *n = 1;
+    switch (c->op) {
+    case SW_OP_Transpose:
+        return transpose(c, l);
+    case SW_OP_Slice:
+        return slice(c, l);
+    case SW_OP_Softmax:
+        return softmax(c, l);
+    case SW_OP_MatMul:
+        return matmul(c, l);
+    case SW_OP_Gemm:
+        return gemm(c, l);
+    case SW_OP_Dfl:
+        return dfl(c, l);
+    default:
+        break;
+    }
+    if (find_activation(c, &act) || binary_op(c->op) >= 0) return element_rows(c, &act, binary_op(c->op), l);
+    return "there is no GPU kernel for it";
+}
+
+const char *sw_cuda_lower(const sw_call *c, sw_cuda_launch *l, int *n) {
+    bool maps = false;
+    *n = 0;
+    for (int i = 0; i < c->n_in + c->n_out; i++) {
+        const sw_tensor *t = i < c->n_in ? c->in[i] : c->out[i - c->n_in];
+        if (!t) continue;
+        maps |= is_map(t);
+        int64_t count = sw_tensor_count(t);
+        if (count < 0 || count > INT32_MAX / 4) return "a tensor is too large";
+        if (t->rank > CUDA_MAX_RANK) return "a tensor has too many axes";
+        if (i >= c->n_in && count == 0) return "its result is empty";
+    }
+    if (c->op == SW_OP_FusedConv) return "there is no GPU kernel for it";
+    memset(l, 0, sizeof *l);
+    const char *why = maps ? lower_maps(c, l, n) : lower_rows(c, l, n);
+    for (int i = 0; i < *n; i++)
+        if (l[i].grid_y == 0) l[i].grid_y = 1;
+    return why;
+}
+
+/* ---- Fused --------------------------------------------------------------------------------------------------------- */
+
+void sw_cuda_launch_pool_chain(sw_cuda_launch *l) {
+    const sw_cuda_pool *p = &l->args.pool;
+    l->kernel = SW_CUDA_POOL_CHAIN;
+    l->grid_x = p->batch * (p->channels / 8);
+    l->grid_y = 1;
+    l->shared_bytes = p->height * p->width * 32;
+}
+
+bool sw_cuda_has_attention(int64_t dq, int64_t dv) {
+    return dq == 32 && (dv == 32 || dv == 64);
+}
+
+void sw_cuda_launch_attention(sw_cuda_launch *l, int dq, int dv, int batch) {
+    const sw_cuda_attention *p = &l->args.attention;
+    (void)dq;
+    l->kernel = dv == 64 ? SW_CUDA_ATTENTION_32_64 : SW_CUDA_ATTENTION_32_32;
+    l->grid_x = (p->tokens + 15) / 16;
+    l->grid_y = p->heads * batch;
+    l->shared_bytes = 3 * (dv / 8 * 4 + 4) * 128;
+}
+
+void sw_cuda_launch_decode(sw_cuda_launch *l, int batch) {
+    const sw_cuda_decode *p = &l->args.decode;
+    int words = (p->classes + 7) / 8 * 4 + 1;
+    l->kernel = SW_CUDA_DECODE;
+    l->grid_x = p->first_block[p->levels];
+    l->grid_y = batch;
+    l->shared_bytes = CUDA_DECODE_ANCHORS * (33 + 5 + words) * 4;
+}
+
+void sw_cuda_launch_convert(sw_cuda_launch *l, bool to_map) {
+    const sw_cuda_convert *p = &l->args.convert;
+    l->kernel = to_map ? SW_CUDA_FROM_HOST : SW_CUDA_TO_HOST;
+    l->grid_x = blocks(p->pixels * (to_map ? round_up(p->channels, 8) : p->channels));
+    l->grid_y = 1;
+}

@@ -1,0 +1,74 @@
+/* From steps of a plan to launches of kernels.
+ *
+ * On the GPU a channels-last float32 value of the plan is a float16 map: its pitch is a multiple of 8, and so is the first of
+ * its channels; the channels after the last, up to a multiple of 8, are finite. Row-major float32 values stay what they are.
+ * Calls have GPU addresses as `data` (NULL while one only asks whether a step is taken). */
+#ifndef SLIPWAY_BACKEND_CUDA_OPS_H
+#define SLIPWAY_BACKEND_CUDA_OPS_H
+
+#include "backend/cuda/cuda.h"
+#include "backend/cuda/kernels/args.h"
+#include "kernels/conv/conv.h"
+#include "ops/op.h"
+
+/* One kernel, ready to be launched. */
+typedef struct sw_cuda_launch {
+    sw_cuda_kernel kernel;
+    int grid_x, grid_y, shared_bytes;
+    union {
+        sw_cuda_conv conv;
+        sw_cuda_pool pool;
+        sw_cuda_resize resize;
+        sw_cuda_relayout relayout;
+        sw_cuda_copy copy;
+        sw_cuda_element_map element_map;
+        sw_cuda_element_rows element_rows;
+        sw_cuda_softmax softmax;
+        sw_cuda_matmul matmul;
+        sw_cuda_dfl dfl;
+        sw_cuda_mean mean;
+        sw_cuda_attention attention;
+        sw_cuda_decode decode;
+        sw_cuda_convert convert;
+    } args;
+} sw_cuda_launch;
+
+enum { SW_CUDA_MAX_LAUNCHES = 64 }; /* of a step */
+
+/* How the weights of a convolution lie: for tensor cores, depthwise, stem, or plain. */
+typedef enum sw_cuda_form {
+    SW_CUDA_FORM_TILES,
+    SW_CUDA_FORM_DEPTHWISE,
+    SW_CUDA_FORM_STEM,
+    SW_CUDA_FORM_PLAIN
+} sw_cuda_form;
+
+/* The form in which a convolution of maps runs. */
+sw_cuda_form sw_cuda_conv_form(const sw_conv *conv);
+/* Whether a convolution can read planes of float32 instead of a map (FORM_STEM). */
+bool sw_cuda_conv_is_stem(const sw_conv *conv);
+/* Bytes of the packed weights, and of the bias behind them (at a multiple of 16). */
+size_t sw_cuda_packed_bytes(const sw_conv *conv, sw_cuda_form form, size_t *bias_at);
+void sw_cuda_pack(const sw_conv *conv, sw_cuda_form form, const float *weights, const float *bias, void *packed);
+
+/* The cheapest tile by estimate, and all that fit into `tiles` (room for SW_CUDA_KERNELS; returns how many). */
+sw_cuda_kernel sw_cuda_conv_choose(const sw_conv *conv, const sw_cuda_info *gpu);
+int sw_cuda_conv_candidates(const sw_conv *conv, const sw_cuda_info *gpu, sw_cuda_kernel *tiles);
+
+/* A convolution in a form; `tile` for FORM_TILES. `in`: planes for FORM_STEM. */
+void sw_cuda_launch_conv(const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel tile, const void *in,
+                         const void *packed, const void *residual, void *out, sw_cuda_launch *launch);
+
+/* Launches of a step; convolutions are refused here. Returns why it is refused, or NULL. */
+const char *sw_cuda_lower(const sw_call *call, sw_cuda_launch *launches, int *n);
+
+/* Grids of the fused ones; the caller has filled in the arguments. */
+void sw_cuda_launch_pool_chain(sw_cuda_launch *launch);
+void sw_cuda_launch_attention(sw_cuda_launch *launch, int dq, int dv, int batch);
+void sw_cuda_launch_decode(sw_cuda_launch *launch, int batch);
+/* Whether there is an attention kernel for these depths. */
+bool sw_cuda_has_attention(int64_t dq, int64_t dv);
+/* A map from (to_map) or to dense float32 pixels. */
+void sw_cuda_launch_convert(sw_cuda_launch *launch, bool to_map);
+
+#endif

@@ -1,0 +1,256 @@
+/* Kernels against sums in double, in the emulator (tests/cuda_emu), or on a GPU when SLIPWAY_TEST_GPU is set. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "backend/cuda/ops.h"
+#include "base/half.h"
+#include "base/os.h"
+#include "kernels/conv/act.h"
+#include "unit.h"
+
+/* One GPU for all tests; NULL (and the test is skipped) where there is none. */
+static sw_cuda *open_gpu(void) {
+    static sw_cuda *gpu;
+    char program[512], library[600];
+    if (gpu) return gpu;
+    if (!getenv("SLIPWAY_TEST_GPU") && sw_os_executable(program, sizeof program)) {
+        int folder = (int)(sw_path_name(program) - program);
+        snprintf(library, sizeof library, "%.*stests/cuda_emu/libcuda-emu.so", folder, program);
+        setenv("SLIPWAY_CUDA_DRIVER", library, 1);
+        setenv("SLIPWAY_NVRTC", library, 1);
+        setenv("SLIPWAY_CACHE", "/nonexistent", 1);
+    }
+    if (sw_cuda_open(0, NULL, &sw_test_diag, &gpu) != SW_OK) sw_test_skip(sw_test_message());
+    return gpu;
+}
+
+static void *upload(sw_cuda *gpu, const void *data, size_t bytes) {
+    sw_cu_pointer at = 0;
+    CHECK_INT(sw_cuda_alloc(gpu, bytes, &sw_test_diag, &at), SW_OK);
+    CHECK_INT(gpu->driver->copy_in(at, data, bytes, gpu->stream), 0);
+    return (void *)(uintptr_t)at;
+}
+
+static void launch(sw_cuda *gpu, const sw_cuda_launch *l) {
+    sw_cu_launch launch = {.grid_x = (unsigned)l->grid_x,
+                           .grid_y = (unsigned)l->grid_y,
+                           .grid_z = 1,
+                           .block_y = 1,
+                           .block_z = 1,
+                           .block_x = (unsigned)sw_cuda_kernel_get(l->kernel)->threads,
+                           .shared_bytes = (unsigned)l->shared_bytes,
+                           .stream = gpu->stream};
+    void *arguments[] = {(void *)&l->args};
+    CHECK_INT(sw_cuda_load(gpu, l->kernel, l->shared_bytes, &sw_test_diag), SW_OK);
+    CHECK_INT(gpu->driver->launch(&launch, gpu->functions[l->kernel], arguments, NULL), 0);
+}
+
+/* A convolution with its data: maps in float16 with their pitch, weights in float32. */
+typedef struct sample {
+    sw_conv c;
+    uint16_t *in, *residual, *out;
+    float *planes, *weights, *bias;
+    int64_t pixels_in, pixels_out, n_weights;
+} sample;
+
+static sample make_sample(const sw_conv *c) {
+    uint64_t state = 77;
+    sample s = {.c = *c};
+    s.pixels_in = c->batch * c->height * c->width;
+    s.pixels_out = c->batch * c->out_height * c->out_width;
+    s.n_weights = c->out_channels * (c->in_channels / c->groups) * c->kernel_h * c->kernel_w;
+    s.in = sw_calloc(NULL, (size_t)(s.pixels_in * c->in_pitch), 2);
+    s.residual = sw_calloc(NULL, (size_t)(s.pixels_out * c->residual_pitch + 1), 2);
+    s.out = sw_calloc(NULL, (size_t)(s.pixels_out * c->out_pitch), 2);
+    s.planes = sw_calloc(NULL, (size_t)(s.pixels_in * c->in_channels), sizeof(float));
+    s.weights = sw_calloc(NULL, (size_t)s.n_weights, sizeof(float));
+    s.bias = sw_calloc(NULL, (size_t)c->out_channels, sizeof(float));
+    for (int64_t i = 0; i < s.pixels_in * c->in_pitch; i++) /* what stands between maps is not zero, pads are */
+        if (i % c->in_pitch < c->in_channels || i % c->in_pitch >= (c->in_channels + 7) / 8 * 8)
+            s.in[i] = sw_f32_to_f16(sw_test_uniform(&state, -1, 1));
+    int64_t plane = c->height * c->width;
+    for (int64_t i = 0; i < s.pixels_in; i++)
+        for (int64_t k = 0; k < c->in_channels; k++)
+            s.planes[(i / plane * c->in_channels + k) * plane + i % plane] = sw_f16_to_f32(s.in[i * c->in_pitch + k]);
+    for (int64_t i = 0; i < s.pixels_out * c->residual_pitch; i++)
+        s.residual[i] = sw_f32_to_f16(sw_test_uniform(&state, -1, 1));
+    for (int64_t i = 0; i < s.n_weights; i++)
+        s.weights[i] = sw_f16_to_f32(sw_f32_to_f16(sw_test_uniform(&state, -0.5f, 0.5f)));
+    for (int64_t i = 0; i < c->out_channels; i++) s.bias[i] = sw_test_uniform(&state, -1, 1);
+    return s;
+}
+
+static void free_sample(sample *s) {
+    sw_free(NULL, s->in), sw_free(NULL, s->residual), sw_free(NULL, s->out);
+    sw_free(NULL, s->planes), sw_free(NULL, s->weights), sw_free(NULL, s->bias);
+}
+
+static double expected(const sample *s, int64_t pixel, int64_t channel) {
+    const sw_conv *c = &s->c;
+    int64_t depth = c->in_channels / c->groups, group = channel / (c->out_channels / c->groups);
+    int64_t x = pixel % c->out_width, y = pixel / c->out_width % c->out_height,
+            n = pixel / c->out_width / c->out_height;
+    double sum = s->bias[channel];
+    for (int64_t r = 0; r < c->kernel_h; r++)
+        for (int64_t q = 0; q < c->kernel_w; q++) {
+            int64_t yy = y * c->stride_h - c->pad_top + r * c->dilation_h,
+                    xx = x * c->stride_w - c->pad_left + q * c->dilation_w;
+            if (yy < 0 || yy >= c->height || xx < 0 || xx >= c->width) continue;
+            const uint16_t *in = s->in + ((n * c->height + yy) * c->width + xx) * c->in_pitch + group * depth;
+            const float *w = s->weights + (channel * depth * c->kernel_h + r) * c->kernel_w + q;
+            for (int64_t k = 0; k < depth; k++) sum += (double)sw_f16_to_f32(in[k]) * w[k * c->kernel_h * c->kernel_w];
+        }
+    double other = c->residual ? sw_f16_to_f32(s->residual[pixel * c->residual_pitch + channel]) : 0;
+    if (c->residual_before_act) sum += other;
+    sum = sw_act_apply(c->act, c->act_a, c->act_b, (float)sum);
+    return c->residual_before_act ? sum : sum + other;
+}
+
+/* Runs the sample and compares every element; nothing beside the map may be written. */
+static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_kernel tile) {
+    const sw_conv *c = &s->c;
+    size_t bias_at, bytes = sw_cuda_packed_bytes(c, form, &bias_at),
+                    out_bytes = (size_t)(s->pixels_out * c->out_pitch) * 2;
+    void *packed = sw_alloc(NULL, bytes);
+    sw_cuda_pack(c, form, s->weights, s->bias, packed);
+    memset(s->out, 0xff, out_bytes);
+    void *in = form == SW_CUDA_FORM_STEM
+                   ? upload(gpu, s->planes, (size_t)(s->pixels_in * c->in_channels) * sizeof(float))
+                   : upload(gpu, s->in, (size_t)(s->pixels_in * c->in_pitch) * 2);
+    void *weights = upload(gpu, packed, bytes), *out = upload(gpu, s->out, out_bytes);
+    void *residual = c->residual ? upload(gpu, s->residual, (size_t)(s->pixels_out * c->residual_pitch) * 2) : NULL;
+    sw_cuda_launch l;
+    sw_cuda_launch_conv(c, form, tile, in, weights, residual, out, &l);
+    launch(gpu, &l);
+    CHECK_INT(gpu->driver->copy_out(s->out, (sw_cu_pointer)(uintptr_t)out, out_bytes, gpu->stream), 0);
+    CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
+    double worst = 0, scale = sqrt((double)(c->in_channels / c->groups * c->kernel_h * c->kernel_w)) * 0.2 + 1;
+    int64_t spilled = 0, padded = (c->out_channels + 7) / 8 * 8;
+    for (int64_t i = 0; i < s->pixels_out; i++)
+        for (int64_t k = 0; k < c->out_pitch; k++) {
+            uint16_t got = s->out[i * c->out_pitch + k];
+            if (k >= padded) spilled += got != 0xffff;
+            if (k >= c->out_channels) continue;
+            double difference = fabs(sw_f16_to_f32(got) - expected(s, i, k));
+            if (!(difference <= worst)) worst = isnan(difference) ? INFINITY : difference;
+        }
+    if (worst > 2e-3 * scale || spilled)
+        sw_test_fail(__FILE__, __LINE__, "%s: kernel %d x %d, stride %d, %d -> %d: off by %g, %d written beside",
+                     sw_cuda_kernel_get(l.kernel)->name, (int)c->kernel_h, (int)c->kernel_w, (int)c->stride_h,
+                     (int)c->in_channels, (int)c->out_channels, worst, (int)spilled);
+    sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)in), sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)weights);
+    sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)out), sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)residual);
+    sw_free(NULL, packed);
+}
+
+/* {batch, height, width, in, out, kernel, stride, dilation, pad, groups, act, residual (2: before), channels beside} */
+static sw_conv conv_of(const int *v) {
+    int64_t span = (v[5] - 1) * v[7] + 1;
+    sw_conv c = {.batch = v[0],
+                 .height = v[1],
+                 .width = v[2],
+                 .in_channels = v[3],
+                 .out_channels = v[4],
+                 .kernel_h = v[5],
+                 .kernel_w = v[5],
+                 .stride_h = v[6],
+                 .stride_w = v[6],
+                 .dilation_h = v[7],
+                 .dilation_w = v[7],
+                 .pad_top = v[8],
+                 .pad_left = v[8],
+                 .groups = v[9],
+                 .act = (sw_act)v[10],
+                 .act_a = -0.25f,
+                 .act_b = 0.75f,
+                 .residual = v[11] > 0,
+                 .residual_before_act = v[11] == 2};
+    c.out_height = (c.height + 2 * v[8] - span) / v[6] + 1;
+    c.out_width = (c.width + 2 * v[8] - span) / v[6] + 1;
+    c.in_pitch = (v[3] + 7) / 8 * 8 + v[12], c.out_pitch = (v[4] + 7) / 8 * 8 + v[12];
+    c.residual_pitch = v[11] ? (v[4] + 7) / 8 * 8 + v[12] : 0;
+    return c;
+}
+
+static void check_form(const int (*cases)[13], int n, sw_cuda_form form) {
+    sw_cuda *gpu = open_gpu();
+    sw_cuda_kernel tiles[SW_CUDA_KERNELS] = {SW_CUDA_CONV_64X16};
+    for (int i = 0; gpu && i < n; i++) {
+        sw_conv c = conv_of(cases[i]);
+        sample s = make_sample(&c);
+        int n_tiles = form == SW_CUDA_FORM_TILES ? sw_cuda_conv_candidates(&c, &gpu->info, tiles) : 1;
+        CHECK_INT(form == SW_CUDA_FORM_STEM || sw_cuda_conv_form(&c) == form, true);
+        for (int k = 0; k < n_tiles; k++) check_sample(gpu, &s, form, tiles[k]);
+        free_sample(&s);
+    }
+}
+
+SW_TEST(cuda_conv_tiles) {
+    static const int cases[][13] = {
+        {1, 7, 5, 72, 136, 1, 1, 1, 0, 1, SW_ACT_SILU, 0, 0},
+        {2, 6, 5, 16, 24, 3, 1, 1, 1, 1, SW_ACT_SILU, 1, 8},
+        {1, 9, 7, 40, 12, 3, 2, 1, 1, 1, SW_ACT_NONE, 0, 16},
+        {1, 8, 9, 8, 80, 5, 1, 1, 2, 1, SW_ACT_HARDSWISH, 2, 0},
+        {1, 9, 9, 3, 9, 3, 1, 2, 2, 1, SW_ACT_LEAKY, 0, 8},
+        {1, 5, 5, 264, 16, 1, 2, 1, 0, 1, SW_ACT_CLIP, 0, 0},
+        {1, 6, 6, 8, 8, 4, 2, 1, 1, 1, SW_ACT_RELU, 2, 0},
+        {1, 3, 3, 24, 8, 1, 1, 1, 0, 1, SW_ACT_SIGMOID, 0, 0},
+        {1, 4, 4, 16, 8, 2, 2, 1, 0, 1, SW_ACT_HARDSIGMOID, 1, 0},
+    };
+    check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_TILES);
+}
+
+SW_TEST(cuda_depthwise) {
+    static const int cases[][13] = {
+        {2, 7, 5, 24, 24, 3, 1, 1, 1, 24, SW_ACT_SILU, 1, 8},
+        {1, 9, 8, 8, 8, 3, 2, 1, 1, 8, SW_ACT_RELU, 0, 0},
+        {1, 6, 7, 16, 16, 5, 1, 1, 2, 16, SW_ACT_NONE, 2, 0},
+        {1, 9, 9, 8, 8, 5, 2, 1, 2, 8, SW_ACT_HARDSWISH, 0, 16},
+        {1, 181, 183, 64, 64, 3, 1, 1, 1, 64, SW_ACT_SILU, 0, 0},
+    };
+    check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_DEPTHWISE);
+}
+
+SW_TEST(cuda_stem) {
+    static const int cases[][13] = {
+        {2, 13, 11, 3, 16, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0},
+        {1, 8, 9, 1, 40, 3, 1, 1, 1, 1, SW_ACT_NONE, 0, 8},
+        {1, 9, 8, 4, 24, 3, 2, 1, 0, 1, SW_ACT_RELU, 0, 0},
+    };
+    check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_STEM);
+}
+
+SW_TEST(cuda_conv_plain) {
+    static const int cases[][13] = {
+        {1, 7, 5, 24, 12, 3, 1, 1, 1, 3, SW_ACT_SILU, 1, 8},
+        {1, 8, 8, 12, 12, 7, 2, 1, 3, 12, SW_ACT_RELU, 2, 0},
+        {2, 5, 5, 8, 16, 6, 1, 1, 3, 1, SW_ACT_CLIP, 0, 0},
+    };
+    check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_PLAIN);
+}
+
+SW_TEST(cuda_activations_are_those_of_the_cpu) {
+    CHECK_INT(CUDA_ACT_NONE, SW_ACT_NONE);
+    CHECK_INT(CUDA_ACT_RELU, SW_ACT_RELU);
+    CHECK_INT(CUDA_ACT_LEAKY, SW_ACT_LEAKY);
+    CHECK_INT(CUDA_ACT_SILU, SW_ACT_SILU);
+    CHECK_INT(CUDA_ACT_SIGMOID, SW_ACT_SIGMOID);
+    CHECK_INT(CUDA_ACT_HARDSWISH, SW_ACT_HARDSWISH);
+    CHECK_INT(CUDA_ACT_HARDSIGMOID, SW_ACT_HARDSIGMOID);
+    CHECK_INT(CUDA_ACT_CLIP, SW_ACT_CLIP);
+}
+
+SW_TEST(device_names) {
+    sw_device device;
+    CHECK_INT(sw_device_parse(NULL, &sw_test_diag, &device), SW_OK);
+    CHECK_INT(device.kind, SW_DEVICE_CPU);
+    CHECK_INT(sw_device_parse("cuda:12", &sw_test_diag, &device), SW_OK);
+    CHECK_INT(device.kind, SW_DEVICE_CUDA);
+    CHECK_INT(device.index, 12);
+    CHECK_INT(sw_device_parse("auto", &sw_test_diag, &device), SW_OK);
+    CHECK_INT(device.kind, SW_DEVICE_AUTO);
+    static const char *const bad[] = {"", "gpu", "cuda:", "cuda:-1", "cuda:1x", "cuda: 1", "cuda:99999", "CUDA"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        CHECK_INT(sw_device_parse(bad[i], &sw_test_diag, &device), SW_E_USAGE);
+}

@@ -1,0 +1,312 @@
+/* A driver and an NVRTC that need no GPU: graphs and launches run in the emulator. The library stands in for libcuda.so.1
+ * (SLIPWAY_CUDA_DRIVER) and for libnvrtc (SLIPWAY_NVRTC). EMU_CUDA chooses what goes wrong: words "nogpu", "old", "broken",
+ * "sm60", "nomemory", "foreign" (code of another GPU), "nocompile", "hang".
+ *
+ * Operations of a graph run in an order that its dependencies allow and that is as far as can be from the order of recording,
+ * so that missing ones show. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cuda/driver.h"
+#include "cuda_emu/emu.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum { MAX_OPERATIONS = 4096, MAX_WAITS = 8, MAX_ARGUMENTS = 512, BAD = 1, NOT_FOUND = 500 };
+
+static bool goes_wrong(const char *how) {
+    const char *text = getenv("EMU_CUDA");
+    return text && strstr(text, how);
+}
+
+/* ---- Operations ---------------------------------------------------------------------------------------------------- */
+
+typedef struct operation {
+    const emu_kernel *kernel; /* NULL: a copy, or (from NULL) a fill */
+    int grid_x, grid_y;
+    unsigned shared_bytes;
+    void *to;
+    const void *from;
+    size_t bytes;
+    unsigned char value;
+    int waits[MAX_WAITS], n_waits;
+    char arguments[MAX_ARGUMENTS] __attribute__((aligned(16)));
+} operation;
+
+struct CUgraph_st {
+    operation *operations;
+    int n;
+};
+struct CUstream_st {
+    int capture;                   /* the number of the capture that the rest is of */
+    int last;                      /* operation of the graph being captured; -1: none */
+    int waits[MAX_WAITS], n_waits; /* for the next one */
+};
+struct CUevent_st {
+    int operation;
+};
+
+static struct CUgraph_st *capturing;
+static int captures;
+
+/* A stream knows nothing of captures before the one under way. */
+static void refresh(sw_cu_stream stream) {
+    if (stream->capture == captures) return;
+    stream->capture = captures;
+    stream->last = -1;
+    stream->n_waits = 0;
+}
+
+static unsigned perform(const operation *o) {
+    if (o->kernel)
+        emu_launch(o->kernel, o->grid_x, o->grid_y, o->shared_bytes, o->arguments);
+    else if (o->from)
+        memcpy(o->to, o->from, o->bytes);
+    else
+        memset(o->to, o->value, o->bytes);
+    return 0;
+}
+
+static unsigned submit(operation *o, sw_cu_stream stream) {
+    if (!capturing) return perform(o);
+    if (capturing->n == MAX_OPERATIONS) return BAD;
+    refresh(stream);
+    if (stream->last >= 0) o->waits[o->n_waits++] = stream->last;
+    for (int i = 0; i < stream->n_waits && o->n_waits < MAX_WAITS; i++) o->waits[o->n_waits++] = stream->waits[i];
+    stream->n_waits = 0;
+    stream->last = capturing->n;
+    capturing->operations[capturing->n++] = *o;
+    return 0;
+}
+
+/* Always the latest operation whose dependencies are done. */
+static unsigned perform_graph(const struct CUgraph_st *graph) {
+    bool *done = calloc((size_t)graph->n + 1, sizeof *done);
+    if (!done) return SW_CU_NO_MEMORY;
+    for (int left = graph->n; left; left--) {
+        int pick = -1;
+        for (int i = graph->n - 1; i >= 0 && pick < 0; i--) {
+            bool ready = !done[i];
+            for (int k = 0; k < graph->operations[i].n_waits; k++) ready &= done[graph->operations[i].waits[k]];
+            if (ready) pick = i;
+        }
+        if (pick < 0) exit(72); /* it waits for itself */
+        done[pick] = true;
+        perform(&graph->operations[pick]);
+    }
+    free(done);
+    return 0;
+}
+
+/* ---- The driver ---------------------------------------------------------------------------------------------------- */
+
+static unsigned fake_init(unsigned flags) {
+    return goes_wrong("broken") ? 999 : goes_wrong("nogpu") ? SW_CU_NO_DEVICE : 0;
+}
+static unsigned fake_driver_version(int *version) {
+    return *version = goes_wrong("old") ? 11080 : 13000, 0;
+}
+static unsigned fake_error_string(unsigned error, const char **text) {
+    return *text = error == 999 ? "unknown error" : "invalid argument", 0;
+}
+static unsigned fake_device_count(int *n) {
+    return *n = 2, 0;
+}
+static unsigned fake_device_get(int *device, int index) {
+    return *device = index, 0;
+}
+static unsigned fake_device_name(char *name, int size, int device) {
+    return snprintf(name, (size_t)size, "Emulated %d", device), 0;
+}
+static unsigned fake_device_memory(size_t *bytes, int device) {
+    return *bytes = (size_t)4 << 30, 0;
+}
+static unsigned fake_device_attribute(int *value, unsigned attribute, int device) {
+    bool old = goes_wrong("sm60");
+    *value = attribute == SW_CU_SM_MAJOR          ? (old ? 6 : 9)
+             : attribute == SW_CU_MULTIPROCESSORS ? 132
+             : attribute == SW_CU_L2_BYTES        ? 50 << 20
+                                                  : 0;
+    return 0;
+}
+static unsigned fake_context_retain(sw_cu_context *context, int device) {
+    return *context = (sw_cu_context)&capturing, 0;
+}
+static unsigned fake_context_release(int device) {
+    return 0;
+}
+static unsigned fake_context_set(sw_cu_context context) {
+    return 0;
+}
+static unsigned fake_memory_info(size_t *free_bytes, size_t *total) {
+    return *free_bytes = (size_t)1 << 20, *total = (size_t)4 << 30, 0;
+}
+static unsigned fake_memory_alloc(sw_cu_pointer *at, size_t bytes) {
+    void *memory = goes_wrong("nomemory") ? NULL : aligned_alloc(256, (bytes + 255) / 256 * 256);
+    if (!memory) return SW_CU_NO_MEMORY;
+    memset(memory, 0xff, bytes); /* NaN */
+    emu_allow(memory, bytes);
+    return *at = (sw_cu_pointer)(size_t)memory, 0;
+}
+static unsigned fake_memory_free(sw_cu_pointer at) {
+    emu_forbid((void *)(size_t)at);
+    return free((void *)(size_t)at), 0;
+}
+static unsigned fake_host_alloc(void **at, size_t bytes) {
+    return (*at = malloc(bytes)) ? 0 : SW_CU_NO_MEMORY;
+}
+static unsigned fake_host_free(void *at) {
+    return free(at), 0;
+}
+static unsigned fake_copy_in(sw_cu_pointer to, const void *from, size_t bytes, sw_cu_stream stream) {
+    emu_check_global((void *)(size_t)to, 1);
+    return submit(&(operation){.to = (void *)(size_t)to, .from = from, .bytes = bytes}, stream);
+}
+static unsigned fake_copy_out(void *to, sw_cu_pointer from, size_t bytes, sw_cu_stream stream) {
+    emu_check_global((void *)(size_t)from, 1);
+    return submit(&(operation){.to = to, .from = (void *)(size_t)from, .bytes = bytes}, stream);
+}
+static unsigned fake_memory_set(sw_cu_pointer at, unsigned char value, size_t bytes, sw_cu_stream stream) {
+    return submit(&(operation){.to = (void *)(size_t)at, .value = value, .bytes = bytes}, stream);
+}
+static unsigned fake_module_load(sw_cu_module *module, const void *image) {
+    if (goes_wrong("foreign")) return SW_CU_NO_BINARY;
+    const emu_kernel *kernel = emu_find(image);
+    return *module = (sw_cu_module)(size_t)kernel, kernel ? 0 : NOT_FOUND;
+}
+static unsigned fake_module_unload(sw_cu_module module) {
+    return 0;
+}
+static unsigned fake_module_function(sw_cu_function *function, sw_cu_module module, const char *name) {
+    return *function = (sw_cu_function)module, 0;
+}
+static unsigned fake_function_set(sw_cu_function function, unsigned attribute, int value) {
+    return value > 227 * 1024;
+}
+static unsigned fake_launch(const sw_cu_launch *launch, sw_cu_function function, void **arguments, void **extra) {
+    const emu_kernel *kernel = (const emu_kernel *)(const void *)function;
+    if ((int)launch->block_x != kernel->threads || kernel->arguments > MAX_ARGUMENTS || launch->grid_x == 0) return BAD;
+    operation o = {kernel, (int)launch->grid_x, (int)launch->grid_y, launch->shared_bytes};
+    memcpy(o.arguments, arguments[0], kernel->arguments);
+    return submit(&o, launch->stream);
+}
+static unsigned fake_stream_create(sw_cu_stream *stream, unsigned flags) {
+    if ((*stream = calloc(1, sizeof **stream))) (*stream)->last = -1;
+    return *stream ? 0 : SW_CU_NO_MEMORY;
+}
+static unsigned fake_stream_destroy(sw_cu_stream stream) {
+    return free(stream), 0;
+}
+static unsigned fake_stream_wait(sw_cu_stream stream) {
+    return 0;
+}
+static unsigned fake_stream_wait_event(sw_cu_stream stream, sw_cu_event event, unsigned flags) {
+    refresh(stream);
+    if (capturing && stream->n_waits == MAX_WAITS) return BAD;
+    if (capturing && event->operation >= 0) stream->waits[stream->n_waits++] = event->operation;
+    return 0;
+}
+static unsigned fake_capture_begin(sw_cu_stream stream, unsigned mode) {
+    capturing = calloc(1, sizeof *capturing);
+    if (capturing) capturing->operations = calloc(MAX_OPERATIONS, sizeof *capturing->operations);
+    captures++;
+    return capturing && capturing->operations ? 0 : SW_CU_NO_MEMORY;
+}
+static unsigned fake_capture_end(sw_cu_stream stream, sw_cu_graph *graph) {
+    *graph = capturing;
+    capturing = NULL;
+    return 0;
+}
+static unsigned fake_graph_create(sw_cu_graph_exec *exec, sw_cu_graph graph, unsigned long long flags) {
+    struct CUgraph_st *copy = calloc(1, sizeof *copy);
+    if (!copy || !(copy->operations = malloc((size_t)(graph->n + 1) * sizeof *copy->operations)))
+        return SW_CU_NO_MEMORY;
+    memcpy(copy->operations, graph->operations, (size_t)graph->n * sizeof *copy->operations);
+    copy->n = graph->n;
+    *exec = (sw_cu_graph_exec)copy;
+    return 0;
+}
+static unsigned fake_graph_destroy(sw_cu_graph graph) {
+    free(graph->operations);
+    return free(graph), 0;
+}
+static unsigned fake_graph_exec_destroy(sw_cu_graph_exec exec) {
+    return fake_graph_destroy((sw_cu_graph)exec);
+}
+static unsigned fake_graph_launch(sw_cu_graph_exec exec, sw_cu_stream stream) {
+    return perform_graph((sw_cu_graph)exec);
+}
+static unsigned fake_event_create(sw_cu_event *event, unsigned flags) {
+    return (*event = calloc(1, sizeof **event)) ? 0 : SW_CU_NO_MEMORY;
+}
+static unsigned fake_event_destroy(sw_cu_event event) {
+    return free(event), 0;
+}
+static unsigned fake_event_record(sw_cu_event event, sw_cu_stream stream) {
+    refresh(stream);
+    return event->operation = stream->last, 0;
+}
+static unsigned fake_event_wait(sw_cu_event event) {
+    return 0;
+}
+static unsigned fake_event_time(float *ms, sw_cu_event from, sw_cu_event to) {
+    return *ms = 1, 0;
+}
+
+EXPORT unsigned cuGetProcAddress_v2(const char *symbol, void **function, int version, unsigned long long flags,
+                                    void *found);
+unsigned cuGetProcAddress_v2(const char *symbol, void **function, int version, unsigned long long flags, void *found) {
+    static const struct {
+        const char *symbol;
+        void *function;
+    } functions[] = {
+#define ROW(field, name, wanted, arguments) {#name, (void *)fake_##field},
+        SW_CU_LIST(ROW)
+#undef ROW
+    };
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
+        size_t n = strlen(symbol);
+        if (strncmp(functions[i].symbol, symbol, n)) continue;
+        if (functions[i].symbol[n] && strcmp(functions[i].symbol + n, "_v2")) continue;
+        return *function = functions[i].function, 0;
+    }
+    return NOT_FOUND;
+}
+
+/* ---- NVRTC: the "code" of a kernel is its name ---------------------------------------------------------------------- */
+
+struct _nvrtcProgram {
+    char name[64];
+};
+
+#define NVRTC(name, arguments)                                                                                         \
+    EXPORT unsigned name arguments;                                                                                    \
+    unsigned name arguments
+NVRTC(nvrtcVersion, (int *major, int *minor)) {
+    return *major = 13, *minor = 0, 0;
+}
+NVRTC(nvrtcCreateProgram, (sw_nvrtc_program * program, const char *text, const char *name, int n_headers,
+                           const char *const *headers, const char *const *names)) {
+    *program = calloc(1, sizeof **program);
+    if (!*program || !*text || n_headers == 0) return BAD;
+    return snprintf((*program)->name, sizeof(*program)->name, "%s", name), 0;
+}
+NVRTC(nvrtcCompileProgram, (sw_nvrtc_program program, int n_options, const char *const *options)) {
+    return goes_wrong("nocompile") ? 6 : 0;
+}
+NVRTC(nvrtcGetProgramLogSize, (sw_nvrtc_program program, size_t *size)) {
+    return *size = 32, 0;
+}
+NVRTC(nvrtcGetProgramLog, (sw_nvrtc_program program, char *log)) {
+    return snprintf(log, 32, "unknown architecture\nmore"), 0;
+}
+NVRTC(nvrtcGetCUBINSize, (sw_nvrtc_program program, size_t *size)) {
+    return *size = sizeof program->name, 0;
+}
+NVRTC(nvrtcGetCUBIN, (sw_nvrtc_program program, char *cubin)) {
+    return memcpy(cubin, program->name, sizeof program->name), 0;
+}
+NVRTC(nvrtcDestroyProgram, (sw_nvrtc_program * program)) {
+    return free(*program), 0;
+}

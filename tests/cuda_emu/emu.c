@@ -1,0 +1,408 @@
+#include "cuda_emu/emu.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <ucontext.h>
+
+enum {
+    MAX_THREADS = 256,
+    STACK = 64 * 1024,
+    MAX_SHARED = 228 * 1024,
+    WORDS = MAX_SHARED / 4,
+    MAX_COPIES = 512,
+    LANES = 32,
+    GROUP = 128,
+    MAX_RANGES = 4096,
+    NOBODY = -1,
+    MANY = -2
+};
+
+/* Where lanes meet: all of them leave a pointer, the last computes for all. */
+typedef struct meeting {
+    int size, arrived, generation;
+    void *slots[MAX_THREADS];
+} meeting;
+
+typedef struct copy {
+    unsigned at;
+    const void *from;
+    bool good;
+    int group;
+} copy;
+
+typedef struct fiber {
+    ucontext_t context;
+    bool done;
+    const meeting *at; /* waits there for the end of this generation */
+    int generation;
+    copy copies[MAX_COPIES];
+    int n_copies, group;
+} fiber;
+
+static const emu_kernel *kernel;
+static const void *kernel_arguments;
+static fiber *fibers;
+static char *stacks;
+static ucontext_t scheduler;
+static int current, block_x, block_y;
+static meeting warps[MAX_THREADS / LANES], groups[MAX_THREADS / GROUP], block;
+
+static unsigned char shared[MAX_SHARED];
+static unsigned shared_bytes;
+static struct {
+    int writer, reader;
+    long written, read;
+} marks[WORDS]; /* by word: who, and in which epoch */
+static long epoch = 1;
+
+static const char *range_from[MAX_RANGES];
+static size_t range_bytes[MAX_RANGES];
+static int n_ranges, last_range;
+
+static void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
+static void die(const char *fmt, ...) {
+    va_list list;
+    va_start(list, fmt);
+    fprintf(stderr, "emulator: kernel %s, block %d %d, thread %d: ", kernel->id, block_x, block_y, current);
+    vfprintf(stderr, fmt, list);
+    fprintf(stderr, "\n");
+    va_end(list);
+    exit(70);
+}
+
+int emu_thread(void) {
+    return current;
+}
+int emu_block(void) {
+    return block_x;
+}
+int emu_block_row(void) {
+    return block_y;
+}
+
+/* ---- Memory -------------------------------------------------------------------------------------------------------- */
+
+void emu_allow(const void *from, size_t bytes) {
+    if (n_ranges == MAX_RANGES) exit(71);
+    range_from[n_ranges] = from;
+    range_bytes[n_ranges++] = bytes;
+}
+
+void emu_forbid(const void *from) {
+    for (int i = 0; i < n_ranges; i++) {
+        if (range_from[i] != from) continue;
+        range_from[i] = range_from[--n_ranges];
+        range_bytes[i] = range_bytes[n_ranges];
+        last_range = 0;
+        return;
+    }
+}
+
+void emu_check_global(const void *p, size_t bytes) {
+    const char *at = p;
+    if ((size_t)at % bytes) die("global address is not a multiple of %zu", bytes);
+    for (int i = 0, r = last_range; i < n_ranges; i++, r = r + 1 < n_ranges ? r + 1 : 0) {
+        if (at < range_from[r] || at + bytes > range_from[r] + range_bytes[r]) continue;
+        last_range = r;
+        return;
+    }
+    die("%zu bytes outside of global memory", bytes);
+}
+
+static void check_shared(unsigned at, unsigned bytes) {
+    if (at % bytes || at + bytes > shared_bytes) die("%u bytes at %u of %u of shared memory", bytes, at, shared_bytes);
+}
+
+static void mark_read(unsigned at, unsigned bytes, int thread) {
+    for (unsigned w = at / 4; w < (at + bytes) / 4; w++) {
+        if (marks[w].written == epoch && marks[w].writer != thread)
+            die("thread %d reads shared word %u that thread %d writes in the same phase", thread, w, marks[w].writer);
+        marks[w].reader = marks[w].read == epoch && marks[w].reader != thread ? MANY : thread;
+        marks[w].read = epoch;
+    }
+}
+
+static void mark_write(unsigned at, unsigned bytes, int thread) {
+    for (unsigned w = at / 4; w < (at + bytes) / 4; w++) {
+        if (marks[w].written == epoch && marks[w].writer != thread)
+            die("shared word %u is written by threads %d and %d in the same phase", w, marks[w].writer, thread);
+        if (marks[w].read == epoch && marks[w].reader != thread)
+            die("thread %d writes shared word %u that thread %d reads in the same phase", thread, w, marks[w].reader);
+        marks[w].writer = thread;
+        marks[w].written = epoch;
+    }
+}
+
+void emu_shared_read(unsigned at, void *to, unsigned bytes) {
+    check_shared(at, bytes);
+    mark_read(at, bytes, current);
+    memcpy(to, shared + at, bytes);
+}
+
+void emu_shared_write(unsigned at, const void *from, unsigned bytes) {
+    check_shared(at, bytes);
+    mark_write(at, bytes, current);
+    memcpy(shared + at, from, bytes);
+}
+
+/* ---- Asynchronous copies: they happen when they are waited for, and occupy their target from the start -------------- */
+
+void emu_copy16(unsigned at, const void *p, bool good) {
+    fiber *f = &fibers[current];
+    check_shared(at, 16);
+    mark_write(at, 16, current);
+    if (good) emu_check_global(p, 16);
+    if (f->n_copies == MAX_COPIES) die("too many copies under way");
+    f->copies[f->n_copies++] = (copy){at, p, good, f->group};
+    memset(shared + at, 0xff, 16); /* nobody may count on it now */
+}
+
+void emu_copy_commit(void) {
+    fibers[current].group++;
+}
+
+void emu_copy_wait(int pending) {
+    fiber *f = &fibers[current];
+    int left = 0;
+    for (int i = 0; i < f->n_copies; i++) {
+        copy *c = &f->copies[i];
+        if (c->group >= f->group - pending) {
+            f->copies[left++] = *c;
+            continue;
+        }
+        mark_write(c->at, 16, current);
+        if (c->good)
+            memcpy(shared + c->at, c->from, 16);
+        else
+            memset(shared + c->at, 0, 16);
+    }
+    f->n_copies = left;
+}
+
+/* ---- Meetings ------------------------------------------------------------------------------------------------------ */
+
+static void yield(void) {
+    int me = current;
+    swapcontext(&fibers[me].context, &scheduler);
+}
+
+static void meet(meeting *m, int lane, void *slot, void (*work)(meeting *m)) {
+    m->slots[lane] = slot;
+    if (++m->arrived == m->size) {
+        m->arrived = 0;
+        m->generation++;
+        work(m);
+        return;
+    }
+    fibers[current].at = m;
+    fibers[current].generation = m->generation;
+    yield();
+    fibers[current].at = NULL;
+}
+
+static void next_epoch(meeting *m) {
+    (void)m;
+    epoch++;
+}
+
+void emu_barrier(void) {
+    meet(&block, current, NULL, next_epoch);
+}
+
+typedef struct lane_data {
+    int thread, mask;
+    float v, result;
+    unsigned at, count, *r;
+    float *c;
+    const unsigned *a, *b;
+    unsigned long long da, db;
+} lane_data;
+
+static void meet_warp(lane_data *data, void (*work)(meeting *m)) {
+    data->thread = current;
+    meet(&warps[current / LANES], current % LANES, data, work);
+}
+
+static void shuffle(meeting *m) {
+    for (int i = 0; i < LANES; i++) {
+        lane_data *d = m->slots[i];
+        d->result = ((lane_data *)m->slots[i ^ d->mask])->v;
+    }
+}
+
+float emu_shuffle_xor(float v, int mask) {
+    lane_data d = {.v = v, .mask = mask};
+    meet_warp(&d, shuffle);
+    return d.result;
+}
+
+static void load_matrices(meeting *m) {
+    unsigned short rows[LANES][8];
+    const lane_data *first = m->slots[0];
+    for (unsigned i = 0; i < first->count * 8; i++) {
+        const lane_data *d = m->slots[i];
+        check_shared(d->at, 16);
+        mark_read(d->at, 16, d->thread);
+        memcpy(rows[i], shared + d->at, 16);
+    }
+    for (int l = 0; l < LANES; l++) {
+        lane_data *d = m->slots[l];
+        for (unsigned k = 0; k < first->count; k++)
+            d->r[k] = rows[k * 8 + l / 4][l % 4 * 2] | (unsigned)rows[k * 8 + l / 4][l % 4 * 2 + 1] << 16;
+    }
+}
+
+void emu_load_matrix(unsigned *r, unsigned at, int count) {
+    lane_data d = {.at = at, .r = r, .count = (unsigned)count};
+    meet_warp(&d, load_matrices);
+}
+
+static float half_of(const unsigned *words, int i) {
+    return sw_f16_to_f32((unsigned short)(words[i / 2] >> (i % 2 * 16)));
+}
+
+static void multiply(meeting *m) {
+    float a[16][16], b[16][8];
+    for (int l = 0; l < LANES; l++) {
+        const lane_data *d = m->slots[l];
+        int g = l / 4, t = l % 4;
+        for (int e = 0; e < 2; e++) {
+            a[g][2 * t + e] = half_of(d->a, e);
+            a[g + 8][2 * t + e] = half_of(d->a, 2 + e);
+            a[g][2 * t + 8 + e] = half_of(d->a, 4 + e);
+            a[g + 8][2 * t + 8 + e] = half_of(d->a, 6 + e);
+            b[2 * t + e][g] = half_of(d->b, e);
+            b[2 * t + 8 + e][g] = half_of(d->b, 2 + e);
+        }
+    }
+    for (int l = 0; l < LANES; l++) {
+        const lane_data *d = m->slots[l];
+        for (int i = 0; i < 4; i++) {
+            int row = l / 4 + i / 2 * 8, column = l % 4 * 2 + i % 2;
+            float sum = 0;
+            for (int k = 0; k < 16; k++) sum += a[row][k] * b[k][column];
+            d->c[i] += sum;
+        }
+    }
+}
+
+void emu_multiply(float *c, const unsigned *a, const unsigned *b) {
+    lane_data d = {.c = c, .a = a, .b = b};
+    meet_warp(&d, multiply);
+}
+
+/* Element (row, k) of an operand of wgmma: rows of 128 bytes, address bits 4 to 6 xor bits 7 to 9. */
+static float operand(unsigned long long descriptor, int row, int k, int thread) {
+    if (descriptor >> 62 != 1 || (descriptor >> 32 & 0x3fff) != 64) die("descriptor of another form");
+    unsigned at = (unsigned)(descriptor & 0x3fff) * 16 + (unsigned)row * 128 + (unsigned)k * 2;
+    at ^= (at >> 7 & 7) << 4;
+    check_shared(at & ~3u, 4);
+    mark_read(at & ~3u, 4, thread);
+    unsigned short v;
+    memcpy(&v, shared + at, 2);
+    return sw_f16_to_f32(v);
+}
+
+static void multiply_group(meeting *m) {
+    static float a[64][16], b[256][16];
+    const lane_data *first = m->slots[0];
+    int columns = (int)first->count;
+    for (int k = 0; k < 16; k++) {
+        for (int r = 0; r < 64; r++) a[r][k] = operand(first->da, r, k, first->thread);
+        for (int c = 0; c < columns; c++) b[c][k] = operand(first->db, c, k, first->thread);
+    }
+    for (int l = 0; l < GROUP; l++) {
+        const lane_data *d = m->slots[l];
+        for (int i = 0; i < columns / 2; i++) {
+            int row = l / LANES * 16 + l % LANES / 4 + i / 2 % 2 * 8, column = i / 4 * 8 + l % 4 * 2 + i % 2;
+            float sum = 0;
+            for (int k = 0; k < 16; k++) sum += a[row][k] * b[column][k];
+            d->c[i] += sum;
+        }
+    }
+}
+
+void emu_warpgroup_multiply(float *c, unsigned long long a, unsigned long long b, int columns) {
+    lane_data d = {.c = c, .da = a, .db = b, .count = (unsigned)columns, .thread = current};
+    meet(&groups[current / GROUP], current % GROUP, &d, multiply_group);
+}
+
+/* ---- Launches ------------------------------------------------------------------------------------------------------ */
+
+static void fiber_main(void) {
+    kernel->run(kernel_arguments);
+    fibers[current].done = true;
+    if (fibers[current].n_copies) die("asynchronous copies are left at the end");
+    yield();
+}
+
+/* Runs fibers in turn until all are done. */
+static void run_block(void) {
+    int left = kernel->threads;
+    for (bool moved = true; left; moved = false) {
+        for (int t = 0; t < kernel->threads; t++) {
+            fiber *f = &fibers[t];
+            if (f->done || (f->at && f->at->generation == f->generation)) continue;
+            current = t;
+            swapcontext(&scheduler, &f->context);
+            left -= f->done;
+            moved = true;
+        }
+        if (!moved) die("deadlock: not all threads come to a barrier or collective operation");
+        if (!left) return;
+    }
+}
+
+static void start_block(void) {
+    for (int t = 0; t < kernel->threads; t++) {
+        fiber *f = &fibers[t];
+        getcontext(&f->context);
+        f->context.uc_stack.ss_sp = stacks + (size_t)t * STACK;
+        f->context.uc_stack.ss_size = STACK;
+        makecontext(&f->context, fiber_main, 0);
+        f->done = false;
+        f->at = NULL;
+        f->n_copies = f->group = 0;
+    }
+    for (int i = 0; i < MAX_THREADS / LANES; i++) warps[i] = (meeting){.size = LANES};
+    for (int i = 0; i < MAX_THREADS / GROUP; i++) groups[i] = (meeting){.size = GROUP};
+    block = (meeting){.size = kernel->threads};
+    memset(shared, 0xff, shared_bytes); /* NaN */
+    epoch++;
+}
+
+void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes, const void *arguments) {
+    kernel = which;
+    kernel_arguments = arguments;
+    shared_bytes = bytes;
+    if (!fibers) {
+        fibers = calloc(MAX_THREADS, sizeof *fibers);
+        stacks = malloc((size_t)MAX_THREADS * STACK);
+    }
+    if (!fibers || !stacks || bytes > MAX_SHARED || which->threads > MAX_THREADS) exit(71);
+    for (block_y = 0; block_y < grid_y; block_y++)
+        for (block_x = 0; block_x < grid_x; block_x++) {
+            start_block();
+            run_block();
+        }
+}
+
+/* ---- The list ------------------------------------------------------------------------------------------------------ */
+
+#define SW_CUDA_TILE(id, ...)   extern const emu_kernel emu_kernel_##id;
+#define SW_CUDA_KERNEL(id, ...) extern const emu_kernel emu_kernel_##id;
+#include "backend/cuda/kernels.inc"
+#undef SW_CUDA_TILE
+#undef SW_CUDA_KERNEL
+
+const emu_kernel *emu_find(const char *id) {
+    static const emu_kernel *const all[] = {
+#define SW_CUDA_TILE(name, ...)   &emu_kernel_##name,
+#define SW_CUDA_KERNEL(name, ...) &emu_kernel_##name,
+#include "backend/cuda/kernels.inc"
+    };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (!strcmp(all[i]->id, id)) return all[i];
+    return NULL;
+}

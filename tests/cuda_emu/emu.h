@@ -1,0 +1,187 @@
+/* The machine of the GPU kernel text, emulated in C: a thread is a fiber, collective operations wait for all of their lanes
+ * and compute with the layouts of the PTX manual. Every access to shared and global memory is checked for bounds, shared
+ * memory for races between barriers, asynchronous copies for use before they are waited for. A breach ends the process with a
+ * message. One block runs at a time. */
+#ifndef SLIPWAY_TESTS_CUDA_EMU_H
+#define SLIPWAY_TESTS_CUDA_EMU_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "base/half.h"
+
+typedef struct vec4 {
+    unsigned x, y, z, w;
+} __attribute__((aligned(16))) vec4;
+
+typedef struct emu_kernel {
+    const char *id;
+    void (*run)(const void *arguments);
+    int threads;
+    size_t arguments;
+} emu_kernel;
+
+/* All kernels; NULL when there is none of that name. */
+const emu_kernel *emu_find(const char *id);
+void emu_launch(const emu_kernel *kernel, int grid_x, int grid_y, unsigned shared_bytes, const void *arguments);
+
+/* Global memory that kernels may touch. */
+void emu_allow(const void *from, size_t bytes);
+void emu_forbid(const void *from);
+
+/* -- For the kernel text ----------------------------------------------------------------------------------------- */
+
+int emu_thread(void);
+int emu_block(void);
+int emu_block_row(void);
+void emu_check_global(const void *p, size_t bytes);
+void emu_shared_read(unsigned at, void *to, unsigned bytes);
+void emu_shared_write(unsigned at, const void *from, unsigned bytes);
+void emu_barrier(void);
+void emu_copy16(unsigned at, const void *p, bool good);
+void emu_copy_commit(void);
+void emu_copy_wait(int pending);
+float emu_shuffle_xor(float v, int mask);
+void emu_load_matrix(unsigned *r, unsigned at, int count);
+void emu_multiply(float *c, const unsigned *a, const unsigned *b);
+void emu_warpgroup_multiply(float *c, unsigned long long a, unsigned long long b, int columns);
+
+#ifdef SW_EMULATE
+#define DEV static inline __attribute__((unused))
+#define UNROLL
+#define SM               900
+#define ARGS             a_
+#define EMU_PASTE_(a, b) a##b
+#define EMU_PASTE(a, b)  EMU_PASTE_(a, b)
+#define EMU_TEXT_(a)     #a
+#define EMU_TEXT(a)      EMU_TEXT_(a)
+#define KERNEL(name, args)                                                                                             \
+    static void emu_body(const args *a_);                                                                              \
+    static void emu_run(const void *arguments) {                                                                       \
+        emu_body(arguments);                                                                                           \
+    }                                                                                                                  \
+    extern const emu_kernel EMU_PASTE(emu_kernel_, KERNEL_ID);                                                         \
+    const emu_kernel EMU_PASTE(emu_kernel_, KERNEL_ID) = {EMU_TEXT(KERNEL_ID), emu_run, THREADS, sizeof(args)};        \
+    static void emu_body(const args *a_)
+
+DEV int thread_id(void) {
+    return emu_thread();
+}
+DEV int block_id(void) {
+    return emu_block();
+}
+DEV int block_row(void) {
+    return emu_block_row();
+}
+DEV unsigned mul_high(unsigned a, unsigned b) {
+    return (unsigned)((unsigned long long)a * b >> 32);
+}
+DEV float as_float(unsigned v) {
+    return sw__bits_to_f32(v);
+}
+DEV unsigned as_bits(float v) {
+    return sw__f32_to_bits(v);
+}
+DEV float exp2_fast(float x) {
+    return exp2f(x);
+}
+DEV float reciprocal(float x) {
+    return 1 / x;
+}
+DEV float unpack_low(unsigned v) {
+    return sw_f16_to_f32((unsigned short)v);
+}
+DEV float unpack_high(unsigned v) {
+    return sw_f16_to_f32((unsigned short)(v >> 16));
+}
+DEV unsigned pack(float low, float high) {
+    return sw_f32_to_f16(low) | (unsigned)sw_f32_to_f16(high) << 16;
+}
+DEV unsigned shared_base(void) {
+    return 0;
+}
+
+#define EMU_LOAD(name, type)                                                                                           \
+    DEV type name(const void *p) {                                                                                     \
+        type v;                                                                                                        \
+        emu_check_global(p, sizeof v);                                                                                 \
+        memcpy(&v, p, sizeof v);                                                                                       \
+        return v;                                                                                                      \
+    }
+EMU_LOAD(load16, vec4)
+EMU_LOAD(load16_const, vec4)
+EMU_LOAD(load4, unsigned)
+EMU_LOAD(load_float, float)
+EMU_LOAD(load_float_const, float)
+EMU_LOAD(load_half, unsigned short)
+#define EMU_STORE(name, type)                                                                                          \
+    DEV void name(void *p, type v) {                                                                                   \
+        emu_check_global(p, sizeof v);                                                                                 \
+        memcpy(p, &v, sizeof v);                                                                                       \
+    }
+EMU_STORE(store16, vec4)
+EMU_STORE(store4, unsigned)
+EMU_STORE(store_float, float)
+EMU_STORE(emu_store2, unsigned short)
+EMU_STORE(emu_store8, unsigned long long)
+DEV void store_half(void *p, unsigned v) {
+    emu_store2(p, (unsigned short)v);
+}
+DEV void store8(void *p, unsigned x, unsigned y) {
+    emu_store8(p, x | (unsigned long long)y << 32);
+}
+
+DEV vec4 shared_load16(unsigned s) {
+    vec4 v;
+    emu_shared_read(s, &v, 16);
+    return v;
+}
+DEV unsigned shared_load4(unsigned s) {
+    unsigned v;
+    emu_shared_read(s, &v, 4);
+    return v;
+}
+DEV void shared_store16(unsigned s, vec4 v) {
+    emu_shared_write(s, &v, 16);
+}
+DEV void shared_store4(unsigned s, unsigned v) {
+    emu_shared_write(s, &v, 4);
+}
+DEV void barrier(void) {
+    emu_barrier();
+}
+DEV float shuffle_xor(float v, int mask) {
+    return emu_shuffle_xor(v, mask);
+}
+DEV void copy16(unsigned s, const void *p, bool good) {
+    emu_copy16(s, p, good);
+}
+DEV void copy_commit(void) {
+    emu_copy_commit();
+}
+#define copy_wait(pending) emu_copy_wait(pending)
+DEV void launch_dependents(void) {}
+DEV void wait_for_predecessor(void) {}
+DEV void load_matrix4(unsigned *r, unsigned s) {
+    emu_load_matrix(r, s, 4);
+}
+DEV void load_matrix2(unsigned *r, unsigned s) {
+    emu_load_matrix(r, s, 2);
+}
+DEV void multiply(float *c, const unsigned *a, const unsigned *b) {
+    emu_multiply(c, a, b);
+}
+#ifdef WGMMA
+DEV void warpgroup_fence(void) {}
+DEV void warpgroup_commit(void) {}
+DEV void warpgroup_wait(void) {}
+DEV void async_proxy_fence(void) {}
+DEV void warpgroup_multiply(float *c, unsigned long long a, unsigned long long b) {
+    emu_warpgroup_multiply(c, a, b, BN);
+}
+#endif
+#endif
+
+#endif
