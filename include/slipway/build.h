@@ -40,13 +40,14 @@ typedef struct sw_build_options {
      * stay as they are. */
     sw_dtype precision;
     const sw_tuning *tuning; /* NULL: kernels are chosen by estimate */
+    const char *device; /* as in sw_session_options: where the plan shall run */
 } sw_build_options;
 
 /* Reads a trained model (its kind is told by content, not by name: ONNX, or a PyTorch checkpoint of Ultralytics or
  * YOLOv5), runs the passes and lowers it for the CPU; a plan file is loaded as it is. SW_E_IO, SW_E_MODEL,
  * SW_E_UNSUPPORTED, SW_E_NOMEM with a message. The caller gets one reference to the plan. */
 SW_MUST_USE sw_status sw_plan_build(const char *path, const sw_diag *diag, sw_plan **plan);
-/* The same with options, from a model only. SW_E_USAGE for shapes that do not fit the model. */
+/* The same with options; with shapes, from a model only. SW_E_USAGE for shapes that do not fit the model. */
 SW_MUST_USE sw_status sw_plan_build_with(const char *path, const sw_build_options *options, const sw_diag *diag,
                                          sw_plan **plan);
 /* The same with only the plain kernels that all others are checked against; slow. */

@@ -43,6 +43,11 @@ const char *sw_plan_meta(const sw_plan *plan, const char *key);
 typedef struct sw_session_options {
     int threads;          /* 0: all CPUs that the process may use */
     int64_t memory_limit; /* bytes of tensors that a run may hold; 0: the memory of the machine (or its cgroup) */
+    /* "cpu" (NULL is the same), "cuda", "cuda:N", or "auto": a GPU where there is one, else the CPU, with a message. A GPU
+     * computes in float16 with float32 sums; steps that it has no kernel for run on the CPU. */
+    const char *device;
+    bool no_fallback; /* such a step is an error: SW_E_UNSUPPORTED */
+    bool tune;        /* on a GPU: time the variants of each convolution when a shape is first seen (a second or two) */
 } sw_session_options;
 
 /* A session belongs to one thread at a time. It keeps a reference to the plan. `options` may be NULL. */

@@ -1,5 +1,7 @@
 #include "build/build.h"
 
+#include <string.h>
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -61,8 +63,9 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
         return sw_fail(diag, SW_E_USAGE, NULL, NULL, "precision %s is not supported; float32 and bfloat16 are",
                        sw_dtype_name(options->precision));
     SW_TRY(sw_graph_load(path, diag, &graph));
-    /* Without vector kernels for channels-last maps, the reference kernels are the faster ones. */
-    bool fast = !reference && (sw_cpu_features() & SW_CPU_AVX2);
+    /* Without vector kernels for channels-last maps, the reference kernels are the faster ones on the CPU. */
+    bool gpu = options->device && strcmp(options->device, "cpu") != 0;
+    bool fast = !reference && (gpu || (sw_cpu_features() & SW_CPU_AVX2));
     sw_status status = sw_shapes_apply(graph, options, diag, &shapes);
     if (status == SW_OK) status = sw_passes_run(graph, fast ? NULL : "dead-code", diag);
     if (status == SW_OK && fast && options->precision == SW_BF16) status = sw_pass_bfloat16(graph);
@@ -79,10 +82,6 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     return sw_fail(diag, status, path, NULL, "the plan could not be made: %s", sw_status_text(status));
 }
 
-sw_status sw_plan_build_with(const char *path, const sw_build_options *options, const sw_diag *diag, sw_plan **plan) {
-    return build(path, false, options, diag, plan);
-}
-
 static bool is_plan(const char *path) {
     sw_map map;
     if (sw_map_open(path, NULL, &map) != SW_OK) return false; /* whoever reads it says why */
@@ -91,8 +90,12 @@ static bool is_plan(const char *path) {
     return plan;
 }
 
+sw_status sw_plan_build_with(const char *path, const sw_build_options *options, const sw_diag *diag, sw_plan **plan) {
+    if (!options->n_shapes && is_plan(path)) return sw_plan_load(path, NULL, diag, plan);
+    return build(path, false, options, diag, plan);
+}
+
 sw_status sw_plan_build(const char *path, const sw_diag *diag, sw_plan **plan) {
-    if (is_plan(path)) return sw_plan_load(path, NULL, diag, plan);
     return sw_plan_build_with(path, &(sw_build_options){0}, diag, plan);
 }
 

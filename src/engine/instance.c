@@ -201,27 +201,6 @@ static void settle_views(binder *b) {
     }
 }
 
-static sw_status prepare_steps(binder *b) {
-    const sw_plan *plan = b->plan;
-    sw_instance *instance = b->instance;
-    size_t scratch = 0;
-    for (size_t s = 0; s < plan->n_steps; s++) {
-        const sw_step *step = &plan->steps[s];
-        bool ready = !instance->skip[s];
-        for (int i = 0; i < step->n_out; i++)
-            ready &= step->out[i] < 0 || instance->places[step->out[i]] == SW_PLACE_PLANNED;
-        if (!ready) continue;
-        sw_call call = sw_step_call(step, instance->values, b->in, b->out, b->diag);
-        SW_TRY(sw_cpu_prepare(&call, (int32_t)s, step->tactic, plan->packs, b->threads, &instance->prepared[s]));
-        if (instance->prepared[s].scratch_bytes > scratch) scratch = instance->prepared[s].scratch_bytes;
-    }
-    instance->scratch_offset = instance->block_bytes;
-    if (scratch > INT64_MAX / 2 ||
-        __builtin_add_overflow(instance->block_bytes, (int64_t)scratch, &instance->block_bytes))
-        return SW_E_LIMIT;
-    return SW_OK;
-}
-
 /* Lets the memory of a value live during a step. */
 static void keep(binder *b, sw_span *spans, int32_t value, int32_t step) {
     if (value < 0 || b->instance->places[value] != SW_PLACE_PLANNED) return;
@@ -258,6 +237,30 @@ static sw_status plan_memory(binder *b) {
     return status;
 }
 
+sw_status sw_instance_prepare(sw_instance *instance, const sw_plan *plan, int threads,
+                              bool (*wanted)(const void *ctx, size_t step), const void *ctx, const sw_diag *diag) {
+    size_t scratch = 0;
+    int ports = sw_plan_max_ports(plan);
+    const sw_tensor **in = SW_ARENA_ARRAY(instance->arena, const sw_tensor *, ports);
+    sw_tensor **out = SW_ARENA_ARRAY(instance->arena, sw_tensor *, ports);
+    if (!in || !out) return SW_E_NOMEM;
+    for (size_t s = 0; s < plan->n_steps; s++) {
+        const sw_step *step = &plan->steps[s];
+        bool ready = !instance->skip[s] && (!wanted || wanted(ctx, s));
+        for (int i = 0; i < step->n_out; i++)
+            ready &= step->out[i] < 0 || instance->places[step->out[i]] == SW_PLACE_PLANNED;
+        if (!ready) continue;
+        sw_call call = sw_step_call(step, instance->values, in, out, diag);
+        SW_TRY(sw_cpu_prepare(&call, (int32_t)s, step->tactic, plan->packs, threads, &instance->prepared[s]));
+        if (instance->prepared[s].scratch_bytes > scratch) scratch = instance->prepared[s].scratch_bytes;
+    }
+    instance->scratch_offset = instance->block_bytes;
+    if (scratch > INT64_MAX / 2 ||
+        __builtin_add_overflow(instance->block_bytes, (int64_t)scratch, &instance->block_bytes))
+        return SW_E_LIMIT;
+    return SW_OK;
+}
+
 static sw_status bind_all(binder *b, const sw_tensor *inputs) {
     const sw_plan *plan = b->plan;
     sw_instance *instance = b->instance;
@@ -274,7 +277,7 @@ static sw_status bind_all(binder *b, const sw_tensor *inputs) {
     for (size_t s = 0; s < plan->n_steps; s++) SW_TRY(bind_step(b, s));
     settle_views(b);
     SW_TRY(plan_memory(b));
-    return prepare_steps(b);
+    return b->threads ? sw_instance_prepare(instance, plan, b->threads, NULL, NULL, b->diag) : SW_OK;
 }
 
 sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int threads, const sw_diag *diag,

@@ -30,11 +30,15 @@ typedef struct sw_instance {
     uint64_t last_used;
 } sw_instance;
 
-/* Binds for a pool of so many threads. `inputs`: as sw_session_run. SW_E_INPUT when they do not fit the plan,
- * SW_E_MODEL from shape rules. */
+/* Binds for a pool of so many threads (0: the caller prepares the steps that run on the CPU). `inputs`: as
+ * sw_session_run. SW_E_INPUT when they do not fit the plan, SW_E_MODEL from shape rules. */
 SW_MUST_USE sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int threads, const sw_diag *diag,
                                          const sw_allocator *allocator, sw_instance **instance);
 void sw_instance_destroy(sw_instance *instance); /* takes NULL */
+/* Makes the steps ready that `wanted` (NULL: all) tells to run on the CPU. */
+SW_MUST_USE sw_status sw_instance_prepare(sw_instance *instance, const sw_plan *plan, int threads,
+                                          bool (*wanted)(const void *ctx, size_t step), const void *ctx,
+                                          const sw_diag *diag);
 bool sw_instance_fits(const sw_instance *instance, const sw_plan *plan, const sw_tensor *inputs);
 /* Points planned values into a block of at least block_bytes. */
 void sw_instance_place(sw_instance *instance, const sw_plan *plan, char *block);

@@ -1,8 +1,10 @@
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
 #include "base/os.h"
+#include "engine/gpu.h"
 #include "engine/session.h"
 
 /* Instances kept at a time; the least recently used makes room. */
@@ -16,6 +18,9 @@ struct sw_session {
     int64_t memory_limit;
     sw_instance *instances[MAX_INSTANCES];
     sw_instance *latest; /* of them; NULL before the first run */
+    sw_gpu *gpu; /* NULL: on the CPU */
+    sw_gpu_program *programs[MAX_INSTANCES];
+    bool no_fallback, tune;
     uint64_t clock; /* counts runs */
     char *block;    /* shared by all instances: one runs at a time */
     int64_t block_bytes;
@@ -27,6 +32,28 @@ struct sw_session {
     const sw_tensor **in; /* room for the ports of a step */
     sw_tensor **out;
 };
+
+enum { WHY_BYTES = 256 };
+
+static void keep_text(void *ctx, const sw_message *message) {
+    snprintf(ctx, WHY_BYTES, "%s", message->text);
+}
+
+/* Opens the GPU that the options ask for. */
+static sw_status open_device(sw_session *session, const sw_session_options *options, const sw_diag *diag) {
+    sw_device device;
+    SW_TRY(sw_device_parse(options->device, diag, &device));
+    session->no_fallback = options->no_fallback;
+    session->tune = options->tune;
+    if (device.kind == SW_DEVICE_CPU) return SW_OK;
+    if (device.kind == SW_DEVICE_CUDA) return sw_gpu_create(session->plan, device.index, diag, &session->gpu);
+    char why[WHY_BYTES] = "";
+    sw_diag quiet = {keep_text, why};
+    sw_status status = sw_gpu_create(session->plan, 0, &quiet, &session->gpu);
+    if (status == SW_OK || status == SW_E_NOMEM) return status;
+    sw_info(diag, NULL, "running on the CPU: %s", why);
+    return SW_OK;
+}
 
 sw_status sw_session_create(sw_plan *plan, const sw_session_options *options, const sw_diag *diag,
                             sw_session **result) {
@@ -48,8 +75,12 @@ sw_status sw_session_create(sw_plan *plan, const sw_session_options *options, co
         sw_session_destroy(session);
         return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     }
-    *result = session;
-    return SW_OK;
+    sw_status status = options ? open_device(session, options, diag) : SW_OK;
+    if (status == SW_OK)
+        *result = session;
+    else
+        sw_session_destroy(session);
+    return status;
 }
 
 static void free_dynamic(sw_session *session) {
@@ -58,9 +89,17 @@ static void free_dynamic(sw_session *session) {
     session->dynamic_bytes = 0;
 }
 
+static void drop_instance(sw_session *session, int slot) {
+    if (session->gpu) sw_gpu_program_destroy(session->gpu, session->programs[slot]);
+    session->programs[slot] = NULL;
+    sw_instance_destroy(session->instances[slot]);
+    session->instances[slot] = NULL;
+}
+
 void sw_session_destroy(sw_session *session) {
     if (!session) return;
-    for (int i = 0; i < MAX_INSTANCES; i++) sw_instance_destroy(session->instances[i]);
+    for (int i = 0; i < MAX_INSTANCES; i++) drop_instance(session, i);
+    sw_gpu_destroy(session->gpu);
     free_dynamic(session);
     sw_free(session->allocator, session->dynamic);
     sw_free(session->allocator, session->block);
@@ -71,23 +110,46 @@ void sw_session_destroy(sw_session *session) {
     sw_free(session->allocator, session);
 }
 
-/* The instance for these shapes: a cached one, or a new one in the place of the least recently used. */
-static sw_status find_instance(sw_session *session, const sw_tensor *inputs, sw_instance **found) {
-    sw_instance **oldest = &session->instances[0];
+static bool runs_on_cpu(const void *program, size_t step) {
+    return sw_gpu_step_on_cpu(program, step);
+}
+
+/* Makes the program of an instance, and ready what stays on the CPU. */
+static sw_status build_program(sw_session *session, sw_instance *instance, sw_gpu_program **program) {
+    SW_TRY(sw_gpu_build(session->gpu, instance, !session->no_fallback, &session->diag, program));
+    sw_status status = session->tune ? sw_gpu_tune(session->gpu, *program, &session->diag) : SW_OK;
+    if (status == SW_OK && sw_gpu_uses_cpu(*program))
+        status = sw_instance_prepare(instance, session->plan, sw_pool_threads(session->pool), runs_on_cpu, *program,
+                                     &session->diag);
+    if (status != SW_OK) sw_gpu_program_destroy(session->gpu, *program);
+    return status;
+}
+
+/* The slot of the instance for these shapes: a cached one, or a new one in the place of the least recently used. */
+static sw_status find_instance(sw_session *session, const sw_tensor *inputs, int *slot) {
+    int oldest = 0;
     for (int i = 0; i < MAX_INSTANCES; i++) {
-        sw_instance **slot = &session->instances[i];
-        if (*slot && sw_instance_fits(*slot, session->plan, inputs)) {
-            *found = *slot;
+        sw_instance *instance = session->instances[i], *old = session->instances[oldest];
+        if (instance && sw_instance_fits(instance, session->plan, inputs)) {
+            *slot = i;
             return SW_OK;
         }
-        if (*oldest && (!*slot || (*slot)->last_used < (*oldest)->last_used)) oldest = slot;
+        if (old && (!instance || instance->last_used < old->last_used)) oldest = i;
     }
     sw_instance *fresh;
-    SW_TRY(sw_instance_create(session->plan, inputs, sw_pool_threads(session->pool), &session->diag, session->allocator,
-                              &fresh));
-    if (session->latest == *oldest) session->latest = NULL;
-    sw_instance_destroy(*oldest);
-    *oldest = *found = fresh;
+    sw_gpu_program *program = NULL;
+    int threads = session->gpu ? 0 : sw_pool_threads(session->pool);
+    SW_TRY(sw_instance_create(session->plan, inputs, threads, &session->diag, session->allocator, &fresh));
+    sw_status status = session->gpu ? build_program(session, fresh, &program) : SW_OK;
+    if (status != SW_OK) {
+        sw_instance_destroy(fresh);
+        return status;
+    }
+    if (session->latest == session->instances[oldest]) session->latest = NULL;
+    drop_instance(session, oldest);
+    session->instances[oldest] = fresh;
+    session->programs[oldest] = program;
+    *slot = oldest;
     return SW_OK;
 }
 
@@ -180,17 +242,39 @@ static sw_status copy_input(sw_session *session, sw_tensor *output) {
     return SW_OK;
 }
 
+/* What a callback of sw_gpu_run needs. */
+typedef struct cpu_part {
+    sw_session *session;
+    sw_instance *instance;
+} cpu_part;
+
+static sw_status run_cpu_step(void *ctx, size_t step) {
+    cpu_part *part = ctx;
+    return run_step(part->session, part->instance, step);
+}
+
+static sw_status run_steps(sw_session *session, int slot) {
+    sw_instance *instance = session->instances[slot];
+    sw_gpu_program *program = session->programs[slot];
+    if (!program || sw_gpu_uses_cpu(program)) SW_TRY(reserve_block(session, instance));
+    if (program)
+        return sw_gpu_run(session->gpu, program, instance, run_cpu_step, &(cpu_part){session, instance},
+                          &session->diag);
+    for (size_t s = 0; s < session->plan->n_steps; s++)
+        if (!instance->skip[s]) SW_TRY(run_step(session, instance, s));
+    return SW_OK;
+}
+
 sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor *outputs) {
     sw_plan *plan = session->plan;
-    sw_instance *instance;
+    int slot;
     free_dynamic(session);
-    SW_TRY(find_instance(session, inputs, &instance));
-    SW_TRY(reserve_block(session, instance));
+    SW_TRY(find_instance(session, inputs, &slot));
+    sw_instance *instance = session->instances[slot];
     instance->last_used = ++session->clock;
     session->latest = instance;
     for (int i = 0; i < plan->n_inputs; i++) instance->values[plan->inputs[i]].data = inputs[i].data;
-    for (size_t s = 0; s < plan->n_steps; s++)
-        if (!instance->skip[s]) SW_TRY(run_step(session, instance, s));
+    SW_TRY(run_steps(session, slot));
     for (int i = 0; i < plan->n_outputs; i++) {
         outputs[i] = instance->values[plan->outputs[i]];
         if (instance->places[plan->outputs[i]] == SW_PLACE_INPUT) SW_TRY(copy_input(session, &outputs[i]));

@@ -1,0 +1,83 @@
+/* A plan on a GPU: what a session keeps there, and programs, which are instances made ready.
+ *
+ * Steps are grouped into nodes (several steps that one kernel does, or one step); a node runs on the GPU, or on the CPU where
+ * there is no kernel for it, or does nothing because its result already lies where it belongs. Nodes on the GPU between two
+ * on the CPU make one CUDA graph. */
+#ifndef SLIPWAY_ENGINE_GPU_H
+#define SLIPWAY_ENGINE_GPU_H
+
+#include "backend/cuda/ops.h"
+#include "engine/instance.h"
+
+typedef enum sw_gpu_kind {
+    SW_GPU_STEP, /* the step's own kernels */
+    SW_GPU_CONV,
+    SW_GPU_STEM,  /* a convolution that reads the rows before its Relayout */
+    SW_GPU_POOLS, /* max pools in a row */
+    SW_GPU_ATTENTION,
+    SW_GPU_DECODE, /* the head of YOLO 8 and 11 */
+    SW_GPU_ALIAS,  /* a reshaped value is its input */
+    SW_GPU_CPU,
+} sw_gpu_kind;
+
+enum { SW_GPU_MAX_PORTS = 12, SW_GPU_MAX_STREAMS = 8 };
+
+/* Values that a node reads and writes; what they mean goes with the kind:
+ * STEM rows; POOLS the map, then each result; ATTENTION qkv, then the result and (or -1) the values as a map; DECODE boxes and
+ * scores of each level, then minus, plus, strides. Others: ports of the step. */
+typedef struct sw_gpu_node {
+    sw_gpu_kind kind;
+    int32_t step; /* the main one: its name is the node's */
+    int n_in, n_out;
+    const int32_t *in, *out;
+    int heads, dq, dv; /* ATTENTION */
+    float scale;
+    int levels, classes; /* DECODE */
+    const char *why;     /* CPU: why */
+    /* set when a program is built */
+    sw_cuda_kernel tile;
+    int first_launch, n_launches;
+    int stream; /* -1: no launches */
+    bool waits; /* for other streams */
+} sw_gpu_node;
+
+/* Finds the nodes of a bound plan, in order. They and their lists lie in the instance's arena. */
+SW_MUST_USE sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, sw_gpu_node **nodes, int *n);
+
+typedef struct sw_gpu sw_gpu;
+typedef struct sw_gpu_program sw_gpu_program;
+
+/* Opens GPU `index` for a plan. */
+SW_MUST_USE sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **gpu);
+void sw_gpu_destroy(sw_gpu *gpu); /* takes NULL; programs first */
+
+/* Makes an instance ready. With `fallback` false a step without a kernel is an error: SW_E_UNSUPPORTED. */
+SW_MUST_USE sw_status sw_gpu_build(sw_gpu *gpu, sw_instance *instance, bool fallback, const sw_diag *diag,
+                                   sw_gpu_program **program);
+void sw_gpu_program_destroy(sw_gpu *gpu, sw_gpu_program *program); /* takes NULL */
+
+/* Steps that run on the CPU: whether there are any, and by step. */
+bool sw_gpu_uses_cpu(const sw_gpu_program *program);
+bool sw_gpu_step_on_cpu(const sw_gpu_program *program, size_t step);
+
+/* Runs once. Values of the instance that CPU steps read and graph outputs get host memory: outputs lie in the program.
+ * `run_step` runs a step on the CPU. */
+SW_MUST_USE sw_status sw_gpu_run(sw_gpu *gpu, sw_gpu_program *program, sw_instance *instance,
+                                 sw_status (*run_step)(void *ctx, size_t step), void *ctx, const sw_diag *diag);
+
+/* What a program does. */
+typedef struct sw_gpu_summary {
+    int nodes, launches, cpu_steps, streams, graphs;
+    int64_t memory, weights; /* bytes on the GPU */
+    int compiled;            /* kernels that were not in the cache */
+} sw_gpu_summary;
+sw_gpu_summary sw_gpu_summarize(const sw_gpu *gpu, const sw_gpu_program *program);
+/* Milliseconds of a run of the graphs on the GPU without copies: the median of `rounds`. */
+SW_MUST_USE sw_status sw_gpu_time(sw_gpu *gpu, sw_gpu_program *program, int rounds, const sw_diag *diag, double *ms);
+/* Milliseconds of each node alone: chains of it with the edges that it has in the graph. By node; nodes from sw_gpu_nodes. */
+SW_MUST_USE sw_status sw_gpu_time_nodes(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag, double *ms);
+const sw_gpu_node *sw_gpu_nodes(const sw_gpu_program *program, int *n);
+/* Times all tiles for each convolution and takes the best; sw_gpu_build uses them from then on. */
+SW_MUST_USE sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag);
+
+#endif

@@ -1,0 +1,247 @@
+/* From nodes to launches; weights and constants go to the GPU when first needed. */
+#include <stddef.h>
+#include <string.h>
+
+#include "engine/gpu_program.h"
+
+static int64_t round_up(int64_t n, int64_t to) {
+    return (n + to - 1) / to * to;
+}
+
+sw_tensor sw__gpu_tensor(const sw_gpu *gpu, const sw_gpu_program *p, int32_t value) {
+    const sw_instance *instance = p->instance;
+    sw_tensor t = instance->values[value];
+    int32_t root = p->roots[value];
+    if (instance->places[value] == SW_PLACE_CONST || instance->places[value] == SW_PLACE_BOUND) {
+        t.data = (void *)(uintptr_t)gpu->constants[value];
+        return t;
+    }
+    t.data = NULL;
+    if (t.layout == SW_CHANNELS_LAST) t.pitch = round_up(instance->values[root].dims[1], 8);
+    if (p->memory)
+        t.data = (char *)(uintptr_t)p->memory + p->offsets[root] + p->channels[value] * 2;
+    else
+        t.data = (void *)(((uintptr_t)root + 1) << 40 | (uintptr_t)p->channels[value] * 2); /* to compare places */
+    return t;
+}
+
+/* ---- What stays on the GPU ----------------------------------------------------------------------------------------- */
+
+static sw_status upload(sw_gpu *gpu, const void *data, size_t bytes, const sw_diag *diag, sw_cu_pointer *at) {
+    SW_TRY(sw_cuda_alloc(gpu->cuda, bytes, diag, at));
+    gpu->weight_bytes += (int64_t)bytes;
+    SW_CUDA_TRY(gpu->cuda, diag, copy_in(*at, data, bytes, gpu->cuda->stream));
+    SW_CUDA_TRY(gpu->cuda, diag, stream_wait(gpu->cuda->stream));
+    return SW_OK;
+}
+
+static sw_status upload_constant(sw_gpu *gpu, const sw_gpu_program *p, int32_t value, const sw_diag *diag) {
+    const sw_tensor *t = &p->instance->values[value];
+    if (gpu->constants[value]) return SW_OK;
+    return upload(gpu, t->data, (size_t)sw_tensor_bytes(t), diag, &gpu->constants[value]);
+}
+
+static sw_status upload_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t step, const sw_conv *conv,
+                                sw_cuda_form form, const sw_diag *diag) {
+    sw_gpu_weights *w = &gpu->weights[step];
+    if (w->at && w->form == form) return SW_OK;
+    const sw_step *s = &gpu->plan->steps[step];
+    const float *bias = s->n_in > 2 && s->in[2] >= 0 ? p->instance->values[s->in[2]].data : NULL;
+    const float *weights = p->instance->values[s->in[1]].data;
+    if (!weights)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "give the model itself, or a plan that was built with --portable",
+                       "this plan holds its weights for the CPU only");
+    size_t bias_at, bytes = sw_cuda_packed_bytes(conv, form, &bias_at);
+    void *packed = sw_alloc(gpu->allocator, bytes);
+    if (!packed) return SW_E_NOMEM;
+    sw_cuda_pack(conv, form, weights, bias, packed);
+    sw_cuda_free(gpu->cuda, w->at);
+    *w = (sw_gpu_weights){.form = form, .bytes = bytes};
+    sw_status status = upload(gpu, packed, bytes, diag, &w->at);
+    sw_free(gpu->allocator, packed);
+    return status;
+}
+
+/* ---- Nodes --------------------------------------------------------------------------------------------------------- */
+
+/* Inputs that kernels read as numbers of the host: shapes, scales, axes. */
+static bool stays_on_host(const sw_step *step, int i, const sw_tensor *t) {
+    return t->dtype != SW_F32 || (step->op == SW_OP_Resize && i > 0);
+}
+
+static sw_call node_call(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node) {
+    const sw_step *step = &gpu->plan->steps[node->step];
+    sw_call call = sw_step_call(step, p->instance->values, gpu->in, gpu->out, NULL);
+    for (int i = 0; i < step->n_in; i++) {
+        if (!gpu->in[i] || stays_on_host(step, i, gpu->in[i])) continue;
+        gpu->ports[i] = sw__gpu_tensor(gpu, p, step->in[i]);
+        gpu->in[i] = &gpu->ports[i];
+    }
+    for (int i = 0; i < step->n_out; i++) {
+        if (!gpu->out[i]) continue;
+        gpu->ports[step->n_in + i] = sw__gpu_tensor(gpu, p, step->out[i]);
+        gpu->out[i] = &gpu->ports[step->n_in + i];
+    }
+    return call;
+}
+
+sw_status sw__gpu_conv(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_conv *conv) {
+    sw_call call = node_call(gpu, p, node);
+    return sw_call_conv(&call, conv);
+}
+
+bool sw__gpu_same_conv(const sw_conv *a, const sw_conv *b) {
+    return memcmp(a, b, offsetof(sw_conv, act)) == 0 && a->act == b->act && a->residual == b->residual;
+}
+
+static sw_cuda_kernel find_tile(const sw_gpu *gpu, const sw_conv *conv) {
+    for (size_t i = 0; i < gpu->n_tuned; i++)
+        if (sw__gpu_same_conv(&gpu->tuned[i].conv, conv)) return gpu->tuned[i].tile;
+    return sw_cuda_conv_choose(conv, &gpu->cuda->info);
+}
+
+static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, sw_cuda_launch *l, const sw_diag *diag) {
+    sw_conv conv;
+    sw_call call = node_call(gpu, p, node);
+    SW_TRY(sw_call_conv(&call, &conv));
+    bool stem = node->kind == SW_GPU_STEM;
+    sw_cuda_form form = stem ? SW_CUDA_FORM_STEM : sw_cuda_conv_form(&conv);
+    const void *in = stem ? sw__gpu_tensor(gpu, p, node->in[0]).data : call.in[0]->data;
+    if (form == SW_CUDA_FORM_TILES) node->tile = find_tile(gpu, &conv);
+    if (p->memory) SW_TRY(upload_weights(gpu, p, node->step, &conv, form, diag));
+    const sw_tensor *residual = sw_call_in(&call, 3);
+    sw_cuda_launch_conv(&conv, form, node->tile, in, (void *)(uintptr_t)gpu->weights[node->step].at,
+                        residual ? residual->data : NULL, call.out[0]->data, l);
+    return SW_OK;
+}
+
+static void lower_pools(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, int kernel_h, int kernel_w,
+                        sw_cuda_launch *l) {
+    sw_tensor in = sw__gpu_tensor(gpu, p, node->in[0]);
+    l->args.pool = (sw_cuda_pool){.in = in.data,
+                                  .in_pitch = (int)in.pitch,
+                                  .batch = (int)in.dims[0],
+                                  .height = (int)in.dims[2],
+                                  .width = (int)in.dims[3],
+                                  .channels = (int)round_up(in.dims[1], 8),
+                                  .kernel_h = kernel_h,
+                                  .kernel_w = kernel_w,
+                                  .rounds = node->n_out};
+    for (int i = 0; i < node->n_out; i++) {
+        sw_tensor out = sw__gpu_tensor(gpu, p, node->out[i]);
+        l->args.pool.out[i] = out.data;
+        l->args.pool.out_pitch[i] = (int)out.pitch;
+    }
+    sw_cuda_launch_pool_chain(l);
+}
+
+static void lower_attention(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l) {
+    sw_tensor qkv = sw__gpu_tensor(gpu, p, node->in[0]), out = sw__gpu_tensor(gpu, p, node->out[0]);
+    l->args.attention = (sw_cuda_attention){.qkv = qkv.data,
+                                            .out = out.data,
+                                            .qkv_pitch = (int)qkv.pitch,
+                                            .out_pitch = (int)out.pitch,
+                                            .tokens = (int)(qkv.dims[2] * qkv.dims[3]),
+                                            .heads = node->heads,
+                                            .head = 2 * node->dq + node->dv,
+                                            .scale = node->scale};
+    if (node->n_out > 1) {
+        sw_tensor values = sw__gpu_tensor(gpu, p, node->out[1]);
+        l->args.attention.values = values.data;
+        l->args.attention.values_pitch = (int)values.pitch;
+    }
+    sw_cuda_launch_attention(l, node->dq, node->dv, (int)qkv.dims[0]);
+}
+
+static void lower_decode(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l) {
+    sw_tensor out = sw__gpu_tensor(gpu, p, node->out[0]);
+    sw_cuda_decode *d = &l->args.decode;
+    const int32_t *constants = node->in + 2 * node->levels;
+    *d = (sw_cuda_decode){.out = out.data,
+                          .levels = node->levels,
+                          .anchors = (int)out.dims[2],
+                          .classes = node->classes,
+                          .minus = sw__gpu_tensor(gpu, p, constants[0]).data,
+                          .plus = sw__gpu_tensor(gpu, p, constants[1]).data,
+                          .stride = sw__gpu_tensor(gpu, p, constants[2]).data};
+    for (int i = 0; i < node->levels; i++) {
+        sw_tensor boxes = sw__gpu_tensor(gpu, p, node->in[i]),
+                  scores = sw__gpu_tensor(gpu, p, node->in[node->levels + i]);
+        int anchors = (int)(boxes.dims[2] * boxes.dims[3]);
+        d->boxes[i] = boxes.data, d->scores[i] = scores.data;
+        d->box_pitch[i] = (int)boxes.pitch, d->score_pitch[i] = (int)scores.pitch;
+        d->first[i + 1] = d->first[i] + anchors;
+        d->first_block[i + 1] = d->first_block[i] + (anchors + CUDA_DECODE_ANCHORS - 1) / CUDA_DECODE_ANCHORS;
+    }
+    sw_cuda_launch_decode(l, (int)out.dims[0]);
+}
+
+/* Values that a node on the GPU may read or write. */
+static const char *refuse_ports(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node) {
+    const sw_instance *instance = p->instance;
+    const sw_step *step = &gpu->plan->steps[node->step];
+    bool own = node->in == step->in;
+    for (int i = 0; i < node->n_in; i++) {
+        if (node->in[i] < 0) continue;
+        const sw_tensor *t = &instance->values[node->in[i]];
+        if (instance->places[node->in[i]] == SW_PLACE_DYNAMIC) return "its shape depends on data";
+        if (own && stays_on_host(step, i, t) && !t->data) return "it is not float32";
+    }
+    for (int i = 0; i < node->n_out; i++) {
+        if (node->out[i] < 0) continue;
+        if (instance->places[node->out[i]] != SW_PLACE_PLANNED) return "its shape depends on data";
+        if (instance->values[node->out[i]].dtype != SW_F32) return "it is not float32";
+    }
+    return NULL;
+}
+
+/* Weights must be constants, others of float32 are taken to the GPU. */
+static sw_status upload_constants(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, const sw_diag *diag) {
+    const sw_step *step = &gpu->plan->steps[node->step];
+    bool conv = node->kind == SW_GPU_CONV || node->kind == SW_GPU_STEM;
+    for (int i = 0; i < node->n_in; i++) {
+        if (node->in[i] < 0 || (conv && (i == 1 || i == 2))) continue;
+        sw_place place = p->instance->places[node->in[i]];
+        const sw_tensor *t = &p->instance->values[node->in[i]];
+        bool host = node->in == step->in && stays_on_host(step, i, t);
+        if ((place == SW_PLACE_CONST || place == SW_PLACE_BOUND) && !host)
+            SW_TRY(upload_constant(gpu, p, node->in[i], diag));
+    }
+    return SW_OK;
+}
+
+sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, sw_cuda_launch *l, int *n,
+                             const char **why, const sw_diag *diag) {
+    *n = 1;
+    memset(l, 0, sizeof *l);
+    if ((*why = refuse_ports(gpu, p, node))) return SW_OK;
+    if (p->memory) SW_TRY(upload_constants(gpu, p, node, diag));
+    switch (node->kind) {
+    case SW_GPU_CONV:
+    case SW_GPU_STEM:
+        return lower_conv(gpu, p, node, l, diag);
+    case SW_GPU_ATTENTION:
+        lower_attention(gpu, p, node, l);
+        return SW_OK;
+    case SW_GPU_DECODE:
+        lower_decode(gpu, p, node, l);
+        return SW_OK;
+    case SW_GPU_ALIAS:
+        *n = 0;
+        return SW_OK;
+    default:
+        break;
+    }
+    sw_call call = node_call(gpu, p, node);
+    *why = sw_cuda_lower(&call, l, n);
+    if (node->kind == SW_GPU_POOLS && !*why) lower_pools(gpu, p, node, l->args.pool.kernel_h, l->args.pool.kernel_w, l);
+    return SW_OK;
+}
+
+sw_status sw__gpu_add_launches(sw_gpu *gpu, sw_gpu_program *p, const sw_cuda_launch *l, int n) {
+    SW_TRY(sw_grow(gpu->allocator, (void **)&p->launches, &p->cap_launches, p->n_launches + (size_t)n, sizeof *l,
+                   SIZE_MAX));
+    if (n) memcpy(p->launches + p->n_launches, l, (size_t)n * sizeof *l);
+    p->n_launches += (size_t)n;
+    return SW_OK;
+}

@@ -1,0 +1,84 @@
+/* Inside of programs: shared by the files gpu*.c only. */
+#ifndef SLIPWAY_ENGINE_GPU_PROGRAM_H
+#define SLIPWAY_ENGINE_GPU_PROGRAM_H
+
+#include "engine/gpu.h"
+
+/* What a step keeps on the GPU for all shapes. */
+typedef struct sw_gpu_weights {
+    sw_cu_pointer at;
+    sw_cuda_form form;
+    size_t bytes;
+} sw_gpu_weights;
+
+/* A tile that was measured to be the best for a convolution. */
+typedef struct sw_gpu_tuned {
+    sw_conv conv;
+    sw_cuda_kernel tile;
+} sw_gpu_tuned;
+
+struct sw_gpu {
+    sw_plan *plan;
+    sw_cuda *cuda;
+    const sw_allocator *allocator;
+    sw_gpu_weights *weights;  /* by step */
+    sw_cu_pointer *constants; /* by value: float32 rows; 0: not there yet */
+    int64_t weight_bytes;
+    sw_gpu_tuned *tuned;
+    size_t n_tuned, cap_tuned;
+    const sw_tensor **in; /* room for the ports of a step */
+    sw_tensor **out, *ports;
+};
+
+/* Nodes from `first` on, up to `end`: a graph, or (graph NULL) one node on the CPU. */
+typedef struct sw_gpu_segment {
+    int first, end;
+    sw_cu_graph_exec graph;
+} sw_gpu_segment;
+
+struct sw_gpu_program {
+    sw_instance *instance;
+    sw_gpu_node *nodes;
+    int n_nodes;
+    int32_t *roots;          /* by value: whose memory on the GPU it lies in */
+    int64_t *channels;       /* and from which channel on */
+    int64_t *offsets;        /* by root: bytes in `memory`; -1: not on the GPU */
+    bool *from_cpu, *to_cpu; /* by value: made, or wanted, by the CPU */
+    uint64_t *before;        /* by node: bits of the nodes that have ended before it begins */
+    int words;               /* of such a row */
+    int32_t *waits;          /* by node, n_nodes each: nodes on other streams that it waits for, -1 ends */
+    sw_cuda_launch *launches;
+    size_t n_launches, cap_launches;
+    int n_streams;
+    sw_cu_stream streams[SW_GPU_MAX_STREAMS];
+    sw_cu_event *events; /* by node */
+    sw_gpu_segment *segments;
+    int n_segments;
+    sw_cu_pointer memory, staging;
+    int64_t memory_bytes, staging_bytes;
+    void *host_staging; /* pinned */
+    float **outputs;    /* by output: pinned host memory */
+};
+
+/* The tensor that a value is on the GPU; data NULL before memory is planned. */
+sw_tensor sw__gpu_tensor(const sw_gpu *gpu, const sw_gpu_program *program, int32_t value);
+/* Launches of a node. `why` is set when there are none to be had. Data pointers are those of sw__gpu_tensor. */
+SW_MUST_USE sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *program, sw_gpu_node *node,
+                                         sw_cuda_launch *launches, int *n, const char **why, const sw_diag *diag);
+SW_MUST_USE sw_status sw__gpu_add_launches(sw_gpu *gpu, sw_gpu_program *p, const sw_cuda_launch *launches, int n);
+/* Streams, edges and ancestors of all nodes with launches. */
+SW_MUST_USE sw_status sw__gpu_schedule(sw_gpu *gpu, sw_gpu_program *program);
+static inline bool sw__gpu_is_before(const sw_gpu_program *p, int a, int b) { /* node a has ended before b begins */
+    return p->before[(size_t)b * p->words + a / 64] >> (a % 64) & 1;
+}
+/* Records launches [first, end) of nodes on their streams, forked from the first stream and joined to it. */
+SW_MUST_USE sw_status sw__gpu_record(sw_gpu *gpu, sw_gpu_program *program, int first, int end, const sw_diag *diag);
+SW_MUST_USE sw_status sw__gpu_launch(sw_gpu *gpu, const sw_cuda_launch *launch, sw_cu_stream stream, bool programmatic,
+                                     const sw_diag *diag);
+/* The description of a convolution node, as it runs on the GPU. */
+sw_status sw__gpu_conv(sw_gpu *gpu, const sw_gpu_program *program, const sw_gpu_node *node, sw_conv *conv);
+bool sw__gpu_same_conv(const sw_conv *a, const sw_conv *b); /* for the choice of a tile */
+/* Makes launches and graphs anew, with the tiles that are chosen now. */
+SW_MUST_USE sw_status sw__gpu_capture(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag);
+
+#endif

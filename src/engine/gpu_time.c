@@ -1,0 +1,154 @@
+/* Timing on the GPU: whole programs, single nodes, and the tiles of convolutions. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/gpu_program.h"
+
+enum { CHAIN = 20, REPLAYS = 3, MAX_ROUNDS = 1000 };
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Milliseconds between two events around `launch` graphs of the whole program, or one chain. */
+typedef struct stopwatch {
+    sw_gpu *gpu;
+    sw_cu_event from, to;
+} stopwatch;
+
+static sw_status make_stopwatch(sw_gpu *gpu, const sw_diag *diag, stopwatch *w) {
+    *w = (stopwatch){.gpu = gpu};
+    SW_CUDA_TRY(gpu->cuda, diag, event_create(&w->from, SW_CU_TIMING));
+    return sw_cuda_check(gpu->cuda, gpu->cuda->driver->event_create(&w->to, SW_CU_TIMING), "event_create", diag);
+}
+
+static void drop_stopwatch(stopwatch *w) {
+    if (w->from) w->gpu->cuda->driver->event_destroy(w->from);
+    if (w->to) w->gpu->cuda->driver->event_destroy(w->to);
+}
+
+static sw_status read_stopwatch(stopwatch *w, const sw_diag *diag, double *ms) {
+    float time = 0;
+    SW_CUDA_TRY(w->gpu->cuda, diag, event_wait(w->to));
+    SW_CUDA_TRY(w->gpu->cuda, diag, event_time(&time, w->from, w->to));
+    *ms = time;
+    return SW_OK;
+}
+
+static sw_status time_once(stopwatch *w, sw_gpu_program *p, const sw_diag *diag, double *ms) {
+    const sw_cuda *cuda = w->gpu->cuda;
+    SW_CUDA_TRY(cuda, diag, event_record(w->from, p->streams[0]));
+    for (int i = 0; i < p->n_segments; i++)
+        if (p->segments[i].graph) SW_CUDA_TRY(cuda, diag, graph_launch(p->segments[i].graph, p->streams[0]));
+    SW_CUDA_TRY(cuda, diag, event_record(w->to, p->streams[0]));
+    return read_stopwatch(w, diag, ms);
+}
+
+sw_status sw_gpu_time(sw_gpu *gpu, sw_gpu_program *p, int rounds, const sw_diag *diag, double *ms) {
+    double times[MAX_ROUNDS];
+    stopwatch w;
+    if (rounds > MAX_ROUNDS) rounds = MAX_ROUNDS;
+    sw_status status = sw_cuda_enter(gpu->cuda, diag);
+    if (status == SW_OK) status = make_stopwatch(gpu, diag, &w);
+    for (int i = 0; i < rounds && status == SW_OK; i++) status = time_once(&w, p, diag, &times[i]);
+    drop_stopwatch(&w);
+    if (status != SW_OK) return status;
+    qsort(times, (size_t)rounds, sizeof *times, by_value);
+    *ms = times[rounds / 2];
+    return SW_OK;
+}
+
+/* A graph of CHAIN times the same launches, each depending on the one before as in the program. */
+static sw_status record_chain(sw_gpu *gpu, sw_gpu_program *p, const sw_cuda_launch *l, int n, const sw_diag *diag) {
+    for (int i = 0; i < CHAIN * n; i++) SW_TRY(sw__gpu_launch(gpu, &l[i % n], p->streams[0], i > 0, diag));
+    return SW_OK;
+}
+
+static sw_status make_chain(sw_gpu *gpu, sw_gpu_program *p, const sw_cuda_launch *l, int n, const sw_diag *diag,
+                            sw_cu_graph_exec *chain) {
+    sw_cu_graph graph = NULL;
+    SW_CUDA_TRY(gpu->cuda, diag, capture_begin(p->streams[0], SW_CU_CAPTURE_THREAD));
+    sw_status status = record_chain(gpu, p, l, n, diag);
+    unsigned ended = gpu->cuda->driver->capture_end(p->streams[0], &graph);
+    if (status == SW_OK) status = sw_cuda_check(gpu->cuda, ended, "capture_end", diag);
+    if (status == SW_OK)
+        status = sw_cuda_check(gpu->cuda, gpu->cuda->driver->graph_create(chain, graph, 0), "graph_create", diag);
+    if (graph) gpu->cuda->driver->graph_destroy(graph);
+    return status;
+}
+
+/* Milliseconds of the launches, once: the best of a few replays of a chain. */
+static sw_status time_launches(stopwatch *w, sw_gpu_program *p, const sw_cuda_launch *l, int n, const sw_diag *diag,
+                               double *ms) {
+    const sw_cuda *cuda = w->gpu->cuda;
+    sw_cu_graph_exec chain = NULL;
+    sw_status status = make_chain(w->gpu, p, l, n, diag, &chain);
+    *ms = 1e30;
+    for (int i = 0; i <= REPLAYS && status == SW_OK; i++) {
+        double once = 0;
+        status = sw_cuda_check(cuda, cuda->driver->event_record(w->from, p->streams[0]), "event_record", diag);
+        if (status == SW_OK)
+            status = sw_cuda_check(cuda, cuda->driver->graph_launch(chain, p->streams[0]), "graph_launch", diag);
+        if (status == SW_OK)
+            status = sw_cuda_check(cuda, cuda->driver->event_record(w->to, p->streams[0]), "event_record", diag);
+        if (status == SW_OK) status = read_stopwatch(w, diag, &once);
+        if (i > 0 && once / CHAIN < *ms) *ms = once / CHAIN; /* the first one warms up */
+    }
+    if (chain) cuda->driver->graph_exec_destroy(chain);
+    return status;
+}
+
+sw_status sw_gpu_time_nodes(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag, double *ms) {
+    stopwatch w;
+    SW_TRY(sw_cuda_enter(gpu->cuda, diag));
+    sw_status status = make_stopwatch(gpu, diag, &w);
+    for (int i = 0; i < p->n_nodes && status == SW_OK; i++) {
+        const sw_gpu_node *node = &p->nodes[i];
+        ms[i] = 0;
+        if (node->n_launches > 0)
+            status = time_launches(&w, p, p->launches + node->first_launch, node->n_launches, diag, &ms[i]);
+    }
+    drop_stopwatch(&w);
+    return status;
+}
+
+/* ---- Tuning -------------------------------------------------------------------------------------------------------- */
+
+static bool is_tuned(const sw_gpu *gpu, const sw_conv *conv) {
+    for (size_t i = 0; i < gpu->n_tuned; i++)
+        if (sw__gpu_same_conv(&gpu->tuned[i].conv, conv)) return true;
+    return false;
+}
+
+static sw_status tune_node(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *node, const sw_diag *diag) {
+    sw_gpu *gpu = w->gpu;
+    sw_conv conv;
+    sw_cuda_kernel tiles[SW_CUDA_KERNELS];
+    SW_TRY(sw__gpu_conv(gpu, p, node, &conv));
+    if (sw_cuda_conv_form(&conv) != SW_CUDA_FORM_TILES || is_tuned(gpu, &conv)) return SW_OK;
+    sw_gpu_tuned best = {.conv = conv, .tile = node->tile};
+    double least = 1e30;
+    const sw_cuda_conv old = p->launches[node->first_launch].args.conv;
+    for (int i = 0, n = sw_cuda_conv_candidates(&conv, &gpu->cuda->info, tiles); i < n; i++) {
+        sw_cuda_launch l;
+        double ms;
+        sw_cuda_launch_conv(&conv, SW_CUDA_FORM_TILES, tiles[i], old.in, old.weights, old.residual, old.out, &l);
+        SW_TRY(sw_cuda_load(gpu->cuda, l.kernel, l.shared_bytes, diag));
+        SW_TRY(time_launches(w, p, &l, 1, diag, &ms));
+        if (ms < least) least = ms, best.tile = tiles[i];
+    }
+    SW_TRY(sw_grow(gpu->allocator, (void **)&gpu->tuned, &gpu->cap_tuned, gpu->n_tuned + 1, sizeof best, SIZE_MAX));
+    gpu->tuned[gpu->n_tuned++] = best;
+    return SW_OK;
+}
+
+sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
+    stopwatch w;
+    SW_TRY(sw_cuda_enter(gpu->cuda, diag));
+    sw_status status = make_stopwatch(gpu, diag, &w);
+    for (int i = 0; i < p->n_nodes && status == SW_OK; i++)
+        if (p->nodes[i].kind == SW_GPU_CONV) status = tune_node(&w, p, &p->nodes[i], diag);
+    drop_stopwatch(&w);
+    return status == SW_OK ? sw__gpu_capture(gpu, p, diag) : status;
+}
