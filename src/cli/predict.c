@@ -165,6 +165,8 @@ static sw_status make_detector(job *j, sw_plan *plan) {
     o.head = sw_args_text(j->args, "head");
     o.polygons = sw_args_flag(j->args, "polygons") || sw_args_given(j->args, "txt");
     o.threads = (int)sw_args_int(j->args, "threads");
+    o.device = sw_args_text(j->args, "device");
+    o.no_fallback = sw_args_flag(j->args, "no-fallback");
     o.agnostic = sw_args_flag(j->args, "agnostic");
     SW_TRY(sw_detector_create(plan, &o, j->diag, &j->detector));
     if (!sw_args_given(j->args, "classes")) return SW_OK;
@@ -179,7 +181,8 @@ static sw_status load_model(job *j, const char *path) {
     sw_plan *plan;
     SW_TRY(read_size(j, j->imgsz));
     j->console->subject = path;
-    SW_TRY(sw_plan_build(path, j->diag, &plan));
+    sw_build_options build = {.device = sw_args_text(j->args, "device")};
+    SW_TRY(sw_plan_build_with(path, &build, j->diag, &plan));
     sw_status status = make_detector(j, plan);
     sw_plan_unref(plan);
     j->console->subject = NULL;
@@ -456,6 +459,12 @@ static const sw_option options[] = {
      .help =
          "what the model's outputs mean, where it is not recognised; 'slipway inspect MODEL' tells what was, and an "
          "unknown name lists all"},
+    {.name = "device",
+     .kind = SW_TEXT,
+     .argument = "NAME",
+     .standard = "cpu",
+     .help = "where to run: cpu; cuda or cuda:N, in float16 on that GPU; auto: a GPU where there is one, else the CPU"},
+    {.name = "no-fallback", .help = "on a GPU: refuse a model of which a part would run on the CPU"},
     {.name = "threads",
      .kind = SW_INT,
      .argument = "N",

@@ -168,7 +168,9 @@ static sw_status write_outputs(const sw_args *args, const sw_plan *plan, const s
 
 static sw_status run_session(const sw_args *args, sw_plan *plan, const sw_tensor *inputs, sw_tensor *outputs,
                              sw_console *c) {
-    sw_session_options options = {.threads = (int)sw_args_int(args, "threads")};
+    sw_session_options options = {.threads = (int)sw_args_int(args, "threads"),
+                                  .device = sw_args_text(args, "device"),
+                                  .no_fallback = sw_args_flag(args, "no-fallback")};
     sw_session *session;
     SW_TRY(sw_session_create(plan, &options, &c->diag, &session));
     int64_t start = sw_clock_ns();
@@ -187,7 +189,9 @@ static sw_status run(const sw_args *args, sw_console *console) {
     sw_plan *plan;
     console->subject = args->operands[0];
     bool reference = sw_args_flag(args, "reference");
-    SW_TRY((reference ? sw_plan_build_reference : sw_plan_build)(args->operands[0], &console->diag, &plan));
+    sw_build_options build = {.device = sw_args_text(args, "device")};
+    SW_TRY(reference ? sw_plan_build_reference(args->operands[0], &console->diag, &plan)
+                     : sw_plan_build_with(args->operands[0], &build, &console->diag, &plan));
     sw_tensor *inputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_inputs(plan));
     sw_tensor *outputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_outputs(plan));
     sw_status status = inputs && outputs ? read_inputs(args, plan, console, inputs) : SW_E_NOMEM;
@@ -220,6 +224,13 @@ const sw_verb sw_verb_run = {
              .argument = "DIR",
              .help = "write each output into this folder, as its name with / as _, plus .npy"},
             {.name = "reference", .help = "run the plain kernels that all others are checked against; slow"},
+            {.name = "device",
+             .kind = SW_TEXT,
+             .argument = "NAME",
+             .standard = "cpu",
+             .help =
+                 "where to run: cpu; cuda or cuda:N, in float16 on that GPU; auto: a GPU where there is one, else the CPU"},
+            {.name = "no-fallback", .help = "on a GPU: refuse a model of which a part would run on the CPU"},
             {.name = "threads",
              .kind = SW_INT,
              .argument = "N",

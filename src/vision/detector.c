@@ -158,7 +158,8 @@ static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
     sw_plan *plan;
     sw_status status = sw__model_describe(d->plan, o->imgsz, d->arena, d->diag, &d->model);
     if (status != SW_OK) return status == SW_E_NOMEM ? out_of_memory(d) : status;
-    SW_TRY(sw_session_create(d->plan, &(sw_session_options){.threads = o->threads}, d->diag, &d->session));
+    sw_session_options network = {.threads = o->threads, .device = o->device, .no_fallback = o->no_fallback};
+    SW_TRY(sw_session_create(d->plan, &network, d->diag, &d->session));
     SW_TRY(find_head(d, o->head));
     if (sw__detector_name(d, sw__head_classes(d->head, &d->model)) != SW_OK) return out_of_memory(d);
     SW_TRY(keep_classes(d, o));

@@ -41,6 +41,8 @@ typedef struct sw_detector_options {
     bool polygons;    /* outlines of masks, too */
     const char *head; /* the meaning of the outputs by name, see sw_detector_head; NULL: recognise it */
     int threads;      /* 0: all CPUs that the process may use */
+    const char *device; /* where the network runs, as in sw_session_options */
+    bool no_fallback;
     const sw_allocator *allocator;
 } sw_detector_options;
 

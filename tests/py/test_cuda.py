@@ -1,0 +1,193 @@
+"""The CUDA backend without a GPU: a driver that runs the kernel text in an emulator (tests/cuda_emu), or goes wrong in
+some way. With SLIPWAY_TEST_GPU the networks run on the real one, too (make check-cuda)."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+import unittest.mock
+
+import numpy as np
+import onnx
+from onnx import TensorProto as T
+from onnx import helper
+
+import slipway
+import zoo
+
+LIBRARY = slipway.BUILD / "tests/cuda_emu/libcuda-emu.so"
+ON_GPU = bool(os.environ.get("SLIPWAY_TEST_GPU"))
+EMULATED = ["shufflenet_v2_x0_5_64", "yolo11n_96"]  # on a GPU: all
+CUDA_H = pathlib.Path("/usr/local/cuda/include/cuda.h")
+
+
+class Device(unittest.TestCase):
+    def setUp(self):
+        if not LIBRARY.exists():
+            self.skipTest("the emulator is not built")
+        self.temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(self.temporary.cleanup)
+        self.folder = pathlib.Path(self.temporary.name)
+        self.env = {
+            "SLIPWAY_CUDA_DRIVER": str(LIBRARY),
+            "SLIPWAY_NVRTC": str(LIBRARY),
+            "SLIPWAY_CACHE": str(self.folder / "cache"),
+        }
+        node = helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+        self.model(node, np.full((8, 8, 3, 3), 0.5, np.float32))
+
+    def model(self, *nodes_and_weights):
+        nodes = [n for n in nodes_and_weights if isinstance(n, onnx.NodeProto)]
+        weights = [
+            helper.make_tensor("w", T.FLOAT, w.shape, w.ravel()) for w in nodes_and_weights if isinstance(w, np.ndarray)
+        ]
+        port = lambda name: helper.make_tensor_value_info(name, T.FLOAT, [1, 8, 4, 4])  # noqa: E731
+        graph = helper.make_graph(nodes, "g", [port("x")], [port(nodes[-1].output[0])], weights)
+        self.path = self.folder / "m.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), self.path)
+        np.save(self.folder / "x.npy", np.linspace(-1, 1, 128, dtype=np.float32).reshape(1, 8, 4, 4))
+
+    def run_on(self, device, *options, expect=0, **env):
+        return slipway.run(
+            *("run", self.path, "-i", self.folder / "x.npy", "-o", self.folder / "out", "--device", device, *options),
+            expect=expect,
+            env={**self.env, **env},
+        )
+
+    def result(self):
+        return np.load(self.folder / "out" / "y.npy")
+
+    def test_runs_like_the_cpu(self):
+        self.run_on("cpu")
+        want = self.result()
+        self.run_on("cuda")
+        self.assertLess(np.abs(self.result() - want).max(), 2e-2)
+        self.assertTrue((self.result() != want).any(), "float16 should show")
+
+    def test_devices(self):
+        process = slipway.run("devices", env=self.env)
+        self.assertRegex(process.stdout, r"(?m)^cuda:1 +Emulated 1: SM 9\.0")
+        found = json.loads(slipway.run("devices", "--json", env=self.env).stdout)
+        self.assertEqual([gpu["name"] for gpu in found["gpus"]], ["Emulated 0", "Emulated 1"])
+        self.assertEqual(found["gpus"][0]["memory_bytes"], 4 << 30)
+        nothing = slipway.run("devices", env={**self.env, "SLIPWAY_CUDA_DRIVER": "/nonexistent"})
+        self.assertIn("no NVIDIA driver", nothing.stdout)
+
+    def test_each_failure_is_a_sentence(self):
+        for how, code, text in (
+            ({"SLIPWAY_CUDA_DRIVER": "/nonexistent"}, 2, "there is no NVIDIA driver"),
+            ({"EMU_CUDA": "nogpu"}, 2, "finds no GPU"),
+            ({"EMU_CUDA": "broken"}, 2, "does not start: unknown error"),
+            ({"EMU_CUDA": "old"}, 2, "supports CUDA 11.8, 12.0 is needed"),
+            ({"EMU_CUDA": "sm60"}, 2, "has SM 6.0, 7.5 is needed"),
+            ({"EMU_CUDA": "nomemory"}, 4, "is out of memory"),
+            ({"EMU_CUDA": "foreign"}, 2, "does not take code of NVRTC 13.0"),
+            ({"EMU_CUDA": "nocompile"}, 2, "unknown architecture"),
+            ({"SLIPWAY_NVRTC": "/nonexistent"}, 2, "there is no NVRTC"),
+        ):
+            with self.subTest(how=how):
+                message = self.run_on("cuda", expect=code, **how).stderr
+                self.assertIn(text, message)
+                self.assertEqual(message.count("\n"), 1, message)
+                self.assertFalse((self.folder / "out").exists())
+
+    def test_devices_that_are_not_there(self):
+        self.assertIn("there is no GPU 7: this machine has 2", self.run_on("cuda:7", expect=2).stderr)
+        self.assertIn("there is no device 'gpu'", self.run_on("gpu", expect=1).stderr)
+
+    def test_auto_falls_back_and_says_so(self):
+        message = self.run_on("auto", EMU_CUDA="nogpu").stderr
+        self.assertIn("running on the CPU: the NVIDIA driver finds no GPU", message)
+        want = self.result()
+        self.run_on("cpu")
+        np.testing.assert_array_equal(self.result(), want)
+        self.assertEqual(self.run_on("auto").stderr, "")
+
+    def test_a_damaged_cache_is_made_anew(self):
+        self.run_on("cuda")
+        want = self.result()
+        files = sorted((self.folder / "cache" / "cuda").iterdir())
+        self.assertTrue(files)
+        good = [path.read_bytes() for path in files]
+        for damage in (lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b[:10], lambda b: b"", lambda b: b + b"x"):
+            for path, data in zip(files, good):
+                path.write_bytes(damage(data))
+            self.run_on("cuda")
+            np.testing.assert_array_equal(self.result(), want)
+            self.assertEqual([path.read_bytes() for path in files], good)
+
+    def test_steps_without_a_kernel_run_on_the_cpu(self):
+        conv = helper.make_node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+        erf = helper.make_node("Erf", ["a"], ["b"], name="the erf")
+        add = helper.make_node("Add", ["a", "b"], ["y"])
+        self.model(conv, erf, add, np.full((8, 8, 3, 3), 0.01, np.float32))
+        self.run_on("cpu")
+        want = self.result()
+        self.run_on("cuda")
+        self.assertLess(np.abs(self.result() - want).max(), 2e-3)
+        message = self.run_on("cuda", "--no-fallback", expect=2).stderr
+        self.assertIn("node 'the erf' (Erf) cannot run on the GPU", message)
+
+    @unittest.skipUnless(CUDA_H.exists() and shutil.which("cc"), "no cuda.h")
+    def test_prototypes_are_those_of_cuda_h(self):
+        text = """
+            #include <cuda.h>
+            #include <stddef.h>
+            #include "backend/cuda/driver.h"
+            #define SAME(a, b) _Static_assert(a == b, #a)
+            SAME(sizeof(sw_cu_launch), sizeof(CUlaunchConfig));
+            SAME(offsetof(sw_cu_launch, n_attributes), offsetof(CUlaunchConfig, numAttrs));
+            SAME(offsetof(sw_cu_launch, stream), offsetof(CUlaunchConfig, hStream));
+            SAME(sizeof(sw_cu_attribute), sizeof(CUlaunchAttribute));
+            SAME(offsetof(sw_cu_attribute, value), offsetof(CUlaunchAttribute, value));
+            SAME(SW_CU_NO_MEMORY, CUDA_ERROR_OUT_OF_MEMORY);
+            SAME(SW_CU_NO_DEVICE, CUDA_ERROR_NO_DEVICE);
+            SAME(SW_CU_NO_BINARY, CUDA_ERROR_NO_BINARY_FOR_GPU);
+            SAME(SW_CU_MULTIPROCESSORS, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+            SAME(SW_CU_L2_BYTES, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE);
+            SAME(SW_CU_SM_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
+            SAME(SW_CU_SM_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
+            SAME(SW_CU_SHARED_BYTES, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
+            SAME(SW_CU_PROGRAMMATIC, CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION);
+            SAME(SW_CU_CAPTURE_THREAD, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+            SAME(SW_CU_NON_BLOCKING, CU_STREAM_NON_BLOCKING);
+            SAME(SW_CU_NO_TIMING, CU_EVENT_DISABLE_TIMING);
+            #define CHECK(field, symbol, version, arguments) CHECK_##field(symbol, arguments)
+            #define COMPARE(symbol, arguments) \\
+                _Static_assert(__builtin_types_compatible_p(__typeof__(&symbol), unsigned(*) arguments), #symbol);
+        """
+        fields = [line for line in (slipway.ROOT / "src/backend/cuda/driver.h").read_text().split("X(")]
+        names = {part.split(",")[0].strip() for part in fields[1:]}
+        for name in names:  # launch takes our own struct: compared above
+            text += f"#define CHECK_{name}(s, a) {'' if name == 'launch' else 'COMPARE(s, a)'}\n"
+        text += "SW_CU_LIST(CHECK)\n"
+        command = ["cc", "-std=gnu17", "-fsyntax-only", "-x", "c", f"-I{CUDA_H.parent}", f"-I{slipway.ROOT}/src", "-"]
+        process = subprocess.run(command, input=text, capture_output=True, text=True)
+        self.assertEqual(process.returncode, 0, process.stderr)
+
+
+class Networks(unittest.TestCase):
+    def check_model(self, name):
+        """As on the CPU, within float16."""
+        if not ON_GPU and (name not in EMULATED or not LIBRARY.exists()):
+            self.skipTest("runs on a GPU only (make check-cuda)" if LIBRARY.exists() else "the emulator is not built")
+        env = {} if ON_GPU else {"SLIPWAY_CUDA_DRIVER": str(LIBRARY), "SLIPWAY_NVRTC": str(LIBRARY)}
+        model = zoo.fill(onnx.load(zoo.models()[name]))
+        with tempfile.TemporaryDirectory() as folder:
+            env["SLIPWAY_CACHE"] = os.environ.get("SLIPWAY_CACHE", folder)
+            path = pathlib.Path(folder, f"{name}.onnx")
+            onnx.save(model, path)
+            want = slipway.run_model(path, zoo.inputs_of(model), folder)
+            with unittest.mock.patch.dict(slipway.ENVIRONMENT, env):
+                got = slipway.run_model(path, zoo.inputs_of(model), folder, "--device", "cuda")
+        self.assertEqual(set(got), set(want))
+        for output, array in want.items():
+            error = zoo.worst_error(got[output], array, *zoo.cut_of(name, array))
+            self.assertLess(error, 1e-2, output)
+
+
+for model_name in zoo.models() if ON_GPU else EMULATED:
+    setattr(Networks, f"test_{model_name}", lambda self, name=model_name: self.check_model(name))
