@@ -12,7 +12,7 @@
 typedef enum sw_gpu_kind {
     SW_GPU_STEP, /* the step's own kernels */
     SW_GPU_CONV,
-    SW_GPU_STEM,  /* a convolution that reads the rows before its Relayout */
+    SW_GPU_STEM,  /* a convolution that reads a picture in rows */
     SW_GPU_POOLS, /* max pools in a row */
     SW_GPU_ATTENTION,
     SW_GPU_DECODE, /* the head of YOLO 8 and 11 */
@@ -23,7 +23,7 @@ typedef enum sw_gpu_kind {
 enum { SW_GPU_MAX_PORTS = 12, SW_GPU_MAX_STREAMS = 8 };
 
 /* Values that a node reads and writes; what they mean goes with the kind:
- * STEM rows; POOLS the map, then each result; ATTENTION qkv, then the result and (or -1) the values as a map; DECODE boxes and
+ * POOLS the map, then each result; ATTENTION qkv, then the result and (or -1) the values as a map; DECODE boxes and
  * scores of each level, then minus, plus, strides. Others: ports of the step. */
 typedef struct sw_gpu_node {
     sw_gpu_kind kind;

@@ -104,13 +104,11 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     sw_conv conv;
     sw_call call = node_call(gpu, p, node);
     SW_TRY(sw_call_conv(&call, &conv));
-    bool stem = node->kind == SW_GPU_STEM;
-    sw_cuda_form form = stem ? SW_CUDA_FORM_STEM : sw_cuda_conv_form(&conv);
-    const void *in = stem ? sw__gpu_tensor(gpu, p, node->in[0]).data : call.in[0]->data;
+    sw_cuda_form form = sw_cuda_conv_form(&conv);
     if (form == SW_CUDA_FORM_TILES) node->tile = find_tile(gpu, &conv);
     if (p->memory) SW_TRY(upload_weights(gpu, p, node->step, &conv, form, diag));
     const sw_tensor *residual = sw_call_in(&call, 3);
-    sw_cuda_launch_conv(&conv, form, node->tile, in, (void *)(uintptr_t)gpu->weights[node->step].at,
+    sw_cuda_launch_conv(&conv, form, node->tile, call.in[0]->data, (void *)(uintptr_t)gpu->weights[node->step].at,
                         residual ? residual->data : NULL, call.out[0]->data, l);
     return SW_OK;
 }

@@ -38,24 +38,6 @@ static bool set_ports(finder *f, sw_gpu_node *node, const int32_t *in, int n_in,
     return node->in && node->out;
 }
 
-/* ---- Stem ---------------------------------------------------------------------------------------------------------- */
-
-static bool find_stem(finder *f, int32_t s) {
-    const sw_step *conv = &f->plan->steps[s];
-    int32_t at;
-    const sw_step *relayout = conv->op == SW_OP_FusedConv ? step_of(f, conv->in[0], SW_OP_Relayout, &at) : NULL;
-    if (!relayout || !only_here(f, conv->in[0]) || conv->n_in > 3) return false;
-    const sw_tensor *in[4];
-    sw_tensor *out[1];
-    sw_conv c;
-    sw_call call = call_of(f, s, in, out);
-    if (call.out[0]->layout != SW_CHANNELS_LAST || sw_call_conv(&call, &c) != SW_OK || !sw_cuda_conv_is_stem(&c))
-        return false;
-    f->taken[at] = true;
-    f->node[s].kind = SW_GPU_STEM;
-    return set_ports(f, &f->node[s], relayout->in, 1, conv->out, 1);
-}
-
 /* ---- Pools in a row ------------------------------------------------------------------------------------------------ */
 
 enum { MOST_SHARED = 200 * 1024 };
@@ -392,10 +374,11 @@ sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, sw
         if (instance->skip[s] || f.taken[s]) continue;
         bool planned = plan->steps[s].n_out > 0 && plan->steps[s].out[0] >= 0 &&
                        instance->places[plan->steps[s].out[0]] == SW_PLACE_PLANNED;
-        if (planned && f.node[s].kind == SW_GPU_STEP && !find_stem(&f, at) && !find_pools(&f, at)) {
+        if (planned && f.node[s].kind == SW_GPU_STEP && !find_pools(&f, at)) {
             bool conv =
                 plan->steps[s].op == SW_OP_FusedConv && value_of(&f, plan->steps[s].out[0])->layout == SW_CHANNELS_LAST;
-            if (conv) f.node[s].kind = SW_GPU_CONV;
+            bool planes = conv && value_of(&f, plan->steps[s].in[0])->layout == SW_ROW_MAJOR;
+            if (conv) f.node[s].kind = planes ? SW_GPU_STEM : SW_GPU_CONV;
             if (is_reshape(&f, at)) f.node[s].kind = SW_GPU_ALIAS;
         }
     }

@@ -4,7 +4,7 @@
 #include "backend/cuda/ops.h"
 #include "base/half.h"
 
-enum { STEM_CHANNELS = 4, STEM_COLUMNS = 16, MOST_TAPS = 32 };
+enum { STEM_CHANNELS = 4, STEM_COLUMNS = 16, STEM_HEIGHT = 7, STEM_WIDTH = 8, MOST_TAPS = 32 };
 
 static int64_t round_up(int64_t n, int64_t to) {
     return (n + to - 1) / to * to;
@@ -29,17 +29,24 @@ static bool is_small(const sw_conv *c) {
            pixels_of(c) < UINT32_MAX / (longest + 1);
 }
 
+static bool is_stem(const sw_conv *c) {
+    return c->in_planar && c->groups == 1 && c->in_channels <= STEM_CHANNELS && c->kernel_h <= STEM_HEIGHT &&
+           c->kernel_w <= STEM_WIDTH && c->dilation_h == 1 && c->dilation_w == 1;
+}
+
+/* The GPU kernel is made for 3 x 4 taps, or for 7 x 8. */
+static bool is_small_stem(const sw_conv *c) {
+    return c->kernel_h <= 3 && c->kernel_w <= 4;
+}
+
 sw_cuda_form sw_cuda_conv_form(const sw_conv *c) {
     if (!is_small(c)) return SW_CUDA_FORM_PLAIN;
+    if (is_stem(c)) return SW_CUDA_FORM_STEM;
+    if (c->in_planar) return SW_CUDA_FORM_PLAIN;
     if (is_depthwise(c)) return SW_CUDA_FORM_DEPTHWISE;
     bool tiles =
         c->groups == 1 && c->kernel_h * c->kernel_w <= MOST_TAPS && c->in_channels < 65536 && c->out_channels < 65536;
     return tiles ? SW_CUDA_FORM_TILES : SW_CUDA_FORM_PLAIN;
-}
-
-bool sw_cuda_conv_is_stem(const sw_conv *c) {
-    return c->groups == 1 && c->in_channels <= STEM_CHANNELS && c->kernel_h == 3 && c->kernel_w == 3 &&
-           c->dilation_h == 1 && c->dilation_w == 1 && !c->residual && is_small(c);
 }
 
 /* ---- Weights ------------------------------------------------------------------------------------------------------- */
@@ -55,7 +62,8 @@ static pack_shape shape_of(const sw_conv *c, sw_cuda_form form) {
     case SW_CUDA_FORM_DEPTHWISE:
         return (pack_shape){1, taps, c->out_channels};
     case SW_CUDA_FORM_STEM:
-        return (pack_shape){round_up(c->out_channels, STEM_COLUMNS), 3 * STEM_CHANNELS, STEM_CHANNELS};
+        return (pack_shape){round_up(c->out_channels, STEM_COLUMNS),
+                            is_small_stem(c) ? 3 * 4 : STEM_HEIGHT * STEM_WIDTH, STEM_CHANNELS};
     case SW_CUDA_FORM_PLAIN:
         return (pack_shape){round_up(c->out_channels, 8), taps, c->in_channels / c->groups};
     default:
@@ -74,12 +82,14 @@ void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, const float *weights, con
     size_t bias_at, bytes = sw_cuda_packed_bytes(c, form, &bias_at);
     uint16_t *out = packed;
     memset(packed, 0, bytes);
-    int64_t depth = c->in_channels / c->groups, taps = c->kernel_h * c->kernel_w;
+    int64_t depth = c->in_channels / c->groups, taps = c->kernel_h * c->kernel_w,
+            width = is_small_stem(c) ? 4 : STEM_WIDTH;
     for (int64_t n = 0; n < c->out_channels; n++)
         for (int64_t k = 0; k < depth; k++)
             for (int64_t t = 0; t < taps; t++) {
                 int64_t at = form == SW_CUDA_FORM_DEPTHWISE ? t * s.channels + n : (n * s.taps + t) * s.channels + k;
-                if (form == SW_CUDA_FORM_STEM) at = (n * s.taps + t / 3 * STEM_CHANNELS + t % 3) * s.channels + k;
+                if (form == SW_CUDA_FORM_STEM)
+                    at = (n * s.taps + t / c->kernel_w * width + t % c->kernel_w) * s.channels + k;
                 out[at] = sw_f32_to_f16(weights[(n * depth + k) * taps + t]);
             }
     if (bias) memcpy((char *)packed + bias_at, bias, (size_t)c->out_channels * sizeof *bias);
@@ -167,7 +177,7 @@ void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel til
                          const void *residual, void *out, sw_cuda_launch *l) {
     size_t bias_at;
     sw_cuda_packed_bytes(c, form, &bias_at);
-    bool planes = form == SW_CUDA_FORM_STEM;
+    bool planes = c->in_planar;
     int64_t in_channels = planes ? c->in_channels : round_up(c->in_channels, 8),
             out_channels = round_up(c->out_channels, 8);
     *l = (sw_cuda_launch){.grid_y = 1};
@@ -206,13 +216,13 @@ void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel til
         .by_out_height = magic(c->out_height),
         .by_in_channels = magic(in_channels),
         .by_kernel_w = magic(c->kernel_w),
-        .in_plane = c->height * c->width,
+        .in_plane = planes ? c->height * c->width : 0,
     };
     if (form == SW_CUDA_FORM_DEPTHWISE) {
         launch_depthwise(c, l);
     } else if (form == SW_CUDA_FORM_STEM) {
-        bool many = pixels_of(c) >= 1 << 18;
-        l->kernel = many ? SW_CUDA_STEM_2 : SW_CUDA_STEM_1;
+        bool many = is_small_stem(c) && pixels_of(c) >= 1 << 18;
+        l->kernel = !is_small_stem(c) ? SW_CUDA_STEM_7 : many ? SW_CUDA_STEM_2 : SW_CUDA_STEM_1;
         l->grid_x = (int)((pixels_of(c) + (many ? 127 : 63)) / (many ? 128 : 64));
         l->grid_y = (int)(round_up(c->out_channels, STEM_COLUMNS) / STEM_COLUMNS);
     } else if (form == SW_CUDA_FORM_PLAIN) {

@@ -45,8 +45,6 @@ typedef enum sw_cuda_form {
 
 /* The form in which a convolution of maps runs. */
 sw_cuda_form sw_cuda_conv_form(const sw_conv *conv);
-/* Whether a convolution can read planes of float32 instead of a map (FORM_STEM). */
-bool sw_cuda_conv_is_stem(const sw_conv *conv);
 /* Bytes of the packed weights, and of the bias behind them (at a multiple of 16). */
 size_t sw_cuda_packed_bytes(const sw_conv *conv, sw_cuda_form form, size_t *bias_at);
 void sw_cuda_pack(const sw_conv *conv, sw_cuda_form form, const float *weights, const float *bias, void *packed);

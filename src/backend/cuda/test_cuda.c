@@ -115,9 +115,8 @@ static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_ker
     void *packed = sw_alloc(NULL, bytes);
     sw_cuda_pack(c, form, s->weights, s->bias, packed);
     memset(s->out, 0xff, out_bytes);
-    void *in = form == SW_CUDA_FORM_STEM
-                   ? upload(gpu, s->planes, (size_t)(s->pixels_in * c->in_channels) * sizeof(float))
-                   : upload(gpu, s->in, (size_t)(s->pixels_in * c->in_pitch) * 2);
+    void *in = c->in_planar ? upload(gpu, s->planes, (size_t)(s->pixels_in * c->in_channels) * sizeof(float))
+                            : upload(gpu, s->in, (size_t)(s->pixels_in * c->in_pitch) * 2);
     void *weights = upload(gpu, packed, bytes), *out = upload(gpu, s->out, out_bytes);
     void *residual = c->residual ? upload(gpu, s->residual, (size_t)(s->pixels_out * c->residual_pitch) * 2) : NULL;
     sw_cuda_launch l;
@@ -144,7 +143,7 @@ static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_ker
     sw_free(NULL, packed);
 }
 
-/* {batch, height, width, in, out, kernel, stride, dilation, pad, groups, act, residual (2: before), channels beside} */
+/* {batch, height, width, in, out, kernel, stride, dilation, pad, groups, act, residual (2: before), channels beside (-8: none, and the input is planes)} */
 static sw_conv conv_of(const int *v) {
     int64_t span = (v[5] - 1) * v[7] + 1;
     sw_conv c = {.batch = v[0],
@@ -178,9 +177,11 @@ static void check_form(const int (*cases)[13], int n, sw_cuda_form form) {
     sw_cuda_kernel tiles[SW_CUDA_KERNELS] = {SW_CUDA_CONV_64X16};
     for (int i = 0; gpu && i < n; i++) {
         sw_conv c = conv_of(cases[i]);
+        c.in_planar = form == SW_CUDA_FORM_STEM || cases[i][12] < 0;
+        if (cases[i][12] < 0) c.in_pitch += 8, c.out_pitch += 8;
         sample s = make_sample(&c);
         int n_tiles = form == SW_CUDA_FORM_TILES ? sw_cuda_conv_candidates(&c, &gpu->info, tiles) : 1;
-        CHECK_INT(form == SW_CUDA_FORM_STEM || sw_cuda_conv_form(&c) == form, true);
+        CHECK_INT(sw_cuda_conv_form(&c) == form, true);
         for (int k = 0; k < n_tiles; k++) check_sample(gpu, &s, form, tiles[k]);
         free_sample(&s);
     }
@@ -214,9 +215,9 @@ SW_TEST(cuda_depthwise) {
 
 SW_TEST(cuda_stem) {
     static const int cases[][13] = {
-        {2, 13, 11, 3, 16, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0},
-        {1, 8, 9, 1, 40, 3, 1, 1, 1, 1, SW_ACT_NONE, 0, 8},
-        {1, 9, 8, 4, 24, 3, 2, 1, 0, 1, SW_ACT_RELU, 0, 0},
+        {2, 13, 11, 3, 16, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0}, {1, 8, 9, 1, 40, 3, 1, 1, 1, 1, SW_ACT_NONE, 0, 8},
+        {1, 9, 8, 4, 24, 3, 2, 1, 0, 1, SW_ACT_RELU, 0, 0},   {1, 15, 17, 3, 16, 7, 2, 1, 3, 1, SW_ACT_RELU, 0, 0},
+        {1, 12, 14, 3, 8, 6, 2, 1, 2, 1, SW_ACT_SILU, 1, 0},  {1, 8, 8, 3, 8, 4, 4, 1, 0, 1, SW_ACT_NONE, 0, 0},
     };
     check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_STEM);
 }
@@ -226,6 +227,7 @@ SW_TEST(cuda_conv_plain) {
         {1, 7, 5, 24, 12, 3, 1, 1, 1, 3, SW_ACT_SILU, 1, 8},
         {1, 8, 8, 12, 12, 7, 2, 1, 3, 12, SW_ACT_RELU, 2, 0},
         {2, 5, 5, 8, 16, 6, 1, 1, 3, 1, SW_ACT_CLIP, 0, 0},
+        {2, 18, 9, 3, 9, 9, 9, 1, 0, 1, SW_ACT_NONE, 0, -8},
     };
     check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_PLAIN);
 }

@@ -32,7 +32,7 @@ typedef struct sw_cuda_conv {
     int column_tiles;                       /* blocks along the output channels */
     int in_group, out_group, real_channels; /* conv_plain: channels of a group, and of the output without padding */
     unsigned by_out_width, by_out_height, by_in_channels, by_kernel_w, by_column_tiles, by_chunks;
-    long long in_plane; /* stem: floats from one plane of the picture to the next */
+    long long in_plane; /* of float32 planes (stem, conv_plain): floats from one to the next; 0: a map */
 } sw_cuda_conv;
 
 /* Max pools: `rounds` times the same window of stride 1 (pool_chain; out[i] after i + 1 rounds), or one of any stride. */

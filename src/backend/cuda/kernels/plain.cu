@@ -1,5 +1,5 @@
 // Convolution of any form, one output a thread: what the kernels on tensor cores do not take. Weights [out_channels][kernel_h]
-// [kernel_w][in_group].
+// [kernel_w][in_group]. With in_plane > 0 the input is float32 planes.
 #include "args.h"
 #include "ptx.cuh"
 
@@ -26,9 +26,16 @@ KERNEL(conv_plain, sw_cuda_conv) {
         for (int s = 0; s < p->kernel_w; s++) {
             int xx = x * p->stride_w - p->pad_left + s * p->dilation_w;
             if (xx < 0 || xx >= p->width) continue;
+            const f16 *b = w + (r * p->kernel_w + s) * p->in_group;
+            if (p->in_plane) {
+                const float *a = (const float *)p->in + n * p->in_channels * p->in_plane + (size_t)yy * p->width + xx;
+                a += c / p->out_group * p->in_group * p->in_plane;
+                for (int k = 0; k < p->in_group; k++)
+                    sum += load_float(a + k * p->in_plane) * unpack_low(load_half(b + k));
+                continue;
+            }
             const f16 *a = (const f16 *)p->in + (size_t)((n * p->height + yy) * p->width + xx) * p->in_pitch;
             a += c / p->out_group * p->in_group;
-            const f16 *b = w + (r * p->kernel_w + s) * p->in_group;
             for (int k = 0; k < p->in_group; k++) sum += unpack_low(load_half(a + k)) * unpack_low(load_half(b + k));
         }
     }
