@@ -143,7 +143,8 @@ static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_ker
     sw_free(NULL, packed);
 }
 
-/* {batch, height, width, in, out, kernel, stride, dilation, pad, groups, act, residual (2: before), channels beside (-8: none, and the input is planes)} */
+/* {batch, height, width, in, out, kernel, stride, dilation, pad, groups, act, residual (2: before), channels beside (-8:
+ * none, and the input is planes)} */
 static sw_conv conv_of(const int *v) {
     int64_t span = (v[5] - 1) * v[7] + 1;
     sw_conv c = {.batch = v[0],
