@@ -17,11 +17,7 @@ from onnx import helper
 
 import slipway
 
-<<<<<<< HEAD
-VERBS = ("predict", "detect", "val", "build", "refit", "diff", "profile", "report", "run", "inspect", "ops", "version")
-=======
-VERBS = ("predict", "detect", "val", "build", "refit", "diff", "run", "inspect", "ops", "devices", "version")
->>>>>>> 8b5ef4e (cli: --device cuda, cuda:N, auto; --no-fallback; slipway devices; tests of every failure without a GPU)
+VERBS = "predict detect val build refit diff profile report run inspect ops devices version".split()
 MODEL = slipway.SAMPLE_MODEL
 
 
