@@ -8,6 +8,7 @@ static const sw_pass passes[] = {
     {"batch-norm", "fold batch normalisation into the convolution or Gemm before it", sw__pass_batch_norm},
     {"dfl", "decode box distributions in one node", sw__pass_dfl},
     {"dead-code", "drop nodes whose results nobody reads", sw__pass_dead_code},
+    {"half", "float16 becomes float32 inside; inputs and outputs stay", sw__pass_half},
     {"upsample", "convolve an enlarged map before it is enlarged, where a 1x1 convolution of a join reads it",
      sw__pass_upsample},
     {"fuse", "activation and residual addition into the convolution before them", sw__pass_fuse},

@@ -185,7 +185,8 @@ SW_TEST(passes_are_named) {
     CHECK_INT(sw_passes_run(g, "flod", &sw_test_diag), SW_E_USAGE);
     CHECK_STR(
         sw_test_message(),
-        "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, dfl, dead-code, upsample, fuse, layout");
+        "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, dfl, "
+        "dead-code, half, upsample, fuse, layout");
     CHECK_INT(sw_passes_run(g, "none", &sw_test_diag), SW_OK);
     sw_graph_destroy(g);
 }
@@ -252,4 +253,28 @@ SW_TEST(upsample_convolves_the_small_map) {
         CHECK_NEAR(((float *)low->in[1]->type.data)[SMALL], SMALL + 2 * REST, 0);
     }
     sw_graph_destroy(g);
+}
+
+/* float16 with a convolution computes in float32 between its input and its output; without one it stays. */
+SW_TEST(half_widens_what_has_convolutions) {
+    for (int with_conv = 0; with_conv < 2; with_conv++) {
+        sw_graph *g = sw_graph_create(NULL);
+        sw_value *x = sw_graph_add_value(g, "x", SW_F16, 4, (int64_t[]){1, 2, 4, 4}), *y = x;
+        CHECK_INT(sw_graph_set_inputs(g, &x, 1), SW_OK);
+        sw_value *w = sw_graph_new_const(g, "w", SW_F16, 4, (int64_t[]){2, 2, 1, 1});
+        for (int i = 0; i < 4; i++) ((uint16_t *)w->type.data)[i] = sw_f32_to_f16((float)i);
+        if (with_conv) y = apply(g, SW_OP_Conv, "conv", 2, (sw_value *[]){x, w});
+        y = apply(g, SW_OP_Relu, "y", 1, &y);
+        run_all(g, y);
+        CHECK_INT(g->inputs[0]->type.dtype, SW_F16);
+        CHECK_INT(g->outputs[0]->type.dtype, SW_F16);
+        CHECK_INT(count(g, SW_OP_Cast), with_conv ? 2 : 0);
+        CHECK_INT(count(g, SW_OP_FusedConv), with_conv);
+        for (const sw_node *node = g->first; with_conv && node; node = node->next) {
+            if (node->op != SW_OP_FusedConv) continue;
+            CHECK_INT(node->in[1]->type.dtype, SW_F32);
+            for (int i = 0; i < 4; i++) CHECK_NEAR(((float *)node->in[1]->type.data)[i], i, 0);
+        }
+        sw_graph_destroy(g);
+    }
 }
