@@ -86,6 +86,9 @@ static sw_status translate(const char *word, sw_arena *arena, const char **argv,
         argv[(*argc)++] = made;
         return SW_OK;
     }
+    if (is_word(word, key, "int8"))
+        return sw_fail(diag, SW_E_USAGE, "export", "half=True is there; quantised models keep their integers",
+                       "int8=True: quantising a model is not supported");
     return sw_fail(diag, SW_E_USAGE, "export", "see 'slipway export --help'", "there is no setting '%.*s'", (int)key,
                    word);
 }

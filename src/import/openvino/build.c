@@ -138,7 +138,7 @@ sw_status sw__ovin_known(sw_ovin_import *im, const sw_value *value, const char *
         return sw__ovin_fail(im, SW_E_UNSUPPORTED, "its %s are computed; they must be constant", what);
     sw_dtype t = value->type.dtype;
     int64_t count = sw_tensor_count(&value->type);
-    if (t == SW_F32 || t == SW_F16 || t == SW_F64 || t == SW_BF16 || count > room)
+    if (sw__ovin_is_float(t) || count > room)
         return sw__ovin_fail(im, SW_E_MODEL, "its %s are not at most %d whole numbers", what, room);
     *n = (int)count;
     for (int i = 0; i < *n; i++) v[i] = sw_tensor_int_at(&value->type, i);

@@ -111,7 +111,8 @@ static sw_status begin_node(sw_ovin_import *im, sw_op op, int n_in, sw_value **i
 static sw_status read_swish(sw_ovin_import *im, const sw_ovin_layer *l, sw_value **in) {
     sw_node *node;
     SW_TRY(sw__ovin_expect(im, 1, 2));
-    bool known = l->n_in == 1 || (sw_value_is_const(in[1]) && in[1]->type.dtype == SW_F32);
+    bool known =
+        l->n_in == 1 || (sw_value_is_const(in[1]) && in[1]->type.dtype == SW_F32 && sw_tensor_count(&in[1]->type) == 1);
     if (!known) return sw__ovin_fail(im, SW_E_UNSUPPORTED, "its factor must be constant");
     SW_TRY(begin_node(im, SW_OP_Swish, 1, in, 1, &node));
     if (l->n_in == 2) sw_node_set_float(node, "alpha", *(const float *)in[1]->type.data);
@@ -266,6 +267,9 @@ static sw_status read_shape_of(sw_ovin_import *im, const sw_ovin_layer *l, sw_va
 /* Operators of ONNX want shapes, axes and counts in int64. */
 static sw_status widen(sw_ovin_import *im, sw_value **value) {
     if ((*value)->type.dtype == SW_I64) return SW_OK;
+    if (sw__ovin_is_float((*value)->type.dtype))
+        return sw__ovin_fail(im, SW_E_MODEL, "an input of whole numbers has type %s",
+                             sw_dtype_name((*value)->type.dtype));
     sw_value *out = sw_graph_add_value(im->graph, NULL, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL);
     if (!out) return sw__ovin_nomem(im);
     if (sw_value_is_const(*value)) { /* at once: other layers ask for the numbers */
@@ -483,7 +487,7 @@ static sw_status read_topk(sw_ovin_import *im, const sw_ovin_layer *l, sw_value 
     SW_TRY(sw__ovin_attr_int(im, "axis", -1, &axis));
     list[0] = in[1];
     SW_TRY(widen(im, &list[0]));
-    if (sw_value_is_const(list[0]))
+    if (sw_value_is_const(list[0]) && sw_tensor_count(&list[0]->type) == 1)
         SW_TRY(sw__ovin_ints(im, list[0]->type.data, 1, &k));
     else {
         SW_TRY(sw__ovin_ints(im, &one, 1, &list[1]));

@@ -120,7 +120,8 @@ static sw_status for_all_axes(sw_ovin_import *im, const sw_tensor *x, const int6
     bool scales = t->dtype == SW_F32;
     float all_scales[SW_MAX_RANK];
     int64_t all_sizes[SW_MAX_RANK];
-    *done = sw_value_is_const(*factors) && x->rank > 0 && sw_tensor_count(t) == n_axes;
+    *done = sw_value_is_const(*factors) && x->rank > 0 && sw_tensor_count(t) == n_axes &&
+            (scales || !sw__ovin_is_float(t->dtype));
     for (int k = 0; *done && k < x->rank; k++) {
         all_scales[k] = 1;
         all_sizes[k] = x->dims[k];
@@ -399,7 +400,7 @@ sw_status sw__ovin_read_lstm(sw_ovin_import *im, const sw_ovin_layer *l, sw_valu
     if (!all[1] || !all[2] || !all[3]) return sw__ovin_nomem(im);
     /* Lengths that are all the whole sequence are none. */
     const sw_tensor *lengths = &in[3]->type;
-    bool whole = sw_value_is_const(in[3]) && in[0]->type.rank == 3;
+    bool whole = sw_value_is_const(in[3]) && !sw__ovin_is_float(lengths->dtype) && in[0]->type.rank == 3;
     for (int64_t i = 0; whole && i < sw_tensor_count(lengths); i++)
         whole = sw_tensor_int_at(lengths, i) == in[0]->type.dims[1];
     if (!whole) return sw__ovin_fail(im, SW_E_UNSUPPORTED, "sequences of different lengths are not supported");

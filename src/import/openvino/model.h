@@ -88,6 +88,9 @@ SW_MUST_USE sw_status sw__ovin_floats(sw_ovin_import *im, const float *v, int n,
 /* Integers of a constant input, at most `room`; fails when it is computed. */
 SW_MUST_USE sw_status sw__ovin_known(sw_ovin_import *im, const sw_value *value, const char *what, int64_t *v, int room,
                                      int *n);
+static inline bool sw__ovin_is_float(sw_dtype t) {
+    return t == SW_F32 || t == SW_F16 || t == SW_F64 || t == SW_BF16;
+}
 /* Inputs that must be there. */
 SW_MUST_USE sw_status sw__ovin_expect(sw_ovin_import *im, int least, int most);
 

@@ -29,6 +29,10 @@ static const char int8_net[] = NET(
     EDGE(1, 0, 2, 0) EDGE(2, 1, 4, 0) EDGE(3, 0, 4, 1) EDGE(0, 0, 5, 0) EDGE(4, 2, 5, 1) EDGE(5, 2, 6, 0));
 static const char outside_net[] = NET(
     INPUT LAYER(1, "c", "Const", "element_type='f32' shape='4' offset='8' size='16'", OUT(PORT(0))), "");
+static const char float_axes_net[] = NET(
+    INPUT LAYER(1, "c", "Const", "element_type='f32' shape='1' offset='0' size='4'", OUT(PORT(0)))
+    LAYER(2, "y", "ReduceSum", "", IN(PORT(0) PORT(1)) OUT(PORT(2))) RESULT(3),
+    EDGE(0, 0, 2, 0) EDGE(1, 0, 2, 1) EDGE(2, 2, 3, 0));
 /* clang-format on */
 
 static sw_graph *parse(const char *xml, const void *bin, size_t size) {
@@ -55,7 +59,9 @@ static void check_dump(const char *xml, const void *bin, size_t size, const char
 }
 
 static void refused(const char *xml, const char *want) {
-    sw_graph *graph = parse(xml, "", 0);
+    static const float bin[1];
+    bool empty = !strstr(xml, "size='4'");
+    sw_graph *graph = parse(xml, bin, empty ? 0 : sizeof bin);
     CHECK(!graph);
     sw_graph_destroy(graph);
     if (!strstr(sw_test_message(), want))
@@ -89,5 +95,6 @@ SW_TEST(openvino_refusals) {
             "the edge from layer 0 port 7 to layer 1 port 0 leads nowhere");
     refused(NET(INPUT UNARY(1, "ReLU") UNARY(1, "ReLU"), ""), "two layers have the id 1");
     refused(NET(INPUT UNARY(1, "ReLU") RESULT(2), EDGE(1, 1, 2, 0)), "nothing leads to its input 0");
+    refused(float_axes_net, "layer 'y' (ReduceSum): an input of whole numbers has type float32");
     refused(outside_net, "its data, 16 bytes at 8, do not fit its shape or the .bin of 0 bytes");
 }
