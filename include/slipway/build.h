@@ -1,4 +1,6 @@
-/* From a model file to a plan: the build side (libslipway). */
+/* From a model file to a plan: the build side (libslipway, which holds all of libslipway-rt, too).
+ *
+ * Any thread may build; each call stands alone. */
 #ifndef SLIPWAY_BUILD_H
 #define SLIPWAY_BUILD_H
 
@@ -7,6 +9,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* Shapes of an input: each dim from min to max, opt being the usual one that tactics are chosen for. */
 typedef struct sw_shape_range {
@@ -43,16 +46,31 @@ typedef struct sw_build_options {
     const char *device; /* as in sw_session_options: where the plan shall run */
 } sw_build_options;
 
+/* Zeroed: the defaults. */
+typedef struct sw_plan_save_options {
+    bool portable; /* no packed weights: each CPU chooses tactics and packs when it loads */
+    bool strip;    /* no weights at all: `slipway refit` puts them back */
+} sw_plan_save_options;
+
 /* Reads a trained model (its kind is told by content, not by name: ONNX, or a PyTorch checkpoint of Ultralytics or
  * YOLOv5), runs the passes and lowers it for the CPU; a plan file is loaded as it is. SW_E_IO, SW_E_MODEL,
  * SW_E_UNSUPPORTED, SW_E_NOMEM with a message. The caller gets one reference to the plan. */
 SW_MUST_USE sw_status sw_plan_build(const char *path, const sw_diag *diag, sw_plan **plan);
-/* The same with options; with shapes, from a model only. SW_E_USAGE for shapes that do not fit the model. */
+/* The same with options (zeroed: the defaults); with shapes, from a model only. SW_E_USAGE for shapes that do not fit the
+ * model. */
 SW_MUST_USE sw_status sw_plan_build_with(const char *path, const sw_build_options *options, const sw_diag *diag,
                                          sw_plan **plan);
 /* The same with only the plain kernels that all others are checked against; slow. */
 SW_MUST_USE sw_status sw_plan_build_reference(const char *path, const sw_diag *diag, sw_plan **plan);
 
+/* Writes a plan that was built (not one that was loaded, whose raw weights may be missing), for sw_plan_load. Chooses
+ * tactics and packs weights for the profiles' opt shapes first, unless portable or input shapes are open; no session may
+ * run meanwhile. `options` may be NULL. Same plan, same bytes. The file appears whole or not at all. SW_E_USAGE,
+ * SW_E_IO, SW_E_LIMIT, SW_E_NOMEM with a message. */
+SW_MUST_USE sw_status sw_plan_save(sw_plan *plan, const char *path, const sw_plan_save_options *options,
+                                   const sw_diag *diag);
+
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

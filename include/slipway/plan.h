@@ -9,6 +9,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 typedef struct sw_plan sw_plan;
 typedef struct sw_session sw_session;
@@ -60,6 +61,7 @@ void sw_session_destroy(sw_session *session); /* takes NULL */
  * next run or the session's end. SW_E_INPUT when an input does not fit: the message names it, expected and found. */
 SW_MUST_USE sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor *outputs);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -10,6 +10,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 #define SW_MUST_USE         __attribute__((warn_unused_result))
 #define SW_PRINTF(fmt, arg) __attribute__((format(printf, fmt, arg)))
@@ -70,6 +71,7 @@ void sw_info(const sw_diag *diag, const char *where, const char *fmt, ...) SW_PR
         if (sw_try_status_ != SW_OK) return sw_try_status_;                                                       \
     } while (0)
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -11,6 +11,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* X(name, bytes, text, ONNX TensorProto.DataType). Strings, sequences, complex, float8 and sub-byte types are no
  * tensors of Slipway; readers refuse them by name. */
@@ -71,6 +72,7 @@ bool sw_tensor_is_concrete(const sw_tensor *tensor);
 int64_t sw_tensor_count(const sw_tensor *tensor);
 int64_t sw_tensor_bytes(const sw_tensor *tensor);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

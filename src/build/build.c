@@ -48,7 +48,8 @@ static sw_status add_source(sw_plan *plan, const char *path) {
     return sw_plan_add_receipt(plan, "model crc32", text);
 }
 
-sw_status sw_plan_sign(sw_plan *plan, const char *path) {
+/* Notes in the receipt of a plan what it was built by, from and on. */
+static sw_status sign(sw_plan *plan, const char *path) {
     SW_TRY(sw_plan_add_receipt(plan, "built by", "slipway " SLIPWAY_VERSION));
     SW_TRY(add_source(plan, path));
     SW_TRY(sw_plan_add_receipt(plan, "cpu", sw_cpu_model()));
@@ -76,6 +77,7 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     }
     (*plan)->reference = reference;
     if (shapes.n_profiles) status = sw_plan_set_profiles(*plan, shapes.extents, shapes.n_profiles);
+    if (status == SW_OK) status = sign(*plan, path);
     if (status == SW_OK && options->tuning) status = sw_plan_tune(*plan, options->tuning, diag);
     if (status == SW_OK) return SW_OK;
     sw_plan_unref(*plan);

@@ -18,9 +18,6 @@ typedef struct sw_shapes {
 SW_MUST_USE sw_status sw_shapes_apply(sw_graph *graph, const sw_build_options *options, const sw_diag *diag,
                                       sw_shapes *shapes);
 
-/* Notes in the receipt of a plan what it was built by, from and on. */
-SW_MUST_USE sw_status sw_plan_sign(sw_plan *plan, const char *path);
-
 /* The options that would give a plan its profiles and precision; ranges in an arena. */
 SW_MUST_USE sw_status sw_plan_shapes(const sw_plan *plan, sw_arena *arena, sw_build_options *options);
 

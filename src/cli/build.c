@@ -93,8 +93,7 @@ static sw_status build(const sw_args *args, sw_console *c) {
     sw_status status = sw_plan_build_with(model, &options, &c->diag, &plan);
     sw_console_progress_end(c);
     SW_TRY(status);
-    status = sw_plan_sign(plan, model);
-    if (status == SW_OK) status = sw_plan_save(plan, path, &save, &c->diag);
+    status = sw_plan_save(plan, path, &save, &c->diag);
     c->subject = NULL;
     if (status == SW_OK) status = tell(args, c, path, plan, seconds_since(start));
     sw_plan_unref(plan);

@@ -287,6 +287,8 @@ static sw_status save(writer *w, const char *path) {
 
 sw_status sw_plan_save(sw_plan *plan, const char *path, const sw_plan_save_options *options, const sw_diag *diag) {
     const sw_allocator *a = plan->allocator;
+    const sw_plan_save_options defaults = {0};
+    if (!options) options = &defaults;
     if (plan->loaded || plan->reference)
         return sw_fail(diag, SW_E_USAGE, path, "build it from the model again", "this plan cannot be saved");
     if (!options->portable && !options->strip) SW_TRY(fix_tactics(plan, diag));
