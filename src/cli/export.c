@@ -86,9 +86,13 @@ static sw_status translate(const char *word, sw_arena *arena, const char **argv,
         argv[(*argc)++] = made;
         return SW_OK;
     }
-    if (is_word(word, key, "int8"))
+    bool int8 = false;
+    if (is_word(word, key, "int8")) {
+        SW_TRY(read_flag(word, value, &int8, diag));
+        if (!int8) return SW_OK;
         return sw_fail(diag, SW_E_USAGE, "export", "half=True is there; quantised models keep their integers",
                        "int8=True: quantising a model is not supported");
+    }
     return sw_fail(diag, SW_E_USAGE, "export", "see 'slipway export --help'", "there is no setting '%.*s'", (int)key,
                    word);
 }

@@ -134,17 +134,8 @@ static bool is_part(const sw_node *node) {
 }
 
 static void lower_cast_like(lowering *l) {
-    static const struct {
-        sw_dtype dtype;
-        int onnx;
-    } types[] = {
-#define TYPE(name, bytes, text, onnx) {name, onnx},
-        SW_DTYPE_LIST(TYPE)
-#undef TYPE
-    };
     sw_value *out = STEP(Cast, NULL, l->in[0]);
-    for (size_t i = 0; out && i < sizeof types / sizeof *types; i++)
-        if (types[i].dtype == out->type.dtype) sw_node_set_int(out->producer, "to", types[i].onnx);
+    if (out) sw_node_set_int(out->producer, "to", sw_dtype_onnx(out->type.dtype));
 }
 
 static bool knows_type(const sw_node *node) {

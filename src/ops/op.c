@@ -124,6 +124,14 @@ double sw_tensor_float_at(const sw_tensor *t, int64_t i) {
     }
 }
 
+int sw_dtype_onnx(sw_dtype dtype) {
+    static const uint8_t numbers[SW_DTYPE_COUNT] = {
+#define NUMBER(name, bytes, text, onnx) [name] = onnx,
+        SW_DTYPE_LIST(NUMBER)
+#undef NUMBER
+    };
+    return numbers[dtype];
+}
 
 sw_status sw_op_infer(const sw_call *c) {
     const sw_op_info *info = sw_op_get(c->op);

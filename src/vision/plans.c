@@ -86,22 +86,9 @@ static sw_status chain_end(chain *c, const int32_t *outputs, int n, sw_plan **pl
     return c->status;
 }
 
-/* ONNX numbers of element types, which Cast takes. */
-static int64_t onnx_type(sw_dtype dtype) {
-    switch (dtype) {
-#define ONNX_NUMBER(name, bytes, text, onnx)                                                                           \
-    case name:                                                                                                         \
-        return onnx;
-        SW_DTYPE_LIST(ONNX_NUMBER)
-#undef ONNX_NUMBER
-    default:
-        return 0;
-    }
-}
-
 static void chain_cast(chain *c, sw_dtype dtype) {
     chain_op(c, SW_OP_Cast);
-    chain_int(c, "to", onnx_type(dtype));
+    chain_int(c, "to", sw_dtype_onnx(dtype));
     chain_add(c, sw_dtype_name(dtype), NULL);
 }
 

@@ -142,14 +142,9 @@ static const char *spelling(const sw_node *node, int opset, const char *text) {
 }
 
 static void put_tensor(sw_buf *a, const sw_tensor *t) {
-    static const uint8_t onnx_types[] = {
-#define TYPE(name, bytes, text, onnx) [name] = onnx,
-        SW_DTYPE_LIST(TYPE)
-#undef TYPE
-    };
     sw_buf m = sw_buf_make(a->allocator, 0);
     for (int i = 0; i < t->rank; i++) sw_pb_put_varint(&m, 1, (uint64_t)t->dims[i]);
-    sw_pb_put_varint(&m, 2, onnx_types[t->dtype]);
+    sw_pb_put_varint(&m, 2, (uint64_t)sw_dtype_onnx(t->dtype));
     sw_pb_put_bytes(&m, 9, t->data, (size_t)sw_tensor_bytes(t));
     sw_pb_put_bytes(a, 5, m.data, m.size);
     if (m.status != SW_OK) a->status = m.status;

@@ -29,18 +29,6 @@ typedef struct writer {
 
 /* ---- Types --------------------------------------------------------------------------------------------------------- */
 
-static int onnx_type(sw_dtype dtype) {
-    switch (dtype) {
-#define TYPE(name, bytes, text, onnx)                                                                                  \
-    case name:                                                                                                         \
-        return onnx;
-        SW_DTYPE_LIST(TYPE)
-#undef TYPE
-    default:
-        return 0;
-    }
-}
-
 static void put_sub(sw_buf *to, uint32_t field, sw_buf *message) {
     sw_pb_put_bytes(to, field, message->data, message->size);
     if (message->status != SW_OK) to->status = message->status;
@@ -61,7 +49,7 @@ static void put_dim(const sw_graph *graph, sw_buf *shape, int64_t dim) {
 static void put_port(writer *w, uint32_t field, const sw_value *value) {
     sw_buf info = sw_buf_make(w->graph->allocator, 0), type = info, tensor = info, shape = info;
     for (int i = 0; i < value->type.rank; i++) put_dim(w->graph, &shape, value->type.dims[i]);
-    sw_pb_put_varint(&tensor, 1, (uint64_t)onnx_type(value->type.dtype));
+    sw_pb_put_varint(&tensor, 1, (uint64_t)sw_dtype_onnx(value->type.dtype));
     if (value->type.rank != SW_RANK_UNKNOWN)
         put_sub(&tensor, 2, &shape);
     else
@@ -156,7 +144,7 @@ static int64_t aligned(int64_t at) {
 
 static void put_tensor_head(writer *w, sw_buf *t, const sw_value *value) {
     for (int i = 0; i < value->type.rank; i++) sw_pb_put_varint(t, 1, (uint64_t)value->type.dims[i]);
-    sw_pb_put_varint(t, 2, (uint64_t)onnx_type(value->type.dtype));
+    sw_pb_put_varint(t, 2, (uint64_t)sw_dtype_onnx(value->type.dtype));
     sw_pb_put_text(t, 8, value->name);
     if (!is_external(w, value)) return;
     int64_t bytes = sw_tensor_bytes(&value->type);

@@ -82,15 +82,6 @@ sw_status sw__ovin_dtype(const sw_ovin_import *im, const char *text, sw_dtype *d
     return sw__ovin_fail(im, SW_E_UNSUPPORTED, "elements of type '%.40s' are not supported", text);
 }
 
-int sw__ovin_onnx_type(sw_dtype dtype) {
-    static const uint8_t types[] = {
-#define TYPE(name, bytes, text, onnx) [name] = onnx,
-        SW_DTYPE_LIST(TYPE)
-#undef TYPE
-    };
-    return types[dtype];
-}
-
 /* ---- Building ------------------------------------------------------------------------------------------------------ */
 
 sw_status sw__ovin_settle(sw_ovin_import *im, sw_node *node) {

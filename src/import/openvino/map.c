@@ -93,7 +93,7 @@ static sw_status read_convert(sw_ovin_import *im, const sw_ovin_layer *l, sw_val
     }
     out = sw__ovin_output(im, 0);
     sw_node *node = out ? sw_graph_add_node(im->graph, NULL, SW_OP_Cast, l->name, 1, in, 1, &out) : NULL;
-    if (node) sw_node_set_int(node, "to", sw__ovin_onnx_type(to));
+    if (node) sw_node_set_int(node, "to", sw_dtype_onnx(to));
     sw_dtype from = in[0]->type.dtype;
     bool weights =
         sw_value_is_const(in[0]) && (from == SW_I8 || from == SW_U8); /* what multiplies them wants to know */
@@ -260,7 +260,7 @@ static sw_status read_shape_of(sw_ovin_import *im, const sw_ovin_layer *l, sw_va
     sw_node *node;
     SW_TRY(sw__ovin_apply(im, SW_OP_Shape, false, 1, in, &wide));
     SW_TRY(begin_node(im, SW_OP_Cast, 1, &wide, 1, &node));
-    sw_node_set_int(node, "to", sw__ovin_onnx_type(SW_I32));
+    sw_node_set_int(node, "to", sw_dtype_onnx(SW_I32));
     return sw__ovin_settle(im, node);
 }
 
@@ -281,7 +281,7 @@ static sw_status widen(sw_ovin_import *im, sw_value **value) {
         return SW_OK;
     }
     sw_node *node = sw_graph_add_node(im->graph, NULL, SW_OP_Cast, im->layer->name, 1, value, 1, &out);
-    if (node) sw_node_set_int(node, "to", sw__ovin_onnx_type(SW_I64));
+    if (node) sw_node_set_int(node, "to", sw_dtype_onnx(SW_I64));
     *value = out;
     return sw__ovin_settle(im, node);
 }

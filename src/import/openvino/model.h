@@ -75,7 +75,6 @@ SW_MUST_USE sw_status sw__ovin_attr_float(const sw_ovin_import *im, const char *
 SW_MUST_USE sw_status sw__ovin_attr_ints(const sw_ovin_import *im, const char *name, int64_t *v, int *n);
 bool sw__ovin_attr_true(const sw_ovin_layer *layer, const char *name, bool missing);
 SW_MUST_USE sw_status sw__ovin_dtype(const sw_ovin_import *im, const char *text, sw_dtype *dtype);
-int sw__ovin_onnx_type(sw_dtype dtype);
 
 /* A node before which its shape rule runs. `name` NULL: a value on the way, else that of the layer's first output. */
 SW_MUST_USE sw_status sw__ovin_apply(sw_ovin_import *im, sw_op op, bool last, int n_in, sw_value *const *in,
