@@ -7,6 +7,7 @@ static const sw_exporter exporters[] = {
     {"onnx", "", ".onnx", "ONNX, opsets 13 to 26", sw_onnx_knows, sw_onnx_write},
     {"openvino", "ov", "_openvino_model", "OpenVINO IR 11: a folder with .xml, .bin and metadata.yaml",
      sw_openvino_knows, sw_openvino_write},
+    {"tflite", "litert", ".tflite", "TensorFlow Lite (LiteRT), schema 3", sw_tflite_knows, sw_tflite_write},
 };
 
 int sw_exporter_count(void) {

@@ -72,4 +72,7 @@ sw_status sw_onnx_write(sw_graph *graph, const sw_export_options *options, const
 bool sw_openvino_knows(sw_op op);
 sw_status sw_openvino_write(sw_graph *graph, const sw_export_options *options, const char *path, const sw_diag *diag);
 
+bool sw_tflite_knows(sw_op op);
+sw_status sw_tflite_write(sw_graph *graph, const sw_export_options *options, const char *path, const sw_diag *diag);
+
 #endif
