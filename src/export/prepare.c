@@ -153,7 +153,8 @@ static sw_status set_metadata(sw_graph *graph, const sw_export_options *o) {
     if (!sw_graph_meta(graph, "task") || !type || type->rank != 4) return SW_OK; /* not of that family */
     int64_t batch = type->dims[0] > 0 ? type->dims[0] : o->batch ? o->batch : 1;
     char *batch_text = sw_arena_printf(graph->arena, "%lld", (long long)batch);
-    int64_t size[2] = {type->dims[2], type->dims[3]};
+    bool last = type->dims[1] != 3 && type->dims[3] == 3; /* channels-last, from TensorFlow Lite */
+    int64_t size[2] = {type->dims[last ? 1 : 2], type->dims[last ? 2 : 3]};
     if (size[0] < 0 && o->height) size[0] = o->height;
     if (size[1] < 0 && o->width) size[1] = o->width;
     char *imgsz = sw_arena_printf(graph->arena, "[%lld, %lld]", (long long)size[0], (long long)size[1]);

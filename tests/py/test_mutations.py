@@ -193,6 +193,16 @@ def openvino_files():
         return (out / "m.xml").read_bytes(), (out / "m.bin").read_bytes()
 
 
+@functools.cache
+def tflite_file():
+    """The detector as TensorFlow Lite keeps models."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, out = pathlib.Path(folder, "m.onnx"), pathlib.Path(folder, "m.tflite")
+        model.write_bytes(tiny_detector())
+        slipway.run("export", model, "--to", "tflite", "-o", out)
+        return out.read_bytes()
+
+
 # Format -> the good files that are damaged in turn.
 SEEDS = {
     "onnx": lambda: [tiny_detector(), busy_model()],
@@ -201,6 +211,7 @@ SEEDS = {
     "npy": lambda: [array_file()],
     "slip": lambda: [plan_file()],
     "xml": lambda: [openvino_files()[0]],
+    "tflite": lambda: [tflite_file()],
 }
 
 
@@ -270,6 +281,7 @@ class Mutations(unittest.TestCase):
         )
         np.save(self.folder / "x.npy", np.ones((2, 3, 4), np.float32))
         np.save(self.folder / "images.npy", np.ones((1, 3, 32, 32), np.float32))
+        np.save(self.folder / "images_last.npy", np.ones((1, 32, 32, 3), np.float32))
 
     def command(self, kind, path, out):
         if kind == "slip":
@@ -277,6 +289,9 @@ class Mutations(unittest.TestCase):
         if kind == "xml":
             path.with_suffix(".bin").write_bytes(openvino_files()[1])
             return ["run", path, "--input", f"images={self.folder}/images.npy", "--output-dir", out, "--threads", "1"]
+        if kind == "tflite":
+            port = f"images={self.folder}/images_last.npy"
+            return ["run", path, "--input", port, "--output-dir", out, "--threads", "1"]
         if kind == "onnx":
             image = b"images" in path.read_bytes()
             port = f"images={self.folder}/images.npy" if image else f"x={self.folder}/x.npy"

@@ -202,19 +202,27 @@ static void reduction(sw_tfw *w, const sw_node *node, int code) {
         left.at[left.n++] = (uint8_t)(axes.at[i] - before);
     }
     int32_t out = sw__tfw_out(w, node->out[0], keep ? axes : left);
-    SW_TFW_OPTIONS(sw__tfw_add(w, code, 1, 2, (int32_t[]){x, sw__tfw_ints(w, over, n)}, 1, &out), 27, SW_FB_I8(0, keep));
+    SW_TFW_OPTIONS(sw__tfw_add(w, code, 1, 2, (int32_t[]){x, sw__tfw_ints(w, over, n)}, 1, &out), 27,
+                   SW_FB_I8(0, keep));
 }
 
 static int tfl_type(sw_dtype dtype) {
     switch (dtype) {
-    case SW_F32: return 0;
-    case SW_F16: return 1;
+    case SW_F32:
+        return 0;
+    case SW_F16:
+        return 1;
     case SW_I32:
-    case SW_I64: return 2;
-    case SW_U8: return 3;
-    case SW_BOOL: return 6;
-    case SW_I8: return 9;
-    default: return -1;
+    case SW_I64:
+        return 2;
+    case SW_U8:
+        return 3;
+    case SW_BOOL:
+        return 6;
+    case SW_I8:
+        return 9;
+    default:
+        return -1;
     }
 }
 

@@ -67,12 +67,13 @@ static void arg_max(sw_tfw *w, const sw_node *node, int code) {
     int rank = node->in[0]->type.rank, axis = sw_axis(sw_node_int(node, "axis"), rank);
     int64_t dims[SW_MAX_RANK];
     int n = 0;
-    int32_t x = sw__tfw_plain(w, node->in[0]), out = sw__tfw_out(w, node->out[0], sw_axes_plain(node->out[0]->type.rank));
+    int32_t x = sw__tfw_plain(w, node->in[0]),
+            out = sw__tfw_out(w, node->out[0], sw_axes_plain(node->out[0]->type.rank));
     for (int i = 0; i < rank; i++)
         if (i != axis) dims[n++] = node->in[0]->type.dims[i];
     int32_t bare = sw_node_int(node, "keepdims") ? sw__tfw_temp(w, SW_I32, n, dims) : out;
-    SW_TFW_OPTIONS(sw__tfw_add(w, code, 1, 2, (int32_t[]){x, sw__tfw_int(w, axis)}, 1, &bare), code == SW_TFL_ARG_MAX ? 40 : 57,
-                   SW_FB_I8(0, 2));
+    SW_TFW_OPTIONS(sw__tfw_add(w, code, 1, 2, (int32_t[]){x, sw__tfw_int(w, axis)}, 1, &bare),
+                   code == SW_TFL_ARG_MAX ? 40 : 57, SW_FB_I8(0, 2));
     if (bare != out) sw__tfw_reshape(w, bare, out);
 }
 

@@ -52,8 +52,7 @@ int32_t sw__tfw_ints(sw_tfw *w, const int64_t *v, int n) {
     int32_t *data = SW_ARENA_ARRAY(w->scratch, int32_t, n + 1);
     const char *name = sw_arena_printf(w->scratch, "%s/%zu", own_name(w), w->n_tensors);
     if (!data || !name) return sw__tfw_nomem(w);
-    for (int i = 0; i < n; i++)
-        data[i] = (int32_t)(v[i] > INT32_MAX ? INT32_MAX : v[i] < INT32_MIN ? INT32_MIN : v[i]);
+    for (int i = 0; i < n; i++) data[i] = (int32_t)(v[i] > INT32_MAX ? INT32_MAX : v[i] < INT32_MIN ? INT32_MIN : v[i]);
     return sw__tfw_tensor(w, name, &(sw_tensor){.dtype = SW_I32, .rank = 1, .dims = {n}, .data = data});
 }
 

@@ -76,10 +76,10 @@ void sw__tfw_holds(sw_tfw *w, const sw_value *v, int32_t tensor, const sw_axes *
 int32_t sw__tfw_temp(sw_tfw *w, sw_dtype dtype, int rank, const int64_t *dims);
 int32_t sw__tfw_like(sw_tfw *w, int32_t tensor); /* of the same type and dims */
 
-int32_t sw__tfw_ints(sw_tfw *w, const int64_t *v, int n);                    /* int32, rank 1 */
-int32_t sw__tfw_int(sw_tfw *w, int64_t v);                                   /* int32, rank 0 */
-int32_t sw__tfw_float(sw_tfw *w, double v);                                  /* float32, rank 0 */
-int32_t sw__tfw_const(sw_tfw *w, const char *name, const sw_tensor *type);   /* data is not copied */
+int32_t sw__tfw_ints(sw_tfw *w, const int64_t *v, int n);                  /* int32, rank 1 */
+int32_t sw__tfw_int(sw_tfw *w, int64_t v);                                 /* int32, rank 0 */
+int32_t sw__tfw_float(sw_tfw *w, double v);                                /* float32, rank 0 */
+int32_t sw__tfw_const(sw_tfw *w, const char *name, const sw_tensor *type); /* data is not copied */
 
 /* ---- Operators ----------------------------------------------------------------------------------------------------- */
 
@@ -88,12 +88,12 @@ enum { SW_TFW_ABSENT = -2 };
 sw_tfw_operator *sw__tfw_add(sw_tfw *w, int code, int version, int n_in, const int32_t *in, int n_out,
                              const int32_t *out);
 #define SW_TFW_ADD(w, code, version, out, ...)                                                                         \
-    sw__tfw_add((w), SW_TFL_##code, (version), (int)(sizeof((int32_t[]){__VA_ARGS__}) / sizeof(int32_t)),             \
+    sw__tfw_add((w), SW_TFL_##code, (version), (int)(sizeof((int32_t[]){__VA_ARGS__}) / sizeof(int32_t)),              \
                 (int32_t[]){__VA_ARGS__}, 1, (int32_t[]){(out)})
 /* Sets the union's kind and its fields, in the order of slots. Takes NULL. */
 void sw__tfw_options(sw_tfw_operator *op, int kind, int n, const sw_fb_field *fields);
 #define SW_TFW_OPTIONS(op, kind, ...)                                                                                  \
-    sw__tfw_options((op), (kind), (int)(sizeof((sw_fb_field[]){__VA_ARGS__}) / sizeof(sw_fb_field)),                  \
+    sw__tfw_options((op), (kind), (int)(sizeof((sw_fb_field[]){__VA_ARGS__}) / sizeof(sw_fb_field)),                   \
                     (sw_fb_field[]){__VA_ARGS__})
 int32_t sw__tfw_reshape(sw_tfw *w, int32_t x, int32_t out); /* to the dims of `out`; returns it */
 int32_t sw__tfw_permute(sw_tfw *w, int32_t x, const int64_t *perm, int32_t out);

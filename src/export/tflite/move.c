@@ -47,8 +47,8 @@ static void concat(sw_tfw *w, const sw_node *node, int arg) {
         if (node->in[i] && sw_tensor_count(&node->in[i]->type) > 0) in[n++] = sw__tfw_as(w, node->in[i], axes);
     int activation = sw__tfw_fuse(w, &y);
     int32_t out = sw__tfw_out(w, y, axes);
-    SW_TFW_OPTIONS(sw__tfw_add(w, SW_TFL_CONCATENATION, 1, n, in, 1, &out), 10,
-                   SW_FB_I32(0, sw_axes_find(&axes, axis)), SW_FB_I8(1, activation));
+    SW_TFW_OPTIONS(sw__tfw_add(w, SW_TFL_CONCATENATION, 1, n, in, 1, &out), 10, SW_FB_I32(0, sw_axes_find(&axes, axis)),
+                   SW_FB_I8(1, activation));
 }
 
 static void split(sw_tfw *w, const sw_node *node, int arg) {
@@ -70,8 +70,8 @@ static void split(sw_tfw *w, const sw_node *node, int arg) {
     if (even)
         SW_TFW_OPTIONS(sw__tfw_add(w, SW_TFL_SPLIT, 1, 2, (int32_t[]){at, x}, n, out), 35, SW_FB_I32(0, n));
     else
-        SW_TFW_OPTIONS(sw__tfw_add(w, SW_TFL_SPLIT_V, 1, 3, (int32_t[]){x, sw__tfw_ints(w, lengths, n), at}, n, out), 79,
-                       SW_FB_I32(0, n));
+        SW_TFW_OPTIONS(sw__tfw_add(w, SW_TFL_SPLIT_V, 1, 3, (int32_t[]){x, sw__tfw_ints(w, lengths, n), at}, n, out),
+                       79, SW_FB_I32(0, n));
 }
 
 static void slice(sw_tfw *w, const sw_node *node, int arg) {
@@ -154,8 +154,8 @@ static void expand(sw_tfw *w, const sw_node *node, int arg) {
 }
 
 const sw_tfw_row sw__tfw_move[] = {
-    {SW_OP_Reshape, reshape, 0},   {SW_OP_Flatten, reshape, 0}, {SW_OP_Squeeze, reshape, 0},
+    {SW_OP_Reshape, reshape, 0},   {SW_OP_Flatten, reshape, 0},     {SW_OP_Squeeze, reshape, 0},
     {SW_OP_Unsqueeze, reshape, 0}, {SW_OP_Transpose, transpose, 0}, {SW_OP_Identity, identity, 0},
-    {SW_OP_Concat, concat, 0},     {SW_OP_Split, split, 0},     {SW_OP_Slice, slice, 0},
-    {SW_OP_Pad, pad, 0},           {SW_OP_Expand, expand, 0},   {0, NULL, 0},
+    {SW_OP_Concat, concat, 0},     {SW_OP_Split, split, 0},         {SW_OP_Slice, slice, 0},
+    {SW_OP_Pad, pad, 0},           {SW_OP_Expand, expand, 0},       {0, NULL, 0},
 };

@@ -28,7 +28,8 @@ static bool is_same(const sw_window *win) {
 
 /* Which padding the operator gets; where it is neither, x is padded before. What a window reaches beyond the paddings when the
  * output is rounded up is padded, too. */
-static int pad_for(sw_tfw *w, const sw_window *win, double value, bool may_be_same, int32_t *x) { /* SAME leaves paddings out of means */
+static int pad_for(sw_tfw *w, const sw_window *win, double value, bool may_be_same,
+                   int32_t *x) { /* SAME leaves paddings out of means */
     if (may_be_same && is_same(win)) return SW_TFL_SAME;
     int64_t pads[8] = {0}, dims[4];
     bool any = false;
@@ -74,7 +75,8 @@ static void conv(sw_tfw *w, const sw_node *node, int arg) {
     if (bias)
         in[2] = sw__tfw_plain(w, bias);
     else
-        in[2] = zeros ? sw__tfw_const(w, "no_bias", &(sw_tensor){.dtype = SW_F32, .rank = 1, .dims = {outputs}, .data = zeros})
+        in[2] = zeros ? sw__tfw_const(w, "no_bias",
+                                      &(sw_tensor){.dtype = SW_F32, .rank = 1, .dims = {outputs}, .data = zeros})
                       : sw__tfw_nomem(w);
     int32_t out = sw__tfw_out(w, y, last);
     bool dilated = win.dilation[0] != 1 || win.dilation[1] != 1;
@@ -161,8 +163,8 @@ static void global_pool(sw_tfw *w, const sw_node *node, int code) {
 static void fully_connected(sw_tfw *w, int32_t x, int32_t weights, int32_t bias, const sw_value *y) {
     int activation = sw__tfw_fuse(w, &y), rank = y->type.rank;
     int32_t out = sw__tfw_out(w, y, sw_axes_plain(rank)), in[3] = {x, weights, bias};
-    SW_TFW_OPTIONS(sw__tfw_add(w, SW_TFL_FULLY_CONNECTED, rank > 2 ? 5 : 1, 3, in, 1, &out), 8,
-                   SW_FB_I8(0, activation), SW_FB_I8(1, 0), SW_FB_I8(2, rank > 2));
+    SW_TFW_OPTIONS(sw__tfw_add(w, SW_TFL_FULLY_CONNECTED, rank > 2 ? 5 : 1, 3, in, 1, &out), 8, SW_FB_I8(0, activation),
+                   SW_FB_I8(1, 0), SW_FB_I8(2, rank > 2));
 }
 
 static void gemm(sw_tfw *w, const sw_node *node, int arg) {

@@ -63,8 +63,10 @@ static sw_status normalise(sw_graph *graph, sw_arena *arena) {
 
 /* ---- From nodes to operators --------------------------------------------------------------------------------------- */
 
-static sw_axes port_axes(const sw_value *v) {
-    return v->type.rank == 4 ? sw_axes_channels_last(4) : sw_axes_plain(v->type.rank);
+/* Models that came from such a file have their ports in its order already. */
+static sw_axes port_axes(const sw_graph *graph, const sw_value *v) {
+    return v->type.rank == 4 && !sw_str_starts_with(graph->format, "TensorFlow Lite") ? sw_axes_channels_last(4)
+                                                                                      : sw_axes_plain(v->type.rank);
 }
 
 static sw_status check(const sw_tfw *w) {
@@ -102,15 +104,24 @@ static void write_nodes(sw_tfw *w) {
 
 static int type_number(sw_dtype dtype) {
     switch (dtype) {
-    case SW_F32: return 0;
-    case SW_F16: return 1;
-    case SW_I32: return 2;
-    case SW_U8: return 3;
-    case SW_I64: return 4;
-    case SW_BOOL: return 6;
-    case SW_I16: return 7;
-    case SW_I8: return 9;
-    default: return -1;
+    case SW_F32:
+        return 0;
+    case SW_F16:
+        return 1;
+    case SW_I32:
+        return 2;
+    case SW_U8:
+        return 3;
+    case SW_I64:
+        return 4;
+    case SW_BOOL:
+        return 6;
+    case SW_I16:
+        return 7;
+    case SW_I8:
+        return 9;
+    default:
+        return -1;
     }
 }
 
@@ -126,8 +137,9 @@ static void put_tensors(sw_tfw *w, sw_fb_writer *fb, size_t hole, const int32_t 
         const sw_tfw_tensor *t = &w->tensors[i];
         if (numbers[i] < 0) continue;
         if (type_number(t->type.dtype) < 0)
-            w->status = sw_fail(w->diag, SW_E_UNSUPPORTED, NULL, NULL, "'%s' is %s, which TensorFlow Lite files do not hold",
-                                t->name, sw_dtype_name(t->type.dtype));
+            w->status =
+                sw_fail(w->diag, SW_E_UNSUPPORTED, NULL, NULL, "'%s' is %s, which TensorFlow Lite files do not hold",
+                        t->name, sw_dtype_name(t->type.dtype));
         const sw_fb_field fields[] = {SW_FB_OFFSET(0), SW_FB_I8(1, type_number(t->type.dtype)),
                                       SW_FB_I32(2, t->type.data ? ++buffer : 0), SW_FB_OFFSET(3)};
         sw_fb_link(fb, list + 4 + 4 * (size_t)numbers[i], sw_fb_put_table(fb, fields, 4, at));
@@ -220,11 +232,12 @@ sw_status sw__tfw_serialise(sw_tfw *w, const int32_t *inputs, const int32_t *out
     }
     for (int i = 0; i < n_in; i++) ports[i] = numbers[inputs[i]];
     for (int i = 0; i < n_out; i++) ports[n_in + i] = numbers[outputs[i]];
-    const sw_fb_field fields[] = {SW_FB_I32(SW_TFL_MODEL_VERSION, 3),         SW_FB_OFFSET(SW_TFL_MODEL_CODES),
-                                  SW_FB_OFFSET(SW_TFL_MODEL_SUBGRAPHS),       SW_FB_OFFSET(SW_TFL_MODEL_DESCRIPTION),
-                                  SW_FB_OFFSET(SW_TFL_MODEL_BUFFERS),         SW_FB_OFFSET(SW_TFL_MODEL_SIGNATURES)};
+    const sw_fb_field fields[] = {SW_FB_I32(SW_TFL_MODEL_VERSION, 3),   SW_FB_OFFSET(SW_TFL_MODEL_CODES),
+                                  SW_FB_OFFSET(SW_TFL_MODEL_SUBGRAPHS), SW_FB_OFFSET(SW_TFL_MODEL_DESCRIPTION),
+                                  SW_FB_OFFSET(SW_TFL_MODEL_BUFFERS),   SW_FB_OFFSET(SW_TFL_MODEL_SIGNATURES)};
     const sw_fb_field parts[] = {SW_FB_OFFSET(0), SW_FB_OFFSET(1), SW_FB_OFFSET(2), SW_FB_OFFSET(3), SW_FB_OFFSET(4)};
-    sw_fb_link(fb, sw_fb_begin(fb, SW_TFL_IDENTIFIER), sw_fb_put_table(fb, fields, 6, model));
+    size_t root = sw_fb_begin(fb, SW_TFL_IDENTIFIER);
+    sw_fb_link(fb, root, sw_fb_put_table(fb, fields, 6, model));
     size_t graphs = sw_fb_put_vector(fb, NULL, 1, 4, 4);
     sw_fb_link(fb, model[2], graphs);
     sw_fb_link(fb, graphs + 4, sw_fb_put_table(fb, parts, 5, sub));
@@ -306,13 +319,13 @@ static sw_status gather(sw_tfw *w, sw_fb_writer *fb) {
             return sw_fail(w->diag, SW_E_UNSUPPORTED, NULL, "give the sizes with --imgsz and --batch",
                            "the size of input '%s' is not known, and TensorFlow Lite files have fixed sizes",
                            graph->inputs[i]->name);
-        inputs[i] = sw__tfw_out(w, graph->inputs[i], port_axes(graph->inputs[i]));
+        inputs[i] = sw__tfw_out(w, graph->inputs[i], port_axes(graph, graph->inputs[i]));
         if (inputs[i] >= 0) w->tensors[inputs[i]].referenced = true;
     }
     write_nodes(w);
     for (int i = 0; i < graph->n_outputs && w->status == SW_OK; i++) {
         w->node = graph->outputs[i]->producer;
-        outputs[i] = sw__tfw_as(w, graph->outputs[i], port_axes(graph->outputs[i]));
+        outputs[i] = sw__tfw_as(w, graph->outputs[i], port_axes(graph, graph->outputs[i]));
         if (outputs[i] >= 0) w->tensors[outputs[i]].referenced = true;
     }
     if (w->status != SW_OK) return w->status;

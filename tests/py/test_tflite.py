@@ -1,0 +1,172 @@
+"""TensorFlow Lite files, in and out.
+
+Networks of tests/zoo are exported and read back; LiteRT runs them, too, where it is installed (a wheel that unpacks to 60 MB
+and that tests/py/requirements.txt does not ask for)."""
+
+import ast
+import importlib.util
+import pathlib
+import tempfile
+import unittest
+
+import numpy as np
+import onnx
+
+import reference
+import slipway
+import zoo
+
+HAVE_LITERT = importlib.util.find_spec("ai_edge_litert") is not None
+FP16_TOLERANCE = 1e-2  # of the scale of a row group
+HALF = ("mobilenet_v3_small_64", "yolo11n_96", "shufflenet_v2_x0_5_64")
+LARGE = ("convnext_tiny_64", "resnet50_64", "vit_b_16_64")  # 100 MB and more: where they are looked at for good
+LACKING = {"crnn_32x96": "LSTM", "rtdetr-l_64": "GridSample"}
+
+
+def last(array):
+    """Maps are channels-last in these files."""
+    return np.ascontiguousarray(array.transpose(0, 2, 3, 1)) if array.ndim == 4 else array
+
+
+def first(array):
+    return array.transpose(0, 3, 1, 2) if array.ndim == 4 else array
+
+
+def run_litert(path, inputs):
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interpreter(str(path), num_threads=2).get_signature_runner()(**inputs)
+
+
+def in_pixels(array, path, size):
+    """Boxes of YOLO models are fractions of the sides in these files: as Ultralytics reads them back."""
+    metadata = {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
+    if array.ndim != 3 or metadata.get("task", "classify") == "classify" or "stride" not in metadata:
+        return array
+    array, sides = array.copy(), np.array([size[1], size[0]] * 2, np.float32)
+    if ast.literal_eval(metadata.get("end2end", "False")):
+        array[:, :, :4] *= sides
+    else:
+        array[:, :4] *= sides[:, None]
+    return array
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+
+class Zoo(Case):
+    def close(self, name, path, got, want, tolerance, size):
+        for index, (output, array) in enumerate(want.items()):
+            found = first(np.asarray(got[output], array.dtype))
+            found = in_pixels(found, path, size) if index == 0 else found
+            self.assertEqual(found.shape, array.shape)
+            kept = zoo.load_golden(name)[output]
+            pair = zoo.chosen(found, kept), zoo.chosen(array, kept)
+            self.assertLess(zoo.worst_error(*pair, *zoo.cut_of(name, array)), tolerance, f"{name}: {output}")
+
+    def check(self, name):
+        if name in LARGE and not HAVE_LITERT:
+            self.skipTest("large: checked where ai-edge-litert is installed")
+        path = self.folder / f"{name}.onnx"
+        onnx.save(zoo.fill(onnx.load(zoo.models()[name])), path)
+        if name in LACKING:
+            process = slipway.run("export", path, "--to", "tflite", expect=2)
+            self.assertIn(f"({LACKING[name]}): there is no such operator in tflite files", process.stderr)
+            self.assertFalse(path.with_suffix(".tflite").exists())
+            return
+        inputs = zoo.inputs_of(onnx.load(path))
+        want, fed = reference.run_onnx(path, inputs), {port: last(array) for port, array in inputs.items()}
+        size = next(iter(inputs.values())).shape[2:]
+        for tolerance, options in ((zoo.TOLERANCE, []), (FP16_TOLERANCE, ["--half"]))[: 1 + (name in HALF)]:
+            out = self.folder / "out.tflite"
+            slipway.run("export", path, "--to", "tflite", "-o", out, "--force", *options)
+            back = slipway.run_model(out, fed, self.folder)
+            self.close(name, path, {o: back[slipway.file_name(o)] for o in want}, want, tolerance, size)
+            if HAVE_LITERT:
+                self.close(name, path, run_litert(out, fed), want, tolerance, size)
+
+
+for model_name in zoo.models():
+    setattr(Zoo, f"test_{model_name}", lambda self, name=model_name: self.check(name))
+
+
+class Files(Case):
+    def test_same_bytes_twice_and_after_a_round_trip(self):
+        out = [self.folder / f"{i}.tflite" for i in range(2)]
+        for path in out:
+            slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", path)
+        self.assertEqual(out[0].read_bytes(), out[1].read_bytes())
+        again = self.folder / "again.tflite"
+        slipway.run("export", out[0], "--to", "tflite", "-o", again)
+        x = np.random.default_rng(0).random((1, 416, 416, 3), np.float32)
+        a, b = (slipway.run_model(path, {"images": x}, self.folder)["output0"] for path in (out[0], again))
+        self.assertLess(zoo.worst_error(a, b), 1e-5)
+
+    def test_transposes_are_counted(self):
+        process = slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", self.folder / "x.tflite")
+        self.assertRegex(process.stderr, r"\d+ transposes")
+
+    def test_detections_are_those_of_the_model(self):
+        import json
+
+        picture = slipway.data("images", "bus.jpg")
+        slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", self.folder / "x.tflite")
+        found = []
+        for model in (slipway.SAMPLE_MODEL, self.folder / "x.tflite"):
+            out = self.folder / f"{pathlib.Path(model).suffix}.json"
+            slipway.run("detect", model, picture, "--json", out)
+            found.append(json.loads(out.read_text())[0]["detections"])
+        self.assertTrue(found[0])
+        # The model of open size looks at the smallest canvas, the file of fixed size at a square one.
+        self.assertEqual(reference.unmatched(found[1], found[0], min_iou=0.97), [])
+
+    def test_broken_files(self):
+        path = self.folder / "x.tflite"
+        slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", path)
+        good = path.read_bytes()
+        for data, sentence in (
+            (good[:8], "a table begins outside the file; is it cut?"),
+            (good[:2000], "is it cut?"),
+            (b"\xff\xff\xff\x7f" + good[4:], "a table begins outside the file"),
+        ):
+            path.write_bytes(data)
+            self.assertIn(sentence, slipway.run("inspect", path, expect=2).stderr)
+
+
+class Shared(Case):
+    """Files of others, if they are at hand."""
+
+    def test_uint8_mobilenet(self):
+        path = slipway.data("models", "mobilenet_v2_quant.tflite")
+        x = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
+        (got,) = slipway.run_model(path, {"input": x}, self.folder).values()
+        self.assertEqual((got.dtype, got.shape), (np.dtype(np.uint8), (1, 1001)))
+        if not HAVE_LITERT:
+            self.skipTest("ai-edge-litert is not installed")
+        from ai_edge_litert.interpreter import Interpreter
+
+        runtime = Interpreter(str(path))
+        runtime.allocate_tensors()
+        runtime.set_tensor(runtime.get_input_details()[0]["index"], x)
+        runtime.invoke()
+        want = runtime.get_tensor(runtime.get_output_details()[0]["index"])
+        self.assertLessEqual(np.abs(got.astype(int) - want).max(), 1)
+        self.assertEqual(got.argmax(), want.argmax())
+
+    def test_int8_yolo_finds_what_the_float_model_finds(self):
+        import json
+
+        found = []
+        for name in ("yolo11n_int8.tflite", "yolo11n.onnx"):
+            out = self.folder / f"{name}.json"
+            slipway.run("detect", slipway.data("models", name), slipway.data("images", "bus.jpg"), "--json", out)
+            found.append(json.loads(out.read_text())[0]["detections"])
+        self.assertEqual(reference.unmatched(*found, min_iou=0.97, confidence=0.02), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
