@@ -15,8 +15,9 @@ void *sw_alloc(const sw_allocator *allocator, size_t size) {
     if (size == 0) size = SW_ALIGN;
     if (allocator) return allocator->alloc(allocator->ctx, size);
     if (size < LARGE) return aligned_alloc(SW_ALIGN, size);
-    void *block = aligned_alloc(HUGE_PAGE, size);
-    if (block) sw__os_huge_pages(block, size);
+    void *block; /* posix_memalign takes any size; aligned_alloc wants multiples, and sanitizers insist on it */
+    if (posix_memalign(&block, HUGE_PAGE, size) != 0) return NULL;
+    sw__os_huge_pages(block, size);
     return block;
 }
 
