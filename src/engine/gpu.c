@@ -1,5 +1,6 @@
 #include "engine/gpu.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -319,6 +320,23 @@ bool sw_gpu_step_on_cpu(const sw_gpu_program *p, size_t step) {
     for (int i = 0; i < p->n_nodes; i++)
         if (p->nodes[i].step == (int32_t)step) return p->nodes[i].kind == SW_GPU_CPU;
     return false;
+}
+
+void sw_gpu_tell_cuts(const sw_gpu *gpu, const sw_gpu_program *p, const sw_diag *diag) {
+    char text[512] = "";
+    int n = 0;
+    uint8_t seen[SW_OP_COUNT] = {0};
+    for (int i = 0; i < p->n_nodes; i++) {
+        const sw_gpu_node *node = &p->nodes[i];
+        if (node->kind != SW_GPU_CPU) continue;
+        n++;
+        sw_op op = gpu->plan->steps[node->step].op;
+        size_t used = strlen(text);
+        if (!seen[op])
+            snprintf(text + used, sizeof text - used, "%s%s: %s", used ? "; " : "", sw_op_get(op)->name, node->why);
+        seen[op] = 1;
+    }
+    if (n) sw_info(diag, NULL, "%d of %d steps run on the CPU (%s)", n, p->n_nodes, text);
 }
 
 sw_gpu_summary sw_gpu_summarize(const sw_gpu *gpu, const sw_gpu_program *p) {

@@ -65,6 +65,9 @@ bool sw_gpu_step_on_cpu(const sw_gpu_program *program, size_t step);
 SW_MUST_USE sw_status sw_gpu_run(sw_gpu *gpu, sw_gpu_program *program, sw_instance *instance,
                                  sw_status (*run_step)(void *ctx, size_t step), void *ctx, const sw_diag *diag);
 
+/* Tells which operators run on the CPU, and why, in one sentence; nothing when there are none. */
+void sw_gpu_tell_cuts(const sw_gpu *gpu, const sw_gpu_program *program, const sw_diag *diag);
+
 /* What a program does. */
 typedef struct sw_gpu_summary {
     int nodes, launches, cpu_steps, streams, graphs;

@@ -121,7 +121,10 @@ static sw_status build_program(sw_session *session, sw_instance *instance, sw_gp
     if (status == SW_OK && sw_gpu_uses_cpu(*program))
         status = sw_instance_prepare(instance, session->plan, sw_pool_threads(session->pool), runs_on_cpu, *program,
                                      &session->diag);
-    if (status != SW_OK) sw_gpu_program_destroy(session->gpu, *program);
+    if (status == SW_OK)
+        sw_gpu_tell_cuts(session->gpu, *program, &session->diag);
+    else
+        sw_gpu_program_destroy(session->gpu, *program);
     return status;
 }
 

@@ -34,9 +34,9 @@ static bool is_stem(const sw_conv *c) {
            c->kernel_w <= STEM_WIDTH && c->dilation_h == 1 && c->dilation_w == 1;
 }
 
-/* The GPU kernel is made for 3 x 4 taps, or for 7 x 8. */
+/* The GPU kernel is made for 3 x 4 taps of 3 channels, or for 7 x 8 of 4. */
 static bool is_small_stem(const sw_conv *c) {
-    return c->kernel_h <= 3 && c->kernel_w <= 4;
+    return c->kernel_h <= 3 && c->kernel_w <= 4 && c->in_channels == 3;
 }
 
 sw_cuda_form sw_cuda_conv_form(const sw_conv *c) {
@@ -223,7 +223,9 @@ void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel til
     } else if (form == SW_CUDA_FORM_STEM) {
         bool many = is_small_stem(c) && pixels_of(c) >= 1 << 18;
         l->kernel = !is_small_stem(c) ? SW_CUDA_STEM_7 : many ? SW_CUDA_STEM_2 : SW_CUDA_STEM_1;
-        l->grid_x = (int)((pixels_of(c) + (many ? 127 : 63)) / (many ? 128 : 64));
+        int64_t rounds = many ? 4 : 1, group = rounds * (many ? 128 : 64);
+        l->args.conv.rounds = (int)rounds;
+        l->grid_x = (int)((pixels_of(c) + group - 1) / group);
         l->grid_y = (int)(round_up(c->out_channels, STEM_COLUMNS) / STEM_COLUMNS);
     } else if (form == SW_CUDA_FORM_PLAIN) {
         l->kernel = SW_CUDA_CONV_PLAIN;
