@@ -120,7 +120,7 @@ sw_status sw_call_conv(const sw_call *c, sw_conv *conv) {
         .pad_top = window.pad_begin[0],
         .pad_left = window.pad_begin[1],
         .groups = sw_call_int(c, "group"),
-        .in_pitch = x->pitch,
+        .in_pitch = x->layout == SW_CHANNELS_LAST ? x->pitch : x->dims[1],
         .out_pitch = y->pitch,
         .residual_pitch = residual ? residual->pitch : 0,
         .in_planar = x->layout == SW_ROW_MAJOR,
