@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import subprocess
 import tempfile
 import unittest
 import zlib
@@ -87,6 +88,14 @@ class Plans(Folder):
     def test_same_model_same_bytes(self):
         a, b = self.build(name="a.slip"), self.build(name="b.slip")
         self.assertEqual(a.read_bytes(), b.read_bytes())
+
+    def test_two_builds_at_once_leave_a_whole_plan(self):
+        plan = self.folder / "a.slip"
+        command = [slipway.PROGRAM, "build", MODEL, "-o", plan, "--opt-level", "0"]
+        running = [subprocess.Popen(command, env=slipway.ENVIRONMENT, stdout=subprocess.DEVNULL) for _ in range(2)]
+        self.assertEqual([process.wait(60) for process in running], [0, 0])
+        self.assertEqual(plan.read_bytes(), self.build(name="b.slip").read_bytes())
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["a.slip", "b.slip"])
 
     def test_detect_takes_a_plan(self):
         picture = self.folder / "p.png"
