@@ -26,6 +26,7 @@ static const struct {
 } variables[] = {
     {"SLIPWAY_MODEL", "the model that 'slipway detect' takes when it is given pictures only"},
     {"SLIPWAY_CPU_MASK", "CPU features that may be used: names as 'slipway version --cpu' prints them, or 'none'"},
+    {"SLIPWAY_END2END", "1: checkpoints of YOLOv10 and YOLO26 use the head that needs no NMS"},
     {"NO_COLOR", "no colours in messages when it is set"},
 };
 

@@ -1,5 +1,6 @@
 /* Heads: from feature maps to the outputs that Ultralytics' ONNX export has. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "import/pt/net.h"
@@ -91,10 +92,17 @@ static sw_value *distances(sw_net *net, const detector *d, sw_value *box) {
     return sw_net_reshape(net, sw_net_sub(net, d->module, "dfl", box), (int64_t[]){0, 4, -1}, 3);
 }
 
+/* Whether the branches that need no suppression are used. As Ultralytics' predict has it since 8.4: only where a model was
+ * fused for them and has lost the others, or, as its `nms=False` does there, where SLIPWAY_END2END=1 asks for them. */
+static bool self_suppressing(const sw_pickle *module) {
+    const char *wanted = getenv("SLIPWAY_END2END");
+    return sw_net_child(module, "one2one_cv2") && (!sw_net_child(module, "cv2") || (wanted && !strcmp(wanted, "1")));
+}
+
 static bool read_detector(sw_net *net, const sw_pickle *module, int n, sw_value *const *x, detector *d) {
     float strides[MAX_LEVELS];
     sw_value *anchors[MAX_LEVELS], *rows[MAX_LEVELS];
-    bool single = sw_net_child(module, "one2one_cv2") && sw_net_int(module, "_end2end", 1);
+    bool single = self_suppressing(module);
     *d = (detector){.module = module, .prefix = single ? "one2one_" : "", .n = n, .x = x};
     d->classes = sw_net_int(module, "nc", 0);
     d->bins = sw_net_int(module, "reg_max", 16);
