@@ -84,9 +84,10 @@ class Detections(unittest.TestCase):
 
     def test_checkpoint(self):
         """A .pt takes pictures of any shape: Ultralytics pads them no further than to the next multiple of the stride."""
-        for name in ("bus", "dog", "person"):
-            with self.subTest(picture=name):
-                self.check_picture(name, "yolo11n.pt")
+        for model in ("yolo11n.pt", "yolov5n.pt"):
+            for name in ("bus", "dog", "person"):
+                with self.subTest(model=model, picture=name):
+                    self.check_picture(name, model)
 
     def test_sample_model_on_the_picture_of_the_demonstration(self):
         import cv2

@@ -10,9 +10,11 @@ import random
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 import warnings
 import zipfile
 import zlib
@@ -67,19 +69,19 @@ def make_model(torch, ultralytics, name):
     return model
 
 
-def as_exported(model):
+def as_exported(model, end2end=False):
     """Switches the head to what it does for ONNX."""
     for module in model.modules():
         if hasattr(module, "export"):
             module.export, module.format, module.dynamic, module.shape = True, "onnx", True, None
     if hasattr(model.model[-1], "one2one_cv2"):
-        model.end2end = True  # heads that suppress doubles themselves
+        model.end2end = end2end  # heads that suppress doubles themselves
     return model
 
 
-def reference_outputs(torch, model, images):
+def reference_outputs(torch, model, images, end2end=False):
     with torch.no_grad():
-        outputs = as_exported(model)(torch.from_numpy(images))
+        outputs = as_exported(model, end2end)(torch.from_numpy(images))
     outputs = outputs if isinstance(outputs, (tuple, list)) else [outputs]
     return [output.numpy() for output in outputs if isinstance(output, torch.Tensor)]
 
@@ -98,11 +100,11 @@ class Checkpoints(unittest.TestCase):
         self.addCleanup(temporary.cleanup)
         self.folder = pathlib.Path(temporary.name)
 
-    def check_outputs(self, path, model, torch, sizes, cuts):
+    def check_outputs(self, path, model, torch, sizes, cuts, end2end=False):
         for size in sizes:
             images = zoo.uniform("images", size, 0, 1).astype(np.float32)
             got = slipway.run_model(path, {"images": images}, self.folder)
-            for index, want in enumerate(reference_outputs(torch, model, images)):
+            for index, want in enumerate(reference_outputs(torch, model, images, end2end)):
                 ours = got[f"output{index}"]
                 self.assertEqual(ours.shape, want.shape)
                 if want.ndim == 3 and want.shape[1] == 300:
@@ -119,6 +121,9 @@ class Checkpoints(unittest.TestCase):
         # The encoder of RT-DETR picks 300 positions: there must be more.
         sizes = ((1, 3, 192, 256), (1, 3, 256, 192)) if "rtdetr" in name else SIZES
         self.check_outputs(path, model, torch, sizes, (1, (4, 84)))
+        if hasattr(model.model[-1], "one2one_cv2"):
+            with unittest.mock.patch.dict(slipway.ENVIRONMENT, {"SLIPWAY_END2END": "1"}):
+                self.check_outputs(path, model, torch, sizes, (1, (4, 84)), end2end=True)
 
     def check_file(self, name, sizes, cuts):
         torch, ultralytics = packages()
@@ -184,6 +189,18 @@ def archive(data, name="m/data.pkl"):
         return file.getvalue()
 
 
+def overlapping():
+    """An archive with two entries over the same bytes."""
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w") as members:
+            for name in ("m/data.pkl", "m/copy.pkl"):
+                members.writestr(name, b"\x80\x02N.")
+        data = bytearray(file.getvalue())
+    first, second = data.find(b"PK\1\2"), data.rfind(b"PK\1\2")
+    data[second : second + second - first] = data[first:second]
+    return bytes(data)
+
+
 def attacks(marker):
     """Name -> bytes of a checkpoint that would make a file if anything in it were run."""
     command = f"touch {marker}"
@@ -200,6 +217,7 @@ def attacks(marker):
     files = {name: archive(pickle.dumps(call, protocol=2)) for name, call in calls.items()}
     files["stack_global"] = archive(pickle.dumps(calls["os.system"], protocol=4))
     files["memo"] = archive(b"\x80\x02Nr\xff\xff\xff\x7f.")
+    files["overlapping entries"] = overlapping()
     files["climbing name"] = archive(b"\x80\x02N.", "../data.pkl")
     return files
 
@@ -238,7 +256,12 @@ class Hostile(unittest.TestCase):
             path = self.folder / "hostile.pt"
             path.write_bytes(data)
             error = slipway.run("inspect", path, expect=None).stderr
-            words = {"stack_global": "opcode 0x", "memo": "out of range", "climbing name": "no checkpoint has"}
+            words = {
+                "stack_global": "opcode 0x",
+                "memo": "out of range",
+                "overlapping entries": "overlap",
+                "climbing name": "no checkpoint has",
+            }
             self.assertIn(words.get(name, "tries to run code"), error, name)
 
 
@@ -255,6 +278,18 @@ def repaired(data):
     return bytes(data)
 
 
+MEMORY_KB = 1 << 20
+# Runs a command and writes its peak of memory (KB) as stderr's last line. A process of its own, for a child's peak begins
+# with its parent's memory, and that of the tests may hold PyTorch.
+MEASURED = """
+import os, resource, sys
+child = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+status = os.waitpid(child, 0)[1]
+print(f"\\n{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss}", end="", file=sys.stderr)
+sys.exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
+"""
+
+
 class Mutations(unittest.TestCase):
     def judge(self, folder, seed, good):
         chance = random.Random(f"pt {seed}")
@@ -269,10 +304,13 @@ class Mutations(unittest.TestCase):
         path = folder / f"{seed}.pt"
         path.write_bytes(repaired(data) if seed % 4 else data)
         started = time.monotonic()
-        process = subprocess.run([slipway.PROGRAM, "inspect", path], capture_output=True, timeout=60)
+        command = [sys.executable, "-S", "-c", MEASURED, slipway.PROGRAM, "inspect", path]
+        process = subprocess.run(command, capture_output=True, timeout=60)
         took = time.monotonic() - started
         path.unlink()
-        error = process.stderr.decode(errors="replace")
+        error, _, peak = process.stderr.decode(errors="replace").rpartition("\n")
+        if int(peak) > MEMORY_KB:
+            return f"{seed}: took {peak} KB"
         if process.returncode not in range(5):
             return f"{seed}: exit code {process.returncode}: {error[-2000:]}"
         if process.returncode and len(error.split()) < 3:
