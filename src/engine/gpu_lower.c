@@ -91,7 +91,9 @@ sw_status sw__gpu_conv(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *
 }
 
 bool sw__gpu_same_conv(const sw_conv *a, const sw_conv *b) {
-    return memcmp(a, b, offsetof(sw_conv, act)) == 0 && a->act == b->act && a->residual == b->residual;
+    /* Field by field from where padding begins. */
+    return memcmp(a, b, offsetof(sw_conv, in_planar)) == 0 && a->in_planar == b->in_planar && a->act == b->act &&
+           a->residual == b->residual;
 }
 
 static sw_cuda_kernel find_tile(const sw_gpu *gpu, const sw_conv *conv) {
