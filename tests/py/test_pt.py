@@ -165,6 +165,17 @@ class Checkpoints(unittest.TestCase):
         torch.save({"model": None, "ema": model, "train_args": {}}, path)
         self.check_outputs(path, model, torch, ((1, 5, 96, 64),), (1, (4, 7)))
 
+    def test_other_activations(self):
+        torch, ultralytics = packages()
+        from ultralytics.nn.tasks import DetectionModel
+
+        yaml = ultralytics.YOLO("yolov8n.yaml").model.yaml
+        for activation in ("PReLU()", "SELU()"):
+            model = DetectionModel({**yaml, "activation": f"torch.nn.{activation}"}, verbose=False).float().eval()
+            path = self.folder / "activation.pt"
+            torch.save({"model": model, "train_args": {}}, path)
+            self.check_outputs(path, model, torch, ((1, 3, 96, 64),), (1, (4, 84)))
+
 
 for family_name in FAMILIES:
     setattr(Checkpoints, f"test_{family_name}", lambda self, name=family_name: self.check_family(name))

@@ -182,6 +182,7 @@ ACTIVATION(tanh_, SW_OP_Tanh)
 ACTIVATION(hard_swish, SW_OP_HardSwish)
 ACTIVATION(mish, SW_OP_Mish)
 ACTIVATION(softplus, SW_OP_Softplus)
+ACTIVATION(selu, SW_OP_Selu)
 #undef ACTIVATION
 
 static sw_value *hard_sigmoid(sw_net *net, const sw_pickle *module, sw_value *x) {
@@ -195,6 +196,13 @@ static sw_value *leaky_relu(sw_net *net, const sw_pickle *module, sw_value *x) {
     sw_value *out = SW_NET_APPLY(net, SW_OP_LeakyRelu, x);
     if (out) sw_node_set_float(out->producer, "alpha", (float)sw_net_float(module, "negative_slope", 0.01));
     return out;
+}
+
+/* One slope for all channels, or one for each. */
+static sw_value *prelu(sw_net *net, const sw_pickle *module, sw_value *x) {
+    sw_value *slope = sw_net_reshape(net, sw_net_param(net, module, "weight"), (int64_t[]){-1, 1, 1}, 3);
+    if (!slope) return sw_net_fail(net, SW_E_MODEL, NULL, "it has no weight");
+    return SW_NET_APPLY(net, SW_OP_PRelu, x, slope);
 }
 
 static sw_value *elu(sw_net *net, const sw_pickle *module, sw_value *x) {
@@ -254,7 +262,9 @@ const sw_net_class_row sw__pt_layers[] = {
     {"ReLU", relu},
     {"ReLU6", relu6},
     {"LeakyReLU", leaky_relu},
+    {"PReLU", prelu},
     {"ELU", elu},
+    {"SELU", selu},
     {"Sigmoid", sigmoid},
     {"Tanh", tanh_},
     {"Softplus", softplus},
