@@ -1,5 +1,6 @@
 /* Fuzz target: plan files. The checksum is put right, so that the control part is read; what loads is run. */
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
