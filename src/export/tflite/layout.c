@@ -95,7 +95,7 @@ void sw__tfw_options(sw_tfw_operator *op, int kind, int n, const sw_fb_field *fi
     if (!op) return;
     op->options = kind;
     op->n_fields = n;
-    memcpy(op->fields, fields, (size_t)n * sizeof *fields);
+    if (n) memcpy(op->fields, fields, (size_t)n * sizeof *fields);
 }
 
 int32_t sw__tfw_reshape(sw_tfw *w, int32_t x, int32_t out) {
