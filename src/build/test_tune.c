@@ -41,7 +41,7 @@ static void make_kinds(sw_tune_kind *kinds) {
     for (int k = 0; k < KINDS; k++) {
         kinds[k] = (sw_tune_kind){.n = 3};
         for (int t = 0; t < 3; t++)
-            kinds[k].tactics[t] = (sw_tune_tactic){.name = "abc" + t, .cost = 1 + t, .bytes = 100 * (t + 1)};
+            kinds[k].tactics[t] = (sw_tune_tactic){.name = &"abc"[t], .cost = 1 + t, .bytes = 100 * (t + 1)};
     }
 }
 
