@@ -8,7 +8,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     sw_arena *arena = sw_arena_create(NULL, (size_t)1 << 28);
-    if (!size || !arena) return 0;
+    if (!size || !arena) {
+        sw_arena_destroy(arena);
+        return 0;
+    }
     sw_dataset dataset = {0};
     sw_predictions predictions;
     sw__data_yaml yaml;
