@@ -33,8 +33,7 @@ LAYERS = {
     "eval": "base",
     "vision": "base ops engine",
     "media": "base vision",
-    "serve": "base engine vision media",
-    "cli": "base ops kernels backend engine ir import export pass build eval vision media serve",
+    "cli": "base ops kernels backend engine ir import export pass build eval vision media",
 }
 
 # No bounds, no error, no thread safety, or a shell.

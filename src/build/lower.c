@@ -12,6 +12,24 @@ static sw_status place(lowering *l, const sw_value *value) {
     return l->ids[value->id] >= 0 ? SW_OK : sw_plan_add_value(l->plan, value->name, &value->type, &l->ids[value->id]);
 }
 
+static sw_status lower_graph(sw_graph *graph, sw_plan **plan);
+
+/* The attributes of a node whose graphs became plans. */
+static sw_status lower_bodies(const lowering *l, const sw_node *node, const sw_attr **result) {
+    const sw_op_info *info = sw_op_get(node->op);
+    sw_attr *attrs = sw_arena_copy(l->plan->arena, node->attrs, (size_t)info->n_attrs * sizeof *attrs);
+    if (!attrs) return SW_E_NOMEM;
+    for (int i = 0; i < info->n_attrs; i++) {
+        sw_plan *child;
+        const sw_body *body = attrs[i].body;
+        if (info->attrs[i].type != SW_ATTR_BODY) continue;
+        SW_TRY(lower_graph(body->code, &child));
+        SW_TRY(sw_plan_hold(l->plan, child, body->n_in, body->n_captured, &attrs[i].body));
+    }
+    *result = attrs;
+    return SW_OK;
+}
+
 static sw_status lower_node(lowering *l, const sw_node *node) {
     for (int i = 0; i < node->n_in; i++) {
         if (node->in[i]) SW_TRY(place(l, node->in[i]));
@@ -22,7 +40,9 @@ static sw_status lower_node(lowering *l, const sw_node *node) {
         if (wanted) SW_TRY(place(l, node->out[i]));
         l->out[i] = wanted ? l->ids[node->out[i]->id] : -1;
     }
-    return sw_plan_add_step(l->plan, node->op, node->name, node->attrs, node->n_in, l->in, node->n_out, l->out);
+    const sw_attr *attrs = node->attrs;
+    if (sw_op_is_control(node->op)) SW_TRY(lower_bodies(l, node, &attrs));
+    return sw_plan_add_step(l->plan, node->op, node->name, attrs, node->n_in, l->in, node->n_out, l->out);
 }
 
 /* Carries the homes over: values that are in the plan lie in the root's memory, which is in it too. */
@@ -69,7 +89,8 @@ static void destroy_graph(void *graph) {
     sw_graph_destroy(graph);
 }
 
-sw_status sw_plan_lower(sw_graph *graph, const sw_diag *diag, sw_plan **result) {
+/* The plan still reads constants of the graph. */
+static sw_status lower_graph(sw_graph *graph, sw_plan **result) {
     lowering l = {.graph = graph, .plan = sw_plan_create(graph->allocator)};
     l.ids = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *l.ids);
     sw_status status = SW_E_NOMEM;
@@ -77,14 +98,23 @@ sw_status sw_plan_lower(sw_graph *graph, const sw_diag *diag, sw_plan **result) 
         for (size_t i = 0; i < graph->n_values; i++) l.ids[i] = -1;
         status = lower_all(&l);
     }
-    if (status == SW_OK) status = sw_arena_cleanup(l.plan->arena, destroy_graph, graph);
     sw_free(graph->allocator, l.ids);
     sw_free(graph->allocator, l.in);
     sw_free(graph->allocator, l.out);
-    if (status == SW_OK) {
+    if (status == SW_OK)
         *result = l.plan;
+    else
+        sw_plan_unref(l.plan);
+    return status;
+}
+
+sw_status sw_plan_lower(sw_graph *graph, const sw_diag *diag, sw_plan **result) {
+    sw_plan *plan;
+    sw_status status = lower_graph(graph, &plan);
+    if (status == SW_OK && (status = sw_arena_cleanup(plan->arena, destroy_graph, graph)) != SW_OK) sw_plan_unref(plan);
+    if (status == SW_OK) {
+        *result = plan;
         return SW_OK;
     }
-    sw_plan_unref(l.plan);
     return sw_fail(diag, status, NULL, NULL, "the model could not be lowered: %s", sw_status_text(status));
 }

@@ -9,6 +9,10 @@
 enum { COLUMNS = 100, NAME_WIDTH = 26, ARITY_WIDTH = 8, DOC_COLUMN = NAME_WIDTH + 2 * ARITY_WIDTH };
 
 /* "2", "2-3", "1+" */
+static bool can_run(sw_op op) {
+    return sw_op_is_control(op) || sw_kernel_ref(op);
+}
+
 static void arity(char text[12], int least, int most) {
     if (most == SW_VARIADIC)
         snprintf(text, 12, "%d+", least);
@@ -24,22 +28,22 @@ static void print_table(sw_console *c) {
     for (int op = 0; op < SW_OP_COUNT; op++) {
         const sw_op_info *info = sw_op_get((sw_op)op);
         char name[64], in[12], out[12];
-        snprintf(name, sizeof name, "%s%s", info->name, sw_kernel_ref((sw_op)op) ? "" : " *");
+        snprintf(name, sizeof name, "%s%s", info->name, can_run((sw_op)op) ? "" : " *");
         arity(in, info->min_in, info->max_in);
         arity(out, info->min_out, info->max_out);
         sw_print(c, "%-*s%-*s%-*s", NAME_WIDTH, name, ARITY_WIDTH, in, ARITY_WIDTH, out);
         sw_wrap(&c->out, info->doc, DOC_COLUMN, DOC_COLUMN, COLUMNS);
     }
     int missing = 0;
-    for (int op = 0; op < SW_OP_COUNT; op++) missing += !sw_kernel_ref((sw_op)op);
+    for (int op = 0; op < SW_OP_COUNT; op++) missing += !can_run((sw_op)op);
     sw_print(c, "\n%d operators", SW_OP_COUNT);
     sw_print(c, missing ? "; %d (*) are known, but cannot be run yet\n" : "\n", missing);
 }
 
 static const char *attr_type_name(sw_attr_type type) {
     static const char *const names[] = {
-        [SW_ATTR_INT] = "int",   [SW_ATTR_FLOAT] = "float",   [SW_ATTR_STRING] = "string",
-        [SW_ATTR_INTS] = "ints", [SW_ATTR_FLOATS] = "floats", [SW_ATTR_TENSOR] = "tensor",
+        [SW_ATTR_INT] = "int",       [SW_ATTR_FLOAT] = "float",   [SW_ATTR_STRING] = "string", [SW_ATTR_INTS] = "ints",
+        [SW_ATTR_FLOATS] = "floats", [SW_ATTR_TENSOR] = "tensor", [SW_ATTR_BODY] = "graph",
     };
     return names[type];
 }
@@ -81,7 +85,7 @@ static void print_json(sw_console *c) {
         sw_json_key(&w, "doc"), sw_json_string(&w, info->doc);
         json_range(&w, "inputs", info->min_in, info->max_in);
         json_range(&w, "outputs", info->min_out, info->max_out);
-        sw_json_key(&w, "runs"), sw_json_bool(&w, sw_kernel_ref((sw_op)op) != NULL);
+        sw_json_key(&w, "runs"), sw_json_bool(&w, can_run((sw_op)op));
         sw_json_key(&w, "tolerance"), sw_json_f32(&w, info->tolerance);
         sw_json_key(&w, "attributes"), sw_json_array(&w);
         for (int i = 0; i < info->n_attrs; i++) json_attr(&w, &info->attrs[i]);

@@ -153,12 +153,12 @@ static sw_status bind_now(binder *b, const sw_step *step, sw_call *call) {
 static sw_status bind_step(binder *b, size_t index) {
     const sw_step *step = &b->plan->steps[index];
     sw_instance *instance = b->instance;
-    bool dynamic = false;
+    bool dynamic = false, control = sw_op_is_control(step->op);
     for (int i = 0; i < step->n_in; i++)
         dynamic |= step->in[i] >= 0 && instance->places[step->in[i]] == SW_PLACE_DYNAMIC;
     sw_call call = sw_step_call(step, instance->values, b->in, b->out, b->diag);
     SW_TRY(sw_op_infer(&call));
-    if (!dynamic && is_bindable(&call)) {
+    if (!dynamic && !control && is_bindable(&call)) {
         instance->skip[index] = true;
         return bind_now(b, step, &call);
     }

@@ -69,6 +69,31 @@ static sw_status copy_attr(sw_arena *arena, const sw_attr_def *def, sw_attr *att
     return copy ? SW_OK : SW_E_NOMEM;
 }
 
+static void release(void *plan) {
+    sw_plan_unref(plan);
+}
+
+sw_status sw_plan_hold(sw_plan *owner, sw_plan *child, int n_in, int n_captured, const sw_body **result) {
+    sw_status status = sw_arena_cleanup(owner->arena, release, child);
+    if (status != SW_OK) {
+        sw_plan_unref(child);
+        return status;
+    }
+    sw_body *body = SW_ARENA_NEW(owner->arena, sw_body);
+    sw_tensor *types = SW_ARENA_ARRAY(owner->arena, sw_tensor, child->n_outputs + 1);
+    if (!body || !types) return SW_E_NOMEM;
+    for (int i = 0; i < child->n_outputs; i++) {
+        types[i] = sw_plan_output(child, i)->type;
+        types[i].data = NULL;
+        for (int k = 0; k < types[i].rank; k++)
+            if (types[i].dims[k] < 0) types[i].dims[k] = SW_DIM_UNKNOWN; /* its symbols mean nothing elsewhere */
+    }
+    *body =
+        (sw_body){.n_in = n_in, .n_captured = n_captured, .n_out = child->n_outputs, .out_types = types, .code = child};
+    *result = body;
+    return SW_OK;
+}
+
 sw_status sw_attrs_copy(sw_arena *arena, sw_op op, const sw_attr *from, sw_attr **to) {
     const sw_op_info *info = sw_op_get(op);
     sw_attr *attrs = SW_ARENA_ARRAY(arena, sw_attr, info->n_attrs);

@@ -91,7 +91,10 @@ SW_MUST_USE sw_status sw_plan_add_receipt(sw_plan *plan, const char *key, const 
 const char *sw_plan_receipt(const sw_plan *plan, const char *key);                 /* NULL: no such key */
 SW_MUST_USE sw_status sw_plan_add_time(sw_plan *plan, const sw_tactic_time *time); /* copied */
 
-/* Deep copy of attribute values into an arena. */
+/* Describes a plan as what an operator of `owner` runs; from then on, or when this fails, owner has `child`. */
+SW_MUST_USE sw_status sw_plan_hold(sw_plan *owner, sw_plan *child, int n_in, int n_captured, const sw_body **body);
+
+/* Deep copy of attribute values into an arena, but for bodies. */
 SW_MUST_USE sw_status sw_attrs_copy(sw_arena *arena, sw_op op, const sw_attr *from, sw_attr **to);
 /* Sets an attribute by name in an array of the operator's attributes. */
 sw_attr *sw_attrs_find(sw_op op, sw_attr *attrs, const char *name);

@@ -5,6 +5,8 @@
 
 #include "engine/plan_file.h"
 
+enum { DIFFERENCE_BYTES = 256 };
+
 static bool same_type(const sw_tensor *a, const sw_tensor *b) {
     if (a->dtype != b->dtype || a->rank != b->rank || a->layout != b->layout) return false;
     for (int i = 0; i < a->rank; i++)
@@ -29,6 +31,9 @@ static bool same_attr(const sw_attr_def *def, const sw_attr *a, const sw_attr *b
                memcmp(a->floats.v, b->floats.v, (size_t)a->floats.n * sizeof *a->floats.v) == 0;
     case SW_ATTR_TENSOR:
         return same_type(a->t, b->t) && memcmp(a->t->data, b->t->data, (size_t)sw_tensor_bytes(a->t)) == 0;
+    case SW_ATTR_BODY:
+        return a->body->n_in == b->body->n_in && a->body->n_captured == b->body->n_captured &&
+               !sw_plan_differs(a->body->code, b->body->code, (char[DIFFERENCE_BYTES]){""}, DIFFERENCE_BYTES);
     }
     return false;
 }
@@ -81,7 +86,7 @@ bool sw_plan_differs(const sw_plan *a, const sw_plan *b, char *text, size_t size
 }
 
 sw_status sw_plan_refit(sw_plan *built, const sw_plan *stripped, const char *where, const sw_diag *diag) {
-    char text[256];
+    char text[DIFFERENCE_BYTES];
     if (sw_plan_differs(stripped, built, text, sizeof text))
         return sw_fail(diag, SW_E_INPUT, where, "build a plan from it instead",
                        "the model is of another architecture than the plan: %s", text);

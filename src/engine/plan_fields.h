@@ -61,7 +61,11 @@ enum { /* of an attribute; one of the values by its type in the table of operato
        SW__ATTR_FLOATS = 6,
        SW__ATTR_DTYPE = 7,
        SW__ATTR_DIM = 8,
-       SW__ATTR_DATA = 9
+       SW__ATTR_DATA = 9,
+       SW__ATTR_BODY =
+           10, /* the control part of a graph within, and the inputs it has by the operator's rules and of captures */
+       SW__ATTR_BODY_IN = 11,
+       SW__ATTR_BODY_CAPTURED = 12
 };
 enum { SW__PACK_STEP = 1, SW__PACK_TACTIC = 2, SW__PACK_OFFSET = 3, SW__PACK_BYTES = 4 };
 enum { SW__TIME_STEP = 1, SW__TIME_TACTIC = 2, SW__TIME_NS = 3, SW__TIME_REASON = 4 };

@@ -10,7 +10,7 @@
 #include "engine/plan_fields.h"
 #include "engine/plan_file.h"
 
-enum { MAX_PORTS = 65535, MAX_PROFILES = 64 };
+enum { MAX_PORTS = 65535, MAX_PROFILES = 64, MAX_DEPTH = 16 };
 
 /* Numbers of one field that are there several times. */
 typedef struct numbers {
@@ -26,6 +26,7 @@ typedef struct reader {
     uint64_t weights_bytes;
     bool *missing; /* by value: constants without data */
     size_t cap_missing;
+    int depth; /* of graphs within graphs */
     numbers in, out, inputs, outputs, extents, ints;
     void *floats;
     size_t n_floats, cap_floats;
@@ -168,6 +169,28 @@ static sw_status read_attr_tensor(reader *r, uint64_t dtype, const numbers *dims
     return SW_OK;
 }
 
+static sw_status read_control(reader *r, sw_pb m, const char **features);
+static sw_status check_whole(reader *r);
+static void free_lists(reader *r);
+
+/* A graph within, from its control part. */
+static sw_status read_body(reader *r, sw_pb m, int64_t n_in, int64_t n_captured, sw_attr *a) {
+    const char *features = "";
+    if (r->depth == MAX_DEPTH) return broken(r, "graphs are nested more than %d deep", MAX_DEPTH);
+    reader inner = {.plan = sw_plan_create(r->plan->allocator), .where = r->where, .diag = r->diag};
+    if (!inner.plan) return SW_E_NOMEM;
+    inner.weights = r->weights, inner.weights_bytes = r->weights_bytes, inner.depth = r->depth + 1;
+    sw_status status = read_control(&inner, m, &features);
+    if (status == SW_OK) status = check_whole(&inner);
+    free_lists(&inner);
+    bool ports = n_in >= 0 && n_captured >= 0 && n_in <= MAX_PORTS && n_captured <= MAX_PORTS;
+    if (status == SW_OK && (!ports || n_in + n_captured != inner.plan->n_inputs))
+        status = broken(r, "a graph within has another number of inputs than its operator gives");
+    if (status == SW_OK) return sw_plan_hold(r->plan, inner.plan, (int)n_in, (int)n_captured, &a->body);
+    sw_plan_unref(inner.plan);
+    return status;
+}
+
 /* The value of an attribute that the operator has. */
 static sw_status read_attr(reader *r, sw_pb m, sw_op op, sw_attr *attrs) {
     const sw_op_info *info = sw_op_get(op);
@@ -175,8 +198,9 @@ static sw_status read_attr(reader *r, sw_pb m, sw_op op, sw_attr *attrs) {
     sw_attr a = {.set = true};
     sw_pb_field data = {0};
     uint64_t dtype = 0;
+    int64_t n_in = 0, n_captured = 0;
     int at = 0;
-    bool is_tensor = false;
+    bool is_tensor = false, is_body = false;
     r->ints.n = r->n_floats = 0;
     sw_attr_type type = SW_ATTR_INT;
     sw_attr *target = NULL;
@@ -218,6 +242,15 @@ static sw_status read_attr(reader *r, sw_pb m, sw_op op, sw_attr *attrs) {
         case SW__ATTR_DATA:
             data = f, is_tensor = fits = type == SW_ATTR_TENSOR && f.wire == SW_PB_BYTES;
             break;
+        case SW__ATTR_BODY_IN:
+            n_in = sw_pb_int(&f), fits = type == SW_ATTR_BODY;
+            break;
+        case SW__ATTR_BODY_CAPTURED:
+            n_captured = sw_pb_int(&f), fits = type == SW_ATTR_BODY;
+            break;
+        case SW__ATTR_BODY:
+            data = f, is_body = fits = type == SW_ATTR_BODY && f.wire == SW_PB_BYTES;
+            break;
         default:
             break;
         }
@@ -229,6 +262,10 @@ static sw_status read_attr(reader *r, sw_pb m, sw_op op, sw_attr *attrs) {
     if (type == SW_ATTR_TENSOR) {
         if (!is_tensor) return broken(r, "attribute '%.60s' of %s has no value", name, info->name);
         SW_TRY(read_attr_tensor(r, dtype, &r->ints, &data, &a));
+    }
+    if (type == SW_ATTR_BODY) {
+        if (!is_body) return broken(r, "attribute '%.60s' of %s has no value", name, info->name);
+        SW_TRY(read_body(r, sw_pb_sub(&m, &data), n_in, n_captured, &a));
     }
     const void *list = "";
     if (type == SW_ATTR_INTS) {
@@ -532,6 +569,22 @@ static sw_status check_machine(const reader *r, const char *features, bool known
     return SW_OK;
 }
 
+static sw_status check_whole(reader *r) {
+    SW_TRY(set_ports(r));
+    SW_TRY(set_profiles(r));
+    bool *made = sw_calloc(r->plan->allocator, r->plan->n_values + 1, sizeof *made);
+    sw_status status = made ? check_order(r, made) : SW_E_NOMEM;
+    sw_free(r->plan->allocator, made);
+    return status;
+}
+
+static void free_lists(reader *r) {
+    numbers *lists[] = {&r->in, &r->out, &r->inputs, &r->outputs, &r->extents, &r->ints};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) sw_free(r->plan->allocator, lists[i]->items);
+    sw_free(r->plan->allocator, r->floats);
+    sw_free(r->plan->allocator, r->missing);
+}
+
 static uint64_t number_at(const uint8_t *at, int bytes) {
     uint64_t value = 0;
     for (int i = 0; i < bytes; i++) value |= (uint64_t)at[i] << 8 * i;
@@ -573,12 +626,7 @@ static sw_status read_file(reader *r, const sw_map *map, bool strict) {
     SW_TRY(read_control(r, sw_pb_make(copy, (size_t)control, r->where, r->diag), &features));
     SW_TRY(read_features(r, features, &known));
     SW_TRY(check_machine(r, features, known, strict));
-    SW_TRY(set_ports(r));
-    SW_TRY(set_profiles(r));
-    bool *made = sw_calloc(r->plan->allocator, r->plan->n_values + 1, sizeof *made);
-    sw_status status = made ? check_order(r, made) : SW_E_NOMEM;
-    sw_free(r->plan->allocator, made);
-    return status;
+    return check_whole(r);
 }
 
 static void close_map(void *map) {
@@ -604,10 +652,7 @@ sw_status sw_plan_load(const char *path, const sw_load_options *options, const s
     }
     status = keep_map(r.plan, &map);
     if (status == SW_OK) status = read_file(&r, &map, options && options->strict);
-    numbers *lists[] = {&r.in, &r.out, &r.inputs, &r.outputs, &r.extents, &r.ints};
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) sw_free(NULL, lists[i]->items);
-    sw_free(NULL, r.floats);
-    sw_free(NULL, r.missing);
+    free_lists(&r);
     if (status == SW_OK) {
         r.plan->loaded = true;
         *plan = r.plan;

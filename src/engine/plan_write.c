@@ -17,16 +17,27 @@ typedef struct blob {
     uint64_t offset;
 } blob;
 
+typedef struct blobs {
+    blob *items;
+    size_t n, cap;
+    uint64_t bytes; /* so far */
+    sw_status status;
+} blobs;
+
 typedef struct writer {
     sw_plan *plan;
     const sw_plan_save_options *options;
     const sw_diag *diag;
     sw_buf control, part, inner; /* the control part, a message, a message within */
-    bool *packed;                /* by value: constants that lie in packs only */
-    blob *blobs;
-    size_t n_blobs;
-    uint64_t weights; /* bytes so far */
+    bool *packed;                /* by value: constants that lie in packs only; NULL: none */
+    blobs *weights;              /* of all graphs */
 } writer;
+
+static void free_buffers(writer *w) {
+    sw_buf_free(&w->control);
+    sw_buf_free(&w->part);
+    sw_buf_free(&w->inner);
+}
 
 static const int onnx_dtypes[SW_DTYPE_COUNT] = {
 #define SW_DTYPE_NUMBER(name, bytes, text, onnx) [name] = onnx,
@@ -88,9 +99,16 @@ static void find_packed(writer *w) {
 }
 
 static uint64_t add_blob(writer *w, const void *data, size_t bytes) {
-    uint64_t offset = w->weights;
-    w->blobs[w->n_blobs++] = (blob){data, bytes, offset};
-    w->weights += (bytes + SW__PLAN_ALIGN - 1) / SW__PLAN_ALIGN * SW__PLAN_ALIGN;
+    blobs *all = w->weights;
+    uint64_t offset = all->bytes;
+    sw_status status =
+        sw_grow(w->plan->allocator, (void **)&all->items, &all->cap, all->n + 1, sizeof *all->items, SIZE_MAX);
+    if (status != SW_OK) {
+        all->status = status;
+        return 0;
+    }
+    all->items[all->n++] = (blob){data, bytes, offset};
+    all->bytes += (bytes + SW__PLAN_ALIGN - 1) / SW__PLAN_ALIGN * SW__PLAN_ALIGN;
     return offset;
 }
 
@@ -112,7 +130,7 @@ static void put_value(writer *w, size_t v) {
     sw_pb_put_varint(b, SW__VALUE_RANK, (uint64_t)(t->rank + 1));
     for (int i = 0; i < t->rank; i++) sw_pb_put_varint(b, SW__VALUE_DIM, (uint64_t)t->dims[i]);
     if (t->layout != SW_ROW_MAJOR) sw_pb_put_varint(b, SW__VALUE_LAYOUT, t->layout);
-    if (t->data && (w->options->strip || w->packed[v]))
+    if (t->data && (w->options->strip || (w->packed && w->packed[v])))
         sw_pb_put_varint(b, SW__VALUE_MISSING, 1);
     else if (t->data)
         sw_pb_put_varint(b, SW__VALUE_DATA, 1 + add_blob(w, t->data, (size_t)sw_tensor_bytes(t)));
@@ -122,6 +140,20 @@ static void put_value(writer *w, size_t v) {
         sw_pb_put_varint(b, SW__VALUE_CHANNEL, (uint64_t)view->channel);
     }
     put_part(w, SW__CONTROL_VALUE);
+}
+
+static void put_control(writer *w);
+
+/* The graphs within keep their constants raw, and their tactics open. */
+static void put_body(const writer *w, sw_buf *to, const sw_body *body) {
+    writer inner = {.plan = body->code, .options = w->options, .diag = w->diag, .weights = w->weights};
+    inner.control = inner.part = inner.inner = sw_buf_make(w->plan->allocator, SW__PLAN_MAX_CONTROL);
+    put_control(&inner);
+    sw_pb_put_varint(to, SW__ATTR_BODY_IN, (uint64_t)body->n_in);
+    sw_pb_put_varint(to, SW__ATTR_BODY_CAPTURED, (uint64_t)body->n_captured);
+    sw_pb_put_bytes(to, SW__ATTR_BODY, inner.control.data, inner.control.size);
+    if (inner.control.status != SW_OK) to->status = inner.control.status;
+    free_buffers(&inner);
 }
 
 static void put_attr(writer *w, const sw_attr_def *def, const sw_attr *a) {
@@ -148,6 +180,9 @@ static void put_attr(writer *w, const sw_attr_def *def, const sw_attr *a) {
         sw_pb_put_varint(b, SW__ATTR_DTYPE, (uint64_t)onnx_dtypes[a->t->dtype]);
         for (int i = 0; i < a->t->rank; i++) sw_pb_put_varint(b, SW__ATTR_DIM, (uint64_t)a->t->dims[i]);
         sw_pb_put_bytes(b, SW__ATTR_DATA, a->t->data, (size_t)sw_tensor_bytes(a->t));
+        break;
+    case SW_ATTR_BODY:
+        put_body(w, b, a->body);
     }
     if (b->status != SW_OK) w->control.status = b->status;
     sw_pb_put_bytes(&w->part, SW__STEP_ATTR, b->data, b->size);
@@ -255,17 +290,18 @@ static sw_status write_all(const writer *w, sw_outfile *file) {
     memcpy(header, SW__PLAN_MAGIC, SW__PLAN_MAGIC_BYTES);
     put_number(header + 8, SW_PLAN_FORMAT, 4);
     put_number(header + 12, sw_crc32(w->control.data, w->control.size), 4);
-    put_number(header + 16, weights + w->weights, 8);
+    put_number(header + 16, weights + w->weights->bytes, 8);
     put_number(header + 24, w->control.size, 8);
     put_number(header + 32, weights, 8);
-    put_number(header + 40, w->weights, 8);
+    put_number(header + 40, w->weights->bytes, 8);
     SW_TRY(sw_outfile_write(file, header, sizeof header));
     SW_TRY(sw_outfile_write(file, w->control.data, w->control.size));
     SW_TRY(write_zeros(file, weights - end));
-    for (size_t i = 0; i < w->n_blobs; i++) {
-        uint64_t next = i + 1 < w->n_blobs ? w->blobs[i + 1].offset : w->weights;
-        SW_TRY(sw_outfile_write(file, w->blobs[i].data, w->blobs[i].bytes));
-        SW_TRY(write_zeros(file, next - w->blobs[i].offset - w->blobs[i].bytes));
+    const blobs *all = w->weights;
+    for (size_t i = 0; i < all->n; i++) {
+        uint64_t next = i + 1 < all->n ? all->items[i + 1].offset : all->bytes;
+        SW_TRY(sw_outfile_write(file, all->items[i].data, all->items[i].bytes));
+        SW_TRY(write_zeros(file, next - all->items[i].offset - all->items[i].bytes));
     }
     return SW_OK;
 }
@@ -277,6 +313,7 @@ static sw_status save(writer *w, const char *path) {
         return sw_fail(w->diag, SW_E_LIMIT, path, NULL, "the plan has more than %d MiB beside its weights",
                        SW__PLAN_MAX_CONTROL >> 20);
     SW_TRY(w->control.status);
+    SW_TRY(w->weights->status);
     sw_outfile *file;
     SW_TRY(sw_outfile_open(path, w->diag, &file));
     sw_status status = write_all(w, file);
@@ -292,17 +329,14 @@ sw_status sw_plan_save(sw_plan *plan, const char *path, const sw_plan_save_optio
     if (plan->loaded || plan->reference)
         return sw_fail(diag, SW_E_USAGE, path, "build it from the model again", "this plan cannot be saved");
     if (!options->portable && !options->strip) SW_TRY(fix_tactics(plan, diag));
-    writer w = {.plan = plan, .options = options, .diag = diag};
-    w.control = sw_buf_make(a, SW__PLAN_MAX_CONTROL);
-    w.part = w.inner = sw_buf_make(a, SW__PLAN_MAX_CONTROL);
+    blobs weights = {0};
+    writer w = {.plan = plan, .options = options, .diag = diag, .weights = &weights};
+    w.control = w.part = w.inner = sw_buf_make(a, SW__PLAN_MAX_CONTROL);
     w.packed = sw_calloc(a, plan->n_values + 1, sizeof *w.packed);
-    w.blobs = sw_calloc(a, plan->n_values + sw_packs_count(plan->packs) + 1, sizeof *w.blobs);
-    sw_status status = w.packed && w.blobs ? save(&w, path) : SW_E_NOMEM;
-    sw_buf_free(&w.control);
-    sw_buf_free(&w.part);
-    sw_buf_free(&w.inner);
+    sw_status status = w.packed ? save(&w, path) : SW_E_NOMEM;
+    free_buffers(&w);
     sw_free(a, w.packed);
-    sw_free(a, w.blobs);
+    sw_free(a, weights.items);
     if (status == SW_E_NOMEM) sw_fail(diag, status, path, NULL, "out of memory while writing the plan");
     return status;
 }

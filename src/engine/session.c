@@ -4,6 +4,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/os.h"
+#include "engine/control.h"
 #include "engine/gpu.h"
 #include "engine/session.h"
 
@@ -15,6 +16,8 @@ struct sw_session {
     sw_diag diag;
     const sw_allocator *allocator;
     sw_pool *pool;
+    bool lent_pool, reference;
+    sw_control *control; /* NULL: no graphs within */
     int64_t memory_limit;
     sw_instance *instances[MAX_INSTANCES];
     sw_instance *latest; /* of them; NULL before the first run */
@@ -46,6 +49,13 @@ static sw_status open_device(sw_session *session, const sw_session_options *opti
     session->no_fallback = options->no_fallback;
     session->tune = options->tune;
     if (device.kind == SW_DEVICE_CPU) return SW_OK;
+    if (session->control && device.kind == SW_DEVICE_CUDA)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "run it with --device cpu",
+                       "the model holds an If, Loop or Scan that its data decides, which CUDA devices do not run");
+    if (session->control) {
+        sw_info(diag, NULL, "running on the CPU: the model holds an If, Loop or Scan that its data decides");
+        return SW_OK;
+    }
     if (device.kind == SW_DEVICE_CUDA) return sw_gpu_create(session->plan, device.index, diag, &session->gpu);
     char why[WHY_BYTES] = "";
     sw_diag quiet = {keep_text, why};
@@ -55,26 +65,53 @@ static sw_status open_device(sw_session *session, const sw_session_options *opti
     return SW_OK;
 }
 
-sw_status sw_session_create(sw_plan *plan, const sw_session_options *options, const sw_diag *diag,
-                            sw_session **result) {
+static bool has_control(const sw_plan *plan) {
+    for (size_t s = 0; s < plan->n_steps; s++)
+        if (sw_op_is_control(plan->steps[s].op)) return true;
+    return false;
+}
+
+/* All but the pool and the device. */
+static sw_session *new_session(sw_plan *plan, const sw_control_host *host) {
     const sw_allocator *allocator = plan->allocator;
-    if (plan->stripped)
-        return sw_fail(diag, SW_E_MODEL, NULL, "put them back with 'slipway refit'",
-                       "the plan was stripped of its weights");
     sw_session *session = sw_calloc(allocator, 1, sizeof *session);
-    if (!session) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    if (!session) return NULL;
     session->plan = sw_plan_ref(plan);
     session->allocator = allocator;
-    if (diag) session->diag = *diag;
-    session->memory_limit = options && options->memory_limit > 0 ? options->memory_limit : sw_os_memory_bytes();
+    session->diag = host->diag;
+    session->memory_limit = host->memory_limit;
+    session->reference = host->reference;
+    session->pool = host->pool;
+    session->lent_pool = true;
     size_t ports = (size_t)sw_plan_max_ports(plan);
     session->in = sw_calloc(allocator, ports, sizeof *session->in);
     session->out = sw_calloc(allocator, ports, sizeof *session->out);
-    session->pool = sw_pool_create(allocator, options ? options->threads : 0);
-    if (!session->in || !session->out || !session->pool) {
-        sw_session_destroy(session);
+    if (has_control(plan)) session->control = sw_control_create(host);
+    if (session->in && session->out && (session->control || !has_control(plan))) return session;
+    sw_session_destroy(session);
+    return NULL;
+}
+
+sw_status sw_session_create_within(sw_plan *plan, const sw_control_host *host, sw_session **result) {
+    *result = new_session(plan, host);
+    return *result ? SW_OK : SW_E_NOMEM;
+}
+
+sw_status sw_session_create(sw_plan *plan, const sw_session_options *options, const sw_diag *diag,
+                            sw_session **result) {
+    if (plan->stripped)
+        return sw_fail(diag, SW_E_MODEL, NULL, "put them back with 'slipway refit'",
+                       "the plan was stripped of its weights");
+    sw_control_host host = {.allocator = plan->allocator, .reference = plan->reference};
+    if (diag) host.diag = *diag;
+    host.memory_limit = options && options->memory_limit > 0 ? options->memory_limit : sw_os_memory_bytes();
+    host.pool = sw_pool_create(plan->allocator, options ? options->threads : 0);
+    sw_session *session = host.pool ? new_session(plan, &host) : NULL;
+    if (!session) {
+        sw_pool_destroy(host.pool);
         return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     }
+    session->lent_pool = false;
     sw_status status = options ? open_device(session, options, diag) : SW_OK;
     if (status == SW_OK)
         *result = session;
@@ -105,7 +142,8 @@ void sw_session_destroy(sw_session *session) {
     sw_free(session->allocator, session->block);
     sw_free(session->allocator, session->in);
     sw_free(session->allocator, session->out);
-    sw_pool_destroy(session->pool);
+    sw_control_destroy(session->control);
+    if (!session->lent_pool) sw_pool_destroy(session->pool);
     sw_plan_unref(session->plan);
     sw_free(session->allocator, session);
 }
@@ -209,29 +247,40 @@ static bool is_dynamic(const sw_instance *instance, const sw_step *step) {
     return false;
 }
 
+/* Runs a step, whose outputs have memory, or get it. */
+static sw_status execute(sw_session *session, const sw_instance *instance, size_t index, const sw_call *call) {
+    if (sw_op_is_control(call->op)) return sw_control_run(session->control, call);
+    void *scratch = session->scratch ? session->scratch
+                    : session->block ? session->block + instance->scratch_offset
+                                     : NULL;
+    return sw_cpu_run(call, &instance->prepared[index], scratch);
+}
+
+/* Shapes and memory of outputs that depend on data. */
+static sw_status allocate_outputs(sw_session *session, const sw_call *call) {
+    for (int i = 0; i < call->n_out; i++)
+        if (call->out[i]) call->out[i]->data = NULL;
+    SW_TRY(sw_op_infer(call));
+    if (sw_op_is_control(call->op)) return SW_OK; /* their results tell the shapes */
+    for (int i = 0; i < call->n_out; i++)
+        if (call->out[i] && sw_tensor_is_concrete(call->out[i])) SW_TRY(allocate_dynamic(session, call->out[i]));
+    for (int i = 0; i < call->n_out; i++)
+        if (call->out[i]) call->out[i]->pitch = call->out[i]->rank == 4 ? call->out[i]->dims[1] : 0;
+    return SW_OK;
+}
+
 static sw_status run_step(sw_session *session, sw_instance *instance, size_t index) {
     const sw_step *step = &session->plan->steps[index];
     sw_call call = sw_step_call(step, instance->values, session->in, session->out, &session->diag);
-    call.reference = session->plan->reference;
+    call.reference = session->reference;
     call.pool = session->pool;
     call.allocator = session->allocator;
     call.resize = resize_output;
     call.resize_ctx = session;
-    if (is_dynamic(instance, step)) {
-        for (int i = 0; i < step->n_out; i++)
-            if (call.out[i]) call.out[i]->data = NULL;
-        SW_TRY(sw_op_infer(&call));
-        for (int i = 0; i < step->n_out; i++)
-            if (call.out[i] && sw_tensor_is_concrete(call.out[i])) SW_TRY(allocate_dynamic(session, call.out[i]));
-        for (int i = 0; i < step->n_out; i++)
-            if (call.out[i]) call.out[i]->pitch = call.out[i]->rank == 4 ? call.out[i]->dims[1] : 0;
-    }
-    void *scratch = session->scratch ? session->scratch
-                    : session->block ? session->block + instance->scratch_offset
-                                     : NULL;
-    if (!session->watch.step) return sw_cpu_run(&call, &instance->prepared[index], scratch);
+    if (is_dynamic(instance, step)) SW_TRY(allocate_outputs(session, &call));
+    if (!session->watch.step) return execute(session, instance, index, &call);
     int64_t begin = sw_clock_ns();
-    sw_status status = sw_cpu_run(&call, &instance->prepared[index], scratch);
+    sw_status status = execute(session, instance, index, &call);
     session->watch.step(session->watch.ctx, index, begin, sw_clock_ns());
     return status;
 }

@@ -19,4 +19,8 @@ sw_instance *sw_session_instance(sw_session *session);
 void sw_session_use_scratch(sw_session *session, void *scratch);
 sw_pool *sw_session_pool(sw_session *session);
 
+/* A session for a graph within the plan of another session, which lends its pool. */
+struct sw_control_host;
+SW_MUST_USE sw_status sw_session_create_within(sw_plan *plan, const struct sw_control_host *host, sw_session **session);
+
 #endif

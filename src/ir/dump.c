@@ -65,6 +65,9 @@ static void dump_attr(const sw_attr *attr, const sw_attr_def *def, FILE *file) {
     case SW_ATTR_TENSOR:
         dump_elements(attr->t, file);
         break;
+    case SW_ATTR_BODY:
+        sw_graph_dump(attr->body->code, file);
+        break;
     }
 }
 

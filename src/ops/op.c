@@ -17,6 +17,7 @@
 #define SW_A_INTS(n)      {.name = n, .type = SW_ATTR_INTS},
 #define SW_A_FLOATS(n)    {.name = n, .type = SW_ATTR_FLOATS},
 #define SW_A_TENSOR(n)    {.name = n, .type = SW_ATTR_TENSOR},
+#define SW_A_BODY(n)      {.name = n, .type = SW_ATTR_BODY, .required = true},
 #define SW_OP(id, name, domain, min_in, max_in, min_out, max_out, rule, tolerance, doc, attrs)                     \
     static const sw_attr_def attrs_##id[] = {attrs{0}};
 #include "ops/ops.def"

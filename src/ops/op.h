@@ -27,8 +27,17 @@ typedef enum sw_attr_type {
     SW_ATTR_STRING,
     SW_ATTR_INTS,
     SW_ATTR_FLOATS,
-    SW_ATTR_TENSOR
+    SW_ATTR_TENSOR,
+    SW_ATTR_BODY
 } sw_attr_type;
+
+/* A graph within an operator (If, Loop, Scan). It takes n_in values by the operator's rules, then n_captured values of the
+ * outer graph, which are the operator's last inputs (those of its bodies one after the other), and gives n_out. */
+typedef struct sw_body {
+    int n_in, n_captured, n_out;
+    const sw_tensor *out_types; /* what is known of the results; data NULL */
+    void *code;                 /* an sw_graph in graphs, an sw_plan in plans: theirs */
+} sw_body;
 
 /* The value of an attribute. `set` is false where the model does not give it and it has no default. Pointers
  * belong to the graph or plan that holds the node. */
@@ -41,6 +50,7 @@ typedef struct sw_attr {
         struct { const int64_t *v; int n; } ints;
         struct { const float *v; int n; } floats;
         const sw_tensor *t;
+        const sw_body *body;
     };
 } sw_attr;
 
@@ -100,6 +110,13 @@ static inline float sw_call_float(const sw_call *c, const char *name) {
 static inline const char *sw_call_string(const sw_call *c, const char *name) {
     return sw_call_attr(c, name, SW_ATTR_STRING)->s;
 }
+
+/* Whether the operator runs graphs that it holds: the session does that, not a kernel. */
+static inline bool sw_op_is_control(sw_op op) {
+    return op == SW_OP_If || op == SW_OP_Loop || op == SW_OP_Scan;
+}
+/* Entry `i` of Scan's lists of axes and directions; 0 where the list ends before. */
+int64_t sw_scan_entry(const sw_call *c, const char *list, int i);
 
 /* Input `i`, or NULL when the call has fewer or it is absent. */
 static inline const sw_tensor *sw_call_in(const sw_call *c, int i) { return i < c->n_in ? c->in[i] : NULL; }

@@ -38,6 +38,14 @@ static int find_last(const char *last, const sw_diag *diag) {
     return PASS_COUNT;
 }
 
+/* The graphs within a node. */
+static sw_status run_bodies(const sw_node *node, const char *last, const sw_diag *diag) {
+    const sw_op_info *info = sw_op_get(node->op);
+    for (int i = 0; i < info->n_attrs; i++)
+        if (info->attrs[i].type == SW_ATTR_BODY) SW_TRY(sw_passes_run(node->attrs[i].body->code, last, diag));
+    return SW_OK;
+}
+
 sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_diag *diag) {
     int stop = find_last(last, diag);
     if (stop == PASS_COUNT) return SW_E_USAGE;
@@ -51,6 +59,7 @@ sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_diag *diag) 
         SW_TRY(sw_graph_verify(graph, diag));
 #endif
     }
+    for (const sw_node *node = graph->first; node; node = node->next) SW_TRY(run_bodies(node, last, diag));
     return SW_OK;
 }
 

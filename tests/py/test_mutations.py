@@ -18,6 +18,7 @@ import zlib
 
 import numpy as np
 import onnx
+import onnx.parser
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
@@ -132,6 +133,31 @@ def busy_model():
     ).SerializeToString()
 
 
+CONTROL = """<ir_version: 8, opset_import: ["" : 17]>
+agraph (float[1, 3, 32, 32] images) => (float[4, 3] output0, float[4, m] all) <float zero = {0.0}> {
+    maps = AveragePool<kernel_shape = [16, 16], strides = [16, 16]>(images)
+    rows = Reshape(maps, shape)
+    mean = ReduceMean<keepdims = 0>(rows)
+    bright = Greater(mean, zero)
+    a = If(bright) <
+        then_branch = yes () => (float[4, 3] y) { y = Mul(rows, mean) },
+        else_branch = no () => (float[4, 3] z) { z = Sub(rows, mean) }>
+    output0 = Loop(turns, bright, a) <body = b (int64 i, bool c, float[4, 3] s) => (bool d, float[4, 3] t) {
+        d = Identity(c)  t = Add(s, rows) }>
+    start = ReduceMax<axes = [0], keepdims = 0>(output0)
+    last, all = Scan(start, output0) <num_scan_inputs = 1, scan_output_directions = [1],
+        body = g (float[3] u, float[3] v) => (float[3] w, float[m] r) { w = Add(u, v)  r = Concat<axis = 0>(u, v) }>
+}"""
+
+
+def control_model():
+    """Branches and loops that data decides."""
+    model = onnx.parser.parse_model(CONTROL)
+    for name, array in (("shape", np.array([4, 3], np.int64)), ("turns", np.array(3, np.int64))):
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+    return model.SerializeToString()
+
+
 def encoded(extension):
     import cv2
 
@@ -146,6 +172,15 @@ def array_file():
         np.save(file, np.random.default_rng(5).standard_normal((2, 3, 4)).astype(np.float32))
         file.seek(0)
         return file.read()
+
+
+@functools.cache
+def plan_of(model):
+    with tempfile.TemporaryDirectory() as folder:
+        path, plan = pathlib.Path(folder, "m.onnx"), pathlib.Path(folder, "m.slip")
+        path.write_bytes(model)
+        slipway.run("build", path, "-o", plan, "--opt-level", 0)
+        return plan.read_bytes()
 
 
 @functools.cache
@@ -176,11 +211,7 @@ def plan_file():
         [helper.make_tensor_value_info("output0", T.FLOAT, [1, 8, 256])],
         [numpy_helper.from_array(array, name) for name, array in constants],
     )
-    with tempfile.TemporaryDirectory() as folder:
-        model, plan = pathlib.Path(folder, "m.onnx"), pathlib.Path(folder, "m.slip")
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), model)
-        slipway.run("build", model, "-o", plan, "--opt-level", 0)
-        return plan.read_bytes()
+    return plan_of(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString())
 
 
 @functools.cache
@@ -205,11 +236,11 @@ def tflite_file():
 
 # Format -> the good files that are damaged in turn.
 SEEDS = {
-    "onnx": lambda: [tiny_detector(), busy_model()],
+    "onnx": lambda: [tiny_detector(), busy_model(), control_model()],
     "jpg": lambda: [encoded(".jpg"), encoded(".progressive.jpg")],
     "png": lambda: [encoded(".png")],
     "npy": lambda: [array_file()],
-    "slip": lambda: [plan_file()],
+    "slip": lambda: [plan_file(), plan_of(control_model())],
     "xml": lambda: [openvino_files()[0]],
     "tflite": lambda: [tflite_file()],
 }

@@ -130,6 +130,9 @@ static sw_status convert_all(halver *h, bool half_io) {
 }
 
 sw_status sw__onnx_to_half(sw_graph *graph, bool half_io, const sw_diag *diag) {
+    for (const sw_node *node = graph->first; node; node = node->next)
+        if (sw_op_is_control(node->op))
+            return sw_export_refuse(node, "onnx", "graphs within are written in float32 only: leave out --half", diag);
     halver h = {.graph = graph, .n = graph->n_values};
     h.half = sw_calloc(graph->allocator, h.n + 1, sizeof *h.half);
     h.full = sw_calloc(graph->allocator, h.n + 1, sizeof *h.full);

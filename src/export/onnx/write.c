@@ -24,8 +24,13 @@ typedef struct writer {
     bool *seen;         /* by value id */
     const char **names; /* of nodes: open addressing */
     size_t cap_names;
+    const char **called; /* of a graph within: by value id, what its values are called in the file */
     int64_t weight_bytes, data_at;
 } writer;
+
+static const char *name_of(const writer *w, const sw_value *value) {
+    return w->called ? w->called[value->id] : value->name;
+}
 
 /* ---- Types --------------------------------------------------------------------------------------------------------- */
 
@@ -55,7 +60,7 @@ static void put_port(writer *w, uint32_t field, const sw_value *value) {
     else
         sw_buf_free(&shape);
     put_sub(&type, 1, &tensor);
-    sw_pb_put_text(&info, 1, value->name);
+    sw_pb_put_text(&info, 1, name_of(w, value));
     put_sub(&info, 2, &type);
     put_sub(&w->ports, field, &info);
 }
@@ -89,20 +94,34 @@ static const char *own_name(writer *w, const sw_node *node) {
     }
 }
 
+static void put_bodies(writer *w, sw_buf *n, const sw_node *node, const char *name);
+
+/* Inputs in the file; what graphs within capture is no input there. */
+static int written_inputs(const writer *w, const sw_node *node) {
+    int n_in = sw__onnx_inputs(node, w->opset);
+    const sw_op_info *info = sw_op_get(node->op);
+    for (int i = 0; i < info->n_attrs; i++)
+        if (info->attrs[i].type == SW_ATTR_BODY) n_in -= node->attrs[i].body->n_captured;
+    return n_in;
+}
+
 static void put_node(writer *w, const sw_node *node) {
     sw_buf n = sw_buf_make(w->graph->allocator, 0);
-    int n_in = sw__onnx_inputs(node, w->opset), n_out = node->n_out;
+    int n_in = written_inputs(w, node), n_out = node->n_out;
     while (n_in && !node->in[n_in - 1]) n_in--;
     while (n_out && !node->out[n_out - 1]) n_out--;
     for (int i = 0; i < n_in; i++) {
         const sw_value *in = node->in[i];
-        sw_pb_put_text(&n, 1, in ? in->name : "");
+        sw_pb_put_text(&n, 1, in ? name_of(w, in) : "");
+    }
+    for (int i = 0; i < node->n_in; i++) {
+        const sw_value *in = node->in[i];
         if (!sw_value_is_const(in) || w->seen[in->id]) continue;
         w->seen[in->id] = true;
         w->weights[w->n_weights++] = in;
         w->weight_bytes += sw_tensor_bytes(&in->type);
     }
-    for (int i = 0; i < n_out; i++) sw_pb_put_text(&n, 2, node->out[i] ? node->out[i]->name : "");
+    for (int i = 0; i < n_out; i++) sw_pb_put_text(&n, 2, node->out[i] ? name_of(w, node->out[i]) : "");
     const char *name = own_name(w, node);
     if (name)
         sw_pb_put_text(&n, 3, name);
@@ -110,6 +129,7 @@ static void put_node(writer *w, const sw_node *node) {
         n.status = SW_E_NOMEM;
     sw_pb_put_text(&n, 4, sw_op_get(node->op)->name);
     sw__onnx_put_attrs(&n, node, w->opset);
+    if (name && sw_op_is_control(node->op)) put_bodies(w, &n, node, name);
     put_sub(&w->nodes, 1, &n);
 }
 
@@ -145,7 +165,7 @@ static int64_t aligned(int64_t at) {
 static void put_tensor_head(writer *w, sw_buf *t, const sw_value *value) {
     for (int i = 0; i < value->type.rank; i++) sw_pb_put_varint(t, 1, (uint64_t)value->type.dims[i]);
     sw_pb_put_varint(t, 2, (uint64_t)sw_dtype_onnx(value->type.dtype));
-    sw_pb_put_text(t, 8, value->name);
+    sw_pb_put_text(t, 8, name_of(w, value));
     if (!is_external(w, value)) return;
     int64_t bytes = sw_tensor_bytes(&value->type);
     w->data_at = aligned(w->data_at);
@@ -190,6 +210,91 @@ static sw_status write_data(writer *w, sw_outfile *file) {
         at = aligned(at) + sw_tensor_bytes(type);
     }
     return SW_OK;
+}
+
+/* ---- Graphs within ------------------------------------------------------------------------------------------------- */
+
+static sw_status prepare_writer(writer *w) {
+    const sw_graph *graph = w->graph;
+    w->nodes = w->ports = w->head = w->tail = w->scratch = sw_buf_make(graph->allocator, 0);
+    for (w->cap_names = 64; w->cap_names < 2 * (size_t)graph->n_nodes + 2;) w->cap_names *= 2;
+    w->names = sw_calloc(graph->allocator, w->cap_names, sizeof *w->names);
+    w->seen = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *w->seen);
+    w->weights = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *w->weights);
+    return w->names && w->seen && w->weights ? SW_OK : SW_E_NOMEM;
+}
+
+static void close_writer(writer *w) {
+    sw_buf *bufs[] = {&w->nodes, &w->ports, &w->head, &w->tail, &w->scratch};
+    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) sw_buf_free(bufs[i]);
+    sw_free(w->graph->allocator, w->names);
+    sw_free(w->graph->allocator, w->seen);
+    sw_free(w->graph->allocator, w->weights);
+}
+
+/* Names must not hide those of outer graphs: they are prefixed; what is captured has its outer name. */
+static sw_status call_values(const writer *outer, writer *w, const sw_body *body, sw_value *const *captured,
+                             const char *prefix) {
+    sw_graph *graph = body->code;
+    w->called = SW_ARENA_ARRAY(graph->arena, const char *, graph->n_values + 1);
+    if (!w->called) return SW_E_NOMEM;
+    for (size_t i = 0; i < graph->n_values; i++) {
+        w->called[i] = sw_arena_printf(graph->arena, "%s/%s", prefix, graph->values[i]->name);
+        if (!w->called[i]) return SW_E_NOMEM;
+    }
+    for (int i = 0; i < body->n_captured; i++)
+        w->called[graph->inputs[body->n_in + i]->id] = name_of(outer, captured[i]);
+    return SW_OK;
+}
+
+/* GraphProto, with its constants in it, into w->nodes. */
+static void put_graph(writer *w, int n_in, const char *name) {
+    const sw_graph *graph = w->graph;
+    for (const sw_node *node = graph->first; node; node = node->next) put_node(w, node);
+    for (int i = 0; i < n_in; i++) put_port(w, 11, graph->inputs[i]);
+    for (int i = 0; i < graph->n_outputs; i++) put_port(w, 12, graph->outputs[i]);
+    sw_pb_put_text(&w->nodes, 2, name);
+    for (int i = 0; i < w->n_weights; i++) {
+        const sw_tensor *type = &w->weights[i]->type;
+        weight_head(w, w->weights[i]);
+        sw_buf_append(&w->nodes, w->scratch.data, w->scratch.size);
+        sw_buf_append(&w->nodes, type->data, (size_t)sw_tensor_bytes(type));
+    }
+    sw_buf_append(&w->nodes, w->ports.data, w->ports.size);
+    if (w->scratch.status != SW_OK) w->nodes.status = w->scratch.status;
+    if (w->ports.status != SW_OK) w->nodes.status = w->ports.status;
+}
+
+static void put_body(const writer *outer, sw_buf *n, const char *attr, const sw_body *body, sw_value *const *captured,
+                     const char *prefix) {
+    enum { TYPE_GRAPH = 5 };
+    writer w = {.graph = body->code, .diag = outer->diag, .opset = outer->opset};
+    sw_buf a = sw_buf_make(w.graph->allocator, 0);
+    sw_graph_forget_unused(w.graph);
+    sw_status status = prepare_writer(&w);
+    if (status == SW_OK) status = call_values(outer, &w, body, captured, prefix);
+    if (status == SW_OK) put_graph(&w, body->n_in, prefix);
+    if (status != SW_OK) n->status = status;
+    sw_pb_put_text(&a, 1, attr);
+    put_sub(&a, 6, &w.nodes);
+    sw_pb_put_varint(&a, 20, TYPE_GRAPH);
+    put_sub(n, 5, &a);
+    close_writer(&w);
+}
+
+static void put_bodies(writer *w, sw_buf *n, const sw_node *node, const char *name) {
+    const sw_op_info *info = sw_op_get(node->op);
+    sw_value *const *captured = node->in + written_inputs(w, node);
+    for (int i = 0; i < info->n_attrs; i++) {
+        if (info->attrs[i].type != SW_ATTR_BODY) continue;
+        const sw_body *body = node->attrs[i].body;
+        const char *prefix = sw_arena_printf(w->graph->arena, "%s/%s", name, info->attrs[i].name);
+        if (prefix)
+            put_body(w, n, info->attrs[i].name, body, captured, prefix);
+        else
+            n->status = SW_E_NOMEM;
+        captured += body->n_captured;
+    }
 }
 
 /* ---- The model ----------------------------------------------------------------------------------------------------- */
@@ -254,20 +359,11 @@ static sw_status write_all(writer *w, bool external) {
 
 static sw_status write_graph(sw_graph *graph, const sw_export_options *o, int opset, const char *path,
                              const sw_diag *diag) {
-    sw_buf empty = sw_buf_make(graph->allocator, 0);
     writer w = {.graph = graph, .diag = diag, .path = path, .opset = opset};
-    w.nodes = w.ports = w.head = w.tail = w.scratch = empty;
-    for (w.cap_names = 64; w.cap_names < 2 * (size_t)graph->n_nodes + 2;) w.cap_names *= 2;
-    w.names = sw_calloc(graph->allocator, w.cap_names, sizeof *w.names);
-    w.seen = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *w.seen);
-    w.weights = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *w.weights);
-    sw_status status = w.names && w.seen && w.weights ? write_all(&w, o->external) : SW_E_NOMEM;
+    sw_status status = prepare_writer(&w);
+    if (status == SW_OK) status = write_all(&w, o->external);
     if (status == SW_E_NOMEM) sw_fail(diag, status, NULL, NULL, "out of memory");
-    sw_buf *bufs[] = {&w.nodes, &w.ports, &w.head, &w.tail, &w.scratch};
-    for (size_t i = 0; i < sizeof bufs / sizeof *bufs; i++) sw_buf_free(bufs[i]);
-    sw_free(graph->allocator, w.names);
-    sw_free(graph->allocator, w.seen);
-    sw_free(graph->allocator, w.weights);
+    close_writer(&w);
     return status;
 }
 

@@ -130,7 +130,8 @@ static sw_status set_tensor(sw__draft *d, sw_attr *to, const sw__onnx_attr *from
 static sw_status set_attr(sw__draft *d, sw_attr *to, const sw_attr_def *def, const sw__onnx_attr *from) {
     static const sw__attr_kind expected[] = {
         [SW_ATTR_INT] = SW__ATTR_INT,   [SW_ATTR_FLOAT] = SW__ATTR_FLOAT,   [SW_ATTR_STRING] = SW__ATTR_STRING,
-        [SW_ATTR_INTS] = SW__ATTR_INTS, [SW_ATTR_FLOATS] = SW__ATTR_FLOATS, [SW_ATTR_TENSOR] = SW__ATTR_TENSOR};
+        [SW_ATTR_INTS] = SW__ATTR_INTS, [SW_ATTR_FLOATS] = SW__ATTR_FLOATS, [SW_ATTR_TENSOR] = SW__ATTR_TENSOR,
+        [SW_ATTR_BODY] = SW__ATTR_GRAPH};
     if (from->kind != expected[def->type])
         return sw__draft_fail(d, SW_E_MODEL, "the attribute '%s' is of type %s; expected: %s", def->name,
                               sw__onnx_attr_kind_name(from->kind), sw__onnx_attr_kind_name(expected[def->type]));
@@ -150,6 +151,8 @@ static sw_status set_attr(sw__draft *d, sw_attr *to, const sw_attr_def *def, con
         return sw__onnx_floats(d->im, from, &to->floats.v, &to->floats.n);
     case SW_ATTR_TENSOR:
         return set_tensor(d, to, from);
+    case SW_ATTR_BODY: /* built by body.c */
+        return SW_OK;
     }
     return SW_E_INTERNAL;
 }
@@ -169,7 +172,8 @@ sw_status sw__onnx_check_taken(sw__draft *d) {
     return SW_OK;
 }
 
-static int find_def(const sw_op_info *info, const char *name) {
+int sw__onnx_attr_index(sw_op op, const char *name) {
+    const sw_op_info *info = sw_op_get(op);
     for (int i = 0; i < info->n_attrs; i++)
         if (strcmp(info->attrs[i].name, name) == 0) return i;
     return -1;
@@ -179,14 +183,14 @@ sw_status sw__onnx_set_attrs(sw__draft *d, sw_node *node) {
     const sw_op_info *info = sw_op_get(node->op);
     for (int i = 0; i < d->n_attrs; i++) {
         if (d->taken[i]) continue;
-        int at = find_def(info, d->attrs[i].name);
+        int at = sw__onnx_attr_index(node->op, d->attrs[i].name);
         if (at >= 0)
             SW_TRY(set_attr(d, &node->attrs[at], &info->attrs[at], &d->attrs[i]));
         else if (!is_harmless(&d->attrs[i]))
             return sw__draft_fail(d, SW_E_UNSUPPORTED, "the attribute '%.160s' is not supported", d->attrs[i].name);
     }
     for (int i = 0; i < d->n_set; i++) {
-        sw_attr *to = &node->attrs[find_def(info, d->set[i].name)];
+        sw_attr *to = &node->attrs[sw__onnx_attr_index(node->op, d->set[i].name)];
         to->set = true;
         if (d->set[i].s)
             to->s = d->set[i].s;

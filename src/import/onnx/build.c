@@ -6,13 +6,15 @@
 /* ---- Names ----------------------------------------------------------------------------------------------- */
 
 bool sw__onnx_find(const sw__scope *scope, const char *name, sw_value **value) {
-    for (; scope; scope = scope->parent) {
-        void *found;
-        if (!sw__names_get(&scope->values, name, &found)) continue;
+    void *found;
+    if (sw__names_get(&scope->values, name, &found)) {
         *value = found;
         return true;
     }
-    return false;
+    if (!scope->parent || !sw__onnx_find(scope->parent, name, value)) return false;
+    /* A body reads values of outer graphs through inputs of its own. Stand-ins (absent, dropped) are no values. */
+    if (scope->capture && *value && (*value)->name) *value = sw__onnx_capture(scope->capture, *value);
+    return true;
 }
 
 sw_status sw__onnx_bind(sw__onnx *im, sw__scope *scope, const char *name, sw_value *value) {
@@ -169,6 +171,8 @@ static sw_status alias_constant(sw__draft *d, bool *done) {
 static sw_status build_operator(sw__draft *d) {
     if (!*d->proto->domain && strcmp(d->proto->op, "Constant") == 0) return sw__onnx_constant(d);
     if (!*d->proto->domain && strcmp(d->proto->op, "If") == 0) return sw__onnx_if(d);
+    if (!*d->proto->domain && strcmp(d->proto->op, "Loop") == 0) return sw__onnx_loop(d);
+    if (!*d->proto->domain && strcmp(d->proto->op, "Scan") == 0) return sw__onnx_scan(d);
     bool done;
     SW_TRY(alias_constant(d, &done));
     if (done) return SW_OK;
@@ -268,7 +272,7 @@ static sw_status read_tensor_type(sw__onnx *im, sw_pb r, const char *name, sw_te
     return sw__onnx_dtype(im, number, what, &type->dtype);
 }
 
-static sw_status read_type(sw__onnx *im, const sw__onnx_port *port, sw_tensor *type) {
+sw_status sw__onnx_read_type(sw__onnx *im, const sw__onnx_port *port, sw_tensor *type) {
     static const char *const others[] = {
         [4] = "a sequence", [5] = "a map", [8] = "a sparse tensor", [9] = "an optional"};
     *type = (sw_tensor){.rank = SW_RANK_UNKNOWN};
@@ -299,7 +303,7 @@ static sw_status build_inputs(sw__onnx *im, sw__scope *scope) {
         sw_tensor type;
         if (!*port->name) return sw__onnx_fail(im, SW_E_MODEL, "input %zu has no name", i + 1);
         if (sw__onnx_find(scope, port->name, &known) && known->type.data) continue;
-        SW_TRY(read_type(im, port, &type));
+        SW_TRY(sw__onnx_read_type(im, port, &type));
         if (n == SW__ONNX_MAX_IO)
             return sw__onnx_fail(im, SW_E_LIMIT, "the model has more than %d inputs", SW__ONNX_MAX_IO);
         sw_value *value = sw_graph_add_value(im->graph, port->name, type.dtype, type.rank, type.dims);

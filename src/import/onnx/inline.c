@@ -127,7 +127,7 @@ static sw_status build_branch(sw__draft *d, sw__onnx_graph *branch) {
 sw_status sw__onnx_if(sw__draft *d) {
     const sw_value *condition = d->n_in == 1 ? d->in[0] : NULL;
     if (!condition) return sw__draft_fail(d, SW_E_MODEL, "an If has one input; found: %d", d->n_in);
-    if (!sw_value_is_const(condition)) return sw__onnx_unknown(d, "whose condition is computed");
+    if (!sw_value_is_const(condition)) return sw__onnx_if_node(d);
     if (condition->type.dtype != SW_BOOL || sw_tensor_count(&condition->type) != 1)
         return sw__draft_fail(d, SW_E_MODEL, "the condition is no single truth value");
     sw__onnx_graph *branch;

@@ -147,9 +147,13 @@ struct sw__onnx {
     size_t n_unknown;
 };
 
+/* What a body reads of outer scopes (body.c). */
+typedef struct sw__capture sw__capture;
+
 /* A graph or function being built: which value a name means. */
 typedef struct sw__scope {
     const struct sw__scope *parent; /* outer scope of a branch; NULL for the model's graph and functions */
+    sw__capture *capture;           /* of a body with a graph of its own; else NULL */
     sw__names values;               /* name -> sw_value, NULL for absent inputs of a function */
     sw__names renamed;              /* name of an output -> what it is called in the graph */
     const sw__opset *opsets;
@@ -210,7 +214,11 @@ SW_MUST_USE sw_status sw__onnx_take(sw__draft *d, const char *name, sw__attr_kin
 SW_MUST_USE sw_status sw__onnx_check_taken(sw__draft *d);
 /* Gives `node` the attributes that no translation took. */
 SW_MUST_USE sw_status sw__onnx_set_attrs(sw__draft *d, sw_node *node);
+/* Where the operator's table has the attribute; -1: nowhere. */
+int sw__onnx_attr_index(sw_op op, const char *name);
 /* build.c */
+/* The type of an input as declared; refuses what is no tensor. */
+SW_MUST_USE sw_status sw__onnx_read_type(sw__onnx *im, const sw__onnx_port *port, sw_tensor *type);
 SW_MUST_USE sw_status sw__onnx_build(sw__onnx *im);
 SW_MUST_USE sw_status sw__onnx_nodes(sw__onnx *im, sw__scope *scope, sw__onnx_body *body, const char *what);
 SW_MUST_USE sw_status sw__onnx_constants(sw__onnx *im, sw__scope *scope, const sw__onnx_graph *graph);
@@ -230,6 +238,11 @@ SW_MUST_USE sw_status sw__onnx_step(sw__draft *d, sw_op op, const char *suffix, 
 /* New constant "<node>/<suffix>": a list of integers; a number in the type of `like`. */
 SW_MUST_USE sw_status sw__onnx_new_ints(sw__draft *d, const char *suffix, const int64_t *v, int n, sw_value **value);
 SW_MUST_USE sw_status sw__onnx_new_float(sw__draft *d, const char *suffix, float v, sw_value *like, sw_value **value);
+/* body.c. Nodes that hold graphs; the value that stands for an outer one within a body (NULL: out of memory). */
+SW_MUST_USE sw_status sw__onnx_if_node(sw__draft *d);
+SW_MUST_USE sw_status sw__onnx_loop(sw__draft *d);
+SW_MUST_USE sw_status sw__onnx_scan(sw__draft *d);
+sw_value *sw__onnx_capture(sw__capture *capture, sw_value *outer);
 /* inline.c: calls of functions, branches of If. */
 SW_MUST_USE sw_status sw__onnx_call(sw__draft *d, sw__onnx_function *function);
 SW_MUST_USE sw_status sw__onnx_if(sw__draft *d);
