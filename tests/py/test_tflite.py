@@ -3,24 +3,25 @@
 Networks of tests/zoo are exported and read back; LiteRT runs them, too, where it is installed (a wheel that unpacks to 60 MB
 and that tests/py/requirements.txt does not ask for)."""
 
-import ast
 import importlib.util
+import json
 import pathlib
 import tempfile
 import unittest
+import zipfile
 
 import numpy as np
 import onnx
 
 import reference
 import slipway
+import test_export_ops
 import zoo
 
 HAVE_LITERT = importlib.util.find_spec("ai_edge_litert") is not None
 FP16_TOLERANCE = 1e-2  # of the scale of a row group
 HALF = ("mobilenet_v3_small_64", "yolo11n_96", "shufflenet_v2_x0_5_64")
 LARGE = ("convnext_tiny_64", "resnet50_64", "vit_b_16_64")  # 100 MB and more: where they are looked at for good
-LACKING = {"crnn_32x96": "LSTM", "rtdetr-l_64": "GridSample"}
 
 
 def last(array):
@@ -40,14 +41,19 @@ def run_litert(path, inputs):
 
 def in_pixels(array, path, size):
     """Boxes of YOLO models are fractions of the sides in these files: as Ultralytics reads them back."""
-    metadata = {entry.key: entry.value for entry in onnx.load(path, load_external_data=False).metadata_props}
-    if array.ndim != 3 or metadata.get("task", "classify") == "classify" or "stride" not in metadata:
+    if not zipfile.is_zipfile(path):
         return array
-    array, sides = array.copy(), np.array([size[1], size[0]] * 2, np.float32)
-    if ast.literal_eval(metadata.get("end2end", "False")):
-        array[:, :, :4] *= sides
-    else:
-        array[:, :4] *= sides[:, None]
+    with zipfile.ZipFile(path) as archive:
+        metadata = json.loads(archive.read("metadata.json"))
+    if array.ndim != 3 or metadata.get("coordinates") != "normalized" or metadata.get("head") == "RTDETRDecoder":
+        return array
+    array = array.copy()
+    rows = array if metadata.get("end2end") else array.transpose(0, 2, 1)  # boxes along the first
+    rows[:, :, :4] *= np.array([size[1], size[0]] * 2, np.float32)
+    if "kpt_shape" in metadata:
+        points, step = metadata["kpt_shape"]
+        for axis in range(2):
+            rows[:, :, rows.shape[2] - points * step + axis :: step] *= size[1 - axis]
     return array
 
 
@@ -59,10 +65,10 @@ class Case(unittest.TestCase):
 
 
 class Zoo(Case):
-    def close(self, name, path, got, want, tolerance, size):
+    def close(self, name, out, got, want, tolerance, size):
         for index, (output, array) in enumerate(want.items()):
             found = first(np.asarray(got[output], array.dtype))
-            found = in_pixels(found, path, size) if index == 0 else found
+            found = in_pixels(found, out, size) if index == 0 else found
             self.assertEqual(found.shape, array.shape)
             kept = zoo.load_golden(name)[output]
             pair = zoo.chosen(found, kept), zoo.chosen(array, kept)
@@ -73,11 +79,6 @@ class Zoo(Case):
             self.skipTest("large: checked where ai-edge-litert is installed")
         path = self.folder / f"{name}.onnx"
         onnx.save(zoo.fill(onnx.load(zoo.models()[name])), path)
-        if name in LACKING:
-            process = slipway.run("export", path, "--to", "tflite", expect=2)
-            self.assertIn(f"({LACKING[name]}): there is no such operator in tflite files", process.stderr)
-            self.assertFalse(path.with_suffix(".tflite").exists())
-            return
         inputs = zoo.inputs_of(onnx.load(path))
         want, fed = reference.run_onnx(path, inputs), {port: last(array) for port, array in inputs.items()}
         size = next(iter(inputs.values())).shape[2:]
@@ -85,13 +86,74 @@ class Zoo(Case):
             out = self.folder / "out.tflite"
             slipway.run("export", path, "--to", "tflite", "-o", out, "--force", *options)
             back = slipway.run_model(out, fed, self.folder)
-            self.close(name, path, {o: back[slipway.file_name(o)] for o in want}, want, tolerance, size)
+            self.close(name, out, {o: back[slipway.file_name(o)] for o in want}, want, tolerance, size)
             if HAVE_LITERT:
-                self.close(name, path, run_litert(out, fed), want, tolerance, size)
+                self.close(name, out, run_litert(out, fed), want, tolerance, size)
 
 
 for model_name in zoo.models():
     setattr(Zoo, f"test_{model_name}", lambda self, name=model_name: self.check(name))
+
+
+def add_recurrent(b):
+    """Cells, which become steps: both directions, states given and not."""
+    sequence = b.add("Reshape", test_export_ops.ints(8, 2, 60))
+    for op, gates in (("LSTM", 4), ("GRU", 3), ("RNN", 1)):
+        more = {"linear_before_reset": 1} if op == "GRU" else {}
+        outputs = 3 if op == "LSTM" else 2
+        for direction in ("forward", "reverse", "bidirectional"):
+            n = 1 + (direction == "bidirectional")
+            weights = [0.2 * b.floats(n, gates * 5, 60), 0.2 * b.floats(n, gates * 5, 5), b.floats(n, 2 * gates * 5)]
+            states = [] if direction == "reverse" else [None] + [b.floats(n, 2, 5)] * (outputs - 1)
+            more |= {"direction": direction, "hidden_size": 5}
+            b.add(op, *weights, *states, x=sequence, tag=direction, outputs=outputs, **more)
+
+
+def add_samples(b):
+    grid = b.random.uniform(-1.5, 1.5, (2, 7, 5, 2)).astype(np.float32)
+    grid[0, 0, :4] = [[-1, -1], [1, 1], [-1, 1], [9, -9]]
+    for mode in ("linear", "nearest"):
+        for padding in ("zeros", "border"):
+            for corners in (0, 1):
+                b.add("GridSample", grid, mode=mode, padding_mode=padding, align_corners=corners, tag=f"{mode}{padding}")
+
+
+class Operators(Case):
+    """Those that are written as several, and those that no network of the zoo has."""
+
+    def check(self, *adders):
+        builder = test_export_ops.Builder()
+        for add in adders:
+            add(builder)
+        path, out = self.folder / "m.onnx", self.folder / "m.tflite"
+        onnx.save(builder.model(), path)
+        want = reference.run_onnx(path, {"x": builder.x})
+        slipway.run("export", path, "--to", "tflite")
+        read_back = slipway.run_model(out, {"x": last(builder.x)}, self.folder)
+        results = [{name: read_back[slipway.file_name(name)] for name in want}]
+        results += [run_litert(out, {"x": last(builder.x)})] if HAVE_LITERT else []
+        for got in results:
+            for name, array in want.items():
+                np.testing.assert_allclose(first(got[name]), array, rtol=1e-4, atol=1e-4, err_msg=name)
+
+    def test_recurrent(self):
+        self.check(add_recurrent)
+
+    def test_grid_sample(self):
+        self.check(add_samples)
+
+    def refused(self, sentence, op, *constants, **attributes):
+        builder = test_export_ops.Builder()
+        builder.add(op, *constants, **attributes)
+        onnx.save(builder.model(), self.folder / "m.onnx")
+        self.assertIn(sentence, slipway.run("export", self.folder / "m.onnx", "--to", "tflite", expect=2).stderr)
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["m.onnx"])
+
+    def test_refusals(self):
+        lacking = "node 'Hardmax_0' (Hardmax): there is no such operator in tflite files; it can be written with --to onnx"
+        self.refused(lacking, "Hardmax")
+        grid = np.zeros((2, 3, 3, 2), np.float32)
+        self.refused("(GridSample): only maps of known size, linear or nearest", "GridSample", grid, mode="cubic")
 
 
 class Files(Case):
@@ -111,8 +173,6 @@ class Files(Case):
         self.assertRegex(process.stderr, r"\d+ transposes")
 
     def test_detections_are_those_of_the_model(self):
-        import json
-
         picture = slipway.data("images", "bus.jpg")
         slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", self.folder / "x.tflite")
         found = []
@@ -158,8 +218,6 @@ class Shared(Case):
         self.assertEqual(got.argmax(), want.argmax())
 
     def test_int8_yolo_finds_what_the_float_model_finds(self):
-        import json
-
         found = []
         for name in ("yolo11n_int8.tflite", "yolo11n.onnx"):
             out = self.folder / f"{name}.json"

@@ -272,6 +272,7 @@ const sw_tfw_row sw__tfw_element[] = {
     {SW_OP_Abs, unary, SW_TFL_ABS},
     {SW_OP_Neg, unary, SW_TFL_NEG},
     {SW_OP_Floor, unary, SW_TFL_FLOOR},
+    {SW_OP_Round, unary, SW_TFL_ROUND},
     {SW_OP_Ceil, unary, SW_TFL_CEIL},
     {SW_OP_Softmax, softmax, SW_TFL_SOFTMAX},
     {SW_OP_LogSoftmax, softmax, SW_TFL_LOG_SOFTMAX},

@@ -110,6 +110,10 @@ typedef struct sw_tfw_row {
 } sw_tfw_row;
 extern const sw_tfw_row sw__tfw_spatial[], sw__tfw_element[], sw__tfw_move[], sw__tfw_index[];
 
+/* compose.c: operators that the format lacks, as several that it has. Types must be known, and are known afterwards. */
+bool sw__tfw_composes(sw_op op);
+SW_MUST_USE sw_status sw__tfw_compose(sw_graph *graph, const sw_diag *diag);
+
 /* write.c: the FlatBuffer of what was gathered. */
 SW_MUST_USE sw_status sw__tfw_serialise(sw_tfw *w, const int32_t *inputs, const int32_t *outputs, sw_fb_writer *fb);
 

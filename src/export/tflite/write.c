@@ -16,7 +16,7 @@ static const sw_tfw_row *row_of(sw_op op) {
 }
 
 bool sw_tflite_knows(sw_op op) {
-    return row_of(op) != NULL;
+    return row_of(op) || sw__tfw_composes(op);
 }
 
 /* ---- Coordinates ---------------------------------------------------------------------------------------------------- */
@@ -338,6 +338,7 @@ sw_status sw_tflite_write(sw_graph *graph, const sw_export_options *options, con
     sw_fb_writer fb = sw_fb_writer_make(graph->allocator);
     sw_status status = w.scratch ? sw_export_lower(graph, OPSET, diag) : SW_E_NOMEM;
     if (status == SW_OK) status = sw_graph_infer(graph, diag);
+    if (status == SW_OK) status = sw__tfw_compose(graph, diag);
     if (status == SW_OK) status = normalise(graph, w.scratch);
     if (status == SW_OK) status = gather(&w, &fb);
     if (status == SW_OK && graph->n_meta) append_metadata(graph, &fb.buf);
