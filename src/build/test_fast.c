@@ -140,6 +140,34 @@ static int pyramid(net *n, sw_value *x, sw_value **out) {
     return 1;
 }
 
+static sw_value *flat(net *n, sw_value *x, int64_t channels) {
+    return APPLY(n, SW_OP_Reshape, x, sw_graph_const_ints(n->g, "flat", (int64_t[]){1, channels, -1}, 3));
+}
+
+static sw_value *pool(net *n, sw_op op, sw_value *x) {
+    sw_value *y = APPLY(n, op, x);
+    CHECK_INT(sw_node_set_ints(n->g, y->producer, "kernel_shape", (int64_t[]){3, 3}, 2), SW_OK);
+    CHECK_INT(sw_node_set_ints(n->g, y->producer, "strides", (int64_t[]){2, 2}, 2), SW_OK);
+    return y;
+}
+
+/* Levels of a head, flattened and joined along their pixels, split, joined again with one part twice; flat rows that are an
+ * output, too. */
+static int levels(net *n, sw_value *x, sw_value **out) {
+    sw_value *maps[3] = {conv(n, x, 8, 6, 1)}, *rows[3], *parts[2];
+    maps[1] = conv(n, pool(n, SW_OP_AveragePool, maps[0]), 6, 6, 1);
+    maps[2] = pool(n, SW_OP_MaxPool, maps[0]);
+    for (int i = 0; i < 3; i++) rows[i] = flat(n, maps[i], 6);
+    sw_value *all = apply(n, SW_OP_Concat, 3, rows);
+    sw_node_set_int(all->producer, "axis", 2);
+    split(n, all, parts);
+    sw_value *scores = APPLY(n, SW_OP_Sigmoid, parts[1]);
+    out[0] = concat(n, 3, (sw_value *[]){parts[0], scores, scores});
+    out[1] = rows[2];
+    out[2] = APPLY(n, SW_OP_Exp, flat(n, flat(n, scores, 1), 3));
+    return 3;
+}
+
 /* ---- Running ------------------------------------------------------------------------------------------------------- */
 
 typedef struct result {
@@ -245,6 +273,10 @@ SW_TEST(fast_pyramid) {
 }
 SW_TEST(fast_excitation) {
     check_graph(excitation);
+}
+
+SW_TEST(fast_levels) {
+    check_graph(levels);
 }
 
 /* Joins whose inputs all moved in copy nothing: the views say so. */

@@ -7,6 +7,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "engine/memory.h"
+#include "engine/row_views.h"
 
 /* Values up to this many bytes are computed while binding when nothing but shapes decides them. */
 enum { BOUND_BYTES = 1024 * 1024 };
@@ -194,6 +195,7 @@ static void settle_views(binder *b) {
             (view.root == (int32_t)v || is_part(&instance->values[v], &instance->values[view.root], view.channel));
         instance->roots[v] = holds ? view.root : (int32_t)v;
         instance->channels[v] = holds ? view.channel : 0;
+        instance->inner[v] = instance->channels[v] * (int64_t)sw_dtype_size(instance->values[v].dtype);
     }
     for (size_t v = 0; v < plan->n_values; v++) {
         sw_tensor *t = &instance->values[v];
@@ -229,9 +231,7 @@ static sw_status plan_memory(binder *b) {
         spans[v].first = 0, spans[v].last = (int32_t)plan->n_steps;
     sw_status status = sw_memory_plan(b->allocator, spans, (int)plan->n_values, &instance->block_bytes);
     for (size_t v = 0; v < plan->n_values; v++) {
-        instance->offsets[v] = spans[instance->roots[v]].offset;
-        if (instance->roots[v] != (int32_t)v)
-            instance->offsets[v] += instance->channels[v] * (int64_t)sw_dtype_size(instance->values[v].dtype);
+        instance->offsets[v] = spans[instance->roots[v]].offset + instance->inner[v];
     }
     sw_free(b->allocator, spans);
     return status;
@@ -276,6 +276,8 @@ static sw_status bind_all(binder *b, const sw_tensor *inputs) {
     }
     for (size_t s = 0; s < plan->n_steps; s++) SW_TRY(bind_step(b, s));
     settle_views(b);
+    /* A GPU's program finds its own. */
+    if (b->threads && !b->no_alias) SW_TRY(sw_row_views_find(plan, instance, b->allocator));
     SW_TRY(plan_memory(b));
     return b->threads ? sw_instance_prepare(instance, plan, b->threads, NULL, NULL, b->diag) : SW_OK;
 }
@@ -300,9 +302,10 @@ sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int t
     instance->skip = SW_ARENA_ARRAY(arena, bool, plan->n_steps);
     instance->roots = SW_ARENA_ARRAY(arena, int32_t, plan->n_values);
     instance->channels = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
+    instance->inner = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
     instance->prepared = SW_ARENA_ARRAY(arena, sw_prepared, plan->n_steps);
     if (!instance->values || !instance->places || !instance->offsets || !instance->skip || !instance->roots ||
-        !instance->channels || !instance->prepared)
+        !instance->channels || !instance->inner || !instance->prepared)
         goto out;
     status = bind_all(&b, inputs);
 out:

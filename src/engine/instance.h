@@ -22,7 +22,8 @@ typedef struct sw_instance {
     int64_t *offsets;       /* of planned values */
     bool *skip;             /* by step: done while binding */
     int32_t *roots;         /* by value: whose memory it lies in; itself where the plan's view cannot be used */
-    int64_t *channels;      /* and from which channel on */
+    int64_t *channels;      /* and, of a map, from which channel on */
+    int64_t *inner;         /* bytes from the beginning of the root's memory */
     sw_prepared *prepared;  /* by step */
     int64_t scratch_offset; /* in the block, for the steps that need scratch */
     int64_t block_bytes;

@@ -265,7 +265,7 @@ static sw_status allocate_outputs(sw_session *session, const sw_call *call) {
     for (int i = 0; i < call->n_out; i++)
         if (call->out[i] && sw_tensor_is_concrete(call->out[i])) SW_TRY(allocate_dynamic(session, call->out[i]));
     for (int i = 0; i < call->n_out; i++)
-        if (call->out[i]) call->out[i]->pitch = call->out[i]->rank == 4 ? call->out[i]->dims[1] : 0;
+        if (call->out[i]) call->out[i]->pitch = call->out[i]->layout == SW_CHANNELS_LAST ? call->out[i]->dims[1] : 0;
     return SW_OK;
 }
 

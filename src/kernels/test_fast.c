@@ -242,12 +242,11 @@ SW_TEST(fast_gemm) {
     }
 }
 
-SW_TEST(fast_max_pool) {
-    if (!has_avx2()) return;
-    for (int i = 0; i < 40; i++) {
+static void check_pools(sw_op op, double tolerance) {
+    for (int i = 0; i < 60; i++) {
         test_call t;
-        int64_t dims[4] = {pick(1, 2), pick(1, 75), pick(5, 14), pick(5, 14)}, kernel = pick(1, 5),
-                pad = pick(0, kernel / 2);
+        int64_t dims[4] = {pick(1, 2), pick(1, 75), pick(5, 14), i % 9 ? pick(5, 14) : pick(250, 600)},
+                kernel = pick(1, 5), pad = pick(0, kernel / 2);
         int64_t stride = pick(1, 2), dilation = pick(0, 4) ? 1 : 2;
         if ((kernel - 1) * dilation >= 5) dilation = 1;
         sw_tensor x = test_tensor(SW_F32, 4, dims, NULL);
@@ -255,7 +254,9 @@ SW_TEST(fast_max_pool) {
         x.pitch = dims[1] + pick(0, 5);
         x.data = noise(span(&x), -9, 9);
         if (i % 5 == 0) ((float *)x.data)[pick(0, span(&x) - 1)] = NAN;
-        test_call_init(&t, SW_OP_MaxPool, 1);
+        test_call_init(&t, op, 1);
+        if (op == SW_OP_AveragePool) test_call_int(&t, "count_include_pad", i % 2);
+        test_call_int(&t, "ceil_mode", i / 2 % 2);
         test_call_ints(&t, "kernel_shape", TEST_DIMS(kernel, kernel));
         test_call_ints(&t, "pads", TEST_DIMS(pad, pad, pad, pad));
         test_call_ints(&t, "strides", TEST_DIMS(stride, stride));
@@ -263,9 +264,15 @@ SW_TEST(fast_max_pool) {
         test_call_input(&t, x);
         t.y[0].layout = SW_CHANNELS_LAST;
         t.y[0].pitch = dims[1] + pick(0, 5);
-        CHECK(agree(&t, sw_kernel_nhwc(SW_OP_MaxPool), 0));
+        CHECK(agree(&t, sw_kernel_nhwc(op), tolerance));
         free(x.data);
     }
+}
+
+SW_TEST(fast_pools) {
+    if (!has_avx2()) return;
+    check_pools(SW_OP_MaxPool, 0);
+    check_pools(SW_OP_AveragePool, 3e-7);
 }
 
 SW_TEST(fast_relayout) {

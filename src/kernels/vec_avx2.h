@@ -67,6 +67,13 @@ SW_INLINE vf vf_less(vf a, vf b, vf yes, vf no) {
 SW_INLINE vf vf_signed(vf x, vf yes, vf no) {
     return _mm256_blendv_ps(no, yes, x);
 }
+SW_INLINE vf vf_abs(vf x) {
+    return _mm256_andnot_ps(vf_all(-0.0f), x);
+}
+/* |size| with the sign of `sign`. */
+SW_INLINE vf vf_copysign(vf size, vf sign) {
+    return _mm256_or_ps(vf_abs(size), _mm256_and_ps(vf_all(-0.0f), sign));
+}
 /* y, but NaN where x is. */
 SW_INLINE vf vf_or_nan(vf y, vf x) {
     return _mm256_or_ps(y, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
@@ -82,6 +89,12 @@ static const int32_t vf_mask_row[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
 /* The first n floats, 0 <= n <= 8, others 0; memory behind them is not touched. */
 SW_INLINE vf vf_load_n(const float *p, int64_t n) {
     return _mm256_maskload_ps(p, _mm256_loadu_si256((const __m256i *)(vf_mask_row + 8 - n)));
+}
+
+/* The first n floats, others `fill`. */
+SW_INLINE vf vf_load_or(const float *p, int64_t n, float fill) {
+    vf mask = _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(vf_mask_row + 8 - n)));
+    return _mm256_blendv_ps(vf_all(fill), vf_load_n(p, n), mask);
 }
 
 /* Masked stores are slow on AMD before Zen 4: halves and quarters instead. */

@@ -63,6 +63,13 @@ SW_INLINE vf vf_less(vf a, vf b, vf yes, vf no) {
 SW_INLINE vf vf_signed(vf x, vf yes, vf no) {
     return _mm512_mask_mov_ps(no, _mm512_movepi32_mask(_mm512_castps_si512(x)), yes);
 }
+SW_INLINE vf vf_abs(vf x) {
+    return _mm512_abs_ps(x);
+}
+/* |size| with the sign of `sign`. */
+SW_INLINE vf vf_copysign(vf size, vf sign) {
+    return _mm512_or_ps(vf_abs(size), _mm512_and_ps(vf_all(-0.0f), sign));
+}
 /* y, but NaN where x is. */
 SW_INLINE vf vf_or_nan(vf y, vf x) {
     return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
@@ -76,6 +83,10 @@ SW_INLINE vf vf_times_power(vf y, vf bits) {
 /* The first n floats, 0 <= n <= 16, others 0; memory behind them is not touched. */
 SW_INLINE vf vf_load_n(const float *p, int64_t n) {
     return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+/* The first n floats, others `fill`. */
+SW_INLINE vf vf_load_or(const float *p, int64_t n, float fill) {
+    return _mm512_mask_loadu_ps(vf_all(fill), (__mmask16)((1u << n) - 1), p);
 }
 SW_INLINE void vf_store_n(float *p, vf x, int64_t n) {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x);
@@ -142,6 +153,37 @@ SW_INLINE float vf_sum(vf x) {
 }
 SW_INLINE float vf_largest(vf x) {
     return _mm512_reduce_max_ps(x);
+}
+
+/* rows[i][j] becomes rows[j][i]. */
+SW_INLINE void vf_transpose(vf *r) {
+    vf a[16], b[16];
+    SW_UNROLL
+    for (int i = 0; i < 16; i += 2) {
+        a[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        a[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    SW_UNROLL
+    for (int i = 0; i < 16; i += 4) {
+        b[i] = _mm512_shuffle_ps(a[i], a[i + 2], 0x44);
+        b[i + 1] = _mm512_shuffle_ps(a[i], a[i + 2], 0xee);
+        b[i + 2] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+        b[i + 3] = _mm512_shuffle_ps(a[i + 1], a[i + 3], 0xee);
+    }
+    SW_UNROLL
+    for (int i = 0; i < 4; i++) { /* quarters: of rows 0-3 and 4-7, 8-11 and 12-15; then of these two */
+        a[i] = _mm512_shuffle_f32x4(b[i], b[i + 4], 0x88);
+        a[i + 4] = _mm512_shuffle_f32x4(b[i], b[i + 4], 0xdd);
+        a[i + 8] = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0x88);
+        a[i + 12] = _mm512_shuffle_f32x4(b[i + 8], b[i + 12], 0xdd);
+    }
+    SW_UNROLL
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm512_shuffle_f32x4(a[i], a[i + 8], 0x88);
+        r[i + 4] = _mm512_shuffle_f32x4(a[i + 4], a[i + 12], 0x88);
+        r[i + 8] = _mm512_shuffle_f32x4(a[i], a[i + 8], 0xdd);
+        r[i + 12] = _mm512_shuffle_f32x4(a[i + 4], a[i + 12], 0xdd);
+    }
 }
 
 #include "kernels/vec_math.inc"

@@ -42,6 +42,7 @@ static bool decides(const sw_node *node) {
                (node->n_in < 3 || !node->in[2] || sw_value_is_const(node->in[2]));
     case SW_OP_MaxPool:
         return spatial_2d(node) && node->n_out == 1;
+    case SW_OP_AveragePool:
     case SW_OP_GlobalAveragePool:
         return spatial_2d(node);
     case SW_OP_Resize:

@@ -13,6 +13,7 @@ sw_status sw__copy_ref(const sw_call *c) {
     if (n != sw_tensor_count(out))
         return sw_call_fail(c, "%lld elements do not fit into a shape of %lld", (long long)n,
                             (long long)sw_tensor_count(out));
+    if (in->data == out->data) return SW_OK; /* a view */
     sw_nd nd = {.rank = 1, .arrays = 2, .dims = {n}, .stride = {{1}, {1}}};
     sw__nd_copy(c->pool, &nd, sw_dtype_size(in->dtype), out->data, in->data);
     return SW_OK;
@@ -34,7 +35,7 @@ sw_status sw__transpose_ref(const sw_call *c) {
     return SW_OK;
 }
 
-/* Copies between `part`, row-major, and the piece of `whole` that begins at `start` along `axis`. */
+/* Copies between `part`, row-major, and the piece of `whole` that begins at `start` along `axis`, unless it lies there. */
 static void copy_piece(const sw_call *c, const sw_tensor *whole, const sw_tensor *part, int axis, int64_t start,
                        bool in) {
     if (sw_tensor_count(part) == 0) return;
@@ -44,6 +45,7 @@ static void copy_piece(const sw_call *c, const sw_tensor *whole, const sw_tensor
     sw__nd_strides(whole->rank, whole->dims, nd.stride[in ? 0 : 1]);
     sw__nd_strides(part->rank, part->dims, nd.stride[in ? 1 : 0]);
     char *at = (char *)whole->data + start * nd.stride[in ? 0 : 1][axis] * (int64_t)size;
+    if (at == part->data) return;
     sw__nd_copy(c->pool, &nd, size, in ? at : part->data, in ? part->data : at);
 }
 

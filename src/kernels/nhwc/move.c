@@ -13,7 +13,7 @@ enum { BLOCK = 32 };
 typedef struct transposition {
     const float *from;
     float *to;
-    int64_t pixels, channels, pitch, blocks;
+    int64_t pixels, channels, pitch, blocks, plane; /* plane: floats from channel to channel of the rows */
     bool to_rows;
 } transposition;
 
@@ -23,9 +23,9 @@ static void transpose_block(const transposition *t, int64_t n, int64_t first) {
     float *to = t->to;
     if (t->to_rows) {
         from += (n * t->pixels + first) * t->pitch;
-        to += n * t->channels * t->pixels + first;
+        to += n * t->channels * t->plane + first;
         for (int64_t c = 0; c < t->channels; c++)
-            for (int64_t p = 0; p < count; p++) to[c * t->pixels + p] = from[p * t->pitch + c];
+            for (int64_t p = 0; p < count; p++) to[c * t->plane + p] = from[p * t->pitch + c];
         return;
     }
     from += n * t->channels * t->pixels + first;
@@ -77,6 +77,7 @@ sw_status sw__relayout(const sw_call *c) {
     transposition t = {.from = x->data, .to = y->data, .channels = x->dims[1], .to_rows = to_rows};
     t.pixels = x->dims[2] * x->dims[3];
     t.pitch = to_rows ? x->pitch : y->pitch;
+    t.plane = sw_nhwc_plane(y);
     t.blocks = (t.pixels + BLOCK - 1) / BLOCK;
     sw_pool_for(c->pool, x->dims[0] * t.blocks, 16, transpose_blocks, &t);
     return SW_OK;

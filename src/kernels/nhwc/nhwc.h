@@ -26,6 +26,11 @@ static inline char *sw_nhwc_at(const sw_nhwc *m, int64_t pixel, int64_t channel)
     return (char *)m->data + (pixel * m->pitch + channel) * m->bytes;
 }
 
+/* Floats from channel to channel of a row-major result of Relayout: its pitch where it is part of a wider join. */
+static inline int64_t sw_nhwc_plane(const sw_tensor *t) {
+    return t->pitch ? t->pitch : t->dims[2] * t->dims[3];
+}
+
 /* Of a map of float32. */
 static inline float *sw_nhwc_pixel(const sw_nhwc *m, int64_t n, int64_t y, int64_t x) {
     return m->data + ((n * m->height + y) * m->width + x) * m->pitch;

@@ -6,6 +6,7 @@
 #include "ops/shape.h"
 
 sw_status sw__nhwc_max_pool(const sw_call *c);
+sw_status sw__nhwc_average_pool(const sw_call *c);
 sw_status sw__nhwc_global_average(const sw_call *c);
 sw_status sw__nhwc_resize(const sw_call *c);
 
@@ -14,6 +15,7 @@ sw_status sw__nhwc_resize(const sw_call *c);
 typedef struct pool_work {
     sw_nhwc x, y;
     sw_window w;
+    bool count_pads; /* AveragePool: taps on padding count */
 } pool_work;
 
 static float channel_at(const sw_nhwc *m, int64_t pixel, int64_t channel) {
@@ -60,6 +62,44 @@ sw_status sw__nhwc_max_pool(const sw_call *c) {
     pool_work p = {.x = sw_nhwc_of(c->in[0]), .y = sw_nhwc_of(c->out[0])};
     SW_TRY(sw_call_window(c, c->in[0], NULL, &p.w));
     sw_pool_for(c->pool, p.y.batch * p.y.height, 1, pool_rows, &p);
+    return SW_OK;
+}
+
+/* ---- Average pool -------------------------------------------------------------------------------------------------- */
+
+/* The sum of a channel under a window, of whose taps `count` divide it: those on pixels, or on padding, too. */
+static double window_sum(const pool_work *p, int64_t n, const int64_t *at, int64_t channel, bool pads, int64_t *count) {
+    const sw_window *w = &p->w;
+    double sum = 0;
+    *count = 0;
+    for (int64_t ky = 0; ky < w->kernel[0]; ky++)
+        for (int64_t kx = 0; kx < w->kernel[1]; kx++) {
+            int64_t y = at[0] * w->stride[0] - w->pad_begin[0] + ky * w->dilation[0];
+            int64_t x = at[1] * w->stride[1] - w->pad_begin[1] + kx * w->dilation[1];
+            bool inside = y >= 0 && y < p->x.height && x >= 0 && x < p->x.width;
+            *count += inside || (pads && y < p->x.height + w->pad_end[0] && x < p->x.width + w->pad_end[1]);
+            if (inside) sum += (double)sw_nhwc_pixel(&p->x, n, y, x)[channel];
+        }
+    return sum;
+}
+
+static void average_rows(void *ctx, int64_t begin, int64_t end, int thread) {
+    const pool_work *p = ctx;
+    (void)thread;
+    for (int64_t row = begin; row < end; row++)
+        for (int64_t x = 0; x < p->y.width; x++)
+            for (int64_t c = 0, count; c < p->y.channels; c++) {
+                int64_t n = row / p->y.height, at[2] = {row % p->y.height, x};
+                double sum = window_sum(p, n, at, c, p->count_pads, &count);
+                sw_nhwc_pixel(&p->y, n, at[0], x)[c] = count ? (float)(sum / (double)count) : 0;
+            }
+}
+
+sw_status sw__nhwc_average_pool(const sw_call *c) {
+    pool_work p = {.x = sw_nhwc_of(c->in[0]), .y = sw_nhwc_of(c->out[0])};
+    SW_TRY(sw_call_window(c, c->in[0], NULL, &p.w));
+    p.count_pads = sw_call_int(c, "count_include_pad") != 0;
+    sw_pool_for(c->pool, p.y.batch * p.y.height, 1, average_rows, &p);
     return SW_OK;
 }
 

@@ -1,0 +1,160 @@
+#include "engine/row_views.h"
+
+#include "kernels/kernel.h"
+#include "ops/shape.h"
+
+/* What the search works on, by value. */
+typedef struct finder {
+    const sw_plan *plan;
+    sw_instance *instance;
+    int32_t *uses;   /* inputs of steps and outputs of the plan that read it */
+    int32_t *makers; /* the step that writes it; -1 */
+} finder;
+
+static const sw_tensor *type_of(const finder *f, int32_t value) {
+    return &f->instance->values[value];
+}
+
+/* Row-major, and in the block. */
+static bool is_row(const finder *f, int32_t value) {
+    return value >= 0 && f->instance->places[value] == SW_PLACE_PLANNED && type_of(f, value)->layout == SW_ROW_MAJOR;
+}
+
+static bool is_root(const finder *f, int32_t value) {
+    return f->instance->roots[value] == value;
+}
+
+/* Lets a root lie in another value's memory. Roots of roots are followed in the end. */
+static void place(finder *f, int32_t value, int32_t in, int64_t bytes) {
+    f->instance->roots[value] = in;
+    f->instance->inner[value] = bytes;
+}
+
+/* The root of a value so far, and where in it the value begins. */
+static int32_t root_of(const finder *f, int32_t value, int64_t *inner) {
+    for (*inner = 0; !is_root(f, value); value = f->instance->roots[value]) *inner += f->instance->inner[value];
+    return value;
+}
+
+static void view_same(finder *f, const sw_step *step) {
+    int32_t in = step->in[0], out = step->out[0];
+    if (!is_row(f, in) || !is_row(f, out) || !is_root(f, out)) return;
+    const sw_tensor *a = type_of(f, in), *b = type_of(f, out);
+    if (a->dtype == b->dtype && sw_tensor_count(a) == sw_tensor_count(b)) place(f, out, in, 0);
+}
+
+/* Whether cuts along the axis are whole runs of memory. */
+static bool is_outermost(const sw_tensor *t, int axis) {
+    for (int i = 0; i < axis; i++)
+        if (t->dims[i] != 1) return false;
+    return true;
+}
+
+static void view_parts(finder *f, const sw_step *step, int axis) {
+    int32_t whole = step->in[0];
+    int64_t at = 0, end = sw_tensor_bytes(type_of(f, whole));
+    if (!is_row(f, whole) || !is_outermost(type_of(f, whole), axis)) return;
+    for (int i = 0; i < step->n_out; i++) {
+        if (step->out[i] < 0) return; /* how long it is, is not known here */
+        int64_t bytes = sw_tensor_bytes(type_of(f, step->out[i]));
+        if (bytes > end - at) return;
+        if (is_row(f, step->out[i]) && is_root(f, step->out[i])) place(f, step->out[i], whole, at);
+        at += bytes;
+    }
+}
+
+/* The relayout whose rows a flattened map holds, where nothing else reads either; -1. */
+static int32_t flattened_map(const finder *f, int32_t value) {
+    int32_t maker = f->uses[value] == 1 ? f->makers[value] : -1;
+    const sw_step *reshape = maker >= 0 ? &f->plan->steps[maker] : NULL;
+    if (!reshape || reshape->op != SW_OP_Reshape || !is_row(f, reshape->in[0])) return -1;
+    int32_t rows = reshape->in[0];
+    maker = f->uses[rows] == 1 ? f->makers[rows] : -1;
+    const sw_step *relayout = maker >= 0 ? &f->plan->steps[maker] : NULL;
+    if (!relayout || relayout->op != SW_OP_Relayout || !is_root(f, rows)) return -1;
+    const sw_tensor *flat = type_of(f, value), *map = type_of(f, rows), *from = type_of(f, relayout->in[0]);
+    bool fits = from->layout == SW_CHANNELS_LAST && map->rank == 4 && flat->rank == 3 &&
+                flat->dims[0] == map->dims[0] && flat->dims[1] == map->dims[1];
+    return fits ? rows : -1;
+}
+
+/* Levels of N C H W, flattened and joined along the last axis: each relayout writes rows into the join. */
+static void view_levels(finder *f, const sw_step *step) {
+    int32_t join = step->out[0];
+    int64_t length = type_of(f, join)->dims[2], size = (int64_t)sw_dtype_size(type_of(f, join)->dtype), at = 0;
+    for (int i = 0; i < step->n_in; i++) {
+        int32_t part = step->in[i], rows = part >= 0 ? flattened_map(f, part) : -1;
+        if (rows >= 0 && is_row(f, part)) {
+            f->instance->values[rows].pitch = length;
+            place(f, rows, join, at * size);
+        }
+        at += part >= 0 ? type_of(f, part)->dims[2] : 0;
+    }
+}
+
+static void view_join(finder *f, const sw_step *step, int axis) {
+    int32_t join = step->out[0];
+    int64_t at = 0;
+    if (!is_row(f, join)) return;
+    if (axis == 2 && type_of(f, join)->rank == 3 && !is_outermost(type_of(f, join), axis)) view_levels(f, step);
+    if (!is_outermost(type_of(f, join), axis)) return;
+    for (int i = 0; i < step->n_in; i++) {
+        int32_t part = step->in[i];
+        int64_t inner, bytes = sw_tensor_bytes(type_of(f, part));
+        if (is_row(f, part)) {
+            int32_t root = root_of(f, part, &inner);
+            bool whole = inner == 0 && root != join && is_row(f, root) && sw_tensor_bytes(type_of(f, root)) == bytes;
+            if (whole) place(f, root, join, at);
+        }
+        at += bytes;
+    }
+}
+
+static void look(finder *f, const sw_step *step) {
+    if (step->n_out < 1 || step->out[0] < 0 || step->n_in < 1 || step->in[0] < 0) return;
+    switch (step->op) {
+    case SW_OP_Reshape:
+    case SW_OP_Flatten:
+    case SW_OP_Squeeze:
+    case SW_OP_Unsqueeze:
+    case SW_OP_Identity:
+        view_same(f, step);
+        break;
+    case SW_OP_Split:
+    case SW_OP_Concat: {
+        const sw_call call = {.op = step->op, .attrs = step->attrs};
+        int axis = sw_axis(sw_call_int(&call, "axis"), type_of(f, step->in[0])->rank);
+        if (axis >= 0) (step->op == SW_OP_Split ? view_parts : view_join)(f, step, axis);
+        break;
+    }
+    default:
+        break;
+    }
+}
+
+sw_status sw_row_views_find(const sw_plan *plan, sw_instance *instance, const sw_allocator *allocator) {
+    finder f = {.plan = plan, .instance = instance};
+    f.uses = sw_calloc(allocator, 2 * plan->n_values + 1, sizeof *f.uses);
+    if (!f.uses) return SW_E_NOMEM;
+    f.makers = f.uses + plan->n_values;
+    for (size_t v = 0; v < plan->n_values; v++) f.makers[v] = -1;
+    for (size_t s = 0; s < plan->n_steps; s++) {
+        const sw_step *step = &plan->steps[s];
+        for (int i = 0; i < step->n_in; i++)
+            if (step->in[i] >= 0) f.uses[step->in[i]]++;
+        for (int i = 0; i < step->n_out; i++)
+            if (step->out[i] >= 0) f.makers[step->out[i]] = (int32_t)s;
+    }
+    for (int i = 0; i < plan->n_outputs; i++) f.uses[plan->outputs[i]]++;
+    for (size_t s = 0; s < plan->n_steps; s++)
+        if (!instance->skip[s]) look(&f, &plan->steps[s]);
+    for (size_t v = 0; v < plan->n_values; v++) {
+        if (!is_row(&f, (int32_t)v)) continue;
+        int64_t inner;
+        int32_t root = root_of(&f, (int32_t)v, &inner);
+        instance->roots[v] = root;
+        instance->inner[v] = inner;
+    }
+    sw_free(allocator, f.uses);
+    return SW_OK;
+}
