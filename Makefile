@@ -43,11 +43,11 @@ check-san: ## unit tests and mutated files under the address and undefined behav
 	@ninja -C build-san --quiet
 	@tools/check --build build-san unit mutations
 
-check-tsan: ## thread pool and sessions under the thread sanitizer
+check-tsan: ## thread pool, sessions and serving under the thread sanitizer
 	@tools/setup build
 	@tools/configure build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized
 	@ninja -C build-tsan --quiet unit
-	@tools/check --build build-tsan unit=pool,session
+	@tools/check --build build-tsan unit=pool,session,serve
 
 fuzz-smoke: ## every fuzz target for FUZZ_SECONDS (30), with clang's libFuzzer
 	@tools/setup build fuzz

@@ -33,7 +33,8 @@ LAYERS = {
     "eval": "base",
     "vision": "base ops engine",
     "media": "base vision",
-    "cli": "base ops kernels backend engine ir import export pass build eval vision media",
+    "serve": "base engine vision media",
+    "cli": "base ops kernels backend engine ir import export pass build eval vision media serve",
 }
 
 # No bounds, no error, no thread safety, or a shell.

@@ -1,0 +1,176 @@
+/* The backend of model files: a plan by the loader, a session per instance. */
+#include <stdio.h>
+#include <string.h>
+
+#include "serve/backend.h"
+#include "serve/internal.h"
+
+typedef struct plan_model {
+    sw_arena *arena;
+    sw_plan *plan;
+    sw_serve_nature nature;
+} plan_model;
+
+typedef struct plan_instance {
+    const plan_model *model;
+    sw_session *session;
+    sw_tensor *in, *out;
+    char why[sizeof((sw_serve_error){0}).text];
+} plan_instance;
+
+static void keep_error(void *ctx, const sw_message *message) {
+    sw_serve_error *error = ctx;
+    if (message->severity == SW_ERROR)
+        snprintf(error->text, sizeof error->text, "%s%s%s%s%s", message->where ? message->where : "",
+                 message->where ? ": " : "", message->text, message->hint ? "; " : "",
+                 message->hint ? message->hint : "");
+}
+
+static sw_serve_code code_of(sw_status status) {
+    switch (status) {
+    case SW_OK:
+        return SW_SERVE_OK;
+    case SW_E_INPUT:
+    case SW_E_USAGE:
+    case SW_E_MODEL:
+        return SW_SERVE_INVALID_ARG;
+    case SW_E_UNSUPPORTED:
+        return SW_SERVE_UNSUPPORTED;
+    case SW_E_NOMEM:
+    case SW_E_LIMIT:
+        return SW_SERVE_UNAVAILABLE;
+    case SW_E_IO:
+    case SW_E_INTERNAL:
+        return SW_SERVE_INTERNAL;
+    }
+    return SW_SERVE_UNKNOWN;
+}
+
+/* The ports of a plan; false when out of memory. `open`: whether the first dim of each is open. */
+static bool describe_ports(sw_arena *arena, const sw_plan *plan, int n, const sw_port *(*get)(const sw_plan *, int),
+                           const sw_serve_port **ports, bool *open) {
+    sw_serve_port *made = SW_ARENA_ARRAY(arena, sw_serve_port, n ? n : 1);
+    if (!made) return false;
+    for (int i = 0; i < n; i++) {
+        const sw_port *port = get(plan, i);
+        const sw_tensor *type = &port->type;
+        made[i] =
+            (sw_serve_port){.name = port->name, .dtype = (int)type->dtype, .rank = type->rank > 0 ? type->rank : 0};
+        for (int d = 0; d < made[i].rank; d++) made[i].dims[d] = type->dims[d] < 0 ? -1 : type->dims[d];
+        *open &= made[i].rank > 0 && made[i].dims[0] < 0;
+    }
+    *ports = made;
+    return true;
+}
+
+static void plan_close(void *opened) {
+    plan_model *model = opened;
+    sw_plan_unref(model->plan);
+    sw_arena_destroy(model->arena);
+}
+
+static sw_serve_code plan_open(const sw_serve_backend *backend, const sw_serve_opening *opening, void **opened,
+                               sw_serve_error *error) {
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    plan_model *model = arena ? SW_ARENA_NEW(arena, plan_model) : NULL;
+    if (!model) {
+        sw_arena_destroy(arena);
+        return sw__serve_no_memory(error);
+    }
+    model->arena = arena;
+    sw_diag diag = {keep_error, error};
+    error->text[0] = 0;
+    sw_status status = opening->loader->load(opening->loader->ctx, opening->path, &diag, &model->plan);
+    if (status != SW_OK) {
+        sw_arena_destroy(arena);
+        if (!error->text[0]) snprintf(error->text, sizeof error->text, "%s", sw_status_text(status));
+        return error->code = code_of(status);
+    }
+    sw_serve_nature *nature = &model->nature;
+    nature->batchable = true;
+    nature->plan = model->plan;
+    nature->n_inputs = sw_plan_inputs(model->plan);
+    nature->n_outputs = sw_plan_outputs(model->plan);
+    int64_t bytes = sw_file_size(opening->path);
+    nature->bytes = bytes > 0 ? bytes : 0;
+    if (!describe_ports(arena, model->plan, nature->n_inputs, sw_plan_input, &nature->inputs, &nature->batchable) ||
+        !describe_ports(arena, model->plan, nature->n_outputs, sw_plan_output, &nature->outputs, &nature->batchable)) {
+        plan_close(model);
+        return sw__serve_no_memory(error);
+    }
+    *opened = model;
+    return SW_SERVE_OK;
+}
+
+static void plan_describe(void *opened, sw_serve_nature *nature) {
+    *nature = ((plan_model *)opened)->nature;
+}
+
+/* Where a session's messages go: the first sentence of an error is what the client gets. */
+static void keep_why(void *ctx, const sw_message *message) {
+    plan_instance *instance = ctx;
+    if (message->severity == SW_ERROR && !instance->why[0])
+        snprintf(instance->why, sizeof instance->why, "%s%s%s", message->text, message->hint ? "; " : "",
+                 message->hint ? message->hint : "");
+}
+
+static void plan_stop(void *started) {
+    plan_instance *instance = started;
+    sw_session_destroy(instance->session);
+    sw_free(NULL, instance->in);
+    sw_free(NULL, instance->out);
+    sw_free(NULL, instance);
+}
+
+static sw_serve_code plan_start(void *opened, int threads, void **started, sw_serve_error *error) {
+    plan_model *model = opened;
+    plan_instance *instance = sw_calloc(NULL, 1, sizeof *instance);
+    if (!instance) return sw__serve_no_memory(error);
+    instance->model = model;
+    instance->in = sw_calloc(NULL, (size_t)model->nature.n_inputs + 1, sizeof *instance->in);
+    instance->out = sw_calloc(NULL, (size_t)model->nature.n_outputs + 1, sizeof *instance->out);
+    sw_session_options options = {.threads = threads};
+    sw_diag diag = {keep_why, instance};
+    sw_status status = instance->in && instance->out
+                           ? sw_session_create(model->plan, &options, &diag, &instance->session)
+                           : SW_E_NOMEM;
+    if (status != SW_OK) {
+        sw_serve_fail(error, code_of(status), "%s", instance->why[0] ? instance->why : sw_status_text(status));
+        plan_stop(instance);
+        return error->code;
+    }
+    *started = instance;
+    return SW_SERVE_OK;
+}
+
+static sw_serve_code plan_run(void *started, const sw_serve_tensor *in, sw_serve_tensor *out, sw_serve_error *error) {
+    plan_instance *instance = started;
+    const sw_serve_nature *nature = &instance->model->nature;
+    for (int i = 0; i < nature->n_inputs; i++) {
+        sw_tensor *t = &instance->in[i];
+        *t = (sw_tensor){.dtype = (sw_dtype)in[i].dtype, .rank = in[i].rank, .data = (void *)in[i].data};
+        memcpy(t->dims, in[i].dims, sizeof t->dims);
+    }
+    instance->why[0] = 0;
+    sw_status status = sw_session_run(instance->session, instance->in, instance->out);
+    if (status != SW_OK)
+        return sw_serve_fail(error, code_of(status), "%s", instance->why[0] ? instance->why : sw_status_text(status));
+    for (int i = 0; i < nature->n_outputs; i++) {
+        const sw_tensor *t = &instance->out[i];
+        out[i].dtype = (int)t->dtype;
+        out[i].rank = t->rank;
+        memcpy(out[i].dims, t->dims, sizeof out[i].dims);
+        out[i].data = t->data;
+        out[i].bytes = (size_t)sw_tensor_bytes(t);
+    }
+    return SW_SERVE_OK;
+}
+
+const sw_serve_backend sw_serve_plan_backend = {.name = "slipway",
+                                                .platform = "slipway_plan",
+                                                .open = plan_open,
+                                                .close = plan_close,
+                                                .describe = plan_describe,
+                                                .start = plan_start,
+                                                .stop = plan_stop,
+                                                .run = plan_run};
