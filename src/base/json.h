@@ -7,7 +7,7 @@
 
 #include "base/buf.h"
 
-enum { SW_JSON_MAX_DEPTH = 64 };
+enum { SW_JSON_MAX_DEPTH = 100 };
 
 typedef enum sw_json_type {
     SW_JSON_END, /* the document is over */
@@ -54,6 +54,10 @@ void sw_json_reader_free(sw_json_reader *reader);
 SW_MUST_USE sw_status sw_json_next(sw_json_reader *reader, sw_json_event *event);
 /* Skips the rest of the value that `event` began: nothing for scalars; for a key its value. */
 SW_MUST_USE sw_status sw_json_skip(sw_json_reader *reader, const sw_json_event *event);
+
+/* The text of the value that comes next, unread: its brackets and quotes are matched, and nothing else is checked. After a
+ * key, or at the start. */
+SW_MUST_USE sw_status sw_json_raw(sw_json_reader *reader, const char **text, size_t *size);
 
 /* Writer into a buffer, whose sticky status tells of failure. The caller keeps the order of calls right;
  * asserts see to it. */

@@ -231,3 +231,47 @@ sw_status sw_json_skip(sw_json_reader *r, const sw_json_event *event) {
     for (int depth = r->depth; r->depth >= depth;) SW_TRY(sw_json_next(r, &e));
     return SW_OK;
 }
+
+/* Behind the string that begins at r->at, which stays unread. */
+static sw_status pass_string(sw_json_reader *r) {
+    for (r->at++; r->at < r->end && *r->at != '"'; r->at++)
+        if (*r->at == '\\') r->at++;
+    if (r->at >= r->end) {
+        r->at = r->end;
+        return fail(r, "the text ends inside a string");
+    }
+    r->at++;
+    return SW_OK;
+}
+
+sw_status sw_json_raw(sw_json_reader *r, const char **text, size_t *size) {
+    skip_space(r);
+    const char *start = r->at;
+    int depth = 0;
+    do {
+        char c = r->at < r->end ? *r->at : 0;
+        bool at_end = depth == 0 && (c == ',' || c == ']' || c == '}' || c <= ' ');
+        if (r->at == r->end || at_end) break;
+        if (c == '"') {
+            SW_TRY(pass_string(r));
+            if (depth == 0) break;
+            continue;
+        }
+        if (c == '[' || c == '{') {
+            if (r->depth + ++depth > SW_JSON_MAX_DEPTH) return fail_at(r, r->at, SW_E_LIMIT, "nested too deep");
+        } else if (c == ']' || c == '}')
+            depth--;
+        else if (c == '\n') {
+            r->line++;
+            r->line_start = r->at + 1;
+        }
+        r->at++;
+        if (depth == 0 && (c == ']' || c == '}')) break;
+    } while (true);
+    if (depth) return fail(r, "the text ends too early");
+    if (r->at == start) return fail(r, "expected a value");
+    *text = start;
+    *size = (size_t)(r->at - start);
+    r->expect = AFTER_VALUE;
+    return SW_OK;
+}

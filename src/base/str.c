@@ -38,6 +38,29 @@ static locale_t plain_locale(void) {
     return c_locale;
 }
 
+/* Powers of ten that are exact. */
+static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+enum { MAX_POWER = 22, MAX_DIGITS = 15 };
+
+/* Numbers without exponent whose digits are exact in a double: one division then rounds correctly (Clinger 1990). */
+static bool simple_f64(const char *text, size_t length, double *value) {
+    uint64_t digits = 0;
+    size_t at = text[0] == '-' || text[0] == '+', point = length, count = 0;
+    for (; at < length; at++) {
+        if (text[at] == '.')
+            point = at + 1;
+        else if (!is_digit(text[at]) || (digits && ++count == MAX_DIGITS))
+            return false;
+        else
+            digits = digits * 10 + (uint64_t)(text[at] - '0');
+    }
+    if (length - point > MAX_POWER) return false;
+    double result = (double)digits / powers[length - point];
+    *value = text[0] == '-' ? -result : result;
+    return true;
+}
+
 bool sw_str_to_f64(const char *text, size_t length, double *value) {
     char copy[SW_NUMBER_MAX + 1];
     if (length > SW_NUMBER_MAX) return false;
@@ -56,6 +79,7 @@ bool sw_str_to_f64(const char *text, size_t length, double *value) {
         if (!digits) return false;
     }
     if (at != length) return false;
+    if (simple_f64(text, length, value)) return true;
     memcpy(copy, text, length);
     copy[length] = 0;
     double result = strtod_l(copy, NULL, plain_locale());
@@ -74,8 +98,48 @@ static int shorten(char *text, int length, double value, double plain) {
                                                                         : length;
 }
 
+static int put_digits(char *to, uint64_t value) {
+    char digits[24];
+    int at = sizeof digits;
+    do digits[--at] = (char)('0' + value % 10);
+    while (value /= 10);
+    memcpy(to, digits + at, sizeof digits - (size_t)at);
+    return (int)sizeof digits - at;
+}
+
+/* Decimal texts strictly between these read back as the float: half-way to its neighbours. */
+static void float_bounds(float size, double *low, double *high) {
+    *low = ((double)size + (double)nextafterf(size, 0)) / 2;
+    *high = ((double)size + (double)nextafterf(size, INFINITY)) / 2;
+}
+
+/* The shortest text of a float between 1e-4 and 1e7 with few decimals; 0: there is none. All numbers here are exact but
+ * `back`, which is rounded once: 24 bits of the float and 28 of 5^12 fit a double. */
+static int simple_text(char text[SW_FLOAT_TEXT], float value) {
+    float size = fabsf(value);
+    if (size < 1e-4f || size >= 1e7f) return 0;
+    double low, high;
+    float_bounds(size, &low, &high);
+    for (int n = 0; n <= 12; n++) {
+        double scaled = rint((double)size * powers[n]), back = scaled / powers[n];
+        if (back <= low || back >= high) continue;
+        uint64_t digits = (uint64_t)scaled, unit = (uint64_t)powers[n], rest = digits % unit;
+        int at = 0;
+        if (value < 0) text[at++] = '-';
+        at += put_digits(text + at, digits / unit);
+        if (n) text[at++] = '.';
+        for (uint64_t u = unit / 10; u > 1 && rest < u; u /= 10) text[at++] = '0';
+        if (n) at += put_digits(text + at, rest);
+        text[at] = 0;
+        return at;
+    }
+    return 0;
+}
+
 int sw_str_from_f32(char text[SW_FLOAT_TEXT], float value) {
     if (!isfinite(value)) return special(text, (double)value);
+    int simple = simple_text(text, value);
+    if (simple) return simple;
     locale_t before = uselocale(plain_locale());
     int length = 0;
     for (int digits = 1; digits <= 9; digits++) { /* 9 are always enough: 24 bits */

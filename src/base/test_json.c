@@ -223,3 +223,36 @@ SW_TEST(json_survives_each_failing_allocation) {
         CHECK_INT(m.held, 0);
     }
 }
+
+static sw_status raw(const char *text, const char **value, size_t *size) {
+    sw_json_reader r;
+    sw_json_event e;
+    sw_json_reader_init(&r, text, strlen(text), NULL, "raw", NULL);
+    sw_status status = sw_json_next(&r, &e);
+    if (status == SW_OK) status = sw_json_next(&r, &e);
+    if (status == SW_OK) status = sw_json_raw(&r, value, size);
+    for (bool end = false; status == SW_OK && !end; end = e.type == SW_JSON_END) status = sw_json_next(&r, &e);
+    sw_json_reader_free(&r);
+    return status;
+}
+
+SW_TEST(json_raw_values) {
+    static const char *const values[] = {"[1, [2, \"]\\\"[\"]]", "17", "\"a,b\"", "{\"x\": [\"}\"]}", "true", "[]"};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        char text[128];
+        const char *value;
+        size_t size;
+        snprintf(text, sizeof text, "{\"data\": %s, \"next\":1}", values[i]);
+        CHECK_INT(raw(text, &value, &size), SW_OK);
+        CHECK_INT(size, strlen(values[i]));
+        CHECK(!memcmp(value, values[i], size));
+    }
+    const char *value;
+    size_t size;
+    CHECK_INT(raw("{\"data\": [1, 2", &value, &size), SW_E_INPUT);
+    CHECK_INT(raw("{\"data\": \"abc\\", &value, &size), SW_E_INPUT);
+    CHECK_INT(raw("{\"data\": , 1}", &value, &size), SW_E_INPUT);
+    char deep[300] = "{\"data\":";
+    memset(deep + strlen(deep), '[', 150);
+    CHECK_INT(raw(deep, &value, &size), SW_E_LIMIT);
+}
