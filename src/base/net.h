@@ -6,6 +6,7 @@
 #define SLIPWAY_BASE_NET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "slipway/status.h"

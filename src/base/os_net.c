@@ -34,9 +34,8 @@ static sw_status fail_errno(const sw_diag *diag, const char *where, const char *
 static sw_status find_address(const char *host, int port, bool passive, const sw_diag *diag, struct addrinfo **list) {
     char service[16];
     snprintf(service, sizeof service, "%d", port);
-    struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                             .ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)};
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | (passive ? AI_PASSIVE : 0)};
     int error = getaddrinfo(host && *host ? host : NULL, service, &hints, list);
     if (!error) return SW_OK;
     return sw_fail(diag, SW_E_IO, host, "name an address of this machine, such as 127.0.0.1", "address not known: %s",
@@ -69,7 +68,8 @@ sw_status sw_net_listen(const char *host, int port, const sw_diag *diag, int *fd
     if (*fd >= 0) return SW_OK;
     char what[64];
     snprintf(what, sizeof what, "cannot listen on port %d", port);
-    return fail_errno(diag, host, what, -*fd, -*fd == EADDRINUSE ? "stop the other program or choose another port" : NULL);
+    return fail_errno(diag, host, what, -*fd,
+                      -*fd == EADDRINUSE ? "stop the other program or choose another port" : NULL);
 }
 
 static bool unix_address(const char *path, struct sockaddr_un *address) {
@@ -96,11 +96,13 @@ sw_status sw_net_listen_unix(const char *path, const sw_diag *diag, int *fd) {
                        sizeof address.sun_path - 1);
     if (stat(path, &info) == 0 && S_ISSOCK(info.st_mode)) {
         if (is_alive(&address))
-            return sw_fail(diag, SW_E_IO, path, "stop the other program or choose another path", "somebody listens there");
+            return sw_fail(diag, SW_E_IO, path, "stop the other program or choose another path",
+                           "somebody listens there");
         unlink(path);
     }
     *fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (*fd >= 0 && bind(*fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(*fd, BACKLOG) == 0) return SW_OK;
+    if (*fd >= 0 && bind(*fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(*fd, BACKLOG) == 0)
+        return SW_OK;
     int error = errno;
     if (*fd >= 0) close(*fd);
     return fail_errno(diag, path, "cannot listen", error, NULL);
@@ -199,7 +201,8 @@ int64_t sw_net_raise_descriptors(void) {
 int sw_net_inherited(void) {
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
     int64_t owner = 0, n = 0;
-    if (!pid || !count || !sw_str_to_i64(pid, strlen(pid), &owner) || !sw_str_to_i64(count, strlen(count), &n)) return 0;
+    if (!pid || !count || !sw_str_to_i64(pid, strlen(pid), &owner) || !sw_str_to_i64(count, strlen(count), &n))
+        return 0;
     if (owner != getpid() || n < 0 || n > 16) return 0;
     for (int fd = 3; fd < 3 + (int)n; fd++) {
         fcntl(fd, F_SETFD, FD_CLOEXEC);
