@@ -234,6 +234,20 @@ def tflite_file():
         return out.read_bytes()
 
 
+MODEL_CONFIG = """# all kinds of values
+name: 'm' "odel" platform: "onnxruntime_onnx" max_batch_size: 0x10
+input [ { name: "x", data_type: TYPE_FP32, dims: [ 3, -1 ] },
+        { name: "y" data_type: TYPE_STRING dims: 1 reshape: { shape: [ ] } } ]
+output < name: "z\\n\\x41\\102\\u00e9" data_type: 11 dims: 2; dims: 3 label_filename: 'l.txt' >
+dynamic_batching {
+  preferred_batch_size: [ 8, 4 ] max_queue_delay_microseconds: 100 priority_levels: 2 default_priority_level: 2
+  default_queue_policy { timeout_action: DELAY max_queue_size: 5 }
+  priority_queue_policy { key: 1 value: { default_timeout_microseconds: 7 } } }
+version_policy: { specific { versions: [1, 3] } } instance_group [ { count: 2 kind: KIND_CPU } ]
+parameters { key: "slo_p99_ms" value { string_value: "12.5" } }
+model_warmup { name: 'w' inputs { key: 'x' value { data_type: TYPE_FP32 dims: [3, 5] zero_data: true } } }
+"""
+
 # Format -> the good files that are damaged in turn.
 SEEDS = {
     "onnx": lambda: [tiny_detector(), busy_model(), control_model()],
@@ -387,6 +401,9 @@ def write_good(folder):
     timings.mkdir(parents=True, exist_ok=True)
     lines = b"slipway timing cache 1\nkernels k1\ndevice x86_64\nconv 8x8\tdirect\t20 21\nconv 8x8\tplain\t90 91\n"
     (timings / "0.txt").write_bytes(lines + b"end 2 %08x\n" % zlib.crc32(lines))
+    configs = pathlib.Path(folder, "fuzz_config")
+    configs.mkdir(parents=True, exist_ok=True)
+    (configs / "0.pbtxt").write_text(MODEL_CONFIG)
     for kind, make in SEEDS.items():
         name = {"jpg": "image", "png": "image", "xml": "openvino"}.get(kind, kind)
         target = pathlib.Path(folder, f"fuzz_{name}")
