@@ -98,12 +98,12 @@ static int shorten(char *text, int length, double value, double plain) {
                                                                         : length;
 }
 
-static int put_digits(char *to, uint64_t value) {
+int sw_str_from_u64(char *text, uint64_t value) {
     char digits[24];
     int at = sizeof digits;
     do digits[--at] = (char)('0' + value % 10);
     while (value /= 10);
-    memcpy(to, digits + at, sizeof digits - (size_t)at);
+    memcpy(text, digits + at, sizeof digits - (size_t)at);
     return (int)sizeof digits - at;
 }
 
@@ -126,10 +126,10 @@ static int simple_text(char text[SW_FLOAT_TEXT], float value) {
         uint64_t digits = (uint64_t)scaled, unit = (uint64_t)powers[n], rest = digits % unit;
         int at = 0;
         if (value < 0) text[at++] = '-';
-        at += put_digits(text + at, digits / unit);
+        at += sw_str_from_u64(text + at, digits / unit);
         if (n) text[at++] = '.';
         for (uint64_t u = unit / 10; u > 1 && rest < u; u /= 10) text[at++] = '0';
-        if (n) at += put_digits(text + at, rest);
+        if (n) at += sw_str_from_u64(text + at, rest);
         text[at] = 0;
         return at;
     }

@@ -13,6 +13,8 @@ bool sw_str_to_i64(const char *text, size_t length, int64_t *value);
 enum { SW_NUMBER_MAX = 255 };
 bool sw_str_to_f64(const char *text, size_t length, double *value);
 
+/* Decimal digits, at most 20, without a closing zero. Returns how many. */
+int sw_str_from_u64(char *text, uint64_t value);
 /* The shortest decimal text that reads back as the same number; "nan", "inf", "-inf". Returns its length. */
 enum { SW_FLOAT_TEXT = 32 };
 int sw_str_from_f32(char text[SW_FLOAT_TEXT], float value);

@@ -1,5 +1,6 @@
 #include <zlib.h>
 
+#include "base/str.h"
 #include "serve/http/http.h"
 
 enum { GZIP_WINDOW = 15 + 16, ZLIB_WINDOW = 15, ANY_WINDOW = 15 + 32, INFLATE_STEP = 64 * 1024 };
@@ -29,10 +30,7 @@ static const char *reason_of(int status) {
 
 static void append_number(sw_buf *out, uint64_t value) {
     char digits[24];
-    int at = sizeof digits;
-    do digits[--at] = (char)('0' + value % 10);
-    while (value /= 10);
-    sw_buf_append(out, digits + at, sizeof digits - (size_t)at);
+    sw_buf_append(out, digits, (size_t)sw_str_from_u64(digits, value));
 }
 
 void sw_http_answer_head(sw_buf *out, const sw_http_answer *a, size_t size) {

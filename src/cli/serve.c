@@ -1,0 +1,173 @@
+#include <pthread.h>
+
+#include "base/net.h"
+#include "cli/verb.h"
+#include "serve/server/server.h"
+#include "slipway/build.h"
+
+enum { MAX_MODELS = 1024 };
+
+static sw_status load(void *ctx, const char *path, const sw_diag *diag, sw_plan **plan) {
+    return sw_plan_build(path, diag, plan);
+}
+
+/* Messages come from many threads; the console takes them one at a time. */
+typedef struct sink {
+    pthread_mutex_t lock;
+    const sw_diag *console;
+} sink;
+
+static void emit(void *ctx, const sw_message *message) {
+    sink *s = ctx;
+    pthread_mutex_lock(&s->lock);
+    if (s->console->emit) s->console->emit(s->console->ctx, message);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void say_ports(const sw_server *server, const sw_server_options *o, const sw_diag *diag) {
+    int http = sw_server_port(server, SW_SERVER_HTTP), grpc = sw_server_port(server, SW_SERVER_GRPC),
+        metrics = sw_server_port(server, SW_SERVER_METRICS);
+    sw_info(diag, NULL, "HTTP on port %d, gRPC on %d, metrics on %d%s%s", http, grpc, metrics,
+            o->unix_path ? ", all on " : "", o->unix_path ? o->unix_path : "");
+}
+
+/* Until the program is told to stop. */
+static void wait_for_stop(int signals, sw_poller *poller, const sw_diag *diag) {
+    sw_poll_event event;
+    for (;;) {
+        if (sw_poller_wait(poller, -1, &event, 1) < 1) continue;
+        sw_signal signal = sw_signals_read(signals);
+        if (signal == SW_SIGNAL_STOP) return;
+    }
+}
+
+static sw_status serve(sw_serve *core, const sw_server_options *o, int signals) {
+    sw_server *server = NULL;
+    sw_poller poller;
+    SW_TRY(sw_poller_open(o->diag, &poller));
+    sw_status status = sw_poller_add(&poller, signals, &poller);
+    if (status == SW_OK) status = sw_server_create(core, o, &server);
+    if (status == SW_OK) {
+        say_ports(server, o, o->diag);
+        wait_for_stop(signals, &poller, o->diag);
+        sw_info(o->diag, NULL, "Waiting for in-flight requests to complete.");
+    }
+    sw_server_destroy(server);
+    sw_poller_close(&poller);
+    return status;
+}
+
+static sw_server_options server_options(const sw_args *args, const sw_diag *diag) {
+    sw_server_options o = {.host = sw_args_text(args, "host"),
+                           .http_port = (int)sw_args_int(args, "http-port"),
+                           .grpc_port = (int)sw_args_int(args, "grpc-port"),
+                           .metrics_port = (int)sw_args_int(args, "metrics-port"),
+                           .unix_path = sw_args_text(args, "unix"),
+                           .threads = (int)sw_args_int(args, "io-threads"),
+                           .max_body = (size_t)sw_args_int(args, "http-max-input-size"),
+                           .stop_seconds = (int)sw_args_int(args, "exit-timeout-secs"),
+                           .diag = diag};
+    if (sw_args_given(args, "port")) o.http_port = o.grpc_port = o.metrics_port = (int)sw_args_int(args, "port");
+    return o;
+}
+
+static sw_status run(const sw_args *args, sw_console *console) {
+    sink s = {.lock = PTHREAD_MUTEX_INITIALIZER, .console = &console->diag};
+    sw_diag diag = {emit, &s};
+    const char *paths[MAX_MODELS];
+    int n = 0, signals = -1;
+    sw_given folders = sw_args_all(args, "model-repository");
+    for (int i = 0; i < folders.n && n < MAX_MODELS; i++) paths[n++] = folders.values[i];
+    for (int i = 0; i < args->n_operands && n < MAX_MODELS; i++) paths[n++] = args->operands[i];
+    if (!n)
+        return sw_fail(&diag, SW_E_USAGE, "serve", "name a model file, or a folder of them by --model-repository",
+                       "nothing to serve");
+    SW_TRY(sw_signals_open(&diag, &signals));
+    sw_serve *core = NULL;
+    sw_serve_options options = {.repositories = paths, .n_repositories = n, .loader = {.load = load}, .diag = &diag};
+    sw_server_options server = server_options(args, &diag);
+    sw_status status = sw_serve_create(&options, &core);
+    if (status == SW_OK) status = serve(core, &server, signals);
+    sw_serve_destroy(core);
+    sw_net_close(signals);
+    return status;
+}
+
+static const sw_option options[] = {
+    {.name = "model-repository",
+     .kind = SW_TEXT,
+     .argument = "DIR",
+     .many = true,
+     .help = "a folder of models, one folder each: MODEL/VERSION/model.onnx, with or without MODEL/config.pbtxt"},
+    {.name = "host", .kind = SW_TEXT, .argument = "ADDRESS", .help = "listen on this address only (default: all)"},
+    {.name = "http-port",
+     .kind = SW_INT,
+     .argument = "PORT",
+     .standard = "8000",
+     .least = -1,
+     .most = 65535,
+     .help = "HTTP; 0: a free port, -1: none"},
+    {.name = "grpc-port",
+     .kind = SW_INT,
+     .argument = "PORT",
+     .standard = "8001",
+     .least = -1,
+     .most = 65535,
+     .help = "gRPC; likewise"},
+    {.name = "metrics-port",
+     .kind = SW_INT,
+     .argument = "PORT",
+     .standard = "8002",
+     .least = -1,
+     .most = 65535,
+     .help = "metrics for Prometheus; likewise"},
+    {.name = "port",
+     .kind = SW_INT,
+     .argument = "PORT",
+     .least = 1,
+     .most = 65535,
+     .help = "one port for all three, in place of those"},
+    {.name = "unix", .kind = SW_TEXT, .argument = "PATH", .help = "listen on a Unix socket, too; it speaks everything"},
+    {.name = "io-threads",
+     .kind = SW_INT,
+     .argument = "N",
+     .least = 0,
+     .most = 256,
+     .help = "threads that wait for connections (default: one for every four CPUs)"},
+    {.name = "http-max-input-size",
+     .kind = SW_INT,
+     .argument = "BYTES",
+     .standard = "67108864",
+     .least = 1,
+     .most = 1LL << 40,
+     .help = "largest request, compressed or not"},
+    {.name = "exit-timeout-secs",
+     .kind = SW_INT,
+     .argument = "N",
+     .standard = "30",
+     .least = 1,
+     .most = 86400,
+     .help = "when told to stop, wait so long for requests under way"},
+    {0},
+};
+
+const sw_verb sw_verb_serve = {
+    .name = "serve",
+    .operands = "[MODEL...]",
+    .most_operands = MAX_MODELS,
+    .summary = "Answer inference requests over HTTP and gRPC",
+    .description =
+        "Speaks the protocol of KServe v2 as Triton Inference Server does, so that its clients (tritonclient, perf_analyzer) "
+        "work as they are. Each MODEL is a trained model, served under the name of its file as version 1; "
+        "--model-repository takes folders laid out as for Triton.\n\n"
+        "SIGTERM or Ctrl-C stops it: requests under way are answered first.",
+    .options = options,
+    .examples =
+        (const sw_example[]){
+            {"slipway serve yolo11n.onnx", "One model, on ports 8000 (HTTP), 8001 (gRPC) and 8002 (metrics)"},
+            {"slipway serve --model-repository models --port 9000", "A folder of models, everything on one port"},
+            {"curl localhost:8000/v2/models/yolo11n", "What the model takes and gives"},
+            {0},
+        },
+    .run = run,
+};

@@ -1,0 +1,117 @@
+#include <string.h>
+
+#include "base/str.h"
+#include "serve/server/internal.h"
+
+enum { MAX_FREE_CALLS = 256, KEEP_BODY = 64 * 1024 };
+
+/* The call that this thread is handing to the core; what ends at once needs no queue. */
+static _Thread_local sw__call *submitting;
+
+sw__call *sw__call_begin(sw__conn *conn) {
+    sw__loop *loop = conn->loop;
+    sw__call *call = loop->free_calls;
+    if (call) {
+        loop->free_calls = call->next;
+        loop->n_free_calls--;
+    } else {
+        call = sw_calloc(NULL, 1, sizeof *call);
+        if (!call) return NULL;
+        call->body = sw_buf_make(NULL, 0);
+    }
+    call->conn = conn;
+    call->loop = loop;
+    call->k.max_bytes = loop->server->options.max_body;
+    call->before = NULL;
+    call->after = conn->calls;
+    if (call->after) call->after->before = call;
+    conn->calls = call;
+    return call;
+}
+
+void sw__call_end(sw__call *call) {
+    sw__loop *loop = call->loop;
+    sw__conn *conn = call->conn;
+    if (call->before)
+        call->before->after = call->after;
+    else
+        conn->calls = call->after;
+    if (call->after) call->after->before = call->before;
+    sw_serve_drop(call->k.request.model);
+    sw_kserve_clear(&call->k);
+    if (call->body.cap > KEEP_BODY)
+        sw_buf_free(&call->body);
+    else
+        sw_buf_clear(&call->body);
+    if (loop->n_free_calls == MAX_FREE_CALLS) {
+        sw_kserve_free(&call->k);
+        sw_buf_free(&call->body);
+        sw_free(NULL, call);
+        return;
+    }
+    *call = (sw__call){.k = call->k, .body = call->body, .next = loop->free_calls};
+    loop->free_calls = call;
+    loop->n_free_calls++;
+}
+
+/* Digits only. */
+bool sw__parse_version(const char *text, int64_t *version) {
+    *version = -1;
+    if (!text || !*text) return true;
+    return strspn(text, "0123456789") == strlen(text) && sw_str_to_i64(text, strlen(text), version);
+}
+
+sw_serve_code sw__call_find(sw__call *call, const char *name, const char *version, const sw_serve_hint *hint) {
+    int64_t number;
+    if (!sw__parse_version(version, &number))
+        return sw_serve_fail(
+            &call->error, SW_SERVE_INVALID_ARG,
+            "failed to get model version from specified version string '%.40s' (details: no whole number)", version);
+    return sw_serve_find(call->loop->server->core, name, number, hint, &call->k.request.model, &call->error);
+}
+
+/* The queue is a stack that the loop turns round; it is woken by the first that comes. */
+void sw__call_return(sw__call *call) {
+    sw__loop *loop = call->loop;
+    if (call == submitting) {
+        call->finished = true;
+        return;
+    }
+    sw__call *top = atomic_load_explicit(&loop->returned, memory_order_relaxed);
+    do call->next = top;
+    while (!atomic_compare_exchange_weak_explicit(&loop->returned, &top, call, memory_order_release,
+                                                  memory_order_relaxed));
+    if (!top) sw_poller_wake(&loop->poller);
+}
+
+static void on_done(sw_serve_request *request) {
+    sw__call *call = request->user;
+    if (call != submitting) {
+        pthread_mutex_lock(&call->loop->lock);
+        call->at_core = false;
+        pthread_mutex_unlock(&call->loop->lock);
+    }
+    call->error = request->error;
+    call->encode(call);
+    sw__call_return(call);
+}
+
+void sw__call_submit(sw__call *call) {
+    sw__call *outer = submitting;
+    call->k.request.user = call;
+    call->k.request.done = on_done;
+    call->k.request.at_once = true;
+    call->at_core = true;
+    submitting = call;
+    sw_serve_submit(call->loop->server->core, &call->k.request);
+    submitting = outer;
+    if (!call->finished) return;
+    call->at_core = false;
+    call->finish(call);
+}
+
+void sw__call_cancel(sw__call *call) {
+    pthread_mutex_lock(&call->loop->lock);
+    if (call->at_core) sw_serve_cancel(call->loop->server->core, &call->k.request);
+    pthread_mutex_unlock(&call->loop->lock);
+}

@@ -1,0 +1,255 @@
+/* The routes of HTTP. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/str.h"
+#include "serve/server/internal.h"
+
+enum { MAX_SEGMENTS = 10, MAX_NAME = 1024 };
+
+/* A path in pieces between slashes, percent signs decoded. */
+typedef struct path {
+    const char *segments[MAX_SEGMENTS];
+    int n;
+    char text[4 * MAX_NAME];
+} path;
+
+typedef struct request {
+    sw__conn *conn;
+    const sw_http_request *http;
+    sw_serve *core;
+    const char *model, *version; /* of /v2/models/MODEL/versions/VERSION; NULL: not given */
+    sw_buf *body;                /* of the answer */
+    sw_serve_error error;
+} request;
+
+static void answer_json(request *r) {
+    sw_http_answer answer = {.status = 200, .type = "application/json", .json_size = -1};
+    if (r->error.code != SW_SERVE_OK)
+        sw__http_error(r->conn, &r->error);
+    else
+        sw__http_answer(r->conn, &answer, r->body->data, r->body->size);
+}
+
+static void answer_bare(request *r, int status) {
+    sw__http_answer(r->conn, &(sw_http_answer){.status = status, .json_size = -1}, "", 0);
+}
+
+static void answer_error(request *r, int status, const char *text) {
+    sw_kserve_write_error(r->body, text);
+    sw__http_answer(r->conn, &(sw_http_answer){.status = status, .type = "application/json", .json_size = -1},
+                    r->body->data, r->body->size);
+}
+
+/* -- Handlers ------------------------------------------------------------------------------------------------------ */
+
+static void health_live(request *r) {
+    answer_bare(r, 200);
+}
+
+static void health_ready(request *r) {
+    answer_bare(r, sw_serve_ready(r->core) ? 200 : 400);
+}
+
+static void server_metadata(request *r) {
+    sw_kserve_write_server(r->body);
+    answer_json(r);
+}
+
+static void model_ready(request *r) {
+    int64_t version;
+    bool ready = sw__parse_version(r->version, &version) && sw_serve_model_ready(r->core, r->model, version);
+    if (ready)
+        answer_bare(r, 200);
+    else
+        answer_error(r, 400, "Model version not ready");
+}
+
+/* Looks the model up; answers with the error and returns NULL when it is not there. */
+static sw_serve_model *find(request *r) {
+    int64_t version;
+    sw_serve_model *model = NULL;
+    if (!sw__parse_version(r->version, &version))
+        sw_serve_fail(&r->error, SW_SERVE_INVALID_ARG, "version '%.40s' is no whole number", r->version);
+    else if (sw_serve_find(r->core, r->model, version, NULL, &model, &r->error) == SW_SERVE_OK)
+        return model;
+    sw__http_error(r->conn, &r->error);
+    return NULL;
+}
+
+static void model_metadata(request *r) {
+    sw_serve_model *model = find(r);
+    if (!model) return;
+    const sw_serve_info *info = sw_serve_model_info(model);
+    int64_t versions[SW__MAX_VERSIONS];
+    int n = 1;
+    versions[0] = info->version;
+    if (!r->version) n = sw_serve_versions(r->core, r->model, versions, SW__MAX_VERSIONS);
+    sw_kserve_write_model(info, versions, n < SW__MAX_VERSIONS ? n : SW__MAX_VERSIONS, r->body);
+    answer_json(r);
+    sw_serve_drop(model);
+}
+
+static void model_config(request *r) {
+    sw_serve_model *model = find(r);
+    if (!model) return;
+    sw_serve_model_config_json(model, r->body);
+    answer_json(r);
+    sw_serve_drop(model);
+}
+
+static void statistics(request *r) {
+    int64_t version = -1;
+    int n = 0;
+    const sw_serve_stats *stats;
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    if (!arena)
+        r->error = (sw_serve_error){SW_SERVE_UNAVAILABLE, "out of memory"};
+    else if (!sw__parse_version(r->version, &version))
+        sw_serve_fail(&r->error, SW_SERVE_INVALID_ARG, "version '%.40s' is no whole number", r->version);
+    else if (sw_serve_statistics(r->core, r->model, version, arena, &stats, &n, &r->error) == SW_SERVE_OK)
+        sw_kserve_write_statistics(stats, n, r->body);
+    answer_json(r);
+    sw_arena_destroy(arena);
+}
+
+static void infer(request *r) {
+    sw__http_infer(r->conn, r->model, r->version);
+}
+
+static void metrics(request *r) {
+    sw_serve_metrics(r->core, r->body);
+    sw__http_answer(
+        r->conn, &(sw_http_answer){.status = 200, .type = "text/plain; version=0.0.4; charset=utf-8", .json_size = -1},
+        r->body->data, r->body->size);
+}
+
+static void repository_index(request *r) {
+    int n = 0;
+    bool ready = false;
+    const sw_serve_index_row *rows;
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    if (!arena)
+        r->error = (sw_serve_error){SW_SERVE_UNAVAILABLE, "out of memory"};
+    else if (sw_kserve_read_index(r->http->body, r->http->body_size, &ready, &r->error) == SW_SERVE_OK &&
+             sw_serve_index(r->core, ready, arena, &rows, &n, &r->error) == SW_SERVE_OK)
+        sw_kserve_write_index(rows, n, r->body);
+    answer_json(r);
+    sw_arena_destroy(arena);
+}
+
+/* -- The table ----------------------------------------------------------------------------------------------------- */
+
+typedef struct route {
+    const char *method, *pattern; /* segments; '*': any */
+    sw_server_group group;
+    void (*handle)(request *r);
+} route;
+
+/* Below /v2, without the part /models/MODEL[/versions/VERSION], which stands as MODEL. */
+static const route routes[] = {
+    {"GET", "", SW_GROUP_METADATA, server_metadata},
+    {"GET", "health/live", SW_GROUP_HEALTH, health_live},
+    {"GET", "health/ready", SW_GROUP_HEALTH, health_ready},
+    {"GET", "models/stats", SW_GROUP_STATISTICS, statistics},
+    {"GET", "MODEL", SW_GROUP_METADATA, model_metadata},
+    {"GET", "MODEL/ready", SW_GROUP_HEALTH, model_ready},
+    {"GET", "MODEL/config", SW_GROUP_CONFIG, model_config},
+    {"GET", "MODEL/stats", SW_GROUP_STATISTICS, statistics},
+    {"POST", "MODEL/infer", SW_GROUP_INFERENCE, infer},
+    {"POST", "repository/index", SW_GROUP_REPOSITORY, repository_index},
+    {"POST", "repository/*/index", SW_GROUP_REPOSITORY, repository_index},
+};
+
+static bool split_path(const char *text, path *p) {
+    size_t used = 0;
+    p->n = 0;
+    while (*text) {
+        text++; /* the slash */
+        size_t n = strcspn(text, "/");
+        if (!n && !text[n]) break; /* one at the end */
+        if (p->n == MAX_SEGMENTS || !sw_http_unescape(text, n, p->text + used, sizeof p->text - used)) return false;
+        p->segments[p->n++] = p->text + used;
+        used += strlen(p->text + used) + 1;
+        text += n;
+    }
+    return true;
+}
+
+/* Takes /models/MODEL[/versions/VERSION] out of the segments from `at` on; what follows is left. */
+static int take_model(const path *p, int at, request *r) {
+    if (p->n - at < 2 || strcmp(p->segments[at], "models") || (!strcmp(p->segments[at + 1], "stats") && p->n - at == 2))
+        return at;
+    r->model = p->segments[at + 1];
+    at += 2;
+    if (p->n - at >= 2 && !strcmp(p->segments[at], "versions")) {
+        const char *version = p->segments[at + 1];
+        if (*version && strspn(version, "0123456789") == strlen(version)) {
+            r->version = version;
+            at += 2;
+        }
+    }
+    return at;
+}
+
+static bool matches(const char *pattern, const path *p, int at, bool model) {
+    if (!strncmp(pattern, "MODEL", 5)) {
+        if (!model) return false;
+        pattern += 5 + (pattern[5] == '/');
+    } else if (model)
+        return false;
+    for (; at < p->n; at++) {
+        size_t n = strcspn(pattern, "/");
+        bool any = n == 1 && *pattern == '*';
+        if (!n || (!any && (strlen(p->segments[at]) != n || memcmp(p->segments[at], pattern, n) != 0))) return false;
+        pattern += n + (pattern[n] == '/');
+    }
+    return !*pattern;
+}
+
+/* Whether the request may use the group; answers it otherwise. */
+static bool is_allowed(request *r, sw_server_group group) {
+    const sw_server_key *key = &r->conn->loop->server->options.http_keys[group];
+    if (!key->header) return true;
+    const char *value = sw_http_header_of(r->http, key->header);
+    size_t n = strlen(key->value), different = !value || strlen(value) != n;
+    for (size_t i = 0; i < n && !different; i++) different |= (size_t)(value[i] ^ key->value[i]) << 8;
+    if (!different) return true;
+    sw_buf_clear(r->body);
+    char text[300];
+    snprintf(text, sizeof text, "This API is restricted, expecting header '%s'", key->header);
+    answer_error(r, 403, text);
+    return false;
+}
+
+static void dispatch_v2(request *r, const path *p) {
+    int at = take_model(p, 1, r);
+    bool wrong_method = false;
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        if (!matches(routes[i].pattern, p, at, r->model != NULL)) continue;
+        bool head = !strcmp(r->http->method, "HEAD") && !strcmp(routes[i].method, "GET");
+        if (strcmp(routes[i].method, r->http->method) != 0 && !head) {
+            wrong_method = true;
+            continue;
+        }
+        if (is_allowed(r, routes[i].group)) routes[i].handle(r);
+        return;
+    }
+    if (wrong_method)
+        answer_error(r, 405, "Method Not Allowed");
+    else
+        answer_error(r, 404, "Not Found");
+}
+
+void sw__http_dispatch(sw__conn *c) {
+    path p;
+    request r = {.conn = c, .http = &c->http->request, .core = c->loop->server->core, .body = &c->loop->body};
+    sw_buf_clear(r.body);
+    bool good = split_path(r.http->path, &p);
+    if (good && p.n >= 1 && !strcmp(p.segments[0], "v2") && c->speaks & SW_SERVER_HTTP)
+        dispatch_v2(&r, &p);
+    else if (good && p.n == 1 && !strcmp(p.segments[0], "metrics") && c->speaks & SW_SERVER_METRICS)
+        metrics(&r);
+    else
+        answer_error(&r, 404, "Not Found");
+}

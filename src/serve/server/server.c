@@ -1,0 +1,97 @@
+#include "serve/server/server.h"
+
+#include <string.h>
+
+#include "base/cpu.h"
+#include "serve/server/internal.h"
+
+enum { DEFAULT_BODY = 64 << 20, IDLE_S = 300, REQUEST_S = 30, STOP_S = 30, CPUS_PER_LOOP = 4 };
+
+static sw_status add_listener(sw_server *server, int fd, int speaks) {
+    server->listeners[server->n_listeners++] = (sw__listener){.tag = SW__TAG_LISTENER, .fd = fd, .speaks = speaks};
+    return SW_OK;
+}
+
+/* A port of its own for each of the three, or one for those with the same number (unless 0). */
+static sw_status listen_all(sw_server *server) {
+    const sw_server_options *o = &server->options;
+    const int ports[] = {o->http_port, o->grpc_port, o->metrics_port};
+    for (int i = 0; i < 3; i++) {
+        int speaks = 1 << i, fd;
+        bool taken = false;
+        for (int j = 0; j < 3; j++) {
+            if (ports[j] != ports[i] || ports[i] <= 0) continue;
+            speaks |= 1 << j;
+            taken |= j < i;
+        }
+        if (ports[i] < 0 || taken) continue;
+        SW_TRY(sw_net_listen(o->host, ports[i], o->diag, &fd));
+        SW_TRY(add_listener(server, fd, speaks));
+    }
+    if (o->unix_path) {
+        int fd;
+        SW_TRY(sw_net_listen_unix(o->unix_path, o->diag, &fd));
+        SW_TRY(add_listener(server, fd, SW_SERVER_HTTP | SW_SERVER_GRPC | SW_SERVER_METRICS));
+    }
+    int inherited = sw_net_inherited();
+    for (int i = 0; i < inherited; i++)
+        SW_TRY(add_listener(server, 3 + i, SW_SERVER_HTTP | SW_SERVER_GRPC | SW_SERVER_METRICS));
+    return SW_OK;
+}
+
+int sw_server_port(const sw_server *server, int what) {
+    for (int i = 0; i < server->n_listeners; i++)
+        if (server->listeners[i].speaks & what && sw_net_port(server->listeners[i].fd))
+            return sw_net_port(server->listeners[i].fd);
+    return 0;
+}
+
+sw_status sw_server_create(sw_serve *core, const sw_server_options *options, sw_server **result) {
+    sw_server *server = sw_calloc(NULL, 1, sizeof *server);
+    if (!server) return SW_E_NOMEM;
+    server->core = core;
+    server->options = *options;
+    sw_server_options *o = &server->options;
+    if (!o->max_body) o->max_body = DEFAULT_BODY;
+    if (!o->idle_seconds) o->idle_seconds = IDLE_S;
+    if (!o->request_seconds) o->request_seconds = REQUEST_S;
+    if (!o->stop_seconds) o->stop_seconds = STOP_S;
+    if (!o->threads) o->threads = (sw_cpu_allowed() + CPUS_PER_LOOP - 1) / CPUS_PER_LOOP;
+    sw_net_raise_descriptors();
+    sw_status status = listen_all(server);
+    server->loops = sw_calloc(NULL, (size_t)o->threads, sizeof *server->loops);
+    if (!server->loops && status == SW_OK) status = SW_E_NOMEM;
+    for (int i = 0; i < o->threads && status == SW_OK; i++) {
+        status = sw__loop_start(&server->loops[i], server);
+        server->n_loops++;
+    }
+    if (status == SW_OK)
+        *result = server;
+    else
+        sw_server_destroy(server);
+    return status;
+}
+
+static void wake_all(sw_server *server) {
+    for (int i = 0; i < server->n_loops; i++) sw_poller_wake(&server->loops[i].poller);
+}
+
+void sw_server_stop(sw_server *server) {
+    if (atomic_exchange(&server->stopping, true)) return;
+    wake_all(server);
+    int left = sw_serve_drain(server->core, server->options.stop_seconds * 1000000000LL);
+    if (left) sw_warn(server->options.diag, NULL, "%d requests were not done in time and are dropped", left);
+    atomic_store(&server->leaving, true);
+    wake_all(server);
+    for (int i = 0; i < server->n_loops; i++) sw__loop_join(&server->loops[i]);
+    server->n_loops = 0;
+}
+
+void sw_server_destroy(sw_server *server) {
+    if (!server) return;
+    sw_server_stop(server);
+    for (int i = 0; i < server->n_listeners; i++) sw_net_close(server->listeners[i].fd);
+    if (server->options.unix_path) sw_net_remove_unix(server->options.unix_path);
+    sw_free(NULL, server->loops);
+    sw_free(NULL, server);
+}
