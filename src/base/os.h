@@ -102,6 +102,8 @@ typedef void sw_library;
 /* By name (searched as the system does) or path; NULL when it cannot be opened. */
 sw_library *sw_library_open(const char *name);
 void *sw_library_symbol(sw_library *library, const char *symbol); /* NULL: it has no such symbol */
+/* Why the last sw_library_open of this thread failed; never NULL. */
+const char *sw_library_error(void);
 
 /* -- Process ----------------------------------------------------------------------------------------------------- */
 

@@ -9,3 +9,8 @@ sw_library *sw_library_open(const char *name) {
 void *sw_library_symbol(sw_library *library, const char *symbol) {
     return dlsym(library, symbol);
 }
+
+const char *sw_library_error(void) {
+    const char *text = dlerror();
+    return text ? text : "unknown reason";
+}

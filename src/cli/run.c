@@ -9,6 +9,7 @@
 #include "base/npy.h"
 #include "base/os.h"
 #include "base/str.h"
+#include "cli/child.h"
 #include "cli/names.h"
 #include "cli/verb.h"
 #include "ops/op.h"
@@ -122,22 +123,22 @@ static summary summarise(const sw_tensor *t) {
     return s;
 }
 
-static void print_outputs(const sw_plan *plan, const sw_tensor *outputs, sw_console *c) {
-    int n = sw_plan_outputs(plan), name_width = 6, shape_width = 5;
+static void print_outputs(const sw_named *outputs, int n, sw_console *c) {
+    int name_width = 6, shape_width = 5;
     char shape[SHAPE_TEXT];
     for (int i = 0; i < n; i++) {
-        int length = (int)strlen(sw_plan_output(plan, i)->name);
+        int length = (int)strlen(outputs[i].name);
         if (length > name_width) name_width = length;
-        format_shape(&outputs[i], shape);
+        format_shape(&outputs[i].type, shape);
         if ((int)strlen(shape) > shape_width) shape_width = (int)strlen(shape);
     }
     sw_print(c, "%-*s  %-8s  %-*s  %11s  %11s  %11s\n", name_width, "output", "type", shape_width, "shape", "min",
              "mean", "max");
     for (int i = 0; i < n; i++) {
-        summary s = summarise(&outputs[i]);
-        format_shape(&outputs[i], shape);
-        sw_print(c, "%-*s  %-8s  %-*s", name_width, sw_plan_output(plan, i)->name, sw_dtype_name(outputs[i].dtype),
-                 shape_width, shape);
+        summary s = summarise(&outputs[i].type);
+        format_shape(&outputs[i].type, shape);
+        sw_print(c, "%-*s  %-8s  %-*s", name_width, outputs[i].name, sw_dtype_name(outputs[i].type.dtype), shape_width,
+                 shape);
         if (s.least <= s.most)
             sw_print(c, "  %11.5g  %11.5g  %11.5g", s.least, s.mean, s.most);
         else
@@ -147,7 +148,7 @@ static void print_outputs(const sw_plan *plan, const sw_tensor *outputs, sw_cons
     }
 }
 
-static sw_status write_outputs(const sw_args *args, const sw_plan *plan, const sw_tensor *outputs, sw_console *c) {
+static sw_status write_outputs(const sw_args *args, const sw_named *outputs, int n, sw_console *c) {
     const sw_diag *diag = &c->diag;
     const char *folder = sw_args_text(args, "output-dir");
     if (!folder) return SW_OK;
@@ -155,50 +156,107 @@ static sw_status write_outputs(const sw_args *args, const sw_plan *plan, const s
     SW_TRY(sw_dir_make(folder, diag));
     sw_taken taken = {.arena = args->arena};
     sw_status status = SW_OK;
-    for (int i = 0; status == SW_OK && i < sw_plan_outputs(plan); i++) {
-        const char *name = sw_taken_add(&taken, sw_plan_output(plan, i)->name, ".npy");
+    for (int i = 0; status == SW_OK && i < n; i++) {
+        const char *name = sw_taken_add(&taken, outputs[i].name, ".npy");
         const char *path = name ? sw_arena_printf(args->arena, "%s/%s", folder, name) : NULL;
-        status = path ? sw_npy_write(path, &outputs[i], diag) : SW_E_NOMEM;
+        status = path ? sw_npy_write(path, &outputs[i].type, diag) : SW_E_NOMEM;
     }
     sw_taken_free(&taken);
     return status;
 }
 
+static sw_status show(const sw_args *args, const sw_named *outputs, int n, double ms, sw_console *c) {
+    if (!c->quiet) {
+        print_outputs(outputs, n, c);
+        sw_print(c, "\nran in %.1f ms\n", ms);
+    }
+    return write_outputs(args, outputs, n, c);
+}
+
 /* -- The run ----------------------------------------------------------------------------------------------------------- */
 
-static sw_status run_session(const sw_args *args, sw_plan *plan, const sw_tensor *inputs, sw_tensor *outputs,
-                             sw_console *c) {
+static sw_status run_session(const sw_args *args, sw_plan *plan, const sw_tensor *inputs, sw_console *c) {
     sw_session_options options = {.threads = (int)sw_args_int(args, "threads"),
                                   .device = sw_args_text(args, "device"),
                                   .no_fallback = sw_args_flag(args, "no-fallback")};
+    int n = sw_plan_outputs(plan);
     sw_session *session;
+    sw_tensor *outputs = SW_ARENA_ARRAY(args->arena, sw_tensor, n + 1);
+    sw_named *named = SW_ARENA_ARRAY(args->arena, sw_named, n + 1);
+    if (!outputs || !named) return SW_E_NOMEM;
     SW_TRY(sw_session_create(plan, &options, &c->diag, &session));
     int64_t start = sw_clock_ns();
     sw_status status = sw_session_run(session, inputs, outputs);
     double ms = (double)(sw_clock_ns() - start) / 1e6;
-    if (status == SW_OK && !c->quiet) {
-        print_outputs(plan, outputs, c);
-        sw_print(c, "\nran in %.1f ms\n", ms);
-    }
-    if (status == SW_OK) status = write_outputs(args, plan, outputs, c);
+    for (int i = 0; i < n; i++) named[i] = (sw_named){sw_plan_output(plan, i)->name, outputs[i]};
+    if (status == SW_OK) status = show(args, named, n, ms, c);
     sw_session_destroy(session);
     return status;
 }
 
-static sw_status run(const sw_args *args, sw_console *console) {
+static sw_status run_here(const sw_args *args, sw_console *console) {
     sw_plan *plan;
-    console->subject = args->operands[0];
     bool reference = sw_args_flag(args, "reference");
     sw_build_options build = {.device = sw_args_text(args, "device")};
     SW_TRY(reference ? sw_plan_build_reference(args->operands[0], &console->diag, &plan)
                      : sw_plan_build_with(args->operands[0], &build, &console->diag, &plan));
     sw_tensor *inputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_inputs(plan));
-    sw_tensor *outputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_outputs(plan));
-    sw_status status = inputs && outputs ? read_inputs(args, plan, console, inputs) : SW_E_NOMEM;
-    if (status == SW_OK) status = run_session(args, plan, inputs, outputs, console);
+    sw_status status = inputs ? read_inputs(args, plan, console, inputs) : SW_E_NOMEM;
+    if (status == SW_OK) status = run_session(args, plan, inputs, console);
     for (int i = 0; inputs && i < sw_plan_inputs(plan); i++) sw_free(NULL, inputs[i].data);
     sw_plan_unref(plan);
     return status;
+}
+
+/* -- In another runtime ------------------------------------------------------------------------------------------------ */
+
+/* Words NAME=FILE, or a file alone; the runtime says later which names it knows. */
+static sw_status read_named(const sw_args *args, sw_console *c, sw_named **inputs, int *n) {
+    sw_given given = sw_args_all(args, "input");
+    *inputs = SW_ARENA_ARRAY(args->arena, sw_named, given.n + 1);
+    for (*n = 0; *inputs && *n < given.n; (*n)++) {
+        const char *word = given.values[*n], *equals = strrchr(word, '=');
+        sw_named *input = &(*inputs)[*n];
+        input->name = sw_arena_strndup(args->arena, word, equals ? (size_t)(equals - word) : 0);
+        if (!input->name) return SW_E_NOMEM;
+        SW_TRY(read_array(equals ? equals + 1 : word, c, &input->type));
+    }
+    return *inputs ? SW_OK : SW_E_NOMEM;
+}
+
+static sw_status run_child(const sw_args *args, sw_foreign *child, const sw_named *inputs, int n_inputs,
+                           sw_console *c) {
+    sw_named *bound, *outputs;
+    int n;
+    SW_TRY(sw_foreign_match(child, inputs, n_inputs, args->arena, &c->diag, &bound));
+    SW_TRY(sw_foreign_bind(child, bound, n_inputs));
+    int64_t start = sw_clock_ns();
+    SW_TRY(sw_foreign_run(child, args->arena, &outputs, &n));
+    return show(args, outputs, n, (double)(sw_clock_ns() - start) / 1e6, c);
+}
+
+static sw_status run_elsewhere(const sw_args *args, const sw_foreign_runtime *runtime, sw_console *c) {
+    sw_named *inputs = NULL;
+    int n = 0;
+    sw_foreign *child = NULL;
+    sw_foreign_options options = {.model = args->operands[0], .threads = (int)sw_args_int(args, "threads")};
+    sw_status status = sw_settings_parse(args, runtime->name, &c->diag, &options.settings);
+    if (status == SW_OK) status = read_named(args, c, &inputs, &n);
+    options.shapes = inputs;
+    options.n_shapes = n;
+    if (status == SW_OK) status = sw_foreign_open(runtime, &options, &c->diag, &child);
+    if (status == SW_OK) status = run_child(args, child, inputs, n, c);
+    sw_foreign_close(child);
+    for (int i = 0; inputs && i < n; i++) sw_free(NULL, inputs[i].type.data);
+    return status;
+}
+
+static sw_status run(const sw_args *args, sw_console *console) {
+    const char *backend = sw_args_text(args, "backend");
+    const sw_foreign_runtime *runtime;
+    console->subject = args->operands[0];
+    SW_TRY(sw_backend_named(backend, strlen(backend), "run", &console->diag, &runtime));
+    return runtime->kind == SW_FOREIGN_SELF ? run_here(args, console) : run_elsewhere(args, runtime, console);
 }
 
 const sw_verb sw_verb_run = {
@@ -223,6 +281,16 @@ const sw_verb sw_verb_run = {
              .letter = 'o',
              .argument = "DIR",
              .help = "write each output into this folder, as its name with / as _, plus .npy"},
+            {.name = "backend",
+             .kind = SW_TEXT,
+             .argument = "NAME",
+             .standard = "slipway",
+             .help = "the runtime to run it in ('slipway backends' lists them), in a child process"},
+            {.name = "set",
+             .kind = SW_TEXT,
+             .argument = "BACKEND.KEY=VALUE",
+             .many = true,
+             .help = "a setting of another runtime, such as onnxruntime.providers=CUDA,CPU or openvino.device=GPU"},
             {.name = "reference", .help = "run the plain kernels that all others are checked against; slow"},
             {.name = "device",
              .kind = SW_TEXT,
@@ -242,6 +310,7 @@ const sw_verb sw_verb_run = {
     .examples =
         (const sw_example[]){
             {"slipway run yolo11n.onnx --input images=x.npy --output-dir out", "Write out/output0.npy"},
+            {"slipway run model.onnx --input x.npy --backend onnxruntime", "The same in ONNX Runtime"},
             {"slipway run model.onnx --input x.npy", "One input needs no name; only the summary is printed"},
             {0},
         },

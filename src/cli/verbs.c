@@ -18,6 +18,7 @@ const sw_verb *const sw_verbs[] = {&sw_verb_predict,
                                    &sw_verb_inspect,
                                    &sw_verb_ops,
                                    &sw_verb_devices,
+                                   &sw_verb_backends,
                                    &sw_verb_version,
                                    &sw_verb_help,
                                    NULL};

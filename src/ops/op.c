@@ -134,6 +134,18 @@ int sw_dtype_onnx(sw_dtype dtype) {
     return numbers[dtype];
 }
 
+sw_dtype sw_dtype_from_onnx(int64_t number) {
+    switch (number) {
+#define CASE(name, bytes, text, onnx)                                                                                  \
+    case onnx:                                                                                                         \
+        return name;
+        SW_DTYPE_LIST(CASE)
+#undef CASE
+    default:
+        return SW_DTYPE_NONE;
+    }
+}
+
 sw_status sw_op_infer(const sw_call *c) {
     const sw_op_info *info = sw_op_get(c->op);
     for (int i = 0; i < info->min_in; i++)

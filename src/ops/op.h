@@ -131,8 +131,9 @@ sw_status sw_call_unsupported(const sw_call *c, const char *fmt, ...) SW_PRINTF(
 int64_t sw_tensor_int_at(const sw_tensor *t, int64_t i);
 double sw_tensor_float_at(const sw_tensor *t, int64_t i);
 
-/* The number of a type in TensorProto.DataType, as attributes of ONNX name types; 0 for none. */
+/* The number of a type in TensorProto.DataType, as attributes of ONNX name types; 0 for none. And back. */
 int sw_dtype_onnx(sw_dtype dtype);
+sw_dtype sw_dtype_from_onnx(int64_t number);
 
 /* Runs the shape rule, after checking that the required inputs are there. */
 SW_MUST_USE sw_status sw_op_infer(const sw_call *c);

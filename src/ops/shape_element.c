@@ -9,18 +9,6 @@ sw_status sw__shape_to_bool(const sw_call *c) {
     return SW_OK;
 }
 
-static sw_dtype dtype_from_onnx(int64_t number) {
-    switch (number) {
-#define SW_FROM_ONNX(id, bytes, text, onnx)                                                                            \
-    case onnx:                                                                                                         \
-        return id;
-        SW_DTYPE_LIST(SW_FROM_ONNX)
-#undef SW_FROM_ONNX
-    default:
-        return SW_DTYPE_NONE;
-    }
-}
-
 /* Names of ONNX element types that are none of Slipway's. */
 static const char *foreign_type(int64_t number) {
     static const char *const names[] = {
@@ -34,7 +22,7 @@ static const char *foreign_type(int64_t number) {
 
 sw_status sw__attr_dtype(const sw_call *c, const char *name, sw_dtype *out) {
     int64_t number = sw_call_int(c, name);
-    *out = dtype_from_onnx(number);
+    *out = sw_dtype_from_onnx(number);
     if (*out != SW_DTYPE_NONE) return SW_OK;
     return sw_call_unsupported(c, "'%s' asks for the ONNX element type %lld (%s), which Slipway does not have", name,
                                (long long)number, foreign_type(number));

@@ -1,0 +1,70 @@
+/* Slipway's engine in a child: plans and models. */
+#include "cli/child.h"
+
+#include <string.h>
+
+#include "slipway/build.h"
+
+typedef struct engine {
+    sw_plan *plan;
+    sw_session *session;
+    sw_tensor *in, *out;
+} engine;
+
+static sw_status copy_ports(sw_engine_model *m, const sw_plan *plan, bool output) {
+    int n = output ? sw_plan_outputs(plan) : sw_plan_inputs(plan);
+    sw_named *ports = SW_ARENA_ARRAY(m->arena, sw_named, n + 1);
+    if (!ports) return SW_E_NOMEM;
+    for (int i = 0; i < n; i++) {
+        const sw_port *port = output ? sw_plan_output(plan, i) : sw_plan_input(plan, i);
+        ports[i] = (sw_named){port->name, port->type};
+    }
+    *(output ? &m->outputs : &m->inputs) = ports;
+    *(output ? &m->n_outputs : &m->n_inputs) = n;
+    return SW_OK;
+}
+
+static sw_status open_plan(sw_engine_model *m, engine *e, const sw_diag *diag) {
+    const char *precision = sw_engine_wanted(m, "precision"), *device = sw_engine_wanted(m, "device");
+    sw_build_options build = {.precision = precision && !strcmp(precision, "bf16") ? SW_BF16 : SW_F32,
+                              .device = device};
+    SW_TRY(sw_plan_build_with(m->path, &build, diag, &e->plan));
+    sw_session_options options = {.threads = m->threads, .device = device};
+    SW_TRY(sw_session_create(e->plan, &options, diag, &e->session));
+    sw_engine_used(m, "threads", "%d", m->threads);
+    sw_engine_used(m, "device", "%s", device ? device : "cpu");
+    SW_TRY(copy_ports(m, e->plan, false));
+    SW_TRY(copy_ports(m, e->plan, true));
+    e->in = SW_ARENA_ARRAY(m->arena, sw_tensor, m->n_inputs + 1);
+    e->out = SW_ARENA_ARRAY(m->arena, sw_tensor, m->n_outputs + 1);
+    return e->in && e->out ? SW_OK : SW_E_NOMEM;
+}
+
+static sw_status engine_open(sw_engine_model *m, const sw_diag *diag) {
+    engine *e = SW_ARENA_NEW(m->arena, engine);
+    if (!e) return SW_E_NOMEM;
+    m->version = SLIPWAY_VERSION;
+    if (!m->path[0]) return SW_OK;
+    SW_TRY(open_plan(m, e, diag));
+    m->state = e;
+    return SW_OK;
+}
+
+static sw_status engine_bind(sw_engine_model *m, const sw_named *inputs, const sw_diag *diag) {
+    engine *e = m->state;
+    for (int i = 0; i < m->n_inputs; i++) e->in[i] = inputs[i].type;
+    return SW_OK;
+}
+
+static sw_status engine_run(sw_engine_model *m, const sw_diag *diag) {
+    engine *e = m->state;
+    return sw_session_run(e->session, e->in, e->out);
+}
+
+static sw_status engine_outputs(sw_engine_model *m, sw_named *outputs, const sw_diag *diag) {
+    engine *e = m->state;
+    for (int i = 0; i < m->n_outputs; i++) outputs[i].type = e->out[i];
+    return SW_OK;
+}
+
+const sw_engine sw_engine_slipway = {"slipway", engine_open, engine_bind, engine_run, engine_outputs};
