@@ -110,8 +110,8 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     if (form == SW_CUDA_FORM_TILES) node->tile = find_tile(gpu, &conv);
     if (p->memory) SW_TRY(upload_weights(gpu, p, node->step, &conv, form, diag));
     const sw_tensor *residual = sw_call_in(&call, 3);
-    sw_cuda_launch_conv(&conv, form, node->tile, call.in[0]->data, (void *)(uintptr_t)gpu->weights[node->step].at,
-                        residual ? residual->data : NULL, call.out[0]->data, l);
+    sw_cuda_launch_conv(&conv, form, node->tile, &gpu->cuda->info, call.in[0]->data,
+                        (void *)(uintptr_t)gpu->weights[node->step].at, residual ? residual->data : NULL, call.out[0]->data, l);
     return SW_OK;
 }
 

@@ -133,7 +133,8 @@ static sw_status tune_node(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *n
     for (int i = 0, n = sw_cuda_conv_candidates(&conv, &gpu->cuda->info, tiles); i < n; i++) {
         sw_cuda_launch l;
         double ms;
-        sw_cuda_launch_conv(&conv, SW_CUDA_FORM_TILES, tiles[i], old.in, old.weights, old.residual, old.out, &l);
+        sw_cuda_launch_conv(&conv, SW_CUDA_FORM_TILES, tiles[i], &gpu->cuda->info, old.in, old.weights, old.residual,
+                            old.out, &l);
         SW_TRY(sw_cuda_load(gpu->cuda, l.kernel, l.shared_bytes, diag));
         SW_TRY(time_launches(w, p, &l, 1, diag, &ms));
         if (ms < least) least = ms, best.tile = tiles[i];

@@ -292,11 +292,18 @@ void emu_multiply(float *c, const unsigned *a, const unsigned *b) {
     meet_warp(&d, multiply);
 }
 
-/* Element (row, k) of an operand of wgmma: rows of 128 bytes, address bits 4 to 6 xor bits 7 to 9. */
+/* Element (row, k) of an operand of wgmma. With the 128-byte swizzle: rows of 128 bytes, address bits 4 to 6 xor bits 7 to 9.
+ * Without: pieces of 8 rows by 16 bytes in a row; the descriptor tells what they are apart along the depth, and down. */
 static float operand(unsigned long long descriptor, int row, int k, int thread) {
-    if (descriptor >> 62 != 1 || (descriptor >> 32 & 0x3fff) != 64) die("descriptor of another form");
-    unsigned at = (unsigned)(descriptor & 0x3fff) * 16 + (unsigned)row * 128 + (unsigned)k * 2;
-    at ^= (at >> 7 & 7) << 4;
+    unsigned down = descriptor >> 32 & 0x3fff, across = descriptor >> 16 & 0x3fff, form = (unsigned)(descriptor >> 62);
+    if (form > 1 || (form == 1 && down != 64)) die("descriptor of another form");
+    unsigned at = (unsigned)(descriptor & 0x3fff) * 16;
+    if (form == 1) {
+        at += (unsigned)row * 128 + (unsigned)k * 2;
+        at ^= (at >> 7 & 7) << 4;
+    } else {
+        at += ((unsigned)row / 8 * down + (unsigned)row % 8 + (unsigned)k / 8 * across) * 16 + (unsigned)k % 8 * 2;
+    }
     check_shared(at & ~3u, 4);
     mark_read(at & ~3u, 4, thread);
     unsigned short v;
@@ -391,14 +398,17 @@ void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes,
 /* ---- The list ------------------------------------------------------------------------------------------------------ */
 
 #define SW_CUDA_TILE(id, ...)   extern const emu_kernel emu_kernel_##id;
+#define SW_CUDA_PATCH(id, ...)  extern const emu_kernel emu_kernel_##id;
 #define SW_CUDA_KERNEL(id, ...) extern const emu_kernel emu_kernel_##id;
 #include "backend/cuda/kernels.inc"
 #undef SW_CUDA_TILE
+#undef SW_CUDA_PATCH
 #undef SW_CUDA_KERNEL
 
 const emu_kernel *emu_find(const char *id) {
     static const emu_kernel *const all[] = {
 #define SW_CUDA_TILE(name, ...)   &emu_kernel_##name,
+#define SW_CUDA_PATCH(name, ...)  &emu_kernel_##name,
 #define SW_CUDA_KERNEL(name, ...) &emu_kernel_##name,
 #include "backend/cuda/kernels.inc"
     };

@@ -52,33 +52,33 @@ sw_cuda_form sw_cuda_conv_form(const sw_conv *c) {
 /* ---- Weights ------------------------------------------------------------------------------------------------------- */
 
 /* Halves of all weights: rows of output channels (padded), taps, input channels (padded). */
-typedef struct pack_shape {
+typedef struct weight_shape {
     int64_t rows, taps, channels;
-} pack_shape;
+} weight_shape;
 
-static pack_shape shape_of(const sw_conv *c, sw_cuda_form form) {
+static weight_shape shape_of(const sw_conv *c, sw_cuda_form form) {
     int64_t taps = c->kernel_h * c->kernel_w;
     switch (form) {
     case SW_CUDA_FORM_DEPTHWISE:
-        return (pack_shape){1, taps, c->out_channels};
+        return (weight_shape){1, taps, c->out_channels};
     case SW_CUDA_FORM_STEM:
-        return (pack_shape){round_up(c->out_channels, STEM_COLUMNS),
+        return (weight_shape){round_up(c->out_channels, STEM_COLUMNS),
                             is_small_stem(c) ? 3 * 4 : STEM_HEIGHT * STEM_WIDTH, STEM_CHANNELS};
     case SW_CUDA_FORM_PLAIN:
-        return (pack_shape){round_up(c->out_channels, 8), taps, c->in_channels / c->groups};
+        return (weight_shape){round_up(c->out_channels, 8), taps, c->in_channels / c->groups};
     default:
-        return (pack_shape){round_up(c->out_channels, 8), taps, round_up(c->in_channels, 8)};
+        return (weight_shape){round_up(c->out_channels, 8), taps, round_up(c->in_channels, 8)};
     }
 }
 
 size_t sw_cuda_packed_bytes(const sw_conv *c, sw_cuda_form form, size_t *bias_at) {
-    pack_shape s = shape_of(c, form);
+    weight_shape s = shape_of(c, form);
     *bias_at = (size_t)round_up(s.rows * s.taps * s.channels * 2, 16);
     return *bias_at + (size_t)round_up(c->out_channels, STEM_COLUMNS) * sizeof(float);
 }
 
 void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, const float *weights, const float *bias, void *packed) {
-    pack_shape s = shape_of(c, form);
+    weight_shape s = shape_of(c, form);
     size_t bias_at, bytes = sw_cuda_packed_bytes(c, form, &bias_at);
     uint16_t *out = packed;
     memset(packed, 0, bytes);
@@ -97,27 +97,83 @@ void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, const float *weights, con
 
 /* ---- Choosing a tile ----------------------------------------------------------------------------------------------- */
 
-static int shared_of(const sw_cuda_kernel_info *k) {
+/* How a kernel that holds patches works on a convolution. */
+typedef struct patch_shape {
+    int64_t chunks, plane, depth; /* eights of channels, pixels of a plane, eights of the depth */
+    int64_t tiles, across, down;  /* of the output; across and down of one picture */
+    int64_t bytes;                /* of shared memory */
+} patch_shape;
+
+static patch_shape patch_of(const sw_conv *c, const sw_cuda_kernel_info *k) {
+    int64_t width = 7 * k->stride + k->patch, height = (k->bm / 8 - 1) * k->stride + k->patch;
+    patch_shape s = {.chunks = k->pairs ? 1 : round_up(c->in_channels, 16) / 8,
+                     .plane = k->patch == 1 ? k->bm : width * height,
+                     .across = (c->out_width + 7) / 8,
+                     .down = (c->out_height + k->bm / 8 - 1) / (k->bm / 8)};
+    /* The chunks of neighbouring pixels, written one after the other, fall into different banks. */
+    int64_t apart = s.chunks < 8 ? 8 / s.chunks : 1;
+    while (s.plane % 8 != apart % 8) s.plane++;
+    s.depth = k->pairs ? 10 : k->patch * k->patch * s.chunks; /* the tenth: zeros */
+    s.tiles = k->patch == 1 ? (pixels_of(c) + k->bm - 1) / k->bm : c->batch * s.across * s.down;
+    s.bytes = (s.depth * k->bn + 2 * s.chunks * s.plane) * 16;
+    return s;
+}
+
+static bool patch_fits(const sw_conv *c, const sw_cuda_kernel_info *k) {
+    bool linear = k->patch > 1 || (c->pad_top == 0 && c->pad_left == 0 && c->out_height == c->height &&
+                                   c->out_width == c->width);
+    return linear && c->kernel_h == k->patch && c->kernel_w == k->patch && c->stride_h == k->stride &&
+           c->stride_w == k->stride && c->dilation_h == 1 && c->dilation_w == 1 && k->pairs == (c->in_channels <= 8);
+}
+
+static int64_t shared_of(const sw_conv *c, const sw_cuda_kernel_info *k) {
+    if (k->patch) return patch_of(c, k).bytes;
     int stages = k->stages * (k->bm + k->bn) * k->bk * 2;
     int sums = (k->wk - 1) * k->bm * k->bn * 4;
     return stages > sums ? stages : sums;
 }
 
-static bool fits(const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
+static bool fits(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
     int most = gpu->sm == 75                     ? 64 * 1024
                : gpu->sm == 80 || gpu->sm == 87  ? 163 * 1024
                : gpu->sm >= 90 && gpu->sm != 120 ? 227 * 1024
                                                  : 99 * 1024;
-    return k->bm > 0 && (!k->wgmma || gpu->sm == 90) && shared_of(k) <= most;
+    return k->bm > 0 && (!k->wgmma || gpu->sm == 90) && (!k->patch || patch_fits(c, k)) && shared_of(c, k) <= most;
+}
+
+/* How many blocks an SM holds at a time. */
+static double blocks_at_a_time(const sw_conv *c, const sw_cuda_kernel_info *k) {
+    double by_shared = floor(227.0 * 1024 / (double)(shared_of(c, k) + 1024)), by_threads = floor(1536.0 / k->threads);
+    double by_registers = k->patch ? floor(65536.0 / (k->threads * (40 + k->bn / 2))) : 12;
+    return fmin(fmin(by_shared, by_threads), by_registers);
+}
+
+/* Blocks that take the tiles of a column in turn: as many as run at a time, each with equally many tiles. */
+static int64_t patch_blocks(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
+    int64_t columns = (round_up(c->out_channels, 8) + k->bn - 1) / k->bn, tiles = patch_of(c, k).tiles;
+    int64_t room = (int64_t)blocks_at_a_time(c, k) * gpu->multiprocessors / columns;
+    int64_t rounds = room > 0 ? (tiles + room - 1) / room : tiles;
+    return (tiles + rounds - 1) / rounds;
+}
+
+/* Estimated nanoseconds of a kernel that holds patches: the tiles of an SM pass one after the other through its way to L2, its
+ * tensor cores and its epilogue; a block alone is bound by the latency of a tile. */
+static double estimate_patch(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
+    patch_shape s = patch_of(c, k);
+    double columns = ceil((double)c->out_channels / k->bn), blocks = (double)patch_blocks(c, k, gpu);
+    double rounds = ceil((double)s.tiles / blocks), per_sm = ceil(blocks * columns / gpu->multiprocessors);
+    double load = (double)(s.chunks * s.plane) * 16 / 75, weights = (double)s.depth * k->bn * 16 / 75;
+    double products = (double)s.depth / 2 * k->bm / 64 * fmax(k->bn / 2, 16) / 1.7, end = k->bm * k->bn / 12.0;
+    return 1500 + per_sm * weights + rounds * fmax(per_sm * fmax(fmax(load, products), end), 700 + products);
 }
 
 /* Estimated nanoseconds. The blocks of an SM share its way to L2 and its tensor cores; a block alone is bound by the latency of
  * its stages. Constants fitted to what an H100 measured (docs/perf/cuda.md). */
 static double estimate(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
+    if (k->patch) return estimate_patch(c, k, gpu);
     double depth = (double)(c->kernel_h * c->kernel_w * round_up(c->in_channels, 8)), steps = ceil(depth / k->bk);
     double blocks = ceil((double)pixels_of(c) / k->bm) * ceil((double)c->out_channels / k->bn);
-    double per_sm = ceil(blocks / gpu->multiprocessors), by_shared = floor(227.0 * 1024 / (shared_of(k) + 1024));
-    double by_threads = floor(1536.0 / k->threads), at_a_time = fmin(per_sm, fmin(fmin(by_shared, by_threads), 12));
+    double per_sm = ceil(blocks / gpu->multiprocessors), at_a_time = fmin(per_sm, blocks_at_a_time(c, k));
     if (k->stages == 0) steps = ceil(depth / (k->bk * k->wk)); /* each warp along the depth has its own blocks */
     double bytes = (k->bm + k->bn) * k->bk * 2.0 * (k->stages ? 1 : k->wk), flops = 2.0 * k->bm * k->bn * k->bk;
     double rate = k->wgmma ? 4500 : 2600; /* flops a nanosecond of an SM */
@@ -131,7 +187,7 @@ int sw_cuda_conv_candidates(const sw_conv *c, const sw_cuda_info *gpu, sw_cuda_k
     for (int i = 0; i < SW_CUDA_KERNELS; i++) {
         const sw_cuda_kernel_info *k = sw_cuda_kernel_get((sw_cuda_kernel)i);
         bool wasteful = k->bn > 16 && k->bn >= 2 * round_up(c->out_channels, 16);
-        if (fits(k, gpu) && !wasteful) tiles[n++] = (sw_cuda_kernel)i;
+        if (fits(c, k, gpu) && !wasteful) tiles[n++] = (sw_cuda_kernel)i;
     }
     return n;
 }
@@ -173,8 +229,27 @@ static void launch_depthwise(const sw_conv *c, sw_cuda_launch *l) {
     l->grid_x = (int)((threads + 127) / 128);
 }
 
-void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel tile, const void *in, const void *packed,
-                         const void *residual, void *out, sw_cuda_launch *l) {
+static void launch_tile(const sw_conv *c, sw_cuda_kernel tile, const sw_cuda_info *gpu, sw_cuda_launch *l) {
+    const sw_cuda_kernel_info *k = sw_cuda_kernel_get(tile);
+    sw_cuda_conv *p = &l->args.conv;
+    int64_t columns = (p->out_channels + k->bn - 1) / k->bn, rows = (pixels_of(c) + k->bm - 1) / k->bm;
+    if (k->patch) {
+        patch_shape s = patch_of(c, k);
+        rows = patch_blocks(c, k, gpu);
+        p->chunks = (int)s.chunks, p->plane = (int)s.plane, p->depth = (int)s.depth;
+        p->tiles = (int)s.tiles, p->tiles_across = (int)s.across, p->tiles_down = (int)s.down, p->step = (int)rows;
+        p->by_chunks = magic(s.chunks), p->by_depth = magic(s.depth);
+        p->by_tiles_across = magic(s.across), p->by_tiles_down = magic(s.down);
+    }
+    l->kernel = tile;
+    p->column_tiles = (int)columns;
+    p->by_column_tiles = magic(columns);
+    l->grid_x = (int)(rows * columns);
+    l->shared_bytes = (int)shared_of(c, k);
+}
+
+void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel tile, const sw_cuda_info *gpu,
+                         const void *in, const void *packed, const void *residual, void *out, sw_cuda_launch *l) {
     size_t bias_at;
     sw_cuda_packed_bytes(c, form, &bias_at);
     bool planes = c->in_planar;
@@ -231,12 +306,6 @@ void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel til
         l->kernel = SW_CUDA_CONV_PLAIN;
         l->grid_x = (int)((pixels_of(c) * out_channels + 127) / 128);
     } else {
-        const sw_cuda_kernel_info *k = sw_cuda_kernel_get(tile);
-        int64_t columns = (out_channels + k->bn - 1) / k->bn;
-        l->kernel = tile;
-        l->args.conv.column_tiles = (int)columns;
-        l->args.conv.by_column_tiles = magic(columns);
-        l->grid_x = (int)((pixels_of(c) + k->bm - 1) / k->bm * columns);
-        l->shared_bytes = shared_of(k);
+        launch_tile(c, tile, gpu, l);
     }
 }

@@ -26,9 +26,11 @@ SW_MUST_USE sw_status sw_cuda_describe(int index, const sw_diag *diag, sw_cuda_i
 
 typedef enum sw_cuda_kernel {
 #define SW_CUDA_TILE(id, ...)   SW_CUDA_##id,
+#define SW_CUDA_PATCH(id, ...)  SW_CUDA_##id,
 #define SW_CUDA_KERNEL(id, ...) SW_CUDA_##id,
 #include "backend/cuda/kernels.inc"
 #undef SW_CUDA_TILE
+#undef SW_CUDA_PATCH
 #undef SW_CUDA_KERNEL
     SW_CUDA_KERNELS
 } sw_cuda_kernel;
@@ -38,6 +40,8 @@ typedef struct sw_cuda_kernel_info {
     int threads;
     int bm, bn, bk, wm, wn, wk, stages; /* of tiles; bm 0 for others */
     bool wgmma;
+    int patch, stride; /* of those that hold patches: the size of the kernel (else 0), and its stride */
+    bool pairs;
 } sw_cuda_kernel_info;
 const sw_cuda_kernel_info *sw_cuda_kernel_get(sw_cuda_kernel kernel);
 

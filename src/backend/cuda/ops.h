@@ -54,8 +54,8 @@ sw_cuda_kernel sw_cuda_conv_choose(const sw_conv *conv, const sw_cuda_info *gpu)
 int sw_cuda_conv_candidates(const sw_conv *conv, const sw_cuda_info *gpu, sw_cuda_kernel *tiles);
 
 /* A convolution in a form; `tile` for FORM_TILES. `in`: planes for FORM_STEM. */
-void sw_cuda_launch_conv(const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel tile, const void *in,
-                         const void *packed, const void *residual, void *out, sw_cuda_launch *launch);
+void sw_cuda_launch_conv(const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel tile, const sw_cuda_info *gpu,
+                         const void *in, const void *packed, const void *residual, void *out, sw_cuda_launch *launch);
 
 /* Launches of a step; convolutions are refused here. Returns why it is refused, or NULL. */
 const char *sw_cuda_lower(const sw_call *call, sw_cuda_launch *launches, int *n);

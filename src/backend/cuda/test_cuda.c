@@ -120,7 +120,9 @@ static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_ker
     void *weights = upload(gpu, packed, bytes), *out = upload(gpu, s->out, out_bytes);
     void *residual = c->residual ? upload(gpu, s->residual, (size_t)(s->pixels_out * c->residual_pitch) * 2) : NULL;
     sw_cuda_launch l;
-    sw_cuda_launch_conv(c, form, tile, in, weights, residual, out, &l);
+    sw_cuda_info small = gpu->info; /* so that blocks take several tiles */
+    small.multiprocessors = 1;
+    sw_cuda_launch_conv(c, form, tile, &small, in, weights, residual, out, &l);
     launch(gpu, &l);
     CHECK_INT(gpu->driver->copy_out(s->out, (sw_cu_pointer)(uintptr_t)out, out_bytes, gpu->stream), 0);
     CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
@@ -199,6 +201,17 @@ SW_TEST(cuda_conv_tiles) {
         {1, 6, 6, 8, 8, 4, 2, 1, 1, 1, SW_ACT_RELU, 2, 0},
         {1, 3, 3, 24, 8, 1, 1, 1, 0, 1, SW_ACT_SIGMOID, 0, 0},
         {1, 4, 4, 16, 8, 2, 2, 1, 0, 1, SW_ACT_HARDSIGMOID, 1, 0},
+    };
+    check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_TILES);
+}
+
+/* Kernels that hold patches: several tiles a block, odd extents and pads, channels that are no multiple of 16. */
+SW_TEST(cuda_conv_patches) {
+    static const int cases[][13] = {
+        {2, 21, 19, 8, 16, 3, 1, 1, 1, 1, SW_ACT_SILU, 1, 8},   {1, 17, 23, 16, 40, 3, 1, 1, 2, 1, SW_ACT_NONE, 2, 0},
+        {3, 11, 9, 24, 72, 3, 1, 1, 0, 1, SW_ACT_RELU, 0, 16},  {2, 23, 18, 16, 32, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 8},
+        {1, 18, 35, 40, 24, 3, 2, 1, 0, 1, SW_ACT_SILU, 1, 0},  {1, 37, 33, 72, 80, 1, 1, 1, 0, 1, SW_ACT_SILU, 1, 8},
+        {5, 13, 7, 32, 136, 1, 1, 1, 0, 1, SW_ACT_LEAKY, 0, 0}, {1, 9, 40, 5, 8, 3, 1, 1, 1, 1, SW_ACT_CLIP, 0, 0},
     };
     check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_TILES);
 }

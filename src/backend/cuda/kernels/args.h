@@ -30,9 +30,12 @@ typedef struct sw_cuda_conv {
     int act, residual_before_act;
     float act_a, act_b;
     int column_tiles;                       /* blocks along the output channels */
+    int chunks, plane, depth;               /* patch.cu: eights of channels, pixels of a plane, eights of the depth */
+    int tiles, tiles_across, tiles_down, step;
     int rounds;                             /* stem: groups of pixels that a block takes in turn */
     int in_group, out_group, real_channels; /* conv_plain: channels of a group, and of the output without padding */
     unsigned by_out_width, by_out_height, by_in_channels, by_kernel_w, by_column_tiles, by_chunks;
+    unsigned by_depth, by_tiles_across, by_tiles_down;
     long long in_plane; /* of float32 planes (stem, conv_plain): floats from one to the next; 0: a map */
 } sw_cuda_conv;
 

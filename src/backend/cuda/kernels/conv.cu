@@ -151,6 +151,7 @@ KERNEL(conv, sw_cuda_conv) {
         next = next + 1 == STAGES ? 0 : next + 1;
     }
     copy_wait(0);
-    if (add_slices(acc, shared, tile, wk, lane))
-        finish(p, acc, m0 + wm * MT * 16 + (lane >> 2), n0 + wn * NT * 8 + (lane & 3) * 2 * NT);
+    int pixel[MT * 2];
+    pixels_from(m0 + wm * MT * 16 + (lane >> 2), pixel);
+    if (add_slices(acc, shared, tile, wk, lane)) finish(p, acc, pixel, n0 + wn * NT * 8 + (lane & 3) * 2 * NT);
 }

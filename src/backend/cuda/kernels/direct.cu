@@ -61,5 +61,7 @@ KERNEL(conv, sw_cuda_conv) {
         }
     }
     if (first) wait_for_predecessor();
-    if (add_slices(acc, shared_base(), tile, wk, lane)) finish(p, acc, m0 + g, n0 + wn * NT * 8 + t * 2 * NT);
+    int pixel[MT * 2];
+    pixels_from(m0 + g, pixel);
+    if (add_slices(acc, shared_base(), tile, wk, lane)) finish(p, acc, pixel, n0 + wn * NT * 8 + t * 2 * NT);
 }

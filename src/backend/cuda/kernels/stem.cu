@@ -52,6 +52,8 @@ KERNEL(stem, sw_cuda_conv) {
                 UNROLL for (int j = 0; j < NT; j++) multiply(acc + (i * NT + j) * 4, a, weights[r][j]);
             }
         }
-        finish(p, acc, row0 + g, n0 + t * 2 * NT);
+        int pixel[MT * 2];
+        pixels_from(row0 + g, pixel);
+        finish(p, acc, pixel, n0 + t * 2 * NT);
     }
 }

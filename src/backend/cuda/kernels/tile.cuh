@@ -28,22 +28,36 @@ DEV void activate_all(const sw_cuda_conv *p, float *acc) {
     }
 }
 
-DEV void add_residual(const sw_cuda_conv *p, float *acc, int row, int channel) {
+// 2 NT channels in a row, VECTOR at a time.
+DEV void add_residual(const sw_cuda_conv *p, float *acc, const int *pixel, int channel) {
     UNROLL for (int i = 0; i < MT * 2; i++) {
-        int m = row + (i >> 1) * 16 + (i & 1) * 8;
-        if (m >= p->pixels) continue;
-        const f16 *from = (const f16 *)p->residual + (size_t)m * p->residual_pitch + channel;
-        UNROLL for (int j = 0; j < NT; j++) {
-            if (channel + 2 * j >= p->out_channels) continue;
-            u32 v = load4(from + 2 * j);
-            acc[((i >> 1) * NT + j) * 4 + (i & 1) * 2] += unpack_low(v);
-            acc[((i >> 1) * NT + j) * 4 + (i & 1) * 2 + 1] += unpack_high(v);
+        if (pixel[i] >= p->pixels) continue;
+        const f16 *from = (const f16 *)p->residual + (size_t)pixel[i] * p->residual_pitch + channel;
+        UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {
+            if (channel + c >= p->out_channels) continue;
+            u32 v[4];
+            if (VECTOR == 8) {
+                vec4 w = load16(from + c);
+                v[0] = w.x, v[1] = w.y, v[2] = w.z, v[3] = w.w;
+            } else {
+                UNROLL for (int e = 0; e < VECTOR / 2; e++) v[e] = load4(from + c + 2 * e);
+            }
+            UNROLL for (int e = 0; e < VECTOR / 2; e++) {
+                float *s = acc + ((i >> 1) * NT + c / 2 + e) * 4 + (i & 1) * 2;
+                s[0] += unpack_low(v[e]), s[1] += unpack_high(v[e]);
+            }
         }
     }
 }
 
-// Bias, activation, residual, store: a thread holds rows `row` (+ 8, + 16 ...) and 2 NT channels from `channel` on.
-DEV void finish(const sw_cuda_conv *p, float *acc, int row, int channel) {
+// The output pixels of a thread whose rows of the block begin with pixel m: m, m + 8, m + 16 ...
+DEV void pixels_from(int m, int *pixel) {
+    UNROLL for (int i = 0; i < MT * 2; i++) pixel[i] = m + (i >> 1) * 16 + (i & 1) * 8;
+}
+
+// Bias, activation, residual, store: a thread holds the output pixels `pixel` (p->pixels or more: none) and 2 NT channels from
+// `channel` on.
+DEV void finish(const sw_cuda_conv *p, float *acc, const int *pixel, int channel) {
     UNROLL for (int j = 0; j < NT; j++) {
         UNROLL for (int e = 0; e < 2; e++) {
             int c = channel + 2 * j + e;
@@ -54,13 +68,12 @@ DEV void finish(const sw_cuda_conv *p, float *acc, int row, int channel) {
             }
         }
     }
-    if (p->residual && p->residual_before_act) add_residual(p, acc, row, channel);
+    if (p->residual && p->residual_before_act) add_residual(p, acc, pixel, channel);
     activate_all(p, acc);
-    if (p->residual && !p->residual_before_act) add_residual(p, acc, row, channel);
+    if (p->residual && !p->residual_before_act) add_residual(p, acc, pixel, channel);
     UNROLL for (int i = 0; i < MT * 2; i++) {
-        int m = row + (i >> 1) * 16 + (i & 1) * 8;
-        if (m >= p->pixels) continue;
-        f16 *to = (f16 *)p->out + (size_t)m * p->out_pitch + channel;
+        if (pixel[i] >= p->pixels) continue;
+        f16 *to = (f16 *)p->out + (size_t)pixel[i] * p->out_pitch + channel;
         UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {
             if (channel + c >= p->out_channels) continue;
             u32 v[4];
