@@ -99,6 +99,9 @@ DEV float unpack_high(unsigned v) {
 DEV unsigned pack(float low, float high) {
     return sw_f32_to_f16(low) | (unsigned)sw_f32_to_f16(high) << 16;
 }
+DEV unsigned maximum2(unsigned a, unsigned b) {
+    return pack(fmaxf(unpack_low(a), unpack_low(b)), fmaxf(unpack_high(a), unpack_high(b)));
+}
 DEV unsigned shared_base(void) {
     return 0;
 }
@@ -176,7 +179,7 @@ DEV void multiply(float *c, const unsigned *a, const unsigned *b) {
 #ifdef WGMMA
 DEV void warpgroup_fence(void) {}
 DEV void warpgroup_commit(void) {}
-DEV void warpgroup_wait(void) {}
+#define warpgroup_wait(pending)
 DEV void async_proxy_fence(void) {}
 DEV void warpgroup_multiply(float *c, unsigned long long a, unsigned long long b) {
     emu_warpgroup_multiply(c, a, b, BN);

@@ -13,6 +13,7 @@ static const sw_cuda_kernel_info kernels[] = {
 #define WGMMA_0             ""
 #define WGMMA_1             " -DWGMMA"
 #define WGMMA_2             ""
+#define WGMMA_3             " -DWGMMA -DOVERLAP"
 #define SW_CUDA_TILE(id, bm_, bn_, bk_, wm_, wn_, wk_, stages_, kind_)                                                 \
     {#id,                                                                                                              \
      kind_ == 2 ? "direct.cu" : "conv.cu",                                                                             \
@@ -27,7 +28,7 @@ static const sw_cuda_kernel_info kernels[] = {
      wn_,                                                                                                              \
      wk_,                                                                                                              \
      stages_,                                                                                                          \
-     kind_ == 1},
+     kind_ % 2 == 1},
 #define PAIRS_0             ""
 #define PAIRS_1             " -DPAIRS"
 #define SW_CUDA_PATCH(id, kernel_, stride_, bm_, bn_, pairs_)                                                          \

@@ -471,7 +471,7 @@ void sw_cuda_launch_pool_chain(sw_cuda_launch *l) {
     const sw_cuda_pool *p = &l->args.pool;
     l->kernel = SW_CUDA_POOL_CHAIN;
     l->grid_x = p->batch * (p->channels / 8);
-    l->grid_y = 1;
+    l->grid_y = p->rounds;
     l->shared_bytes = p->height * p->width * 32;
 }
 
@@ -485,7 +485,7 @@ void sw_cuda_launch_attention(sw_cuda_launch *l, int dq, int dv, int batch) {
     l->kernel = dv == 64 ? SW_CUDA_ATTENTION_32_64 : SW_CUDA_ATTENTION_32_32;
     l->grid_x = (p->tokens + 15) / 16;
     l->grid_y = p->heads * batch;
-    l->shared_bytes = 3 * (dv / 8 * 4 + 4) * 128;
+    l->shared_bytes = 4 * (dv / 8 * 4 + 4) * 128; /* states of half of its warps */
 }
 
 void sw_cuda_launch_decode(sw_cuda_launch *l, int batch) {

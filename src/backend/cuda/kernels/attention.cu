@@ -1,5 +1,5 @@
-// Self-attention over the pixels of a map, scores never leaving the registers. A block takes 16 queries of one head; its 4
-// warps share the keys, 16 at a time, each with running maxima and sums, and merge in the end.
+// Self-attention over the pixels of a map, scores never leaving the registers. A block takes 16 queries of one head; its 8
+// warps share the keys, 16 at a time, each with running maxima and sums, and merge in the end, pair by pair.
 //
 // Operands are loaded straight from global memory: the depth of query and key is permuted alike, so that a lane's share of 32 is
 // 16 bytes in a row; column g of value tile j is channel NV g + j, so that a lane's share of a key is NV halves in a row.
@@ -7,8 +7,8 @@
 #include "ptx.cuh"
 
 enum {
-    THREADS = 128,
-    WARPS = 4,
+    THREADS = 256,
+    WARPS = 8,
     KEYS = 16,
     NV = DV / 8,
     STATE = NV * 4 + 4
@@ -33,7 +33,16 @@ DEV void load_rows(vec4 *v, const f16 *base, int pitch, int row, int tokens, int
     }
 }
 
-// Merges the state of warp `other` (in shared memory) into this one's: o and l are sums relative to the maxima m.
+// Leaves a warp's state in shared memory: o and l are sums relative to the maxima m.
+DEV void hand_over(const float *o, const float *m, const float *l, u32 state, int lane) {
+    UNROLL for (int h = 0; h < 2; h++) {
+        shared_store4(state + (h * 32 + lane) * 4, as_bits(m[h]));
+        shared_store4(state + ((2 + h) * 32 + lane) * 4, as_bits(l[h]));
+    }
+    UNROLL for (int i = 0; i < NV * 4; i++) shared_store4(state + ((4 + i) * 32 + lane) * 4, as_bits(o[i]));
+}
+
+// Merges another warp's state into this one's.
 DEV void merge(float *o, float *m, float *l, u32 state, int lane) {
     float scale[2][2];
     UNROLL for (int h = 0; h < 2; h++) {
@@ -119,14 +128,6 @@ KERNEL(attention, sw_cuda_attention) {
         l[h] += shuffle_xor(l[h], 1);
         l[h] += shuffle_xor(l[h], 2);
     }
-    u32 states = shared_base(), mine = states + (warp - 1) * STATE * 128;
-    if (warp > 0) {
-        UNROLL for (int h = 0; h < 2; h++) {
-            shared_store4(mine + (h * 32 + lane) * 4, as_bits(m[h]));
-            shared_store4(mine + ((2 + h) * 32 + lane) * 4, as_bits(l[h]));
-        }
-        UNROLL for (int i = 0; i < NV * 4; i++) shared_store4(mine + ((4 + i) * 32 + lane) * 4, as_bits(o[i]));
-    }
     if (p->values) {
         for (int i = thread_id(); i < 16 * (DV / 8); i += THREADS) {
             int row = query + i / (DV / 8), c = i % (DV / 8) * 8;
@@ -135,9 +136,14 @@ KERNEL(attention, sw_cuda_attention) {
                         load16(base + 2 * DQ + (size_t)row * p->qkv_pitch + c));
         }
     }
-    barrier();
+    for (int half = WARPS / 2; half; half /= 2) {
+        u32 state = shared_base() + warp % half * STATE * 128;
+        if (warp >= half && warp < 2 * half) hand_over(o, m, l, state, lane);
+        barrier();
+        if (warp < half) merge(o, m, l, state, lane);
+        barrier();
+    }
     if (warp > 0) return;
-    for (int w = 0; w < WARPS - 1; w++) merge(o, m, l, states + w * STATE * 128, lane);
     UNROLL for (int h = 0; h < 2; h++) {
         int row = query + g + h * 8;
         if (row >= p->tokens) continue;

@@ -1,6 +1,7 @@
 // Convolution as a matrix product on tensor cores: rows are output pixels, columns output channels, the depth is kernel_h *
 // kernel_w * in_channels. A block makes BM x BN of them with WM x WN x WK warps, of which WK share the depth; operands come
-// through STAGES buffers of depth BK by asynchronous copies. With WGMMA the products are those of warp groups of four warps.
+// through STAGES buffers of depth BK by asynchronous copies. With WGMMA the products are those of warp groups of four warps, with
+// OVERLAP those of two stages at a time: copies go into the buffer of the stage before the last then.
 //
 // Every 16-byte chunk of the depth lies within one tap of the kernel, so that padding is a mask of taps for each row and a
 // copy of size zero. Weight rows are permuted while loading (`channel_of_row`), so that a thread ends up with 2 NT
@@ -20,6 +21,11 @@ enum {
     MT = BM / WM / 16, // tiles of 16 rows and of 8 columns of a warp
     NT = BN / WN / 8,
     STAGE = (BM + BN) * BK * 2, // bytes
+#ifdef OVERLAP
+    AHEAD = STAGES - 2, // stages that are under way
+#else
+    AHEAD = STAGES - 1,
+#endif
 };
 
 #include "tile.cuh"
@@ -94,7 +100,7 @@ KERNEL(conv, sw_cuda_conv) {
         }                                                                                                              \
         k_b += BK;                                                                                                     \
     }
-    UNROLL for (int s = 0; s < STAGES - 1; s++) {
+    UNROLL for (int s = 0; s < AHEAD; s++) {
         if (s < stages) LOAD_B(s)
     }
     int offset[A_LOADS];
@@ -121,15 +127,15 @@ KERNEL(conv, sw_cuda_conv) {
         }                                                                                                              \
         for (c += BK; c >= p->in_channels; tap++) c -= p->in_channels;                                                 \
     }
-    UNROLL for (int s = 0; s < STAGES - 1; s++) {
+    UNROLL for (int s = 0; s < AHEAD; s++) {
         if (s < stages) LOAD_A(s)
         copy_commit();
     }
     float acc[MT * NT * 4];
     UNROLL for (int i = 0; i < MT * NT * 4; i++) acc[i] = 0;
-    int now = 0, next = STAGES - 1;
+    int now = 0, next = AHEAD;
     for (int k = 0; k < stages; k++) {
-        copy_wait(STAGES - 2);
+        copy_wait(AHEAD - 1);
 #ifdef WGMMA
         async_proxy_fence();
 #endif
@@ -137,19 +143,26 @@ KERNEL(conv, sw_cuda_conv) {
 #ifdef WGMMA
         multiply_stage(acc, shared + now * STAGE, shared + now * STAGE + BM * BK * 2, wm, wn, wk, lane);
 #endif
-        if (k + STAGES - 1 < stages) {
+        if (k + AHEAD < stages) {
             LOAD_B(next)
             LOAD_A(next)
         }
         copy_commit();
 #ifdef WGMMA
-        warpgroup_wait();
+#ifdef OVERLAP
+        warpgroup_wait(1);
+#else
+        warpgroup_wait(0);
+#endif
 #else
         multiply_stage(acc, shared + now * STAGE, shared + now * STAGE + BM * BK * 2, wm, wn, wk, lane);
 #endif
         now = now + 1 == STAGES ? 0 : now + 1;
         next = next + 1 == STAGES ? 0 : next + 1;
     }
+#ifdef OVERLAP
+    warpgroup_wait(0);
+#endif
     copy_wait(0);
     int pixel[MT * 2];
     pixels_from(m0 + wm * MT * 16 + (lane >> 2), pixel);

@@ -44,39 +44,39 @@ KERNEL(pool, sw_cuda_pool) {
 #endif
 
 #ifdef KERNEL_POOL_CHAIN
-// A block holds 8 channels of one picture in shared memory, twice, and takes rows and columns in turn.
+// Pools in a row with one window are one pool each with a larger window. A block makes one of them, for 8 channels of one picture:
+// in shared memory along the rows, then along the columns.
 DEV vec4 best_of(u32 plane, int at, int step, int from, int to) {
-    float best[8];
-    UNROLL for (int e = 0; e < 8; e++) best[e] = -65504.f;
-    for (int k = from; k <= to; k++) maximum8(best, shared_load16(plane + (at + k * step) * 16));
-    return pack8(best);
+    vec4 best = shared_load16(plane + (at + from * step) * 16);
+    for (int k = from + 1; k <= to; k++) {
+        vec4 v = shared_load16(plane + (at + k * step) * 16);
+        best.x = maximum2(best.x, v.x), best.y = maximum2(best.y, v.y);
+        best.z = maximum2(best.z, v.z), best.w = maximum2(best.w, v.w);
+    }
+    return best;
 }
 
 KERNEL(pool_chain, sw_cuda_pool) {
     const sw_cuda_pool *p = ARGS;
     launch_dependents();
     wait_for_predecessor();
-    int chunks = p->channels / 8, n = block_id() / chunks, c = (block_id() - n * chunks) * 8,
-        size = p->height * p->width;
+    int chunks = p->channels / 8, n = block_id() / chunks, c = (block_id() - n * chunks) * 8, round = block_row();
+    int size = p->height * p->width, reach_x = (round + 1) * (p->kernel_w / 2), reach_y = (round + 1) * (p->kernel_h / 2);
     u32 a = shared_base(), b = a + size * 16;
-    int reach_x = p->kernel_w / 2, reach_y = p->kernel_h / 2;
     for (int i = thread_id(); i < size; i += THREADS)
         shared_store16(a + i * 16, load16((const f16 *)p->in + ((size_t)n * size + i) * p->in_pitch + c));
-    for (int round = 0; round < p->rounds; round++) {
-        barrier();
-        for (int i = thread_id(); i < size; i += THREADS) {
-            int x = i % p->width;
-            int from = x < reach_x ? -x : -reach_x, to = p->width - 1 - x < reach_x ? p->width - 1 - x : reach_x;
-            shared_store16(b + i * 16, best_of(a, i, 1, from, to));
-        }
-        barrier();
-        for (int i = thread_id(); i < size; i += THREADS) {
-            int y = i / p->width;
-            int from = y < reach_y ? -y : -reach_y, to = p->height - 1 - y < reach_y ? p->height - 1 - y : reach_y;
-            vec4 v = best_of(b, i, p->width, from, to);
-            shared_store16(a + i * 16, v);
-            store16((f16 *)p->out[round] + ((size_t)n * size + i) * p->out_pitch[round] + c, v);
-        }
+    barrier();
+    for (int i = thread_id(); i < size; i += THREADS) {
+        int x = i % p->width;
+        int from = x < reach_x ? -x : -reach_x, to = p->width - 1 - x < reach_x ? p->width - 1 - x : reach_x;
+        shared_store16(b + i * 16, best_of(a, i, 1, from, to));
+    }
+    barrier();
+    for (int i = thread_id(); i < size; i += THREADS) {
+        int y = i / p->width;
+        int from = y < reach_y ? -y : -reach_y, to = p->height - 1 - y < reach_y ? p->height - 1 - y : reach_y;
+        store16((f16 *)p->out[round] + ((size_t)n * size + i) * p->out_pitch[round] + c,
+                best_of(b, i, p->width, from, to));
     }
 }
 #endif

@@ -98,7 +98,7 @@ DEV void multiply_patch(const sw_cuda_conv *p, float *acc, u32 weights, u32 patc
     }
 #endif
     warpgroup_commit();
-    warpgroup_wait();
+    warpgroup_wait(0);
 }
 
 DEV void find_pixels(const sw_cuda_conv *p, int tile, int *pixel) {

@@ -134,6 +134,17 @@ DEV void shared_store4(u32 s, u32 v) {
 DEV void barrier(void) {
     __syncthreads();
 }
+// The larger ones of two pairs of halves.
+DEV u32 maximum2(u32 a, u32 b) {
+#if SM >= 800
+    u32 v;
+    asm("max.f16x2 %0, %1, %2;" : "=r"(v) : "r"(a), "r"(b));
+    return v;
+#else
+    float low = unpack_low(a), high = unpack_high(a), l = unpack_low(b), h = unpack_high(b);
+    return pack(low > l ? low : l, high > h ? high : h);
+#endif
+}
 DEV float shuffle_xor(float v, int mask) {
     return __shfl_xor_sync(0xffffffffu, v, mask);
 }
@@ -208,9 +219,7 @@ DEV void warpgroup_fence(void) {
 DEV void warpgroup_commit(void) {
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
-DEV void warpgroup_wait(void) {
-    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
-}
+#define warpgroup_wait(pending) asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(pending) : "memory")
 DEV void async_proxy_fence(void) {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 }
