@@ -172,7 +172,7 @@ static unsigned fake_memory_set(sw_cu_pointer at, unsigned char value, size_t by
 }
 static unsigned fake_module_load(sw_cu_module *module, const void *image) {
     if (goes_wrong("foreign")) return SW_CU_NO_BINARY;
-    const emu_kernel *kernel = emu_find(image);
+    emu_kernel *kernel = emu_find(image);
     return *module = (sw_cu_module)(size_t)kernel, kernel ? 0 : NOT_FOUND;
 }
 static unsigned fake_module_unload(sw_cu_module module) {
@@ -182,11 +182,14 @@ static unsigned fake_module_function(sw_cu_function *function, sw_cu_module modu
     return *function = (sw_cu_function)module, 0;
 }
 static unsigned fake_function_set(sw_cu_function function, unsigned attribute, int value) {
+    ((emu_kernel *)(void *)function)->allowed = value;
     return value > 227 * 1024;
 }
 static unsigned fake_launch(const sw_cu_launch *launch, sw_cu_function function, void **arguments, void **extra) {
     const emu_kernel *kernel = (const emu_kernel *)(const void *)function;
-    if ((int)launch->block_x != kernel->threads || kernel->arguments > MAX_ARGUMENTS || launch->grid_x == 0) return BAD;
+    if ((int)launch->block_x != kernel->threads || kernel->arguments > MAX_ARGUMENTS || launch->grid_x == 0 ||
+        launch->shared_bytes > (unsigned)(kernel->allowed ? kernel->allowed : 48 * 1024))
+        return BAD;
     operation o = {kernel, (int)launch->grid_x, (int)launch->grid_y, launch->shared_bytes};
     memcpy(o.arguments, arguments[0], kernel->arguments);
     return submit(&o, launch->stream);

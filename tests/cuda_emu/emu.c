@@ -397,16 +397,16 @@ void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes,
 
 /* ---- The list ------------------------------------------------------------------------------------------------------ */
 
-#define SW_CUDA_TILE(id, ...)   extern const emu_kernel emu_kernel_##id;
-#define SW_CUDA_PATCH(id, ...)  extern const emu_kernel emu_kernel_##id;
-#define SW_CUDA_KERNEL(id, ...) extern const emu_kernel emu_kernel_##id;
+#define SW_CUDA_TILE(id, ...)   extern emu_kernel emu_kernel_##id;
+#define SW_CUDA_PATCH(id, ...)  extern emu_kernel emu_kernel_##id;
+#define SW_CUDA_KERNEL(id, ...) extern emu_kernel emu_kernel_##id;
 #include "backend/cuda/kernels.inc"
 #undef SW_CUDA_TILE
 #undef SW_CUDA_PATCH
 #undef SW_CUDA_KERNEL
 
-const emu_kernel *emu_find(const char *id) {
-    static const emu_kernel *const all[] = {
+emu_kernel *emu_find(const char *id) {
+    static emu_kernel *const all[] = {
 #define SW_CUDA_TILE(name, ...)   &emu_kernel_##name,
 #define SW_CUDA_PATCH(name, ...)  &emu_kernel_##name,
 #define SW_CUDA_KERNEL(name, ...) &emu_kernel_##name,

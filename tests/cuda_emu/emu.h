@@ -21,10 +21,11 @@ typedef struct emu_kernel {
     void (*run)(const void *arguments);
     int threads;
     size_t arguments;
+    int allowed; /* bytes of dynamic shared memory, when more than usual */
 } emu_kernel;
 
 /* All kernels; NULL when there is none of that name. */
-const emu_kernel *emu_find(const char *id);
+emu_kernel *emu_find(const char *id);
 void emu_launch(const emu_kernel *kernel, int grid_x, int grid_y, unsigned shared_bytes, const void *arguments);
 
 /* Global memory that kernels may touch. */
@@ -62,8 +63,8 @@ void emu_warpgroup_multiply(float *c, unsigned long long a, unsigned long long b
     static void emu_run(const void *arguments) {                                                                       \
         emu_body(arguments);                                                                                           \
     }                                                                                                                  \
-    extern const emu_kernel EMU_PASTE(emu_kernel_, KERNEL_ID);                                                         \
-    const emu_kernel EMU_PASTE(emu_kernel_, KERNEL_ID) = {EMU_TEXT(KERNEL_ID), emu_run, THREADS, sizeof(args)};        \
+    extern emu_kernel EMU_PASTE(emu_kernel_, KERNEL_ID);                                                               \
+    emu_kernel EMU_PASTE(emu_kernel_, KERNEL_ID) = {EMU_TEXT(KERNEL_ID), emu_run, THREADS, sizeof(args)};        \
     static void emu_body(const args *a_)
 
 DEV int thread_id(void) {
@@ -101,6 +102,9 @@ DEV unsigned pack(float low, float high) {
 }
 DEV unsigned maximum2(unsigned a, unsigned b) {
     return pack(fmaxf(unpack_low(a), unpack_low(b)), fmaxf(unpack_high(a), unpack_high(b)));
+}
+DEV unsigned uniform(unsigned v) {
+    return v;
 }
 DEV unsigned shared_base(void) {
     return 0;

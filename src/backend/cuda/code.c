@@ -250,7 +250,9 @@ sw_status sw_cuda_load(sw_cuda *gpu, sw_cuda_kernel kernel, int shared_bytes, co
         SW_TRY(status);
         SW_CUDA_TRY(gpu, diag, module_function(&gpu->functions[kernel], gpu->modules[kernel], k->entry));
     }
-    if (shared_bytes > PLAIN_SHARED)
+    if (shared_bytes > PLAIN_SHARED && shared_bytes > gpu->shared[kernel]) {
         SW_CUDA_TRY(gpu, diag, function_set(gpu->functions[kernel], SW_CU_SHARED_BYTES, shared_bytes));
+        gpu->shared[kernel] = shared_bytes;
+    }
     return SW_OK;
 }

@@ -164,7 +164,7 @@ static double estimate_patch(const sw_conv *c, const sw_cuda_kernel_info *k, con
     double rounds = ceil((double)s.tiles / blocks), per_sm = ceil(blocks * columns / gpu->multiprocessors);
     double load = (double)(s.chunks * s.plane) * 16 / 75, weights = (double)s.depth * k->bn * 16 / 75;
     double products = (double)s.depth / 2 * k->bm / 64 * fmax(k->bn / 2, 16) / 1.7, end = k->bm * k->bn / 12.0;
-    return 1500 + per_sm * weights + rounds * fmax(per_sm * fmax(fmax(load, products), end), 700 + products);
+    return 3000 + per_sm * weights + rounds * fmax(per_sm * fmax(fmax(load, products), end), 700 + products);
 }
 
 /* Estimated nanoseconds. The blocks of an SM share its way to L2 and its tensor cores; a block alone is bound by the latency of

@@ -55,6 +55,7 @@ typedef struct sw_cuda {
     sw_cu_stream stream;
     sw_cu_module modules[SW_CUDA_KERNELS];
     sw_cu_function functions[SW_CUDA_KERNELS];
+    int shared[SW_CUDA_KERNELS]; /* dynamic shared memory that each may use */
     int compiled; /* kernels that the cache did not have */
 } sw_cuda;
 

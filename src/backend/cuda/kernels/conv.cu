@@ -72,7 +72,7 @@ DEV void multiply_stage(float *acc, u32 a, u32 b, int wm, int wn, int wk, int la
 
 KERNEL(conv, sw_cuda_conv) {
     const sw_cuda_conv *p = ARGS;
-    int thread = thread_id(), lane = thread & 31, warp = thread >> 5;
+    int thread = thread_id(), lane = thread & 31, warp = uniform(thread >> 5);
     int wk = warp / (WM * WN), tile = warp % (WM * WN), wm = tile / WN, wn = tile % WN;
     int block_m = fast_div(block_id(), p->by_column_tiles), block_n = block_id() - block_m * p->column_tiles;
     int m0 = block_m * BM, n0 = block_n * BN, depth = p->kernel_h * p->kernel_w * p->in_channels;

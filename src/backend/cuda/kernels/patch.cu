@@ -45,7 +45,11 @@ DEV int slot_of(int row, int column) {
 DEV void load_weights(const sw_cuda_conv *p, u32 shared, int n0) {
     for (int i = thread_id(); i < BN * p->depth; i += THREADS) {
         int row = fast_div(i, p->by_depth), k = i - row * p->depth, n = n0 + channel_of_row(row);
-        int tap = fast_div(k, p->by_chunks), c = (k - tap * p->chunks) * 8;
+#ifdef PAIRS
+        int tap = k, c = 0;
+#else
+        int tap = k / 2 % TAPS, c = (k / (2 * TAPS) * 2 + k % 2) * 8; // in the order of the products
+#endif
         bool good = n < p->out_channels && tap < TAPS && c < p->in_channels;
         size_t from = good ? ((size_t)n * TAPS + tap) * p->in_channels + c : 0;
         copy16(shared + (k * BN + row) * 16, (const f16 *)p->weights + from, good);
@@ -78,26 +82,27 @@ DEV u64 describe(u32 at, int across, int down) {
 
 DEV void multiply_patch(const sw_cuda_conv *p, float *acc, u32 weights, u32 patch) {
     UNROLL for (int i = 0; i < NT * 4; i++) acc[i] = 0;
-    patch += (thread_id() >> 7) * 8 * DOWN * 16;
-    warpgroup_fence();
+    patch = uniform(patch + (thread_id() >> 7) * 8 * DOWN * 16);
 #ifdef PAIRS
+    warpgroup_fence();
     UNROLL for (int tap = 0; tap < TAPS; tap += 2) {
         int other = tap + 1 < TAPS ? tap + 1 : tap; // of the last pair: any, its weights are zeros
         int first = slot_of(tap / KS, tap % KS), second = slot_of(other / KS, other % KS);
         warpgroup_multiply(acc, describe(patch + first * 16, second - first, DOWN), describe(weights, BN, 8));
         weights += 2 * BN * 16;
     }
+    warpgroup_commit();
 #else
-    UNROLL for (int tap = 0; tap < TAPS; tap++) {
-        u32 from = patch + slot_of(tap / KS, tap % KS) * 16;
-        for (int c = 0; c < p->chunks; c += 2) {
-            warpgroup_multiply(acc, describe(from, p->plane, DOWN), describe(weights, BN, 8));
-            from += 2 * p->plane * 16;
-            weights += 2 * BN * 16;
-        }
+    u64 a = describe(patch, p->plane, DOWN), b = describe(weights, BN, 8);
+    for (int c = 0; c < p->chunks; c += 2) {
+        warpgroup_fence();
+        UNROLL for (int tap = 0; tap < TAPS; tap++)
+            warpgroup_multiply(acc, a + slot_of(tap / KS, tap % KS), b + tap * 2 * BN);
+        warpgroup_commit();
+        a += 2 * p->plane;
+        b += TAPS * 2 * BN;
     }
 #endif
-    warpgroup_commit();
     warpgroup_wait(0);
 }
 

@@ -145,6 +145,10 @@ DEV u32 maximum2(u32 a, u32 b) {
     return pack(low > l ? low : l, high > h ? high : h);
 #endif
 }
+// A number that all lanes have in common, known to be so.
+DEV u32 uniform(u32 v) {
+    return __shfl_sync(0xffffffffu, v, 0);
+}
 DEV float shuffle_xor(float v, int mask) {
     return __shfl_xor_sync(0xffffffffu, v, mask);
 }
