@@ -144,7 +144,7 @@ static bool fits(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_i
 /* How many blocks an SM holds at a time. */
 static double blocks_at_a_time(const sw_conv *c, const sw_cuda_kernel_info *k) {
     double by_shared = floor(227.0 * 1024 / (double)(shared_of(c, k) + 1024)), by_threads = floor(1536.0 / k->threads);
-    double by_registers = k->patch ? floor(65536.0 / (k->threads * (40 + k->bn / 2))) : 12;
+    double by_registers = k->patch ? floor(65536.0 / (k->threads * (32 + k->bn / 2))) : 12;
     return fmin(fmin(by_shared, by_threads), by_registers);
 }
 

@@ -1,6 +1,6 @@
 // Convolution with wgmma whose operands stay in shared memory: the weights of BN output channels as long as the block lives, and
 // for each tile of BM output pixels the patch of the map under it, loaded once for all KS x KS taps. A block takes every
-// `step`-th tile; the patches of the next two are under way meanwhile.
+// `step`-th tile; the patch of the next one is under way meanwhile.
 //
 // A tile is BM / 8 rows of 8 pixels; with KS 1 it is BM pixels in a row. A patch lies in planes of 8 channels: 16 bytes a pixel,
 // so that the 8 pixels of a row of the tile are 128 bytes in a row under every tap: what wgmma takes without swizzle. With
@@ -58,20 +58,23 @@ DEV void load_weights(const sw_cuda_conv *p, u32 shared, int n0) {
 
 DEV void load_patch(const sw_cuda_conv *p, u32 shared, int tile) {
     place at = place_of(p, tile);
-    int top = at.y * STRIDE - p->pad_top, left = at.x * STRIDE - p->pad_left;
-    for (int i = thread_id(); i < PATCH * p->chunks; i += THREADS) {
-        int pixel = fast_div(i, p->by_chunks), c = i - pixel * p->chunks, slot = pixel;
-        long long from = (long long)tile * BM + pixel;
+    int top = at.y * STRIDE - p->pad_top, left = at.x * STRIDE - p->pad_left, corner = at.n * p->height * p->width;
+    int pixel = fast_div(thread_id(), p->by_chunks), c = thread_id() - pixel * p->chunks;
+    int pixels = fast_div(THREADS, p->by_chunks), rest = THREADS - pixels * p->chunks;
+    while (pixel < PATCH) {
         bool good = c * 8 < p->in_channels;
+        int from = tile * BM + pixel, slot = pixel;
         if (KS == 1) {
             good = good && from < p->pixels;
         } else {
             int row = pixel / PATCH_W, column = pixel - row * PATCH_W, y = top + row, x = left + column;
             good = good && y >= 0 && y < p->height && x >= 0 && x < p->width;
-            from = ((long long)at.n * p->height + y) * p->width + x;
+            from = corner + y * p->width + x;
             slot = slot_of(row, column);
         }
         copy16(shared + (c * p->plane + slot) * 16, (const f16 *)p->in + (good ? from * p->in_pitch + c * 8 : 0), good);
+        pixel += pixels, c += rest;
+        if (c >= p->chunks) c -= p->chunks, pixel++;
     }
 }
 
@@ -80,7 +83,7 @@ DEV u64 describe(u32 at, int across, int down) {
     return (u64)down << 32 | (u64)across << 16 | at >> 4;
 }
 
-DEV void multiply_patch(const sw_cuda_conv *p, float *acc, u32 weights, u32 patch) {
+DEV void start_products(const sw_cuda_conv *p, float *acc, u32 weights, u32 patch) {
     UNROLL for (int i = 0; i < NT * 4; i++) acc[i] = 0;
     patch = uniform(patch + (thread_id() >> 7) * 8 * DOWN * 16);
 #ifdef PAIRS
@@ -103,7 +106,6 @@ DEV void multiply_patch(const sw_cuda_conv *p, float *acc, u32 weights, u32 patc
         b += TAPS * 2 * BN;
     }
 #endif
-    warpgroup_wait(0);
 }
 
 DEV void find_pixels(const sw_cuda_conv *p, int tile, int *pixel) {
@@ -129,19 +131,17 @@ KERNEL(conv, sw_cuda_conv) {
     wait_for_predecessor();
     load_patch(p, patch, tile);
     copy_commit();
-    if (tile + p->step < p->tiles) load_patch(p, other, tile + p->step);
-    copy_commit();
     for (; tile < p->tiles; tile += p->step) {
         float acc[NT * 4];
         int pixel[2];
-        copy_wait(1);
+        copy_wait(0); // and nothing else is under way: the fence would wait for it
         async_proxy_fence();
         barrier();
-        multiply_patch(p, acc, weights, patch);
-        barrier();
-        if (tile + 2 * p->step < p->tiles) load_patch(p, patch, tile + 2 * p->step);
+        start_products(p, acc, weights, patch);
+        if (tile + p->step < p->tiles) load_patch(p, other, tile + p->step);
         copy_commit();
         find_pixels(p, tile, pixel);
+        warpgroup_wait(0);
         finish(p, acc, pixel, n0 + (thread_id() & 3) * 2 * NT);
         u32 next = other;
         other = patch, patch = next;
