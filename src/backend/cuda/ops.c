@@ -481,8 +481,12 @@ bool sw_cuda_has_attention(int64_t dq, int64_t dv) {
 
 void sw_cuda_launch_attention(sw_cuda_launch *l, int dq, int dv, int batch) {
     const sw_cuda_attention *p = &l->args.attention;
+    bool few = (p->tokens + 15) / 16 * p->heads * batch <= 128; /* blocks: fewer than most GPUs have multiprocessors */
     (void)dq;
-    l->kernel = dv == 64 ? SW_CUDA_ATTENTION_32_64 : SW_CUDA_ATTENTION_32_32;
+    if (dv == 64)
+        l->kernel = few ? SW_CUDA_ATTENTION_32_64_FEW : SW_CUDA_ATTENTION_32_64;
+    else
+        l->kernel = few ? SW_CUDA_ATTENTION_32_32_FEW : SW_CUDA_ATTENTION_32_32;
     l->grid_x = (p->tokens + 15) / 16;
     l->grid_y = p->heads * batch;
     l->shared_bytes = 4 * (dv / 8 * 4 + 4) * 128; /* states of half of its warps */

@@ -1,5 +1,5 @@
-// Self-attention over the pixels of a map, scores never leaving the registers. A block takes 16 queries of one head; its 8
-// warps share the keys, 16 at a time, each with running maxima and sums, and merge in the end, pair by pair.
+// Self-attention over the pixels of a map, scores never leaving the registers. A block takes 16 queries of one head; its
+// WARPS share the keys, 16 at a time, each with running maxima and sums, and merge in the end, pair by pair.
 //
 // Operands are loaded straight from global memory: the depth of query and key is permuted alike, so that a lane's share of 32 is
 // 16 bytes in a row; column g of value tile j is channel NV g + j, so that a lane's share of a key is NV halves in a row.
@@ -7,8 +7,7 @@
 #include "ptx.cuh"
 
 enum {
-    THREADS = 256,
-    WARPS = 8,
+    THREADS = 32 * WARPS,
     KEYS = 16,
     NV = DV / 8,
     STATE = NV * 4 + 4
