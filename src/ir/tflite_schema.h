@@ -97,4 +97,7 @@ enum { SW_TFL_MAP_NAME, SW_TFL_MAP_TENSOR };
  * Ultralytics writes them in this format alone. */
 #define SW_META_COORDINATES "coordinates"
 
+/* Key of a graph's metadata: of outputs that are quantised integers, {'name': [scale, zero point], ...}. */
+#define SW_META_QUANTIZATION "quantization"
+
 #endif

@@ -49,6 +49,12 @@ sw_status sw__detector_name(sw_detector *d, int n) {
 /* -- Creation
  * ---------------------------------------------------------------------------------------------------- */
 
+static sw_status run_model(sw_detector *d, const sw_tensor *input, sw_tensor *outputs) {
+    sw_tensor integers[SW__MAX_OUTPUTS];
+    SW_TRY(sw_session_run(d->session, input, d->reals ? integers : outputs));
+    return d->reals ? sw_session_run(d->reals, integers, outputs) : SW_OK;
+}
+
 /* Runs the model once on a grey picture. The outputs stay in the model's session. */
 static sw_status try_model(sw_detector *d) {
     sw__model *m = &d->model;
@@ -72,10 +78,10 @@ static sw_status try_model(sw_detector *d) {
         for (int64_t i = 0; i < count; i++) ((uint16_t *)in.data)[i] = sw_f32_to_bf16(0.5f);
         break;
     default:
-        memset(in.data, 128, (size_t)bytes);
+        memset(in.data, m->dtype == SW_I8 ? 0 : 128, (size_t)bytes);
         break;
     }
-    sw_status status = sw_session_run(d->session, &in, m->outputs);
+    sw_status status = run_model(d, &in, m->outputs);
     sw_free(d->allocator, in.data);
     return status;
 }
@@ -106,10 +112,10 @@ static sw_status describe_preparation(sw_detector *d) {
                       : look->corner  ? "at the top left of"
                                       : "in the middle of";
     bool smallest = sw__letterbox_rule(m, d->head).stride > 0 && !look->cut;
-    d->preparation =
-        sw_arena_printf(d->arena, "%s, 0 to %d%s, %s %s%" PRId64 " x %" PRId64 " pixels%s", look->bgr ? "BGR" : "RGB",
-                        look->raw || m->dtype == SW_U8 ? 255 : 1, look->std[0] > 0 ? ", normalised" : "", how,
-                        smallest ? "the smallest part of " : "", m->width, m->height, smallest ? " that holds it" : "");
+    d->preparation = sw_arena_printf(
+        d->arena, "%s, 0 to %d%s, %s %s%" PRId64 " x %" PRId64 " pixels%s", look->bgr ? "BGR" : "RGB",
+        look->raw || m->dtype == SW_U8 || m->dtype == SW_I8 ? 255 : 1, look->std[0] > 0 ? ", normalised" : "", how,
+        smallest ? "the smallest part of " : "", m->width, m->height, smallest ? " that holds it" : "");
     return d->preparation ? SW_OK : out_of_memory(d);
 }
 
@@ -160,6 +166,10 @@ static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
     if (status != SW_OK) return status == SW_E_NOMEM ? out_of_memory(d) : status;
     sw_session_options network = {.threads = o->threads, .device = o->device, .no_fallback = o->no_fallback};
     SW_TRY(sw_session_create(d->plan, &network, d->diag, &d->session));
+    if (d->model.quantised) {
+        if (sw__plan_reals(&d->model, d->allocator, &plan) != SW_OK) return out_of_memory(d);
+        SW_TRY(sw__detector_session(d, plan, 1, &d->reals));
+    }
     SW_TRY(find_head(d, o->head));
     if (sw__detector_name(d, sw__head_classes(d->head, &d->model)) != SW_OK) return out_of_memory(d);
     SW_TRY(keep_classes(d, o));
@@ -207,6 +217,7 @@ void sw_detector_destroy(sw_detector *d) {
     sw_session_destroy(d->boxes);
     sw_session_destroy(d->picture[0]);
     sw_session_destroy(d->picture[1]);
+    sw_session_destroy(d->reals);
     sw_session_destroy(d->session);
     sw_plan_unref(d->plan);
     sw_free(d->allocator, d->items);
@@ -339,7 +350,7 @@ sw_status sw_detector_run(sw_detector *d, const sw_picture *picture, sw_detectio
     int64_t begin = sw_clock_ns();
     SW_TRY(preprocess(d, picture, &input));
     int64_t ready = sw_clock_ns();
-    SW_TRY(sw_session_run(d->session, &input, outputs));
+    SW_TRY(run_model(d, &input, outputs));
     int64_t done = sw_clock_ns();
     int rows = d->model.channels_last || d->model.no_batch ? 1 : 2;
     int64_t height = input.dims[rows], width = input.dims[rows + 1];

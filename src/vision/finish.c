@@ -22,7 +22,8 @@ static sw_status first_of(const sw_detector *d, const sw_tensor *output, int i, 
     bool anchors = want->rank == 3 && d->head->form != SW__CLASSES;
     int open = lists ? 0 : anchors ? (d->head->by_anchor ? 1 : 2) : -1;
     for (int k = lists ? 1 : 0; same && k < want->rank; k++) {
-        bool any = k == open || (i > 0 && want->rank == 4 && k >= 2); /* prototypes grow with the picture */
+        bool map = i > 0 && want->rank == 4 && k > 0; /* prototypes grow with the picture */
+        bool any = k == open || (map && k != sw__head_mask_axis(&d->model));
         same = any || output->dims[k] == (k == 0 ? d->model.batch : want->dims[k]);
     }
     *first = *output;
@@ -98,7 +99,8 @@ static sw_status mask_session(sw_detector *d, int64_t scale) {
 /* Prototypes of the first picture, and the session for them. Ultralytics enlarges to the tensor's size. */
 static sw_status prepare_masks(sw_detector *d, const sw_tensor *outputs, const sw__scaling *s, sw_tensor *prototypes) {
     SW_TRY(first_of(d, &outputs[1], 1, prototypes));
-    int64_t height = prototypes->dims[2], width = prototypes->dims[3];
+    const int64_t *sides = prototypes->dims + (sw__head_mask_axis(&d->model) == 1 ? 2 : 1);
+    int64_t height = sides[0], width = sides[1];
     int64_t scale = height > 0 ? s->fit.height / height : 0;
     if (scale < 1 || scale > 64 || scale * height != s->fit.height || scale * width != s->fit.width)
         return sw_fail(d->diag, SW_E_MODEL, NULL, NULL,

@@ -57,6 +57,8 @@ SW_MUST_USE sw_status sw__head_find(const sw__model *model, const char *asked, c
 int sw__head_classes(const sw__head *head, const sw__model *model);
 /* Values beside box and scores: mask coefficients, keypoints, an angle. */
 int sw__head_extra(const sw__head *head, const sw__model *model);
+/* Which axis of the prototypes of masks counts them: they are N k h w, or N h w k where pictures are channels-last, too. */
+int sw__head_mask_axis(const sw__model *model);
 /* Keypoints of an object, and values of one. */
 int sw__head_points(const sw__head *head, const sw__model *model, int *values);
 

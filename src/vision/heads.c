@@ -38,11 +38,15 @@ static bool names_agree(const sw__model *m, int64_t classes) {
 
 /* -- Tasks -- */
 
-/* The channels of the prototypes of masks, N k h w, after the first output; 0: there are none, -1: not known yet. */
+int sw__head_mask_axis(const sw__model *m) {
+    return m->channels_last ? 3 : 1;
+}
+
+/* The channels of the prototypes of masks after the first output; 0: there are none, -1: not known yet. */
 static int64_t prototypes(const sw__model *m) {
     enum { MOST = 4096 };
     if (m->n_outputs < 2 || m->outputs[1].rank != 4 || !is_float(m->outputs[1].dtype)) return 0;
-    int64_t k = m->outputs[1].dims[1];
+    int64_t k = m->outputs[1].dims[sw__head_mask_axis(m)];
     return k > MOST ? 0 : k;
 }
 
@@ -314,7 +318,8 @@ bool sw__head_is_logits(const sw__model *m) {
         if (!(value >= 0)) return true;
         sum += value;
     }
-    return fabs(sum - 1) > 1e-2;
+    /* Steps of quantised outputs add up. */
+    return fabs(sum - 1) > 1e-2 + (double)m->scale[0] / 2 * (double)t->dims[1];
 }
 
 /* -- The table -- */

@@ -106,8 +106,29 @@ static sw_status read_metadata(sw__model *m, sw_arena *arena, const sw_diag *dia
     return read_names(m, arena, diag);
 }
 
+/* Integers of outputs, where the metadata tells what they stand for. */
+static sw_status read_scales(sw__model *m, sw_arena *arena, const sw_diag *diag) {
+    sw_py value;
+    SW_TRY(meta_literal(m, "quantization", arena, diag, &value));
+    for (int i = 0; value.type == SW_PY_DICT && i < m->n_outputs; i++) {
+        const sw_py *pair = sw_py_get(&value, sw_plan_output(m->plan, i)->name);
+        sw_dtype dtype = m->outputs[i].dtype;
+        int least = dtype == SW_I8 ? INT8_MIN : 0, most = dtype == SW_I8 ? INT8_MAX : UINT8_MAX;
+        if ((dtype != SW_U8 && dtype != SW_I8) || !pair || pair->type != SW_PY_LIST || pair->n != 2 ||
+            pair->items[0].type != SW_PY_FLOAT || !(pair->items[0].f > 0) || pair->items[1].type != SW_PY_INT ||
+            pair->items[1].i < least || pair->items[1].i > most)
+            continue;
+        m->scale[i] = (float)pair->items[0].f;
+        m->zero[i] = (uint8_t)pair->items[1].i;
+        m->quantised = true;
+        m->outputs[i].dtype = SW_F32;
+    }
+    return SW_OK;
+}
+
 static bool is_picture_type(sw_dtype dtype) {
-    return dtype == SW_F32 || dtype == SW_F16 || dtype == SW_BF16 || dtype == SW_F64 || dtype == SW_U8;
+    return dtype == SW_F32 || dtype == SW_F16 || dtype == SW_BF16 || dtype == SW_F64 || dtype == SW_U8 ||
+           dtype == SW_I8;
 }
 
 static int print_tensor(char *text, size_t size, const char *name, const sw_tensor *t) {
@@ -123,7 +144,7 @@ static int print_tensor(char *text, size_t size, const char *name, const sw_tens
 
 static sw_status read_input(sw__model *m, const sw_diag *diag) {
     static const char hint[] =
-        "Models that look at pictures take one: 1x3xHEIGHTxWIDTH or 1xHEIGHTxWIDTHx3, floating or uint8.";
+        "Models that look at pictures take one: 1x3xHEIGHTxWIDTH or 1xHEIGHTxWIDTHx3, floating, uint8 or int8.";
     int n = sw_plan_inputs(m->plan);
     if (n != 1) return sw_fail(diag, SW_E_UNSUPPORTED, NULL, hint, "the model has %d inputs", n);
     const sw_port *port = sw_plan_input(m->plan, 0);
@@ -205,7 +226,7 @@ sw_status sw__model_describe(const sw_plan *plan, const int imgsz[2], sw_arena *
                        m->n_outputs, SW__MAX_OUTPUTS);
     SW_TRY(choose_size(m, imgsz, arena, diag));
     for (int i = 0; i < m->n_outputs; i++) m->outputs[i] = sw_plan_output(plan, i)->type;
-    return SW_OK;
+    return read_scales(m, arena, diag);
 }
 
 void sw__model_list_outputs(const sw__model *m, char *text, size_t size) {

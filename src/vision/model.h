@@ -12,7 +12,7 @@ enum { SW__MAX_CLASSES = 65536, SW__MAX_OUTPUTS = 64, SW__MAX_STRIDE = 1024 };
 typedef struct sw__model {
     const sw_plan *plan;
     /* The input: one tensor N 3 H W, or N H W 3 when channels_last; 3 H W when it has no batch. */
-    sw_dtype dtype; /* floating or uint8 */
+    sw_dtype dtype; /* floating; uint8 and int8, which hold the picture's bytes (those minus 128) */
     bool channels_last, no_batch;
     int64_t batch;         /* 1 where the model leaves it open */
     int64_t height, width; /* what is asked for, or fixed */
@@ -21,6 +21,10 @@ typedef struct sw__model {
     /* The outputs: types as declared, or tensors of a trial run. */
     int n_outputs;
     sw_tensor outputs[SW__MAX_OUTPUTS];
+    /* Outputs that are quantised integers are float32 above, and dequantised after each run: (value - zero) * scale. */
+    bool quantised;
+    float scale[SW__MAX_OUTPUTS]; /* 0: is no such output */
+    uint8_t zero[SW__MAX_OUTPUTS]; /* of int8: its bits */
     /* Metadata. */
     const char *const *names; /* by class id; NULL where the model names none */
     int n_names;              /* the highest id that is named, and one more; 0: no names */

@@ -129,6 +129,7 @@ static void add_crop(chain *c, const sw__model *m, const sw__look *look) {
 sw_status sw__plan_picture(const sw__model *m, const sw__head *head, sw_pixel_order order,
                            const sw_allocator *allocator, sw_plan **plan) {
     static const int64_t to_channels_last[] = {0, 2, 3, 1}, without_batch[] = {0};
+    static const float middle[] = {128, 128, 128}, unit[] = {1, 1, 1};
     const sw__look *look = head->look;
     sw_tensor type = {.dtype = SW_U8, .rank = 3, .dims = {SW_DIM_UNKNOWN, SW_DIM_UNKNOWN, 3}};
     chain c = chain_begin(allocator);
@@ -138,8 +139,12 @@ sw_status sw__plan_picture(const sw__model *m, const sw__head *head, sw_pixel_or
     else
         add_letterbox(&c, m, head);
     chain_int(&c, "swap_rb", (order == SW_PIXELS_BGR) != look->bgr);
-    chain_float(&c, "divisor", look->raw || m->dtype == SW_U8 ? 1.0f : 255.0f);
-    if (look->std[0] > 0 && m->dtype != SW_U8) {
+    bool bytes = m->dtype == SW_U8 || m->dtype == SW_I8;
+    chain_float(&c, "divisor", look->raw || bytes ? 1.0f : 255.0f);
+    if (m->dtype == SW_I8) {
+        chain_floats(&c, "mean", middle, 3);
+        chain_floats(&c, "std", unit, 3);
+    } else if (look->std[0] > 0 && !bytes) {
         chain_floats(&c, "mean", look->mean, 3);
         chain_floats(&c, "std", look->std, 3);
     }
@@ -271,17 +276,44 @@ sw_status sw__plan_boxes(const sw__model *m, const sw__head *head, const sw__nms
     return status;
 }
 
+sw_status sw__plan_reals(const sw__model *m, const sw_allocator *allocator, sw_plan **plan) {
+    int32_t outputs[SW__MAX_OUTPUTS];
+    chain c = chain_begin(allocator);
+    for (int i = 0; i < m->n_outputs; i++) {
+        sw_tensor type = sw_plan_output(m->plan, i)->type,
+                  number = {.dtype = SW_F32, .data = (void *)(uintptr_t)&m->scale[i]};
+        for (int k = 0; k < type.rank; k++) type.dims[k] = SW_DIM_UNKNOWN;
+        chain_input(&c, "integers", &type);
+        int32_t inputs[3] = {c.last, -1, -1};
+        if (c.status == SW_OK) c.status = sw_plan_add_value(c.plan, "scale", &number, &inputs[1]);
+        number = (sw_tensor){.dtype = type.dtype, .data = (void *)(uintptr_t)&m->zero[i]};
+        if (c.status == SW_OK && m->scale[i] > 0) c.status = sw_plan_add_value(c.plan, "zero", &number, &inputs[2]);
+        chain_op(&c, m->scale[i] > 0 ? SW_OP_DequantizeLinear : SW_OP_Identity);
+        chain_add_of(&c, "reals", inputs, m->scale[i] > 0 ? 3 : 1, NULL);
+        outputs[i] = c.last;
+    }
+    return chain_end(&c, outputs, m->n_outputs, plan);
+}
+
 sw_status sw__plan_masks(const sw__model *m, const sw__head *head, int64_t scale, const sw_allocator *allocator,
                          sw_plan **plan) {
     int64_t k = sw__head_extra(head, m);
     sw_tensor row = {.dtype = SW_F32, .rank = 2, .dims = {1, 6 + k}};
-    sw_tensor prototypes = {.dtype = m->outputs[1].dtype, .rank = 4, .dims = {1, k, SW_DIM_UNKNOWN, SW_DIM_UNKNOWN}};
+    static const int64_t to_channels_first[] = {0, 3, 1, 2};
+    const int axis = sw__head_mask_axis(m);
+    sw_tensor prototypes = {.dtype = m->outputs[1].dtype, .rank = 4, .dims = {1}};
     int32_t inputs[2];
+    for (int i = 1; i < 4; i++) prototypes.dims[i] = i == axis ? k : SW_DIM_UNKNOWN;
     chain c = chain_begin(allocator);
     chain_input(&c, "detection", &row);
     inputs[0] = c.last;
     chain_input(&c, "prototypes", &prototypes);
     if (prototypes.dtype != SW_F32) chain_cast(&c, SW_F32);
+    if (axis != 1) {
+        chain_op(&c, SW_OP_Transpose);
+        chain_ints(&c, "perm", to_channels_first, 4);
+        chain_add(&c, "channels_first", NULL);
+    }
     inputs[1] = c.last;
     chain_op(&c, SW_OP_ProtoMasks);
     chain_int(&c, "scale", scale);

@@ -26,6 +26,9 @@ typedef struct sw__nms_options {
 SW_MUST_USE sw_status sw__plan_boxes(const sw__model *model, const sw__head *head, const sw__nms_options *options,
                                      const sw_allocator *allocator, sw_plan **plan);
 
+/* The model's outputs as they are to the same with quantised ones in float. */
+SW_MUST_USE sw_status sw__plan_reals(const sw__model *model, const sw_allocator *allocator, sw_plan **plan);
+
 /* One detection, float 1 6+k, and the prototypes of its picture to the mask, uint8 1 scale*h scale*w. The prototypes are those
  * of one picture; in float already where the model gives them so. */
 SW_MUST_USE sw_status sw__plan_masks(const sw__model *model, const sw__head *head, int64_t scale,

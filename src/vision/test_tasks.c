@@ -12,6 +12,7 @@ enum { SIDE = 64, CELLS = 64 + 16 + 4, MOST_ANSWERS = 12 };
 typedef struct fake {
     sw_tensor answers[MOST_ANSWERS];
     const char *const *meta; /* key, value ..., NULL */
+    bool last;               /* pictures are channels-last */
 } fake;
 
 #define ANSWER(values, ...)                                                                                            \
@@ -21,7 +22,7 @@ typedef struct fake {
     }
 
 static sw_plan *make_model(const fake *f) {
-    sw_tensor in = {.dtype = SW_F32, .rank = 4, .dims = {1, 3, SIDE, SIDE}};
+    sw_tensor in = {.dtype = SW_F32, .rank = 4, .dims = {1, f->last ? SIDE : 3, SIDE, f->last ? 3 : SIDE}};
     int32_t input, outputs[MOST_ANSWERS];
     int n = 0;
     sw_plan *plan = sw_plan_create(NULL);
@@ -85,13 +86,13 @@ static void put_column(float *to, int anchors, int at, const float *values, int 
     for (int i = 0; i < n; i++) to[i * anchors + at] = values[i];
 }
 
-/* Two prototypes of 16 x 16: the right half, and everywhere. */
-static float prototypes[2 * 16 * 16];
+/* Two prototypes of 16 x 16: the right half, and everywhere; one after the other, and pixel by pixel. */
+static float prototypes[2 * 16 * 16], pixel_prototypes[16 * 16 * 2];
 
 static void fill_prototypes(void) {
     for (int i = 0; i < 256; i++) {
-        prototypes[i] = i % 16 < 8 ? -1 : 1;
-        prototypes[256 + i] = 1;
+        prototypes[i] = pixel_prototypes[2 * i] = i % 16 < 8 ? -1 : 1;
+        prototypes[256 + i] = pixel_prototypes[2 * i + 1] = 1;
     }
 }
 
@@ -104,8 +105,10 @@ SW_TEST(tasks_segment) {
     put_column(v, CELLS, 7, box, 8);
     put_column(v, CELLS, 9, none, 8); /* without a pixel: dropped */
     fake f = {.answers = {ANSWER(v, 1, 8, CELLS), ANSWER(prototypes, 1, 2, 16, 16)}};
-    for (int named = 0; named < 2; named++) {
-        f.meta = named ? meta : NULL;
+    for (int i = 0; i < 4; i++) {
+        f.meta = i % 2 ? meta : NULL;
+        f.last = i >= 2;
+        if (f.last) f.answers[1] = (sw_tensor)ANSWER(pixel_prototypes, 1, 16, 16, 2);
         sw_detector *d = look(&f, "yolov8-seg", &found);
         CHECK_INT(found.count, 1);
         if (found.count == 1) {
@@ -114,11 +117,11 @@ SW_TEST(tasks_segment) {
             check_box(&found.items[0], 32, 48, 96, 80, 0.75f, 1);
             CHECK_INT(m->n_runs, 2 * 32 + 1);
             CHECK_INT(m->runs[0], 64 * 128 + 48);
-            for (size_t i = 1; i + 1 < m->n_runs; i++) CHECK_INT(m->runs[i], i % 2 ? 32 : 96);
+            for (size_t k = 1; k + 1 < m->n_runs; k++) CHECK_INT(m->runs[k], k % 2 ? 32 : 96);
             CHECK_INT(m->n_rings, 1);
             CHECK_INT(m->outline.n, 4);
             const float corners[] = {64, 48, 64, 78, 94, 78, 94, 48};
-            for (int i = 0; i < 8; i++) CHECK_NEAR(m->outline.points[i], corners[i], 0);
+            for (int k = 0; k < 8; k++) CHECK_NEAR(m->outline.points[k], corners[k], 0);
         }
         sw_detector_destroy(d);
     }
@@ -165,6 +168,32 @@ SW_TEST(tasks_rotated) {
         check_box(&found.items[1], 44, 54, 84, 74, 0.6f, 0);
     }
     sw_detector_destroy(d);
+}
+
+/* Quantised scores, with what they stand for: 0.25, 0, 0.75. */
+SW_TEST(tasks_quantised) {
+    static const uint8_t scores[] = {74, 10, 202};
+    static const int8_t low[] = {-64, -128, 64};
+    const char *const u8[] = {"quantization", "{'output': [0.00390625, 10]}", NULL};
+    const char *const i8[] = {"quantization", "{'output': [0.00390625, -128]}", NULL};
+    sw_detections found;
+    fake f = {.answers = {ANSWER(scores, 1, 3)}, .meta = u8};
+    for (int i = 0; i < 2; i++) {
+        f.meta = i ? i8 : u8;
+        f.answers[0].dtype = i ? SW_I8 : SW_U8;
+        if (i) f.answers[0].data = (void *)(uintptr_t)low;
+        sw_detector *d = look(&f, "imagenet", &found);
+        CHECK_INT(found.count, 3);
+        CHECK_INT(found.items[0].class_id, 2);
+        CHECK_NEAR(found.items[0].confidence, 0.75f, 1e-6);
+        CHECK_NEAR(found.items[1].confidence, 0.25f, 1e-6);
+        CHECK_NEAR(found.items[2].confidence, 0, 1e-6);
+        sw_detector_destroy(d);
+    }
+    f.meta = (const char *const[]){"quantization", "{'output': [0.00390625, 300]}", NULL}; /* no int8 */
+    sw_status status;
+    CHECK(!make(&f, NULL, NULL, &status));
+    CHECK_INT(status, SW_E_UNSUPPORTED);
 }
 
 SW_TEST(tasks_classify) {

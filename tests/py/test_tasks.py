@@ -1,6 +1,7 @@
 """Masks, keypoints, rotated boxes, classes and transformers against Ultralytics' predict: models with random weights, made on
 the spot, and checkpoints of the data folder. Random boxes are garbage, but must agree."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -66,7 +67,9 @@ def distance(ours, theirs):
     return np.abs(ours[2:] - theirs[2:]).max() if same else np.inf
 
 
-class Tasks(unittest.TestCase):
+class Ultralytics(unittest.TestCase):
+    """Checkpoints, and what Ultralytics' predict and Slipway's find with a model."""
+
     @classmethod
     def setUpClass(cls):
         cls.torch, cls.ultralytics = packages()
@@ -123,25 +126,30 @@ class Tasks(unittest.TestCase):
         ours = self.predict(path, "--conf", conf, "--imgsz", size)
         return theirs, ours, conf
 
-    def pairs(self, theirs, ours, limit=0.5):
-        """Indices of detections that are the same; all but two (of scores that rounding sets in another order) must be."""
+    def pairs(self, theirs, ours, spare=2):
+        """Indices of detections that are the same; all but `spare` (of scores that rounding sets in another order, of points
+        that it hides) must be."""
         boxes = theirs.obb if theirs.obb is not None else theirs.boxes
         places = theirs.obb.xywhr if theirs.obb is not None else theirs.boxes.xyxy
         height, width = theirs.orig_shape
         want = np.column_stack([boxes.cls, boxes.conf, places]).astype(float)
         if theirs.obb is None:
             want[:, 2:] = want[:, 2:].clip(0, [width, height, width, height])
+        if theirs.keypoints is not None:  # cut boxes may be alike
+            want = np.column_stack([want, theirs.keypoints.xy.reshape(len(want), -1)])
         found, free = [], set(range(len(want)))
         for i, detection in enumerate(ours["detections"]):
             place = [detection["obb"][key] for key in "xywhr"] if theirs.obb is not None else detection["box"]
-            row = np.array([detection["class_id"], detection["confidence"], *place])
+            points = np.array(detection.get("keypoints", []))[..., :2].reshape(-1)
+            row = np.array([detection["class_id"], detection["confidence"], *place, *points])
             nearest = min(free, key=lambda k: distance(row, want[k]), default=None)
-            if nearest is not None and distance(row, want[nearest]) < limit:
+            if nearest is not None and distance(row, want[nearest]) < 0.5:
                 free.remove(nearest)
                 found.append((i, nearest))
-        self.assertGreaterEqual(len(found), max(len(want), len(ours["detections"])) - 2)
+        self.assertGreaterEqual(len(found), max(len(want), len(ours["detections"])) - spare)
         return found
 
+class Tasks(Ultralytics):
     def check_masks(self, path, name):
         from pycocotools import mask as coco
         from ultralytics.utils import ops
@@ -221,6 +229,118 @@ class Tasks(unittest.TestCase):
 
     def test_classify_random(self):
         self.check_classes(self.checkpoint("yolov8n-cls"))
+
+
+class Exports(Ultralytics):
+    """Files that Slipway exports, in Ultralytics' YOLO() and in Slipway's predict: both find what YOLO() finds with the
+    checkpoint, letterboxed to the square of the files."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for package in ("onnxruntime", "openvino", "ai_edge_litert"):
+            if importlib.util.find_spec(package) is None:
+                raise unittest.SkipTest(f"no {package}")
+        import openvino
+
+        original = openvino.Core.compile_model  # which would rather calculate in bfloat16 where the CPU can
+
+        def compile_model(*arguments, config=None, **more):
+            return original(*arguments, config={**(config or {}), "INFERENCE_PRECISION_HINT": "f32"}, **more)
+
+        openvino.Core.compile_model = compile_model
+        cls.addClassCleanup(setattr, openvino.Core, "compile_model", original)
+
+    def files(self, checkpoint, *options):
+        out = self.folder / f"{checkpoint.stem}_files"
+        slipway.run("export", checkpoint, "--to", "onnx,openvino,tflite", "-o", out, "--force", *options)
+        return sorted(out.iterdir())
+
+    def as_ours(self, result):
+        """Ultralytics' result as Slipway's JSON has it."""
+        boxes, found = result.obb if result.obb is not None else result.boxes, []
+        for i in range(len(boxes)):
+            entry = {"class_id": int(boxes.cls[i]), "confidence": float(boxes.conf[i])}
+            if result.obb is not None:
+                entry["obb"] = dict(zip("xywhr", result.obb.xywhr[i].tolist()))
+            else:
+                entry["box"] = result.boxes.xyxy[i].tolist()
+            if result.keypoints is not None:
+                entry["keypoints"] = result.keypoints.data[i].tolist()
+            found.append(entry)
+        return {"detections": found, "masks": result.masks}
+
+    def check(self, name, path=None, side=SIDE, spare=2):
+        checkpoint = path or self.checkpoint(name)
+        options = {"imgsz": side, "verbose": False}
+        model = self.kind(name)(checkpoint)
+        first = model.predict(str(self.picture), conf=1e-5, rect=False, **options)[0]
+        scores = sorted((first.obb if first.obb is not None else first.boxes).conf.tolist(), reverse=True)
+        conf = (scores[BOXES - 1] + scores[BOXES]) / 2 if path is None else 0.25
+        theirs = model.predict(str(self.picture), conf=conf, rect=False, **options)[0]
+        self.assertTrue(len(theirs))
+        for file in self.files(checkpoint, "--imgsz", side):
+            with self.subTest(file.name):
+                loaded = self.kind(name)(file, task=model.task) if name[:2] == "yo" else self.kind(name)(file)
+                by_them = self.as_ours(loaded.predict(str(self.picture), conf=conf, **options)[0])
+                self.check_same(theirs, by_them, spare)
+                self.check_same(theirs, self.predict(file, "--conf", conf), spare)
+
+    def check_same(self, theirs, ours, spare=2):
+        for i, k in self.pairs(theirs, ours, spare):
+            if theirs.masks is None:
+                continue
+            detection = ours["detections"][i]
+            want = theirs.masks.data[k].numpy() > 0.5
+            if "mask" in detection:
+                from pycocotools import mask as coco
+                from ultralytics.utils import ops
+
+                got = coco.decode(detection["mask"]).astype(bool)
+                want = ops.scale_masks(theirs.masks.data[None].float(), theirs.orig_shape)[0].numpy()[k] > 0.5
+            else:
+                got = ours["masks"].data[i].numpy() > 0.5
+            self.assertLess((got != want).sum(), 0.005 * want.sum() + 20)
+
+    def test_detect(self):
+        self.check("yolo11n", shutil.copy(slipway.data("models/yolo11n.pt"), self.folder / "yolo11n.pt"), 640)
+
+    def test_end_to_end(self):
+        self.check("yolo26n")
+
+    def test_segment(self):
+        self.check("yolo11n-seg")
+
+    def test_pose(self):
+        self.check("yolo11n-pose")
+
+    def test_obb(self):
+        self.check("yolo11n-obb")
+
+    def test_transformer(self):
+        self.check("rtdetr-l", spare=6)  # rounding changes which places of the picture become queries
+
+    def test_classify(self):
+        checkpoint = shutil.copy(slipway.data("models/yolo11n-cls-10.pt"), self.folder / "cls.pt")
+        theirs = self.ultralytics.YOLO(checkpoint).predict(str(self.picture), verbose=False)[0].probs
+        for file in self.files(checkpoint):
+            with self.subTest(file.name):
+                by_them = self.ultralytics.YOLO(file, task="classify").predict(str(self.picture), verbose=False)[0]
+                np.testing.assert_allclose(by_them.probs.data, theirs.data, atol=1e-4)
+                ours = self.predict(file)["classes"]
+                self.assertEqual([c["class_id"] for c in ours], theirs.top5)
+                np.testing.assert_allclose([c["confidence"] for c in ours], theirs.top5conf, atol=1e-4)
+
+    def test_half(self):
+        """Weights in float16 move boxes by less than a pixel and confidences by less than 0.005."""
+        checkpoint = shutil.copy(slipway.data("models/yolo11n.pt"), self.folder / "half.pt")
+        theirs = self.ultralytics.YOLO(checkpoint).predict(str(self.picture), rect=False, verbose=False)[0].boxes
+        for file in self.files(checkpoint, "--half"):
+            with self.subTest(file.name):
+                boxes = self.ultralytics.YOLO(file, task="detect").predict(str(self.picture), verbose=False)[0].boxes
+                np.testing.assert_array_equal(boxes.cls, theirs.cls)
+                np.testing.assert_allclose(boxes.conf, theirs.conf, atol=5e-3)
+                np.testing.assert_allclose(boxes.xyxy, theirs.xyxy, atol=1)
 
 
 class OtherFamilies(unittest.TestCase):

@@ -84,6 +84,24 @@ static void add_outputs(sw_tfl *m, const int32_t *ports, uint32_t count, sw_valu
     }
 }
 
+/* What the integers of outputs stand for, which their type does not tell. */
+static void note_scales(sw_tfl *m, const int32_t *ports, uint32_t count) {
+    sw_buf text = sw_buf_make(m->graph->allocator, 0);
+    for (uint32_t i = 0; i < count && m->status == SW_OK; i++) {
+        const sw_tfl_tensor *t = &m->tensors[ports[i]];
+        if (!sw__tfl_quantised(t) || t->scales.n != 1) continue;
+        sw_buf_append_text(&text, text.size ? ", " : "{");
+        sw_buf_append_repr(&text, m->graph->outputs[i]->name);
+        sw_buf_printf(&text, ": [%.9g, %lld]", (double)sw__tfl_scale(t), (long long)sw__tfl_zero(t));
+    }
+    if (text.size && m->status == SW_OK) {
+        sw_buf_append_text(&text, "}");
+        if (text.status != SW_OK || sw_graph_set_meta(m->graph, SW_META_QUANTIZATION, sw_buf_text(&text)) != SW_OK)
+            sw__tfl_nomem(m);
+    }
+    sw_buf_free(&text);
+}
+
 static const sw_tfl_row *find_row(int code) {
     const sw_tfl_row *const tables[] = {sw__tfl_spatial, sw__tfl_element, sw__tfl_move, sw__tfl_reduce,
                                         sw__tfl_recurrent};
@@ -124,5 +142,6 @@ sw_status sw__tfl_build(sw_tfl *m) {
         translate(m, &op, (int)i);
     }
     if (m->fb.status == SW_OK && m->status == SW_OK) add_outputs(m, outputs, n_outputs, reserved);
+    if (m->fb.status == SW_OK && m->status == SW_OK) note_scales(m, outputs, n_outputs);
     return m->fb.status != SW_OK ? m->fb.status : m->status;
 }
