@@ -24,7 +24,7 @@ typedef struct target {
     const sw_exporter *exporter;
     const char *path;
     int64_t bytes, nanoseconds;
-    int nodes;
+    int nodes, transposes;
 } target;
 
 /* -- Ultralytics' spelling ----------------------------------------------------------------------------------------------- */
@@ -270,13 +270,23 @@ static sw_status make_folder(const char *path, sw_arena *arena, const sw_diag *d
     return *folder && sw_path_kind_of(folder) == SW_PATH_NONE ? sw_dir_make(folder, diag) : SW_OK;
 }
 
+static int count_transposes(const sw_graph *graph) {
+    int n = 0;
+    for (const sw_node *node = graph->first; node; node = node->next) n += node->op == SW_OP_Transpose;
+    return n;
+}
+
 static sw_status write_target(const request *r, sw_graph *graph, target *t, const sw_diag *diag) {
     sw_stage *stage;
+    sw_export_options options = r->options;
+    options.transposes = &t->transposes;
+    t->transposes = -1;
     SW_TRY(make_folder(t->path, graph->arena, diag));
     SW_TRY(sw_stage_open(t->path, diag, &stage));
-    sw_status status = t->exporter->write(graph, &r->options, sw_stage_path(stage), sw_stage_diag(stage));
+    sw_status status = t->exporter->write(graph, &options, sw_stage_path(stage), sw_stage_diag(stage));
     if (status == SW_OK) {
         t->nodes = graph->n_nodes;
+        if (t->transposes < 0) t->transposes = count_transposes(graph);
         t->bytes = sw_stage_bytes(stage);
         return sw_stage_commit(stage);
     }
@@ -308,6 +318,8 @@ static void print_json(const target *targets, int n, sw_buf *buf) {
         sw_json_int(&w, targets[i].bytes);
         sw_json_key(&w, "nodes");
         sw_json_int(&w, targets[i].nodes);
+        sw_json_key(&w, "transposes");
+        sw_json_int(&w, targets[i].transposes);
         sw_json_key(&w, "seconds");
         sw_json_fixed(&w, (double)targets[i].nanoseconds * 1e-9, 3);
         sw_json_object_end(&w);

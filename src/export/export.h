@@ -28,6 +28,7 @@ typedef struct sw_export_options {
     int64_t batch;         /* 0: as the model says, else 1 */
     int64_t height, width; /* 0: as the model says */
     sw_export_nms nms;
+    int *transposes; /* gets how many the file has, where the exporter moves axes itself (TensorFlow Lite); may be NULL */
 } sw_export_options;
 
 typedef struct sw_exporter {
@@ -61,6 +62,8 @@ SW_MUST_USE sw_status sw_export_lower(sw_graph *graph, int opset, const sw_diag 
 /* Suppression of boxes as last nodes, where options->nms asks for it; types must be known. SW_E_UNSUPPORTED when the model is
  * no detector, or gives detections already. */
 SW_MUST_USE sw_status sw_export_add_nms(sw_graph *graph, const sw_export_options *options, const sw_diag *diag);
+/* Boxes and points of Ultralytics' models, of known sizes, in fractions of the picture's sides or in pixels. */
+SW_MUST_USE sw_status sw_export_coordinates(sw_graph *graph, bool fractions);
 /* The sentence for an operator that the format cannot hold: node, operator, formats that can. `why` may be NULL. */
 sw_status sw_export_refuse(const sw_node *node, const char *format, const char *why, const sw_diag *diag);
 /* Metadata of the graph, whose values are Python literals, as YAML and as one JSON object. */

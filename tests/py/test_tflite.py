@@ -171,6 +171,13 @@ class Files(Case):
     def test_transposes_are_counted(self):
         process = slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", self.folder / "x.tflite")
         self.assertRegex(process.stderr, r"\d+ transposes")
+        told = int(process.stderr.split(" transposes")[0].split()[-1])
+        for target in ("tflite", "onnx"):
+            process = slipway.run("export", slipway.SAMPLE_MODEL, "--to", target, "-o", self.folder / "x", "--force", "--json")
+            (entry,) = json.loads(process.stdout)
+            nodes = onnx.load(self.folder / "x").graph.node if target == "onnx" else None
+            want = told if nodes is None else sum(node.op_type == "Transpose" for node in nodes)
+            self.assertEqual(entry["transposes"], want)
 
     def test_detections_are_those_of_the_model(self):
         picture = slipway.data("images", "bus.jpg")
@@ -183,6 +190,21 @@ class Files(Case):
         self.assertTrue(found[0])
         # The model of open size looks at the smallest canvas, the file of fixed size at a square one.
         self.assertEqual(reference.unmatched(found[1], found[0], min_iou=0.97), [])
+
+    def test_boxes_are_pixels_again_in_other_formats(self):
+        picture = slipway.data("images", "bus.jpg")
+        slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", self.folder / "x.tflite")
+        slipway.run("export", self.folder / "x.tflite", "--to", "onnx,openvino", "-o", self.folder)
+        found = []
+        for model in ("x.tflite", "x.onnx", "x_openvino_model"):
+            out = self.folder / "found.json"
+            slipway.run("detect", self.folder / model, picture, "--json", out)
+            found.append(json.loads(out.read_text())[0]["detections"])
+        self.assertTrue(found[0])
+        for others in found[1:]:
+            self.assertEqual(reference.unmatched(others, found[0], min_iou=0.999, confidence=1e-4), [])
+        metadata = {entry.key: entry.value for entry in onnx.load(self.folder / "x.onnx").metadata_props}
+        self.assertEqual(metadata["coordinates"], "pixels")
 
     def test_broken_files(self):
         path = self.folder / "x.tflite"
@@ -216,6 +238,13 @@ class Shared(Case):
         want = runtime.get_tensor(runtime.get_output_details()[0]["index"])
         self.assertLessEqual(np.abs(got.astype(int) - want).max(), 1)
         self.assertEqual(got.argmax(), want.argmax())
+
+    def test_uint8_mobilenet_classifies(self):
+        model, picture = slipway.data("models", "mobilenet_v2_quant.tflite"), slipway.data("images", "dog.jpg")
+        (found,) = json.loads(slipway.run("predict", model, picture, "--json", "-").stdout)
+        best = found["classes"][0]
+        self.assertEqual(best["class"], "malamute, malemute, Alaskan malamute")
+        self.assertAlmostEqual(best["confidence"], 0.32, delta=0.05)
 
     def test_int8_yolo_finds_what_the_float_model_finds(self):
         found = []

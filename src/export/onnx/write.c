@@ -373,6 +373,7 @@ sw_status sw_onnx_write(sw_graph *graph, const sw_export_options *options, const
         return sw_fail(diag, SW_E_USAGE, NULL, NULL, "--opset wants %d to %d, found %d", SW_ONNX_OPSET_LEAST,
                        SW_ONNX_OPSET_MOST, opset);
     sw_graph_forget_unused(graph);
+    SW_TRY(sw_export_coordinates(graph, false));
     if (options->precision == SW_F16) SW_TRY(sw__onnx_to_half(graph, options->half_io, diag));
     SW_TRY(sw_export_add_nms(graph, options, diag)); /* in float32 whatever the network's precision */
     SW_TRY(sw_export_lower(graph, opset, diag));

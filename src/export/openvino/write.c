@@ -348,6 +348,7 @@ sw_status sw_openvino_write(sw_graph *graph, const sw_export_options *options, c
                        options->opset     ? "opset"
                        : options->half_io ? "half-io"
                                           : "external-data");
+    SW_TRY(sw_export_coordinates(graph, false));
     SW_TRY(sw_export_add_nms(graph, options, diag));
     SW_TRY(sw_export_lower(graph, SW_EXPORT_NEWEST, diag));
     sw_buf empty = sw_buf_make(graph->allocator, 0);

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/os.h"
-#include "base/pyliteral.h"
 #include "base/str.h"
 #include "base/zip.h"
 #include "export/tflite/model.h"
@@ -17,48 +16,6 @@ static const sw_tfw_row *row_of(sw_op op) {
 
 bool sw_tflite_knows(sw_op op) {
     return row_of(op) || sw__tfw_composes(op);
-}
-
-/* ---- Coordinates ---------------------------------------------------------------------------------------------------- */
-
-/* Values of a keypoint in the metadata ([17, 3]); 0: none. */
-static int64_t point_values(const sw_graph *graph, sw_arena *arena, int64_t *total) {
-    const char *text = sw_graph_meta(graph, "kpt_shape");
-    sw_py shape;
-    if (!text || sw_py_parse(arena, text, &shape) != SW_OK || shape.type != SW_PY_LIST || shape.n != 2) return 0;
-    *total = shape.items[0].i * shape.items[1].i;
-    return shape.items[1].i >= 2 ? shape.items[1].i : 0;
-}
-
-/* Ultralytics reads boxes and points of this format as fractions of the picture's sides: output 0 is divided. */
-static sw_status normalise(sw_graph *graph, sw_arena *arena) {
-    const char *task = sw_graph_meta(graph, "task"), *head = sw_graph_meta(graph, "head");
-    const char *end2end = sw_graph_meta(graph, "end2end"), *old = sw_graph_meta(graph, SW_META_COORDINATES);
-    sw_value *y = graph->n_outputs ? graph->outputs[0] : NULL;
-    if (!task || !strcmp(task, "classify") || !sw_graph_meta(graph, "stride") || old || graph->n_inputs != 1 || !y ||
-        y->type.rank != 3 || graph->inputs[0]->type.rank != 4)
-        return SW_OK;
-    SW_TRY(sw_graph_set_meta(graph, SW_META_COORDINATES, "normalized"));
-    if (head && !strcmp(head, "RTDETRDecoder")) return SW_OK;
-    const int64_t *dims = graph->inputs[0]->type.dims;
-    bool rows = end2end && !strcmp(end2end, "True");
-    int axis = rows ? 2 : 1;
-    int64_t n = y->type.dims[axis], shape[3] = {1, 1, 1}, total = 0, step = point_values(graph, arena, &total);
-    shape[axis] = n;
-    sw_value *factors = sw_graph_new_const(graph, "normalize", SW_F32, 3, shape);
-    if (!factors) return SW_E_NOMEM;
-    float *v = factors->type.data, by[2] = {1.0f / (float)dims[3], 1.0f / (float)dims[2]};
-    for (int64_t i = 0; i < n; i++) v[i] = i < 4 ? by[i % 2] : 1;
-    bool points = !strcmp(task, "pose") && step && total <= n - 4;
-    for (int64_t i = n - total; points && i + 1 < n; i += step) {
-        v[i] = by[0];
-        v[i + 1] = by[1];
-    }
-    sw_value *out = sw_graph_apply(graph, NULL, SW_OP_Mul, "normalize", 2, (sw_value *[]){y, factors});
-    if (!out) return SW_E_NOMEM;
-    out->type = y->type;
-    sw_graph_replace_output(graph, y, out);
-    return SW_OK;
 }
 
 /* ---- From nodes to operators --------------------------------------------------------------------------------------- */
@@ -339,7 +296,7 @@ sw_status sw_tflite_write(sw_graph *graph, const sw_export_options *options, con
     sw_status status = w.scratch ? sw_export_lower(graph, OPSET, diag) : SW_E_NOMEM;
     if (status == SW_OK) status = sw_graph_infer(graph, diag);
     if (status == SW_OK) status = sw__tfw_compose(graph, diag);
-    if (status == SW_OK) status = normalise(graph, w.scratch);
+    if (status == SW_OK) status = sw_export_coordinates(graph, true);
     if (status == SW_OK) status = gather(&w, &fb);
     if (status == SW_OK && graph->n_meta) append_metadata(graph, &fb.buf);
     if (status == SW_OK) status = fb.buf.status;
@@ -349,6 +306,7 @@ sw_status sw_tflite_write(sw_graph *graph, const sw_export_options *options, con
                 "the model is larger than the 2 GiB that a TensorFlow Lite file can have");
     if (status == SW_OK) status = sw_file_write(path, fb.buf.data, fb.buf.size, diag);
     if (status == SW_OK) sw_info(diag, NULL, "%d transposes", w.transposes);
+    if (options->transposes) *options->transposes = w.transposes;
     sw_free(graph->allocator, w.tensors);
     sw_free(graph->allocator, w.operators);
     sw_arena_destroy(w.scratch);
