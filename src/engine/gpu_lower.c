@@ -41,6 +41,11 @@ static sw_status upload_constant(sw_gpu *gpu, const sw_gpu_program *p, int32_t v
     return upload(gpu, t->data, (size_t)sw_tensor_bytes(t), diag, &gpu->constants[value]);
 }
 
+static sw_status cpu_only(const sw_diag *diag) {
+    return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "give the model itself, or a plan that was built with --portable",
+                   "this plan holds its weights for the CPU only");
+}
+
 static sw_status upload_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t step, const sw_conv *conv,
                                 sw_cuda_form form, const sw_diag *diag) {
     sw_gpu_weights *w = &gpu->weights[step];
@@ -48,9 +53,7 @@ static sw_status upload_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t st
     const sw_step *s = &gpu->plan->steps[step];
     const float *bias = s->n_in > 2 && s->in[2] >= 0 ? p->instance->values[s->in[2]].data : NULL;
     const float *weights = p->instance->values[s->in[1]].data;
-    if (!weights)
-        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "give the model itself, or a plan that was built with --portable",
-                       "this plan holds its weights for the CPU only");
+    if (!weights) return cpu_only(diag);
     size_t bias_at, bytes = sw_cuda_packed_bytes(conv, form, &bias_at);
     void *packed = sw_alloc(gpu->allocator, bytes);
     if (!packed) return SW_E_NOMEM;
@@ -204,6 +207,7 @@ static sw_status upload_constants(sw_gpu *gpu, const sw_gpu_program *p, const sw
         sw_place place = p->instance->places[node->in[i]];
         const sw_tensor *t = &p->instance->values[node->in[i]];
         bool host = node->in == step->in && stays_on_host(step, i, t);
+        if (place == SW_PLACE_NONE) return cpu_only(diag); /* a factor that is there packed only */
         if ((place == SW_PLACE_CONST || place == SW_PLACE_BOUND) && !host)
             SW_TRY(upload_constant(gpu, p, node->in[i], diag));
     }

@@ -482,12 +482,12 @@ static sw_status read_control(reader *r, sw_pb m, const char **features) {
 /* ---- The whole
  * ------------------------------------------------------------------------------------------------------ */
 
-/* Constants without data may only be weights of a convolution that has packed ones. */
+/* Constants without data may only be weights of a convolution or a product that has packed ones. */
 static sw_status check_missing(const reader *r, const sw_step *step, int k) {
     if (!r->missing[step->in[k]] || r->plan->stripped) return SW_OK;
     const sw_tensor *out = step->n_out && step->out[0] >= 0 ? &r->plan->values[step->out[0]].type : NULL;
-    bool packed =
-        step->op == SW_OP_FusedConv && step->tactic && (k == 1 || k == 2) && out && out->layout == SW_CHANNELS_LAST;
+    bool conv = step->op == SW_OP_FusedConv && out && out->layout == SW_CHANNELS_LAST;
+    bool packed = step->tactic && (k == 1 || k == 2) && (conv || sw_call_is_product(&(sw_call){.op = step->op}));
     return packed ? SW_OK : broken(r, "step '%.60s' needs a constant that is not there", step->name);
 }
 

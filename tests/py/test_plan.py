@@ -43,6 +43,22 @@ def small_model(path, batch="n", size=None, seed=1, channels=8):
     return path
 
 
+def products_model(path, rows):
+    """Two products: MatMul, and Gemm with its weights the other way round and a bias."""
+    r = np.random.default_rng(3)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w1"], ["a"]),
+        helper.make_node("Relu", ["a"], ["r"]),
+        helper.make_node("Gemm", ["r", "w2", "b2"], ["y"], transB=1),
+    ]
+    arrays = {"w1": (40, 70), "w2": (33, 70), "b2": (33,)}
+    constants = [numpy_helper.from_array(r.standard_normal(s).astype(np.float32), n) for n, s in arrays.items()]
+    x, y = (helper.make_tensor_value_info(n, T.FLOAT, [rows, c]) for n, c in (("x", 40), ("y", 33)))
+    graph = helper.make_graph(nodes, "products", [x], [y], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path, [numpy_helper.to_array(c).astype(np.float64) for c in constants]
+
+
 class Folder(unittest.TestCase):
     def setUp(self):
         temporary = tempfile.TemporaryDirectory()
@@ -70,6 +86,16 @@ class Plans(Folder):
         for options in ((), ("--portable",)):
             got = self.run_on(self.build(model, *options), 2, 3, 12, 12)
             np.testing.assert_array_equal(got, want)
+
+    def test_products_with_constant_weights_are_packed(self):
+        for rows in (13, 1, "n"):
+            model, (w1, w2, b2) = products_model(self.folder / "m.onnx", rows)
+            shape = (rows if rows != "n" else 5, 40)
+            x = np.random.default_rng(7).standard_normal(shape).astype(np.float32)
+            want = np.maximum(x @ w1, 0) @ w2.T + b2
+            for options in ((), ("--portable",)):
+                got = self.run_on(self.build(model, *options), *shape)
+                np.testing.assert_allclose(got, want, atol=2e-5 * np.abs(want).max())
 
     def test_bfloat16_is_close_and_survives_a_file(self):
         model = small_model(self.folder / "m.onnx", 2, 12, channels=64)

@@ -34,7 +34,7 @@ const char *sw_cpu_kernels_version(void);
 
 /* A step made ready for concrete shapes. Zeroed: a step that needs nothing. */
 typedef struct sw_prepared {
-    const sw_conv_tactic *tactic; /* of a channels-last convolution, else NULL */
+    const sw_conv_tactic *tactic; /* of a channels-last convolution or a product, else NULL */
     sw_conv conv;
     const void *packed; /* owned by the packs */
     size_t scratch_bytes;
@@ -43,10 +43,14 @@ typedef struct sw_prepared {
 /* A FusedConv of channels-last maps as its numbers. */
 SW_MUST_USE sw_status sw_call_conv(const sw_call *call, sw_conv *conv);
 
+/* MatMul or Gemm: made ready as a convolution where its weights are constant. */
+bool sw_call_is_product(const sw_call *call);
+
 /* Takes the named tactic if it runs here and accepts the shape, else (or with NULL) the cheapest, and packs weights.
- * `call`: concrete shapes, layouts and pitches; only weights need data. `step`: its number in the plan, under which
- * weights are kept. Packing may allocate; preparing a step again finds what is there. SW_E_MODEL when the weights are
- * neither packed nor there, or lent ones are of another size. */
+ * `call`: concrete shapes, layouts and pitches; only weights need data. Of a product, only where all inputs behind the
+ * first are constants. `step`: its number in the plan, under which weights are kept. Packing may allocate; preparing a
+ * step again finds what is there. SW_E_MODEL when the weights are neither packed nor there, or lent ones are of another
+ * size. */
 SW_MUST_USE sw_status sw_cpu_prepare(const sw_call *call, int32_t step, const char *tactic, sw_packs *packs, int threads,
                                      sw_prepared *prepared);
 

@@ -62,15 +62,32 @@ static sw_status no_weights(const sw_call *call) {
                         "its weights are missing: the plan holds them for another tactic or shape, or was stripped");
 }
 
+/* Weights as convolutions have them, outputs first: a copy where a product has them the other way round. NULL when out of
+ * memory; the caller frees what is not the call's. */
+static float *weights_of(const sw_call *call, const sw_allocator *allocator) {
+    const sw_tensor *w = call->in[1];
+    float *from = w->data;
+    if (call->op == SW_OP_FusedConv || (call->op == SW_OP_Gemm && sw_call_int(call, "transB"))) return from;
+    int64_t rows = w->dims[0], columns = w->dims[1];
+    float *to = sw_alloc(allocator, (size_t)(rows * columns) * sizeof *to);
+    for (int64_t block = 0; to && block < columns; block += 16) /* as many columns as a cache line of a row holds */
+        for (int64_t row = 0; row < rows; row++)
+            for (int64_t column = block; column < columns && column < block + 16; column++)
+                to[column * rows + row] = from[row * columns + column];
+    return to;
+}
+
 static sw_status make_pack(sw_packs *packs, int32_t step, const sw_prepared *p, const sw_call *call, size_t bytes) {
     const sw_tensor *bias = sw_call_in(call, 2);
     if (!call->in[1]->data || (bias && !bias->data)) return no_weights(call);
     void *data = sw_alloc(packs->allocator, bytes);
-    sw_status status = data ? add_pack(packs, (sw_pack){step, p->tactic, data, bytes, false}) : SW_E_NOMEM;
+    float *weights = weights_of(call, packs->allocator);
+    sw_status status = data && weights ? add_pack(packs, (sw_pack){step, p->tactic, data, bytes, false}) : SW_E_NOMEM;
     if (status == SW_OK)
-        p->tactic->pack(&p->conv, call->in[1]->data, bias ? bias->data : NULL, data);
+        p->tactic->pack(&p->conv, weights, bias ? bias->data : NULL, data);
     else
         sw_free(packs->allocator, data);
+    if (weights != call->in[1]->data) sw_free(packs->allocator, weights);
     return status;
 }
 
@@ -135,14 +152,57 @@ sw_status sw_call_conv(const sw_call *c, sw_conv *conv) {
     return SW_OK;
 }
 
-sw_status sw_cpu_prepare(const sw_call *call, int32_t step, const char *tactic, sw_packs *packs, int threads,
-                         sw_prepared *prepared) {
-    *prepared = (sw_prepared){0};
-    if (!is_fast_conv(call) || sw_tensor_count(call->out[0]) == 0) return SW_OK;
-    SW_TRY(sw_call_conv(call, &prepared->conv));
+/* ---- Products ------------------------------------------------------------------------------------------------------ */
+
+bool sw_call_is_product(const sw_call *c) {
+    return c->op == SW_OP_MatMul || c->op == SW_OP_Gemm;
+}
+
+static bool is_row_f32(const sw_tensor *t) {
+    return t->dtype == SW_F32 && t->layout == SW_ROW_MAJOR;
+}
+
+/* A product with constant weights is a 1x1 convolution over the rows of its first factor. False: it is not one of these. */
+static bool product_as_conv(const sw_call *c, sw_conv *conv) {
+    const sw_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0], *bias = sw_call_in(c, 2);
+    bool gemm = c->op == SW_OP_Gemm, transposed = gemm && sw_call_int(c, "transB");
+    if (!y || w->rank != 2 || x->rank < 2 || !is_row_f32(x) || !is_row_f32(w) || !is_row_f32(y)) return false;
+    if (gemm && (sw_call_int(c, "transA") || sw_call_float(c, "alpha") != 1)) return false;
+    int64_t k = x->dims[x->rank - 1], n = w->dims[!transposed];
+    if (bias && (!is_row_f32(bias) || sw_call_float(c, "beta") != 1 || sw_tensor_count(bias) != n || bias->rank < 1 ||
+                 bias->dims[bias->rank - 1] != n))
+        return false;
+    if (k == 0 || sw_tensor_count(y) == 0) return false;
+    int64_t rows = sw_tensor_count(y) / n;
+    *conv = (sw_conv){.batch = 1, .height = 1, .width = rows, .in_channels = k, .out_height = 1, .out_width = rows};
+    conv->out_channels = conv->out_pitch = n;
+    conv->in_pitch = k;
+    conv->kernel_h = conv->kernel_w = conv->stride_h = conv->stride_w = conv->dilation_h = conv->dilation_w = 1;
+    conv->groups = 1;
+    conv->in_type = conv->out_type = SW_F32;
+    return true;
+}
+
+static bool choose_tactic(const char *tactic, sw_prepared *prepared) {
     prepared->tactic = tactic ? sw_conv_find(tactic) : NULL;
     if (!prepared->tactic || !sw_conv_accepts(prepared->tactic, &prepared->conv))
         prepared->tactic = sw_conv_choose(&prepared->conv);
+    return prepared->tactic->features != 0;
+}
+
+sw_status sw_cpu_prepare(const sw_call *call, int32_t step, const char *tactic, sw_packs *packs, int threads,
+                         sw_prepared *prepared) {
+    *prepared = (sw_prepared){0};
+    if (sw_call_is_product(call)) {
+        if (!product_as_conv(call, &prepared->conv) || !choose_tactic(tactic, prepared)) { /* plain C gains nothing */
+            *prepared = (sw_prepared){0};
+            return SW_OK;
+        }
+    } else {
+        if (!is_fast_conv(call) || sw_tensor_count(call->out[0]) == 0) return SW_OK;
+        SW_TRY(sw_call_conv(call, &prepared->conv));
+        choose_tactic(tactic, prepared);
+    }
     prepared->scratch_bytes = prepared->tactic->scratch_bytes(&prepared->conv, threads);
     pthread_mutex_lock(&packs->lock);
     sw_status status = pack_weights(packs, step, prepared, call);
@@ -195,6 +255,9 @@ sw_status sw_cpu_run(const sw_call *call, const sw_prepared *prepared, void *scr
         return SW_OK;
     }
     if (is_fast_conv(call)) return sw_tensor_count(call->out[0]) ? run_unprepared(call) : SW_OK;
+    /* Packed weights only, for a shape or machine that does not take them. */
+    for (int i = 1; sw_call_is_product(call) && i < call->n_in; i++)
+        if (call->in[i] && !call->in[i]->data && sw_tensor_count(call->in[i])) return no_weights(call);
     if (sw_kernel_fast(call)) return SW_OK;
     bool maps = has_channels_last(call);
     if (maps && !has_map_types(call)) return sw_call_unsupported(call, "maps of this type are not supported");

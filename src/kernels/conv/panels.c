@@ -18,21 +18,26 @@ static float unit_of(const float *weights, int64_t area, int64_t k, int64_t dept
     return unit;
 }
 
+/* A panel of `width` channels from m0 on of a group, whose weights begin at `weights`. */
+static float *pack_panel(const sw_conv *c, sw__panels p, const float *weights, const float *bias, int64_t m0,
+                         int64_t width, float *out) {
+    int64_t depth = c->in_channels / c->groups, area = c->kernel_h * c->kernel_w;
+    int64_t there = sw__min64(width, c->out_channels / c->groups - m0);
+    memset(out, 0, (size_t)(width * (sw__panel_units(c, p) + 1)) * sizeof *out);
+    for (int64_t lane = 0; bias && lane < there; lane++) out[lane] = bias[m0 + lane];
+    out += width;
+    for (int64_t place = 0; place < area; place++)
+        for (int64_t k = 0; k < depth; k += p.per_unit, out += width)
+            for (int64_t lane = 0; lane < there; lane++)
+                out[lane] = unit_of(weights + (m0 + lane) * depth * area + place, area, k, depth, p.per_unit);
+    return out;
+}
+
 void sw__panels_pack(const sw_conv *c, sw__panels p, const float *weights, const float *bias, void *packed) {
-    int64_t depth = c->in_channels / c->groups, per_group = c->out_channels / c->groups,
-            area = c->kernel_h * c->kernel_w, units = sw__ceil_div(depth, p.per_unit);
+    int64_t per_group = c->out_channels / c->groups, depth = c->in_channels / c->groups;
     float *out = packed;
     for (int64_t g = 0; g < c->groups; g++)
         for (int64_t m0 = 0; m0 < per_group; m0 += p.most)
-            for (int64_t tap = -1; tap < area * units; tap++)
-                for (int64_t lane = 0; lane < sw__panel_width(c, p, m0); lane++, out++) {
-                    int64_t m = m0 + lane, channel = g * per_group + m;
-                    if (m >= per_group)
-                        *out = 0;
-                    else if (tap < 0)
-                        *out = bias ? bias[channel] : 0;
-                    else
-                        *out = unit_of(weights + channel * depth * area + tap / units, area, tap % units * p.per_unit,
-                                       depth, p.per_unit);
-                }
+            out = pack_panel(c, p, weights + g * per_group * depth * c->kernel_h * c->kernel_w,
+                             bias ? bias + g * per_group : NULL, m0, sw__panel_width(c, p, m0), out);
 }
