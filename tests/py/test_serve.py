@@ -1,11 +1,16 @@
 """slipway serve with Triton's own clients."""
 
+import asyncio
 import pathlib
+import queue
 import tempfile
 import unittest
 
 import numpy as np
+import tritonclient.grpc as triton_grpc
+import tritonclient.grpc.aio as triton_grpc_aio
 import tritonclient.http as triton_http
+import tritonclient.http.aio as triton_http_aio
 from tritonclient.utils import InferenceServerException
 
 import serving
@@ -67,6 +72,100 @@ class Http(Serving):
             self.client.get_model_metadata("foo")
         self.assertEqual(failure.exception.status(), "404")
         self.assertTrue(failure.exception.message().startswith("Request for unknown model: 'foo' is not found"))
+
+
+def tensor(module, x, name="INPUT0", datatype="FP32"):
+    made = module.InferInput(name, x.shape, datatype)
+    made.set_data_from_numpy(x)
+    return made
+
+
+class Grpc(Serving):
+    def setUp(self):
+        self.client = triton_grpc.InferenceServerClient(self.server.grpc_url)
+        self.addCleanup(self.client.close)
+
+    def test_status(self):
+        client = self.client
+        self.assertTrue(client.is_server_live() and client.is_server_ready() and client.is_model_ready("identity"))
+        self.assertFalse(client.is_model_ready("identity", "2"))
+        metadata = client.get_server_metadata(as_json=True)
+        self.assertEqual(metadata["name"], "slipway")
+        self.assertIn("binary_tensor_data", metadata["extensions"])
+        model = client.get_model_metadata("identity", as_json=True)
+        port = {"name": "INPUT0", "datatype": "FP32", "shape": ["-1", "16"]}
+        self.assertEqual((model["name"], model["versions"], model["inputs"]), ("identity", ["1"], [port]))
+        rows = client.get_model_repository_index(as_json=True)["models"]
+        self.assertEqual(rows, [{"name": "identity", "version": "1", "state": "READY"}])
+
+    def test_tensors_come_back(self):
+        x = np.random.default_rng(1).standard_normal((3, 16)).astype(np.float32)
+        for coding in (None, "gzip", "deflate"):
+            for outputs in (None, [triton_grpc.InferRequestedOutput("OUTPUT0")]):
+                answer = self.client.infer(
+                    "identity", [tensor(triton_grpc, x)], outputs=outputs, request_id="7", compression_algorithm=coding
+                )
+                np.testing.assert_array_equal(answer.as_numpy("OUTPUT0"), x)
+                self.assertEqual(answer.get_response().id, "7")
+
+    def test_large_tensors(self):
+        x = np.random.default_rng(1).standard_normal((100000, 16)).astype(np.float32)
+        answer = self.client.infer("identity", [tensor(triton_grpc, x)])
+        np.testing.assert_array_equal(answer.as_numpy("OUTPUT0"), x)
+
+    def test_classes(self):
+        x = np.array([[5, 3, 9, 9] + [0] * 12], np.float32)
+        outputs = [triton_grpc.InferRequestedOutput("OUTPUT0", class_count=2)]
+        answer = self.client.infer("identity", [tensor(triton_grpc, x)], outputs=outputs)
+        self.assertEqual(answer.as_numpy("OUTPUT0").tolist(), [b"9.000000:2", b"9.000000:3"])
+
+    def test_errors(self):
+        x = np.zeros((1, 16), np.float32)
+        for call, code in (
+            (lambda: self.client.infer("foo", [tensor(triton_grpc, x)]), "NOT_FOUND"),
+            (lambda: self.client.infer("identity", [tensor(triton_grpc, x, name="X")]), "INVALID_ARGUMENT"),
+            (lambda: self.client.get_model_metadata("identity", "9"), "NOT_FOUND"),
+            (lambda: self.client.get_model_metadata("identity", "nine"), "INVALID_ARGUMENT"),
+        ):
+            with self.assertRaises(InferenceServerException) as failure:
+                call()
+            self.assertEqual(failure.exception.status(), f"StatusCode.{code}")
+
+    def test_stream_answers_in_order(self):
+        answers = queue.Queue()
+        self.client.start_stream(callback=lambda result, error: answers.put((result, error)))
+        for i in range(200):
+            x = np.full((1, 16), i, np.float32)
+            name = "foo" if i == 100 else "identity"
+            self.client.async_stream_infer(name, [tensor(triton_grpc, x)], request_id=str(i))
+        for i in range(200):
+            result, error = answers.get(timeout=20)
+            if i == 100:
+                self.assertIn("Request for unknown model: 'foo' is not found", str(error))
+                continue
+            self.assertIsNone(error)
+            self.assertEqual(result.get_response().id, str(i))
+            self.assertEqual(result.as_numpy("OUTPUT0")[0, 0], i)
+        self.client.stop_stream()
+
+
+class Aio(Serving):
+    async def check(self, module, url):
+        client = module.InferenceServerClient(url)
+        x = np.arange(32, dtype=np.float32).reshape(2, 16)
+        inputs = [tensor(triton_http if module is triton_http_aio else triton_grpc, x)]
+        self.assertTrue(await client.is_server_ready() and await client.is_model_ready("identity"))
+        for answer in await asyncio.gather(*(client.infer("identity", inputs) for _ in range(20))):
+            np.testing.assert_array_equal(answer.as_numpy("OUTPUT0"), x)
+        await client.get_model_config("identity")
+        await client.get_inference_statistics("identity")
+        await client.close()
+
+    def test_http(self):
+        asyncio.run(self.check(triton_http_aio, self.server.url))
+
+    def test_grpc(self):
+        asyncio.run(self.check(triton_grpc_aio, self.server.grpc_url))
 
 
 class Stop(unittest.TestCase):

@@ -80,8 +80,8 @@ static void put_text(sw_buf *buf, sw_kserve_request *k, const sw_serve_tensor *t
     sw_buf_append(buf, text, length);
 }
 
-sw_serve_code sw_kserve_classify(sw_kserve_request *k, const sw_serve_tensor *t, int64_t classes,
-                                 sw_serve_tensor *texts, sw_serve_error *error) {
+static sw_serve_code classify(sw_kserve_request *k, const sw_serve_tensor *t, int64_t classes, sw_serve_tensor *texts,
+                              sw_serve_error *error) {
     bool batched = sw_serve_model_info(k->request.model)->max_batch_size > 0 && t->rank > 0;
     size_t size = sw_serve_dtype_size(t->dtype);
     if (!size)
@@ -106,4 +106,21 @@ sw_serve_code sw_kserve_classify(sw_kserve_request *k, const sw_serve_tensor *t,
     if (batched) texts->dims[texts->rank++] = batch;
     texts->dims[texts->rank++] = n;
     return data ? SW_SERVE_OK : sw_kserve_no_memory(error);
+}
+
+sw_serve_code sw_kserve_classify_all(sw_kserve_request *k, sw_serve_error *error) {
+    const sw_serve_request *r = &k->request;
+    bool any = false;
+    for (int i = 0; i < r->n_results; i++) any |= sw_kserve_output_of(k, i).classes > 0;
+    if (!any) return SW_SERVE_OK;
+    sw_serve_tensor *results = sw_kserve_take(k, sizeof *results * (size_t)r->n_results);
+    if (!results) return sw_kserve_no_memory(error);
+    for (int i = 0; i < r->n_results; i++) {
+        int64_t classes = sw_kserve_output_of(k, i).classes;
+        results[i] = r->results[i];
+        sw_serve_code code = classes ? classify(k, &r->results[i], classes, &results[i], error) : SW_SERVE_OK;
+        if (code != SW_SERVE_OK) return code;
+    }
+    k->request.results = results;
+    return SW_SERVE_OK;
 }

@@ -51,30 +51,12 @@ static void put_head(sw_json_writer *w, const sw_kserve_request *k, const sw_ser
     sw_json_array(w);
 }
 
-/* Puts classes in the place of the results for which they were asked. */
-static sw_serve_code classify(sw_kserve_request *k, sw_serve_error *error) {
-    const sw_serve_request *r = &k->request;
-    bool any = false;
-    for (int i = 0; i < r->n_results; i++) any |= sw_kserve_output_of(k, i).classes > 0;
-    if (!any) return SW_SERVE_OK;
-    sw_serve_tensor *results = sw_kserve_take(k, sizeof *results * (size_t)r->n_results);
-    if (!results) return sw_kserve_no_memory(error);
-    for (int i = 0; i < r->n_results; i++) {
-        int64_t classes = sw_kserve_output_of(k, i).classes;
-        results[i] = r->results[i];
-        sw_serve_code code = classes ? sw_kserve_classify(k, &r->results[i], classes, &results[i], error) : SW_SERVE_OK;
-        if (code != SW_SERVE_OK) return code;
-    }
-    k->request.results = results;
-    return SW_SERVE_OK;
-}
-
 sw_serve_code sw_kserve_write(sw_kserve_request *k, const sw_serve_info *info, sw_buf *body, int64_t *json_size,
                               sw_serve_error *error) {
     bool any = false;
     size_t start = body->size;
     sw_json_writer w = sw_json_writer_make(body, 0);
-    sw_serve_code code = classify(k, error);
+    sw_serve_code code = sw_kserve_classify_all(k, error);
     if (code != SW_SERVE_OK) return code;
     put_head(&w, k, info);
     for (int i = 0; i < k->request.n_results && code == SW_SERVE_OK; i++) {

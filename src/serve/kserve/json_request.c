@@ -400,3 +400,56 @@ sw_serve_code sw_kserve_read_index(const uint8_t *data, size_t size, bool *ready
     sw_json_reader_free(&b.r);
     return code;
 }
+
+static int base64_digit(char c) {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* In place; false when it is none. */
+static bool decode_base64(char *text, size_t *size) {
+    size_t n = *size, at = 0;
+    uint32_t bits = 0;
+    while (n && text[n - 1] == '=' && *size - n < 2) n--;
+    for (size_t i = 0; i < n; i++) {
+        int digit = base64_digit(text[i]);
+        if (digit < 0) return false;
+        bits = bits << 6 | (uint32_t)digit;
+        if (i % 4) text[at++] = (char)(bits >> (6 - i % 4 * 2));
+    }
+    *size = at;
+    return n % 4 != 1;
+}
+
+static sw_serve_code read_load_parameter(body *b, const sw_json_event *key, void *ctx, bool *taken) {
+    sw_kserve_load *load = ctx;
+    sw_json_event e;
+    const char *name = sw_arena_strdup(load->arena, key->text);
+    if (!name) return sw_kserve_no_memory(b->error);
+    *taken = true;
+    NEXT(b, &e);
+    if (e.type == SW_JSON_BOOL) return sw_kserve_add_load(load, name, NULL, 0, e.boolean, b->error);
+    if (e.type != SW_JSON_STRING) return fail_type(b, "parameters", "strings and booleans");
+    size_t size = e.length;
+    if (sw_str_starts_with(name, "file:") && !decode_base64((char *)b->r.scratch.data, &size))
+        return sw_serve_fail(b->error, SW_SERVE_INVALID_ARG, "parameter '%s' is no base64", name);
+    return sw_kserve_add_load(load, name, e.text, size, false, b->error);
+}
+
+static sw_serve_code read_load_key(body *b, const sw_json_event *key, void *ctx, bool *taken) {
+    if (!is_key(key, "parameters")) return SW_SERVE_OK;
+    *taken = true;
+    return read_object(b, "parameters", read_load_parameter, ctx);
+}
+
+sw_serve_code sw_kserve_read_load(const uint8_t *data, size_t size, sw_kserve_load *load, sw_serve_error *error) {
+    if (!size) return SW_SERVE_OK;
+    body b = {0};
+    begin(&b, data, size, error);
+    sw_serve_code code = read_object(&b, "request", read_load_key, load);
+    if (code == SW_SERVE_OK) code = expect(&b, SW_JSON_END, "request", "one object");
+    sw_json_reader_free(&b.r);
+    return code;
+}

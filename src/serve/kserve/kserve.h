@@ -60,9 +60,8 @@ SW_MUST_USE sw_serve_code sw_kserve_add_parameter(sw_kserve_request *k, const ch
 const char *sw_kserve_parameter_of(void *ctx, const char *name); /* for sw_serve_hint: ctx is the request */
 /* After the last: makes request.inputs and request.wanted. */
 SW_MUST_USE sw_serve_code sw_kserve_finish(sw_kserve_request *k, sw_serve_error *error);
-/* The best `classes` values of each batch of a result, as a tensor of texts in the request's memory. */
-SW_MUST_USE sw_serve_code sw_kserve_classify(sw_kserve_request *k, const sw_serve_tensor *result, int64_t classes,
-                                             sw_serve_tensor *texts, sw_serve_error *error);
+/* Puts texts of the best values, in the request's memory, in the place of the results for which classes were asked. */
+SW_MUST_USE sw_serve_code sw_kserve_classify_all(sw_kserve_request *k, sw_serve_error *error);
 /* What was asked of the i-th result. */
 sw_kserve_output sw_kserve_output_of(const sw_kserve_request *k, int i);
 
@@ -87,13 +86,19 @@ void sw_kserve_write_statistics(const sw_serve_stats *stats, int n, sw_buf *body
 /* {"ready": true} or nothing at all. */
 SW_MUST_USE sw_serve_code sw_kserve_read_index(const uint8_t *body, size_t size, bool *ready, sw_serve_error *error);
 
+/* What a request to load or unload a model says besides its name. */
 typedef struct sw_kserve_load {
     const char *config; /* NULL: none */
     sw_serve_file *files;
-    int n_files;
+    size_t n_files, cap_files;
     bool unload_dependents;
-    sw_arena *arena; /* of all of it; the caller destroys it, also after a failure */
+    sw_arena *arena; /* of all of it but the array; made by the caller */
 } sw_kserve_load;
+void sw_kserve_load_free(sw_kserve_load *load);
+/* A parameter: "config", "file:VERSION/FILE" with the file's bytes, "unload_dependents" (the flag); others mean nothing.
+ * `value` is copied. */
+SW_MUST_USE sw_serve_code sw_kserve_add_load(sw_kserve_load *load, const char *name, const char *value, size_t size,
+                                             bool flag, sw_serve_error *error);
 /* {"parameters": {"config": ..., "file:1/model.onnx": base64, "unload_dependents": true}} or nothing at all. */
 SW_MUST_USE sw_serve_code sw_kserve_read_load(const uint8_t *body, size_t size, sw_kserve_load *load,
                                               sw_serve_error *error);

@@ -160,3 +160,34 @@ sw_serve_code sw_kserve_finish(sw_kserve_request *k, sw_serve_error *error) {
     k->request.n_wanted = k->n_outputs;
     return SW_SERVE_OK;
 }
+
+/* -- Loading ------------------------------------------------------------------------------------------------------- */
+
+void sw_kserve_load_free(sw_kserve_load *load) {
+    sw_free(NULL, load->files);
+    sw_arena_destroy(load->arena);
+    *load = (sw_kserve_load){0};
+}
+
+sw_serve_code sw_kserve_add_load(sw_kserve_load *load, const char *name, const char *value, size_t size, bool flag,
+                                 sw_serve_error *error) {
+    if (!strcmp(name, "unload_dependents")) load->unload_dependents = flag;
+    bool is_config = !strcmp(name, "config"), is_file = sw_str_starts_with(name, "file:");
+    if (!is_config && !is_file) return SW_SERVE_OK;
+    if (!value) return sw_serve_fail(error, SW_SERVE_INVALID_ARG, "parameter '%s' must be a string", name);
+    char *copy = sw_arena_alloc(load->arena, size + 1, 1);
+    if (!copy) return sw_kserve_no_memory(error);
+    memcpy(copy, value, size);
+    if (is_config) {
+        load->config = copy;
+        return SW_SERVE_OK;
+    }
+    void *files = load->files;
+    if (sw_grow(NULL, &files, &load->cap_files, load->n_files + 1, sizeof *load->files, SW_KSERVE_MAX_TENSORS) != SW_OK)
+        return sw_kserve_no_memory(error);
+    load->files = files;
+    const char *path = sw_arena_strdup(load->arena, name + strlen("file:"));
+    if (!path) return sw_kserve_no_memory(error);
+    load->files[load->n_files++] = (sw_serve_file){path, copy, size};
+    return SW_SERVE_OK;
+}

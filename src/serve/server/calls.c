@@ -46,9 +46,11 @@ void sw__call_end(sw__call *call) {
     if (loop->n_free_calls == MAX_FREE_CALLS) {
         sw_kserve_free(&call->k);
         sw_buf_free(&call->body);
+        sw_buf_free(&call->message);
         sw_free(NULL, call);
         return;
     }
+    sw_buf_free(&call->message);
     *call = (sw__call){.k = call->k, .body = call->body, .next = loop->free_calls};
     loop->free_calls = call;
     loop->n_free_calls++;
@@ -114,4 +116,25 @@ void sw__call_cancel(sw__call *call) {
     pthread_mutex_lock(&call->loop->lock);
     if (call->at_core) sw_serve_cancel(call->loop->server->core, &call->k.request);
     pthread_mutex_unlock(&call->loop->lock);
+}
+
+/* -- Loading and unloading ----------------------------------------------------------------------------------------- */
+
+static void on_loaded(void *ctx, const sw_serve_error *error) {
+    sw__call *call = ctx;
+    call->error = *error;
+    call->encode(call);
+    sw__call_return(call);
+}
+
+void sw__call_load(sw__call *call, const char *name, const sw_kserve_load *load, bool unload) {
+    sw_serve *core = call->loop->server->core;
+    sw__call *outer = submitting;
+    submitting = call;
+    if (unload)
+        sw_serve_unload(core, name, load->unload_dependents, on_loaded, call);
+    else
+        sw_serve_load(core, name, load->config, load->files, (int)load->n_files, on_loaded, call);
+    submitting = outer;
+    if (call->finished) call->finish(call);
 }

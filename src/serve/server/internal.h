@@ -38,15 +38,14 @@ typedef struct sw__call {
     sw_buf body;
     int64_t json_size;
     sw_serve_error error;
-    const char *type;                /* of the answer; NULL: JSON */
     int accepts;                     /* codings of the answer that the client takes */
     sw_http_coding coding;           /* of the body */
     bool finished;                   /* it ended within submit */
     bool at_core;                    /* submitted, and done() has not come; under the loop's lock */
-    bool last;                       /* the connection ends after it */
-    int32_t stream;                  /* of HTTP/2 */
-    void *owner;                     /* of gRPC: the stream's object */
-    void *job;                       /* of slow work: its own */
+    void *owner;                     /* of gRPC: its stream */
+    sw_buf message;                  /* of gRPC: what the inputs lie in, where it is not the stream */
+    bool ready;                      /* of a gRPC stream: its answer is in `body`, and waits for its turn */
+    struct sw__call *sibling;        /* the next of a gRPC stream */
     struct sw__call *next;           /* of those returned, or free */
     struct sw__call *after, *before; /* of the connection's */
 } sw__call;
@@ -116,6 +115,8 @@ SW_MUST_USE sw_serve_code sw__call_find(sw__call *call, const char *name, const 
                                         const sw_serve_hint *hint);
 /* Hands it to the core; encode and finish follow, perhaps before it returns. */
 void sw__call_submit(sw__call *call);
+/* Likewise for a model to load or unload. */
+void sw__call_load(sw__call *call, const char *name, const sw_kserve_load *load, bool unload);
 /* From any thread: the call's work is done. */
 void sw__call_return(sw__call *call);
 /* On the loop's thread: nobody waits for it any more. */

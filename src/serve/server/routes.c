@@ -19,6 +19,7 @@ typedef struct request {
     const sw_http_request *http;
     sw_serve *core;
     const char *model, *version; /* of /v2/models/MODEL/versions/VERSION; NULL: not given */
+    const char *name;            /* the segment before the last: of /v2/repository/models/NAME/load */
     sw_buf *body;                /* of the answer */
     sw_serve_error error;
 } request;
@@ -138,6 +139,43 @@ static void repository_index(request *r) {
     sw_arena_destroy(arena);
 }
 
+/* The answers to loading and unloading have no body. */
+static void encode_nothing(sw__call *call) {}
+
+static void finish_load(sw__call *call) {
+    sw__conn *c = call->conn;
+    if (c->closed)
+        c->busy = false;
+    else if (call->error.code != SW_SERVE_OK)
+        sw__http_error(c, &call->error);
+    else
+        sw__http_answer(c, &(sw_http_answer){.status = 200, .json_size = -1}, "", 0);
+    sw__call_end(call);
+}
+
+static void load_or_unload(request *r, bool unload) {
+    sw_kserve_load load = {.arena = sw_arena_create(NULL, 0)};
+    sw__call *call = load.arena ? sw__call_begin(r->conn) : NULL;
+    if (call) {
+        call->encode = encode_nothing;
+        call->finish = finish_load;
+        if (sw_kserve_read_load(r->http->body, r->http->body_size, &load, &call->error) == SW_SERVE_OK)
+            sw__call_load(call, r->name, &load, unload);
+        else
+            finish_load(call);
+    } else
+        sw__http_error(r->conn, &(sw_serve_error){SW_SERVE_UNAVAILABLE, "out of memory"});
+    sw_kserve_load_free(&load);
+}
+
+static void model_load(request *r) {
+    load_or_unload(r, false);
+}
+
+static void model_unload(request *r) {
+    load_or_unload(r, true);
+}
+
 /* -- The table ----------------------------------------------------------------------------------------------------- */
 
 typedef struct route {
@@ -159,6 +197,10 @@ static const route routes[] = {
     {"POST", "MODEL/infer", SW_GROUP_INFERENCE, infer},
     {"POST", "repository/index", SW_GROUP_REPOSITORY, repository_index},
     {"POST", "repository/*/index", SW_GROUP_REPOSITORY, repository_index},
+    {"POST", "repository/models/*/load", SW_GROUP_REPOSITORY, model_load},
+    {"POST", "repository/*/models/*/load", SW_GROUP_REPOSITORY, model_load},
+    {"POST", "repository/models/*/unload", SW_GROUP_REPOSITORY, model_unload},
+    {"POST", "repository/*/models/*/unload", SW_GROUP_REPOSITORY, model_unload},
 };
 
 static bool split_path(const char *text, path *p) {
@@ -225,6 +267,7 @@ static bool is_allowed(request *r, sw_server_group group) {
 static void dispatch_v2(request *r, const path *p) {
     int at = take_model(p, 1, r);
     bool wrong_method = false;
+    r->name = p->n >= 2 ? p->segments[p->n - 2] : "";
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         if (!matches(routes[i].pattern, p, at, r->model != NULL)) continue;
         bool head = !strcmp(r->http->method, "HEAD") && !strcmp(routes[i].method, "GET");
