@@ -118,6 +118,18 @@ def add_samples(b):
                 b.add("GridSample", grid, mode=mode, padding_mode=padding, align_corners=corners, tag=f"{mode}{padding}")
 
 
+def add_activated(b):
+    """What runs into an activation: some operators take it over."""
+    for op, constants in (("Concat", [b.floats(2, 6, 8, 10)]), ("Add", [b.floats(6, 1, 1)]), ("Div", [b.floats(1) + 5])):
+        made = b.add(op, *constants, **({"axis": 1} if op == "Concat" else {}))
+        b.outputs.pop()
+        b.add("Relu", x=made)
+    for low, high in ((0, 6), (-1, 1), (-2, 3), (0, 3)):
+        made = b.add("Conv", b.floats(4, 6, 1, 1))
+        b.outputs.pop()
+        b.add("Clip", np.float32(low), np.float32(high), x=made)
+
+
 class Operators(Case):
     """Those that are written as several, and those that no network of the zoo has."""
 
@@ -138,6 +150,9 @@ class Operators(Case):
 
     def test_recurrent(self):
         self.check(add_recurrent)
+
+    def test_activated(self):
+        self.check(add_activated)
 
     def test_grid_sample(self):
         self.check(add_samples)

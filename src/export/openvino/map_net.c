@@ -35,9 +35,17 @@ static sw_status finish_bias(sw_ov_node *n, sw_ov_ref y, int i) {
     return sw__ov_finish(n, "Add", 1, NUMPY, 2, (sw_ov_ref[]){y, sw__ov_reshaped(n, i, rank, dims)});
 }
 
+/* Such a bias would be a layer of its own. */
+static bool is_zero(const sw_tensor *t) {
+    for (int64_t i = 0; i < sw_tensor_count(t); i++)
+        if (sw_tensor_float_at(t, i) != 0) return false;
+    return true;
+}
+
 static sw_status finish_conv(sw_ov_node *n, const char *type, const char *data, sw_ov_ref weights) {
     sw_ov_ref in[] = {sw__ov_in(n, 0), weights};
-    if (!sw__ov_has(n, 2)) return sw__ov_finish(n, type, 1, data, 2, in);
+    const sw_tensor *bias = sw__ov_known(n, 2);
+    if (!sw__ov_has(n, 2) || (bias && is_zero(bias))) return sw__ov_finish(n, type, 1, data, 2, in);
     return finish_bias(n, sw__ov_step(n, type, 1, data, 2, in, n->node->out[0]->type), 2);
 }
 

@@ -36,7 +36,6 @@ static void identity(sw_tfw *w, const sw_node *node, int arg) {
 
 static void concat(sw_tfw *w, const sw_node *node, int arg) {
     sw_axes axes = sw__tfw_common(w);
-    const sw_value *y = node->out[0];
     int axis = sw_axis(sw_node_int(node, "axis"), axes.n), n = 0;
     int32_t *in = SW_ARENA_ARRAY(w->scratch, int32_t, node->n_in);
     if (!in) {
@@ -45,10 +44,9 @@ static void concat(sw_tfw *w, const sw_node *node, int arg) {
     }
     for (int i = 0; i < node->n_in; i++)
         if (node->in[i] && sw_tensor_count(&node->in[i]->type) > 0) in[n++] = sw__tfw_as(w, node->in[i], axes);
-    int activation = sw__tfw_fuse(w, &y);
-    int32_t out = sw__tfw_out(w, y, axes);
+    int32_t out = sw__tfw_out(w, node->out[0], axes);
     SW_TFW_OPTIONS(sw__tfw_add(w, SW_TFL_CONCATENATION, 1, n, in, 1, &out), 10, SW_FB_I32(0, sw_axes_find(&axes, axis)),
-                   SW_FB_I8(1, activation));
+                   SW_FB_I8(1, SW_TFL_ACT_NONE)); /* runtimes ignore another */
 }
 
 static void split(sw_tfw *w, const sw_node *node, int arg) {

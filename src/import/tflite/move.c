@@ -338,6 +338,27 @@ static void note_padding(sw_tfl_node *n, const int64_t *v, int rank) {
     memcpy(t->pads, v, (size_t)rank * sizeof t->pads[0]);
 }
 
+/* SYMMETRIC: the last elements once more, backwards; each axis by the numbers of its elements. pads: in front, then behind. */
+static sw_value *mirrored(sw_tfl_node *n, sw_value *x, const int64_t *pads) {
+    sw_tensor type = x->type;
+    for (int i = 0; i < type.rank && x; i++) {
+        int64_t side = type.dims[i], before = pads[i], count = before + side + pads[i + type.rank];
+        if (count == side) continue;
+        if (side < 0 || before < 0 || before > side || count < before + side || count > 2 * side + before)
+            return sw__tfl_refuse(n, SW_E_MODEL, "SYMMETRIC padding reaches beyond the map");
+        if (!sw__tfl_charge(n->m, (uint64_t)count * sizeof(int64_t))) return NULL;
+        sw_value *at = sw_graph_new_const(n->m->graph, NULL, SW_I64, 1, &count);
+        if (!at) return sw__tfl_nomem(n->m);
+        for (int64_t k = 0; k < count; k++) {
+            int64_t from = k - before;
+            ((int64_t *)at->type.data)[k] = from < 0 ? -1 - from : from < side ? from : 2 * side - 1 - from;
+        }
+        x = SW_TFL_APPLY(n, SW_OP_Gather, x, at);
+        sw__tfl_set_int(x, "axis", i);
+    }
+    return x;
+}
+
 static void pad(sw_tfl_node *n) {
     int64_t v[2 * SW_MAX_RANK], pads[2 * SW_MAX_RANK];
     int count;
@@ -353,10 +374,11 @@ static void pad(sw_tfl_node *n) {
     for (int i = 0; i < axes.n; i++) {
         pads[i] = v[2 * axes.at[i]];
         pads[i + axes.n] = v[2 * axes.at[i] + 1];
-        if (symmetric && (pads[i] > 1 || pads[i + axes.n] > 1)) {
-            sw__tfl_refuse(n, SW_E_UNSUPPORTED, "SYMMETRIC padding of more than one element is not supported");
-            return;
-        }
+    }
+    if (symmetric) {
+        x = sw__tfl_settle(n->m, x);
+        sw__tfl_out(n, 0, x ? mirrored(n, x, pads) : NULL, axes);
+        return;
     }
     if (n->code == SW_TFL_PADV2)
         value = sw__tfl_plain(n, 2);
@@ -365,7 +387,7 @@ static void pad(sw_tfl_node *n) {
     if (value && value->type.rank != 0) value = sw__tfl_reshape(n->m, n->out[0]->name, value, NULL, 0);
     sw_value *in[3] = {x, sw__tfl_const_ints(n->m, pads, count), value};
     sw_value *y = sw__tfl_apply(n->m, SW_OP_Pad, n->out[0]->name, value ? 3 : 2, in);
-    if (mirror) sw__tfl_set_string(n->m, y, "mode", symmetric ? "edge" : "reflect");
+    if (mirror) sw__tfl_set_string(n->m, y, "mode", "reflect");
     if (n->code == SW_TFL_PAD) note_padding(n, v, axes.n);
     sw__tfl_out(n, 0, y, axes);
 }
