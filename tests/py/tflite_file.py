@@ -1,4 +1,6 @@
-"""Writes TensorFlow Lite files of any operators, for tests of the importer (schema version 3; format: flatbuffers.dev/internals)."""
+"""Writes TensorFlow Lite files of any operators, for tests of the importer.
+
+Schema version 3; the format is that of flatbuffers.dev/internals."""
 
 import pathlib
 import struct
