@@ -33,6 +33,43 @@ sw_status sw__shape_fused_conv(const sw_call *c) {
     return SW_OK;
 }
 
+/* Rows or columns after the shuffle. */
+static sw_status shuffled(const sw_call *c, int64_t in, int64_t stride, int64_t begin, int64_t end, int64_t *out) {
+    SW_TRY(sw__dim_mul(c, in, stride, out));
+    if (!sw_dim_known(*out)) {
+        if (begin || end || stride != 1) *out = SW_DIM_UNKNOWN;
+        return SW_OK;
+    }
+    if (begin > *out || end > *out - begin)
+        return sw_call_fail(c, "its crops leave nothing of %" PRId64 " pixels", *out);
+    *out -= begin + end;
+    return SW_OK;
+}
+
+sw_status sw__shape_pixel_shuffle(const sw_call *c) {
+    const sw_tensor *x = c->in[0];
+    const sw_attr *strides = sw_call_attr(c, "strides", SW_ATTR_INTS), *crops = sw_call_attr(c, "crops", SW_ATTR_INTS);
+    bool good = strides->set && strides->ints.n == 2 && crops->set && crops->ints.n == 4;
+    for (int i = 0; good && i < 2; i++) good = strides->ints.v[i] >= 1 && strides->ints.v[i] <= INT16_MAX;
+    for (int i = 0; good && i < 4; i++) good = crops->ints.v[i] >= 0;
+    if (!good) return sw_call_fail(c, "it needs two strides of at least 1 and four crops of at least 0");
+    if (x->rank >= 0 && x->rank != 4) return sw_call_fail(c, "the input has rank %d, expected 4", x->rank);
+    sw_tensor shape;
+    sw__set_unknown(&shape, x->dtype, 4);
+    if (x->rank == 4) {
+        int64_t area = strides->ints.v[0] * strides->ints.v[1];
+        shape.dims[0] = x->dims[0];
+        if (sw_dim_known(x->dims[1]) && x->dims[1] % area)
+            return sw_call_fail(c, "%" PRId64 " channels do not divide into blocks of %" PRId64, x->dims[1], area);
+        if (sw_dim_known(x->dims[1])) shape.dims[1] = x->dims[1] / area;
+        for (int i = 0; i < 2; i++)
+            SW_TRY(shuffled(c, x->dims[2 + i], strides->ints.v[i], crops->ints.v[i], crops->ints.v[2 + i],
+                            &shape.dims[2 + i]));
+    }
+    if (sw_call_out(c, 0)) sw__set_like(c->out[0], &shape);
+    return SW_OK;
+}
+
 sw_status sw__shape_dfl(const sw_call *c) {
     const sw_tensor *x = c->in[0];
     sw_tensor *y = sw_call_out(c, 0);

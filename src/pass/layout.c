@@ -68,6 +68,10 @@ static bool fits_as_operand(const sw_value *v) {
 static bool follows(const sw_node *node) {
     if (!node->in[0] || !node->out[0] || !is_map(node->out[0])) return false;
     switch (node->op) {
+    case SW_OP_DepthToSpace:
+        return is_map(node->in[0]) && strcmp(sw_node_string(node, "mode"), "DCR") == 0;
+    case SW_OP_PixelShuffle:
+        return is_map(node->in[0]);
     case SW_OP_Relu:
     case SW_OP_LeakyRelu:
     case SW_OP_Sigmoid:

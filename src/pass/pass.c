@@ -11,6 +11,8 @@ static const sw_pass passes[] = {
     {"half", "float16 becomes float32 inside; inputs and outputs stay", sw__pass_half},
     {"upsample", "convolve an enlarged map before it is enlarged, where a 1x1 convolution of a join reads it",
      sw__pass_upsample},
+    {"transposed", "a transposed convolution is a convolution that gives a block of pixels for each",
+     sw__pass_transposed},
     {"fuse", "activation and residual addition into the convolution before them", sw__pass_fuse},
     {"layout", "channels-last maps where convolutions, pools and resizing work; relayouts at the borders",
      sw__pass_layout},

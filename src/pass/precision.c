@@ -37,6 +37,8 @@ static void look(classes *k, const sw_node *node) {
     case SW_OP_Concat:
     case SW_OP_Split:
     case SW_OP_MaxPool:
+    case SW_OP_PixelShuffle:
+    case SW_OP_DepthToSpace:
     case SW_OP_Resize: /* move elements, or choose among them: all of one type */
         for (int i = 0; i < node->n_in; i++) join(k, node->in[i], node->out[0]);
         for (int i = 1; i < node->n_out; i++) join(k, node->out[i], node->out[0]);

@@ -38,6 +38,23 @@ def random(*shape, seed=0, dtype=np.float32):
     return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
 
+def transposed_model(kernel, act, shape=("n", 3, "h", "w"), **attributes):
+    """A transposed convolution among maps."""
+    constants = [
+        ("w0", random(6, 3, 3, 3, seed=1) / 4),
+        ("w", random(6, 5, *kernel, seed=2) / 4),
+        ("b", random(5, seed=3)),
+        ("w2", random(4, 5, 1, 1, seed=4)),
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["a"], pads=[1] * 4),
+        helper.make_node("ConvTranspose", ["a", "w", "b"], ["c"], kernel_shape=kernel, **attributes),
+        helper.make_node(act, ["c"], ["d"]),
+        helper.make_node("Conv", ["d", "w2"], ["y"]),
+    ]
+    return model_of(nodes, [value("x", T.FLOAT, shape)], [value("y", T.FLOAT, None)], constants)
+
+
 class Graphs(unittest.TestCase):
     def check(self, model, inputs, want=None, tolerance=1e-5):
         """Runs the model; `want`: outputs by name, ONNX Runtime's when None. Integers and bools must be equal."""
@@ -60,6 +77,33 @@ class Graphs(unittest.TestCase):
                 )
             else:
                 np.testing.assert_array_equal(got[name], array)
+
+    def test_condition_that_an_open_shape_decides(self):
+        """A dim that only the input's array fixes cannot choose a branch before the run."""
+        nodes = [
+            helper.make_node("Size", ["x"], ["n"]),
+            helper.make_node("Equal", ["n", "one"], ["is_one"]),
+            helper.make_node("If", ["is_one"], ["y"], **self.branches()),
+        ]
+        constants = [("c", np.array(3, np.float32)), ("one", np.array(1, np.int64))]
+        model = model_of(nodes, [value("x", T.FLOAT, ["rows"])], [value("y", T.FLOAT, None)], constants)
+        for rows in (1, 2):
+            self.check(model, {"x": random(rows)})
+
+    def test_transposed_convolutions_among_maps(self):
+        x = random(2, 3, 5, 7)
+        fixed = [2, 3, 5, 7]
+        for kernel, act, attributes in (
+            ([2, 2], "Relu", {"strides": [2, 2]}),
+            ([4, 4], "LeakyRelu", {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+            ([3, 3], "Sigmoid", {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}),
+            ([5, 3], "Tanh", {"strides": [1, 3], "pads": [4, 0, 2, 1]}),
+            ([3, 4], "Relu", {"strides": [2, 2], "dilations": [2, 1]}),
+            ([3, 4], "Relu", {"strides": [2, 3], "auto_pad": "SAME_UPPER", "shape": fixed}),
+            ([4, 3], "Relu", {"strides": [3, 2], "output_shape": [14, 14], "shape": fixed}),
+        ):
+            with self.subTest(kernel=kernel, **attributes):
+                self.check(transposed_model(kernel, act, **attributes), {"x": x}, tolerance=1e-5)
 
     def test_convolution_float64(self):
         """ONNX Runtime has no such kernel; float64 agrees with its float32 to float32's accuracy."""
@@ -540,31 +584,6 @@ class Refusals(unittest.TestCase):
             ),
             "Frobnicate",
         )
-
-    def test_condition_that_is_not_constant(self):
-        branch = [
-            helper.make_graph([helper.make_node("Identity", ["x"], [n])], n, [], [value(n, T.FLOAT, [1])])
-            for n in ("a", "b")
-        ]
-        self.refuse(
-            model_of(
-                [helper.make_node("If", ["c"], ["y"], then_branch=branch[0], else_branch=branch[1])],
-                [value("c", T.BOOL, []), value("x", T.FLOAT, [1])],
-                [value("y", T.FLOAT, [1])],
-            ),
-            "If",
-        )
-
-    def test_condition_that_an_open_shape_decides(self):
-        """A dim that only the input's array fixes cannot choose a branch."""
-        nodes = [
-            helper.make_node("Size", ["x"], ["n"]),
-            helper.make_node("Equal", ["n", "one"], ["is_one"]),
-            helper.make_node("If", ["is_one"], ["y"], **Graphs.branches()),
-        ]
-        constants = [("c", np.array(3, np.float32)), ("one", np.array(1, np.int64))]
-        inputs = [value("x", T.FLOAT, ["rows"])]
-        self.refuse(model_of(nodes, inputs, [value("y", T.FLOAT, None)], constants), "If", "computed")
 
     def test_function_that_calls_itself(self):
         function = helper.make_function(

@@ -116,6 +116,26 @@ SW_TEST(depth_to_space_in_both_orders) {
     test_call_free(&t);
 }
 
+SW_TEST(pixel_shuffle_cuts) {
+    float x[8];
+    for (int i = 0; i < 8; i++) x[i] = (float)i;
+    test_call t;
+    test_call_init(&t, SW_OP_PixelShuffle, 1);
+    test_call_input(&t, TEST_F32(x, 1, 4, 1, 2));
+    test_call_ints(&t, "strides", 2, (int64_t[]){2, 1});
+    test_call_ints(&t, "crops", 4, (int64_t[]){1, 0, 0, 1});
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(4, 6), 0)); /* channels 2 and 3 are the second row of the two maps */
+    test_call_free(&t);
+    t.x[0].layout = SW_CHANNELS_LAST;
+    t.x[0].pitch = 4; /* now x holds the channels of the left pixel first */
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(2, 3), 0));
+    test_call_free(&t);
+    test_call_ints(&t, "crops", 4, (int64_t[]){2, 0, 1, 0});
+    CHECK_INT(test_call_run(&t), SW_E_MODEL);
+}
+
 SW_TEST(trilu_with_any_diagonal) {
     const float x[6] = {1, 2, 3, 4, 5, 6};
     int64_t k = 1;
