@@ -17,7 +17,7 @@
 
 extern char **environ;
 
-enum { POLL_MS = 50, MAX_CAPTURE = 64 * 1024, WAIT_NS = 1000000 };
+enum { POLL_MS = 50, MAX_CAPTURE = 16 << 20, WAIT_NS = 1000000 };
 
 static void close_all(const int *fds, int n) {
     for (int i = 0; i < n; i++)
@@ -96,9 +96,9 @@ static void take_notes(sw_process *p) {
     }
 }
 
-/* Moves bytes one way until all are moved. */
-static sw_transfer move(sw_process *p, int fd, uint8_t *data, size_t size, bool writes, int64_t deadline) {
-    while (size) {
+/* Moves some bytes one way, at least one. */
+static sw_transfer move_some(sw_process *p, int fd, void *data, size_t size, bool writes, int64_t deadline, size_t *n) {
+    for (;;) {
         struct pollfd polled[2] = {{.fd = fd, .events = writes ? POLLOUT : POLLIN},
                                    {.fd = p->errors, .events = POLLIN}};
         if (sw_clock_ns() >= deadline) return SW_TRANSFER_LATE;
@@ -107,9 +107,15 @@ static sw_transfer move(sw_process *p, int fd, uint8_t *data, size_t size, bool 
         if (!polled[0].revents) continue;
         ssize_t moved = writes ? write(fd, data, size) : read(fd, data, size);
         if (moved < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-        if (moved <= 0) return SW_TRANSFER_CLOSED;
-        data += moved;
-        size -= (size_t)moved;
+        *n = moved > 0 ? (size_t)moved : 0;
+        return moved > 0 ? SW_TRANSFER_DONE : SW_TRANSFER_CLOSED;
+    }
+}
+
+static sw_transfer move(sw_process *p, int fd, uint8_t *data, size_t size, bool writes, int64_t deadline) {
+    for (size_t n; size; data += n, size -= n) {
+        sw_transfer way = move_some(p, fd, data, size, writes, deadline, &n);
+        if (way != SW_TRANSFER_DONE) return way;
     }
     return SW_TRANSFER_DONE;
 }
@@ -158,20 +164,37 @@ const char *sw_signal_text(int signal) {
     return strsignal(signal);
 }
 
+void sw_process_last_words(const sw_process *process, char *text, size_t size) {
+    const char *notes = process->notes;
+    int end = process->n_notes, begin, n = 0;
+    while (end > 0 && (unsigned char)notes[end - 1] <= ' ') end--;
+    for (begin = end; begin > 0 && notes[begin - 1] != '\n';) begin--;
+    while (begin < end && n + 1 < (int)size) {
+        unsigned char c = (unsigned char)notes[begin++];
+        text[n++] = (char)(c < ' ' ? ' ' : c);
+    }
+    text[n] = 0;
+}
+
 sw_status sw_process_capture(const char *const *argv, double seconds, sw_arena *arena, const char **text) {
     sw_process process;
+    char block[4096];
+    size_t n;
+    *text = "";
     SW_TRY(sw_process_start(argv, NULL, NULL, &process));
+    sw_buf buf = sw_buf_make(NULL, MAX_CAPTURE);
     int64_t deadline = sw_clock_ns() + (int64_t)(seconds * 1e9);
-    char *block = sw_arena_alloc(arena, MAX_CAPTURE, 1);
-    size_t n = 0;
-    sw_transfer way = SW_TRANSFER_DONE;
-    while (block && n < MAX_CAPTURE - 1 &&
-           (way = sw_process_read(&process, block + n, 1, deadline)) == SW_TRANSFER_DONE)
-        n++;
-    int code = sw_process_end(&process, way == SW_TRANSFER_CLOSED ? (int64_t)(seconds * 1e9) : 0);
-    if (!block) return SW_E_NOMEM;
-    *text = block;
-    return way == SW_TRANSFER_CLOSED && code == 0 ? SW_OK : SW_E_IO;
+    sw_transfer way;
+    while ((way = move_some(&process, process.out, block, sizeof block, false, deadline, &n)) == SW_TRANSFER_DONE &&
+           buf.status == SW_OK)
+        sw_buf_append(&buf, block, n);
+    int code = sw_process_end(&process, way == SW_TRANSFER_CLOSED ? deadline - sw_clock_ns() : 0);
+    bool good = way == SW_TRANSFER_CLOSED && code == 0 && buf.status == SW_OK;
+    sw_process_last_words(&process, block, sizeof block);
+    *text = sw_arena_strdup(arena, good ? sw_buf_text(&buf) : block);
+    sw_buf_free(&buf);
+    if (!*text) return SW_E_NOMEM;
+    return good ? SW_OK : SW_E_IO;
 }
 
 sw_status sw_process_become_child(int *in, int *out) {

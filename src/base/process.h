@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "slipway/status.h"
 
 enum { SW_PROCESS_NOTES = 2048 };
@@ -18,8 +19,9 @@ typedef struct sw_process {
     int n_notes;
 } sw_process;
 
-/* Starts argv[0] (searched in PATH) with argv, NULL at its end; the child does not outlive this process by more than what it
- * needs to see its standard input end. SW_E_IO with a sentence when it cannot be started. `where` names it in messages. */
+/* Starts argv[0] (searched in PATH) with argv, NULL at its end; the child does not outlive this process by more than
+ * what it needs to see its standard input end. SW_E_IO with a sentence when it cannot be started. `where` names it
+ * in messages. */
 SW_MUST_USE sw_status sw_process_start(const char *const *argv, const char *where, const sw_diag *diag,
                                        sw_process *process);
 
@@ -39,8 +41,11 @@ int sw_process_end(sw_process *process, int64_t grace_ns);
 const char *sw_signal_text(int signal);
 
 /* Runs a program to its end, at most `seconds`; its standard output as text in the arena. SW_E_IO without a message when it
- * cannot be started, does not end in time, fails, or writes more than 64 KiB. */
+ * cannot be started, does not end in time, fails, or writes more than 16 MiB: then `text` is the last line that it wrote to
+ * standard error, maybe "". */
 SW_MUST_USE sw_status sw_process_capture(const char *const *argv, double seconds, sw_arena *arena, const char **text);
+/* The last line of standard error, without control characters. */
+void sw_process_last_words(const sw_process *process, char *text, size_t size);
 
 /* In a child: moves standard input and output to other descriptors, so that what libraries print does not mix with answers:
  * what is printed goes to standard error. Also ends this process when its parent dies. SW_E_IO. */

@@ -107,7 +107,7 @@ const sw_verb sw_verb_backends = {
     .run = run,
 };
 
-/* -- Options ------------------------------------------------------------------------------------------------------------- */
+/* -- Options ------------------------------------------------------------------------------------------------------- */
 
 sw_status sw_backend_named(const char *name, size_t length, const char *verb, const sw_diag *diag,
                            const sw_foreign_runtime **runtime) {
@@ -141,7 +141,7 @@ sw_status sw_settings_parse(const sw_args *args, const char *backend, const sw_d
     return settings->items ? SW_OK : SW_E_NOMEM;
 }
 
-/* -- The child ----------------------------------------------------------------------------------------------------------- */
+/* -- The child ----------------------------------------------------------------------------------------------------- */
 
 bool sw_child_is(int argc, char **argv) {
     return argc == 3 && !strcmp(argv[1], SW_FOREIGN_VERB);

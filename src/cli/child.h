@@ -5,6 +5,7 @@
 #include "backend/foreign/engine.h"
 #include "backend/foreign/foreign.h"
 #include "cli/verb.h"
+#include "vision/detector.h"
 
 enum { SW_MOST_BACKENDS = 16 };
 
@@ -16,7 +17,19 @@ SW_MUST_USE sw_status sw_child_run(const char *name);
 /* Slipway's own engine. Settings: device, precision (fp32, bf16; of models that are no plans). */
 extern const sw_engine sw_engine_slipway;
 
-/* -- Options that verbs share ------------------------------------------------------------------------------------------ */
+/* -- Options that verbs share -------------------------------------------------------------------------------------- */
+
+/* --backend and --set. */
+#define SW_BACKEND_OPTIONS                                                                                             \
+    {.name = "backend",                                                                                                \
+     .kind = SW_TEXT,                                                                                                  \
+     .argument = "NAME",                                                                                               \
+     .standard = "slipway",                                                                                            \
+     .help = "the runtime to run it in ('slipway backends' lists them), in a child process"},                          \
+    {                                                                                                                  \
+        .name = "set", .kind = SW_TEXT, .argument = "BACKEND.KEY=VALUE", .many = true,                                 \
+        .help = "a setting of another runtime, such as onnxruntime.providers=CUDA,CPU or openvino.device=GPU"          \
+    }
 
 /* A runtime by the name that an option gives; SW_E_USAGE with the nearest. */
 SW_MUST_USE sw_status sw_backend_named(const char *name, size_t length, const char *verb, const sw_diag *diag,
@@ -24,5 +37,21 @@ SW_MUST_USE sw_status sw_backend_named(const char *name, size_t length, const ch
 /* The settings BACKEND.KEY=VALUE of one backend, of the option --set. SW_E_USAGE for what is no such word. */
 SW_MUST_USE sw_status sw_settings_parse(const sw_args *args, const char *backend, const sw_diag *diag,
                                         sw_settings *settings);
+
+/* The runtime that --backend names, with the model that `plan` was built of, for a detector; NULL and a zeroed
+ * network for Slipway. Options: backend, set, threads. */
+typedef struct sw_backend_net sw_backend_net;
+SW_MUST_USE sw_status sw_backend_network(const sw_args *args, const sw_plan *plan, const char *model,
+                                         const sw_diag *diag, sw_backend_net **net, sw_network *network);
+void sw_backend_net_close(sw_backend_net *net); /* takes NULL */
+
+/* A run of `slipway val` as another process. */
+typedef struct sw_val_wish {
+    const char *model, *data;
+    const char *backend;  /* NULL: Slipway */
+    int64_t limit, imgsz; /* 0: all, as the model says */
+} sw_val_wish;
+/* mAP50-95, or top 1 of a model of classes. SW_E_INPUT with a sentence. */
+SW_MUST_USE sw_status sw_val_map(const sw_val_wish *wish, sw_arena *arena, const sw_diag *diag, double *map);
 
 #endif

@@ -7,7 +7,8 @@
 #include "base/stage.h"
 #include "base/str.h"
 #include "build/build.h"
-#include "cli/verb.h"
+#include "cli/child.h"
+#include "cli/verify.h"
 #include "export/export.h"
 #include "pass/pass.h"
 
@@ -15,8 +16,10 @@ enum { MOST_SIDE = 16384, MOST_BATCH = 65536, MOST_TARGETS = 16 };
 
 /* What is asked for, in options or in Ultralytics' spelling. */
 typedef struct request {
-    const char *model, *formats, *output, *imgsz;
-    bool force, json;
+    const char *model, *formats, *output, *imgsz, *data;
+    bool force, json, verify;
+    double tolerance;
+    int64_t limit;
     sw_export_options options;
 } request;
 
@@ -25,9 +28,11 @@ typedef struct target {
     const char *path;
     int64_t bytes, nanoseconds;
     int nodes, transposes;
+    sw_verify verify;
+    double map[2]; /* of the model and of the file, on --data; below 0: not measured */
 } target;
 
-/* -- Ultralytics' spelling ----------------------------------------------------------------------------------------------- */
+/* -- Ultralytics' spelling ------------------------------------------------------------------------------------------ */
 
 /* key=value: the option that it stands for. Values of flags are True or False. */
 static const struct {
@@ -47,11 +52,13 @@ static const struct {
     {"iou", "iou", false},
     {"max_det", "max-det", false},
     {"agnostic_nms", "agnostic-nms", true},
+    {"data", "data", false},
+    {"verify", "verify", true},
 };
 
 /* Things of Ultralytics that mean nothing here, with any value. */
 static const char *const ignored[] = {"simplify", "device",  "optimize", "workspace", "keras",
-                                      "fraction", "verbose", "task",     "mode",      "data"};
+                                      "fraction", "verbose", "task",     "mode"};
 
 static bool is_word(const char *text, size_t length, const char *word) {
     return strlen(word) == length && !strncmp(text, word, length);
@@ -118,7 +125,7 @@ static sw_status read_operands(const sw_args *args, sw_args *parsed, const char 
     return verb ? sw_args_parse(verb, n, (char *const *)(uintptr_t)argv, args->arena, diag, parsed) : SW_E_NOMEM;
 }
 
-/* -- The request --------------------------------------------------------------------------------------------------------- */
+/* -- The request ---------------------------------------------------------------------------------------------------- */
 
 static bool flag(const sw_args *a, const sw_args *b, const char *name) {
     return sw_args_flag(a, name) || sw_args_flag(b, name);
@@ -178,6 +185,13 @@ static sw_status read_request(const sw_args *args, request *r, const sw_diag *di
     r->imgsz = TEXT("imgsz");
     r->force = flag(args, &more, "force");
     r->json = flag(args, &more, "json");
+    r->verify = !flag(args, &more, "no-verify");
+    r->tolerance = sw_args_number(giver(args, &more, "tolerance"), "tolerance");
+    r->data = TEXT("data");
+    r->limit = sw_args_int(giver(args, &more, "limit"), "limit");
+    if (!r->verify && (r->data || flag(args, &more, "verify")))
+        return sw_fail(diag, SW_E_USAGE, "export", NULL, "--%s and --no-verify contradict each other",
+                       r->data ? "data" : "verify");
     sw_export_options *o = &r->options;
     o->stem = stem_of(r->model, args->arena);
     o->half_io = flag(args, &more, "half-io");
@@ -200,7 +214,7 @@ static sw_status read_request(const sw_args *args, request *r, const sw_diag *di
 #undef TEXT
 }
 
-/* -- Targets ------------------------------------------------------------------------------------------------------------- */
+/* -- Targets -------------------------------------------------------------------------------------------------------- */
 
 static sw_status unknown_format(const char *name, size_t length, const sw_diag *diag) {
     const char *names[MOST_TARGETS];
@@ -255,7 +269,7 @@ static sw_status find_targets(const request *r, sw_arena *arena, target *targets
     return SW_OK;
 }
 
-/* -- Work ---------------------------------------------------------------------------------------------------------------- */
+/* -- Work ----------------------------------------------------------------------------------------------------------- */
 
 static sw_status prepare(sw_graph *graph, const request *r, const sw_diag *diag) {
     SW_TRY(sw_export_prepare(graph, &r->options, diag));
@@ -276,7 +290,26 @@ static int count_transposes(const sw_graph *graph) {
     return n;
 }
 
-static sw_status write_target(const request *r, sw_graph *graph, target *t, const sw_diag *diag) {
+/* What was written, before it gets its name: numbers as the model's, and mAP of both where there are pictures. */
+static sw_status check_target(const request *r, target *t, const char *file, sw_arena *arena, const sw_diag *diag) {
+    if (!r->verify) return SW_OK;
+    SW_TRY(sw_verify_file(&(sw_verify_request){.model = r->model,
+                                               .exporter = t->exporter,
+                                               .options = &r->options,
+                                               .file = file,
+                                               .name = t->path,
+                                               .tolerance = r->tolerance},
+                          arena, diag, &t->verify));
+    if (!r->data || t->verify.skipped) return SW_OK;
+    sw_val_wish wish = {.model = r->model, .data = r->data, .limit = r->limit, .imgsz = r->options.height};
+    SW_TRY(sw_val_map(&wish, arena, diag, &t->map[0]));
+    wish.model = file;
+    wish.backend = t->verify.backend;
+    return sw_val_map(&wish, arena, diag, &t->map[1]);
+}
+
+static sw_status write_target(const request *r, sw_graph *graph, target *t, int64_t began, sw_arena *arena,
+                              const sw_diag *diag) {
     sw_stage *stage;
     sw_export_options options = r->options;
     options.transposes = &t->transposes;
@@ -288,24 +321,25 @@ static sw_status write_target(const request *r, sw_graph *graph, target *t, cons
         t->nodes = graph->n_nodes;
         if (t->transposes < 0) t->transposes = count_transposes(graph);
         t->bytes = sw_stage_bytes(stage);
-        return sw_stage_commit(stage);
+        t->nanoseconds = sw_clock_ns() - began;
+        status = check_target(r, t, sw_stage_path(stage), arena, diag);
+        if (status == SW_OK) return sw_stage_commit(stage);
     }
     sw_stage_abort(stage);
     return status;
 }
 
-static sw_status export_one(const request *r, target *t, const sw_diag *diag) {
+static sw_status export_one(const request *r, target *t, sw_arena *arena, const sw_diag *diag) {
     sw_graph *graph;
     int64_t began = sw_clock_ns();
     SW_TRY(sw_graph_load(r->model, diag, &graph));
     sw_status status = prepare(graph, r, diag);
-    if (status == SW_OK) status = write_target(r, graph, t, diag);
+    if (status == SW_OK) status = write_target(r, graph, t, began, arena, diag);
     sw_graph_destroy(graph);
-    t->nanoseconds = sw_clock_ns() - began;
     return status;
 }
 
-static void print_json(const target *targets, int n, sw_buf *buf) {
+static void print_json(const target *targets, int n, bool verified, sw_buf *buf) {
     sw_json_writer w = sw_json_writer_make(buf, 2);
     sw_json_array(&w);
     for (int i = 0; i < n; i++) {
@@ -322,10 +356,22 @@ static void print_json(const target *targets, int n, sw_buf *buf) {
         sw_json_int(&w, targets[i].transposes);
         sw_json_key(&w, "seconds");
         sw_json_fixed(&w, (double)targets[i].nanoseconds * 1e-9, 3);
+        if (verified) sw_verify_json(&targets[i].verify, &w);
+        if (targets[i].map[0] >= 0) {
+            sw_json_key(&w, "map_model"), sw_json_f64(&w, targets[i].map[0]);
+            sw_json_key(&w, "map_file"), sw_json_f64(&w, targets[i].map[1]);
+        }
         sw_json_object_end(&w);
     }
     sw_json_array_end(&w);
     sw_buf_append_byte(buf, '\n');
+}
+
+static void print_target(const request *r, const target *t, sw_console *console) {
+    sw_print(console, "%-9s %s  %.1f MB, %d nodes, %.2f s\n", t->exporter->name, t->path, (double)t->bytes * 1e-6,
+             t->nodes, (double)t->nanoseconds * 1e-9);
+    if (r->verify) sw_verify_print(&t->verify, console);
+    if (t->map[0] >= 0) sw_print(console, "          mAP50-95 %.4f, of the model %.4f\n", t->map[1], t->map[0]);
 }
 
 static sw_status run(const sw_args *args, sw_console *console) {
@@ -336,12 +382,11 @@ static sw_status run(const sw_args *args, sw_console *console) {
     console->subject = r.model;
     SW_TRY(find_targets(&r, args->arena, targets, &n, &console->diag));
     for (int i = 0; i < n; i++) {
-        SW_TRY(export_one(&r, &targets[i], &console->diag));
-        if (!r.json && !console->quiet)
-            sw_print(console, "%-9s %s  %.1f MB, %d nodes, %.2f s\n", targets[i].exporter->name, targets[i].path,
-                     (double)targets[i].bytes * 1e-6, targets[i].nodes, (double)targets[i].nanoseconds * 1e-9);
+        targets[i].map[0] = targets[i].map[1] = -1;
+        SW_TRY(export_one(&r, &targets[i], args->arena, &console->diag));
+        if (!r.json && !console->quiet) print_target(&r, &targets[i], console);
     }
-    if (r.json) print_json(targets, n, &console->out);
+    if (r.json) print_json(targets, n, r.verify, &console->out);
     return SW_OK;
 }
 
@@ -402,6 +447,24 @@ static const sw_option options[] = {
      .help = "with --nms: at most so many boxes a picture"},
     {.name = "agnostic-nms", .help = "with --nms: boxes of all classes suppress each other"},
     {.name = "external-data", .help = "weights in a file beside the model (onnx); beyond 2 GiB they always are"},
+    {.name = "no-verify", .help = "do not compare what was written with the model"},
+    {.name = "verify", .help = "compare (the standard): both run on noise, the file in the runtime that it is for"},
+    {.name = "tolerance",
+     .kind = SW_NUMBER,
+     .argument = "X",
+     .standard = "0",
+     .most = 1,
+     .help = "how far outputs may be off, of their scale (default: 1e-4, with float16 1e-2, with integers 0.1)"},
+    {.name = "data",
+     .kind = SW_TEXT,
+     .argument = "PATH",
+     .help = "pictures with known objects: mAP of the model and of the file, in its runtime"},
+    {.name = "limit",
+     .kind = SW_INT,
+     .argument = "N",
+     .least = 0,
+     .most = 1e9,
+     .help = "with --data: only the first N pictures"},
     {.name = "force", .letter = 'f', .help = "replace what is there"},
     {.name = "json", .help = "print what was written as JSON"},
     {0},
@@ -414,7 +477,9 @@ const sw_verb sw_verb_export = {
     .summary = "Write a model in the format of another runtime",
     .description =
         "Reads MODEL, folds what is constant and batch normalisation, and writes it for another runtime, with the metadata "
-        "that Ultralytics' programs read. The file appears whole or not at all.\n\n"
+        "that Ultralytics' programs read. Then it runs the file in the runtime that it is for, where that is installed "
+        "('slipway backends'), else in Slipway, beside the model itself, and tells how far the outputs are apart. The file "
+        "appears whole, and within the tolerance, or not at all.\n\n"
         "Ultralytics' spelling works, too: model=yolo11n.pt format=onnx imgsz=640 half=True batch=1 dynamic=True.",
     .options = options,
     .examples =

@@ -49,7 +49,8 @@ static sw_status load_model(sw_val *v) {
     sw_plan *plan;
     v->console->subject = v->model;
     SW_TRY(sw_plan_build(v->model, v->diag, &plan));
-    sw_status status = sw_detector_create(plan, &o, v->diag, &v->detector);
+    sw_status status = sw_backend_network(v->args, plan, v->model, v->diag, &v->network, &o.network);
+    if (status == SW_OK) status = sw_detector_create(plan, &o, v->diag, &v->detector);
     sw_plan_unref(plan);
     v->console->subject = NULL;
     if (status == SW_OK) v->task = sw_detector_task(v->detector);
@@ -559,6 +560,7 @@ static sw_status run(const sw_args *args, sw_console *console) {
     sw_status status = run_val(&v);
     if (status == SW_E_NOMEM && !console->errors) out_of_memory(&v);
     sw_detector_destroy(v.detector);
+    sw_backend_net_close(v.network);
     sw_eval_destroy(v.boxes);
     sw_eval_destroy(v.shapes);
     sw_eval_destroy(v.other);
@@ -618,6 +620,7 @@ static const sw_option options[] = {
      .kind = SW_TEXT,
      .argument = "NAME",
      .help = "what the model's outputs mean, where it is not recognised"},
+    SW_BACKEND_OPTIONS,
     {.name = "threads",
      .kind = SW_INT,
      .argument = "N",

@@ -4,7 +4,7 @@
 
 #include "base/json.h"
 #include "base/os.h"
-#include "cli/verb.h"
+#include "cli/child.h"
 #include "eval/dataset.h"
 #include "eval/predictions.h"
 #include "vision/detector.h"
@@ -20,6 +20,7 @@ typedef struct sw_val {
     sw_console *console;
     const sw_diag *diag;
     const char *model, *data;
+    sw_backend_net *network; /* of --backend; NULL: Slipway */
     sw_detector *detector; /* NULL: predictions come from a file */
     sw_dataset dataset;
     sw_task task;

@@ -4,10 +4,29 @@
 
 /* One row a format. */
 static const sw_exporter exporters[] = {
-    {"onnx", "", ".onnx", "ONNX, opsets 13 to 26", sw_onnx_knows, sw_onnx_write},
-    {"openvino", "ov", "_openvino_model", "OpenVINO IR 11: a folder with .xml, .bin and metadata.yaml",
-     sw_openvino_knows, sw_openvino_write},
-    {"tflite", "litert", ".tflite", "TensorFlow Lite (LiteRT), schema 3", sw_tflite_knows, sw_tflite_write},
+    {.name = "onnx",
+     .aliases = "",
+     .ending = ".onnx",
+     .doc = "ONNX, opsets 13 to 26",
+     .knows = sw_onnx_knows,
+     .write = sw_onnx_write,
+     .runtime = "onnxruntime"},
+    {.name = "openvino",
+     .aliases = "ov",
+     .ending = "_openvino_model",
+     .doc = "OpenVINO IR 11: a folder with .xml, .bin and metadata.yaml",
+     .knows = sw_openvino_knows,
+     .write = sw_openvino_write,
+     .runtime = "openvino"},
+    {.name = "tflite",
+     .aliases = "litert",
+     .ending = ".tflite",
+     .doc = "TensorFlow Lite (LiteRT), schema 3",
+     .knows = sw_tflite_knows,
+     .write = sw_tflite_write,
+     .runtime = "litert",
+     .channels_last = true,
+     .fractions = true},
 };
 
 int sw_exporter_count(void) {

@@ -41,6 +41,9 @@ typedef struct sw_exporter {
     /* Writes `path` (files may be added beside it, in its folder). SW_E_UNSUPPORTED with a sentence (node, operator,
      * alternatives), SW_E_IO, SW_E_NOMEM. The caller keeps the path hidden until all is well (base/stage.h). */
     sw_status (*write)(sw_graph *graph, const sw_export_options *options, const char *path, const sw_diag *diag);
+    const char *runtime; /* that the format is for, as backend/foreign names it */
+    bool channels_last;  /* ports of four axes are written N H W C, but of models that came so */
+    bool fractions;      /* boxes and points are written as sw_export_coordinates has them */
 } sw_exporter;
 
 int sw_exporter_count(void);

@@ -51,7 +51,8 @@ sw_status sw__detector_name(sw_detector *d, int n) {
 
 static sw_status run_model(sw_detector *d, const sw_tensor *input, sw_tensor *outputs) {
     sw_tensor integers[SW__MAX_OUTPUTS];
-    SW_TRY(sw_session_run(d->session, input, d->reals ? integers : outputs));
+    sw_tensor *raw = d->reals ? integers : outputs;
+    SW_TRY(d->network.run ? d->network.run(d->network.ctx, input, raw) : sw_session_run(d->session, input, raw));
     return d->reals ? sw_session_run(d->reals, integers, outputs) : SW_OK;
 }
 
@@ -175,6 +176,7 @@ static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
     SW_TRY(keep_classes(d, o));
     double conf = o->conf >= 0 ? o->conf : d->model.conf >= 0 ? d->model.conf : 0.25;
     d->conf = (float)conf;
+    d->network = o->network; /* from now on: what the outputs mean was found out by Slipway */
     d->max_det = o->max_det;
     d->polygons = o->polygons;
     d->n_boxes_inputs = sw__head_inputs(d->head, &d->model, d->order, NULL);

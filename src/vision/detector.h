@@ -26,6 +26,12 @@ typedef enum sw_task {
 const char *sw_task_name(sw_task task); /* "detect", "segment" ..., as Ultralytics calls them */
 
 /* Get the defaults from sw_detector_defaults and change what matters. */
+/* Another runtime in the place of Slipway's session: runs the model on its inputs; outputs stay valid until the next run. */
+typedef struct sw_network {
+    sw_status (*run)(void *ctx, const sw_tensor *inputs, sw_tensor *outputs);
+    void *ctx;
+} sw_network;
+
 typedef struct sw_detector_options {
     /* Boxes must score above it; negative: the model's own `conf` metadata, else 0.25. */
     double conf;
@@ -43,6 +49,7 @@ typedef struct sw_detector_options {
     int threads;      /* 0: all CPUs that the process may use */
     const char *device; /* where the network runs, as in sw_session_options */
     bool no_fallback;
+    sw_network network; /* zeroed: Slipway */
     const sw_allocator *allocator;
 } sw_detector_options;
 

@@ -23,6 +23,7 @@ struct sw_detector {
     int n_boxes_inputs, order[SW__MAX_OUTPUTS]; /* outputs of the model that `boxes` takes */
     int extra, n_points, point_values;
     sw_session *session;    /* of the model */
+    sw_network network;     /* in its place, where that is set */
     sw_session *reals;      /* makes quantised outputs real; NULL: there are none */
     sw_session *picture[2]; /* by sw_pixel_order */
     sw_session *boxes;

@@ -122,7 +122,7 @@ class Control(unittest.TestCase):
             slipway.run("build", path, "-o", plan)
             slipway.run("build", path, "-o", bare, "--strip")
             slipway.run("refit", bare, path, "-o", whole)
-            slipway.run("export", path, "--to", "onnx", "-o", again)
+            slipway.export( path, "--to", "onnx", "-o", again)
             onnx.checker.check_model(onnx.load(again), full_check=True)
             for inputs in runs:
                 want = reference.run_onnx(path, inputs)

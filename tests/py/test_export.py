@@ -102,13 +102,13 @@ class Zoo(Case):
         want = reference.run_onnx(path, inputs)
         for tolerance, options in ((zoo.TOLERANCE, []), (FP16_TOLERANCE, ["--half"])):
             out, again = self.folder / "out.onnx", self.folder / "again.onnx"
-            slipway.run("export", path, "-o", out, "--force", *options)
+            slipway.export( path, "-o", out, "--force", *options)
             onnx.checker.check_model(str(out), full_check=True)
             self.close(name, run_ort(out, inputs), want, tolerance)
-            slipway.run("export", out, "-o", again, "--force")
+            slipway.export( out, "-o", again, "--force")
             self.assertEqual(out.read_bytes(), again.read_bytes())
             folder = self.folder / "out_openvino_model"
-            slipway.run("export", path, "--to", "openvino", "-o", folder, "--force", *options)
+            slipway.export( path, "--to", "openvino", "-o", folder, "--force", *options)
             if HAVE_OPENVINO:
                 self.close(name, run_openvino(folder, inputs), want, tolerance)
             read_back = slipway.run_model(folder, inputs, self.folder)
@@ -122,7 +122,7 @@ class Onnx(Case):
         want = reference.run_onnx(self.folder / "m.onnx", {"images": x})["output0"]
         for opset in range(13, 23):
             out = self.folder / f"{opset}.onnx"
-            slipway.run("export", self.folder / "m.onnx", "--opset", opset, "-o", out)
+            slipway.export( self.folder / "m.onnx", "--opset", opset, "-o", out)
             model = onnx.load(out)
             onnx.checker.check_model(model, full_check=True)
             self.assertEqual(model.opset_import[0].version, opset)
@@ -133,7 +133,7 @@ class Onnx(Case):
     def test_metadata_and_sizes(self):
         small_model(self.folder / "yolo.onnx")
         out = self.folder / "out.onnx"
-        slipway.run("export", f"model={self.folder / 'yolo.onnx'}", "-o", out, "imgsz=96,32", "batch=2")
+        slipway.export( f"model={self.folder / 'yolo.onnx'}", "-o", out, "imgsz=96,32", "batch=2")
         model = onnx.load(out)
         dims = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
         self.assertEqual(dims, [2, 3, 96, 32])
@@ -142,7 +142,7 @@ class Onnx(Case):
         self.assertEqual(props["batch"], "2")
         self.assertEqual(props["description"], "Ultralytics YOLO model")
         self.assertIn("'dynamic': False", props["args"])
-        slipway.run("export", self.folder / "yolo.onnx", "-o", out, "--dynamic", "--force")
+        slipway.export( self.folder / "yolo.onnx", "-o", out, "--dynamic", "--force")
         dims = [d.dim_param for d in onnx.load(out).graph.input[0].type.tensor_type.shape.dim]
         self.assertEqual(dims, ["batch", "", "height", "width"])
 
@@ -152,7 +152,7 @@ class Onnx(Case):
         want = reference.run_onnx(self.folder / "m.onnx", {"images": x})["output0"]
         for options, kind in ((["half=True"], onnx.TensorProto.FLOAT), (["--half-io"], onnx.TensorProto.FLOAT16)):
             out = self.folder / "half.onnx"
-            slipway.run("export", self.folder / "m.onnx", "-o", out, "--force", *options)
+            slipway.export( self.folder / "m.onnx", "-o", out, "--force", *options)
             model = onnx.load(out)
             onnx.checker.check_model(model, full_check=True)
             self.assertEqual(model.graph.input[0].type.tensor_type.elem_type, kind)
@@ -168,7 +168,7 @@ class Onnx(Case):
         )
         onnx.save(model, self.folder / "m.onnx")
         out = self.folder / "out.onnx"
-        slipway.run("export", self.folder / "m.onnx", "-o", out, "--external-data")
+        slipway.export( self.folder / "m.onnx", "-o", out, "--external-data")
         self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["m.onnx", "out.onnx", "out.onnx.data"])
         self.assertGreaterEqual((self.folder / "out.onnx.data").stat().st_size, 3600)
         onnx.checker.check_model(str(out), full_check=True)
@@ -180,7 +180,7 @@ class Onnx(Case):
 class OpenVino(Case):
     def test_folder(self):
         small_model(self.folder / "yolo.onnx")
-        slipway.run("export", self.folder / "yolo.onnx", "--to", "openvino", "format=openvino")
+        slipway.export( self.folder / "yolo.onnx", "--to", "openvino", "format=openvino")
         out = self.folder / "yolo_openvino_model"
         self.assertEqual(sorted(p.name for p in out.iterdir()), ["metadata.yaml", "yolo.bin", "yolo.xml"])
         self.assertIn("task: detect\n", (out / "metadata.yaml").read_text())
@@ -199,14 +199,14 @@ class OpenVino(Case):
         path, _ = filled("yolo11n-cls_64", self.folder)
         for options in ([], ["--half"]):
             out = self.folder / "m_openvino_model"
-            slipway.run("export", path, "--to", "openvino", "-o", out, "--force", *options)
+            slipway.export( path, "--to", "openvino", "-o", out, "--force", *options)
             sizes.append((out / "yolo11n-cls_64.bin").stat().st_size)
         self.assertLess(sizes[1], 0.51 * sizes[0])
 
     @unittest.skipUnless(HAVE_OPENVINO, "openvino is not installed")
     def test_open_sizes(self):
         small_model(self.folder / "m.onnx")
-        slipway.run("export", self.folder / "m.onnx", "--to", "openvino", "--dynamic")
+        slipway.export( self.folder / "m.onnx", "--to", "openvino", "--dynamic")
         for shape in ((1, 3, 64, 64), (2, 3, 32, 96)):
             x = np.random.default_rng(0).random(shape, dtype=np.float32)
             want = reference.run_onnx(self.folder / "m.onnx", {"images": x})["output0"]
@@ -222,7 +222,7 @@ class OpenVino(Case):
             [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [])],
         )
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]), self.folder / "m.onnx")
-        process = slipway.run("export", self.folder / "m.onnx", "--to", "openvino", expect=2)
+        process = slipway.export( self.folder / "m.onnx", "--to", "openvino", expect=2)
         self.assertIn("node 'determinant' (Det): there is no such operator in openvino files", process.stderr)
         self.assertIn("it can be written with --to onnx", process.stderr)
         self.assertEqual([p.name for p in self.folder.iterdir()], ["m.onnx"])
@@ -261,10 +261,10 @@ class Nms(Case):
             raw = self.raw(pictures, 200)
             conf, iou, max_det = options
             arguments = ["--nms", "--conf", conf, "--iou", iou, "--max-det", max_det, "--force"]
-            slipway.run("export", self.folder / "m.onnx", "-o", self.folder / "n.onnx", *arguments)
+            slipway.export( self.folder / "m.onnx", "-o", self.folder / "n.onnx", *arguments)
             onnx.checker.check_model(str(self.folder / "n.onnx"), full_check=True)
             self.check(run_ort(self.folder / "n.onnx", {"raw": raw})["output0"], raw, *options)
-            slipway.run("export", self.folder / "m.onnx", "--to", "openvino", *arguments)
+            slipway.export( self.folder / "m.onnx", "--to", "openvino", *arguments)
             folder = self.folder / "m_openvino_model"
             self.check(slipway.run_model(folder, {"raw": raw}, self.folder)["output0"], raw, *options)
             if HAVE_OPENVINO:
@@ -272,9 +272,9 @@ class Nms(Case):
 
     def test_refusals(self):
         small_model(self.folder / "m.onnx", metadata=False)
-        process = slipway.run("export", self.folder / "m.onnx", "--nms", "-o", self.folder / "n.onnx", expect=2)
+        process = slipway.export( self.folder / "m.onnx", "--nms", "-o", self.folder / "n.onnx", expect=2)
         self.assertIn("--nms: the model is no detector of upright boxes", process.stderr)
-        process = slipway.run("export", self.folder / "m.onnx", "nms=True", "dynamic=True", expect=1)
+        process = slipway.export( self.folder / "m.onnx", "nms=True", "dynamic=True", expect=1)
         self.assertIn("--nms and --dynamic contradict each other", process.stderr)
 
 
@@ -315,7 +315,7 @@ class Checkpoints(Case):
         checkpoint = slipway.data("models", f"{name}.pt")
         inputs = {"images": np.random.default_rng(2).random((1, 3, side, side), dtype=np.float32)}
         want = slipway.run_model(checkpoint, inputs, self.folder)["output0"]
-        slipway.run("export", checkpoint, "--to", "onnx,openvino", "-o", self.folder, *options)
+        slipway.export( checkpoint, "--to", "onnx,openvino", "-o", self.folder, *options)
         results = [run_ort(self.folder / f"{name}.onnx", inputs)]
         if HAVE_OPENVINO:
             results.append(run_openvino(self.folder / f"{name}_openvino_model", inputs))
@@ -341,7 +341,7 @@ class Checkpoints(Case):
 
 class Refusals(Case):
     def refused(self, sentence, *arguments, code=1):
-        process = slipway.run("export", *arguments, expect=code)
+        process = slipway.export( *arguments, expect=code)
         self.assertIn(sentence, process.stderr)
         self.assertEqual(process.stderr.count("\n"), 1, process.stderr)
 
@@ -410,7 +410,7 @@ class Refusals(Case):
 class Results(Case):
     def test_json(self):
         small_model(self.folder / "m.onnx")
-        process = slipway.run("export", self.folder / "m.onnx", "-o", self.folder / "x.onnx", "--json")
+        process = slipway.export( self.folder / "m.onnx", "-o", self.folder / "x.onnx", "--json")
         (entry,) = json.loads(process.stdout)
         self.assertEqual(entry["format"], "onnx")
         self.assertEqual(entry["bytes"], (self.folder / "x.onnx").stat().st_size)

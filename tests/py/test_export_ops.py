@@ -157,13 +157,13 @@ class Operators(unittest.TestCase):
     def test_onnx(self):
         for opset in (16, 18, 20, 22):
             out = self.folder / f"{opset}.onnx"
-            slipway.run("export", self.folder / "m.onnx", "--opset", opset, "-o", out)
+            slipway.export( self.folder / "m.onnx", "--opset", opset, "-o", out)
             onnx.checker.check_model(str(out), full_check=True)
             self.check(test_export.run_ort(out, self.inputs))
 
     def test_openvino(self):
         folder = self.folder / "m_openvino_model"
-        slipway.run("export", self.folder / "m.onnx", "--to", "openvino")
+        slipway.export( self.folder / "m.onnx", "--to", "openvino")
         back = slipway.run_model(folder, self.inputs, self.folder)
         self.check({name: back[slipway.file_name(name)] for name in self.want})
         if test_export.HAVE_OPENVINO:

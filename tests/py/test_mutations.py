@@ -220,7 +220,7 @@ def openvino_files():
     with tempfile.TemporaryDirectory() as folder:
         model, out = pathlib.Path(folder, "m.onnx"), pathlib.Path(folder, "m_openvino_model")
         model.write_bytes(tiny_detector())
-        slipway.run("export", model, "--to", "openvino", "-o", out)
+        slipway.export( model, "--to", "openvino", "-o", out)
         return (out / "m.xml").read_bytes(), (out / "m.bin").read_bytes()
 
 
@@ -230,7 +230,7 @@ def tflite_file():
     with tempfile.TemporaryDirectory() as folder:
         model, out = pathlib.Path(folder, "m.onnx"), pathlib.Path(folder, "m.tflite")
         model.write_bytes(tiny_detector())
-        slipway.run("export", model, "--to", "tflite", "-o", out)
+        slipway.export( model, "--to", "tflite", "-o", out)
         return out.read_bytes()
 
 

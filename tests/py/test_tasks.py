@@ -253,7 +253,7 @@ class Exports(Ultralytics):
 
     def files(self, checkpoint, *options):
         out = self.folder / f"{checkpoint.stem}_files"
-        slipway.run("export", checkpoint, "--to", "onnx,openvino,tflite", "-o", out, "--force", *options)
+        slipway.export( checkpoint, "--to", "onnx,openvino,tflite", "-o", out, "--force", *options)
         return sorted(out.iterdir())
 
     def as_ours(self, result):

@@ -84,7 +84,7 @@ class Zoo(Case):
         size = next(iter(inputs.values())).shape[2:]
         for tolerance, options in ((zoo.TOLERANCE, []), (FP16_TOLERANCE, ["--half"]))[: 1 + (name in HALF)]:
             out = self.folder / "out.tflite"
-            slipway.run("export", path, "--to", "tflite", "-o", out, "--force", *options)
+            slipway.export( path, "--to", "tflite", "-o", out, "--force", *options)
             back = slipway.run_model(out, fed, self.folder)
             self.close(name, out, {o: back[slipway.file_name(o)] for o in want}, want, tolerance, size)
             if HAVE_LITERT:
@@ -140,7 +140,7 @@ class Operators(Case):
         path, out = self.folder / "m.onnx", self.folder / "m.tflite"
         onnx.save(builder.model(), path)
         want = reference.run_onnx(path, {"x": builder.x})
-        slipway.run("export", path, "--to", "tflite")
+        slipway.export( path, "--to", "tflite")
         read_back = slipway.run_model(out, {"x": last(builder.x)}, self.folder)
         results = [{name: read_back[slipway.file_name(name)] for name in want}]
         results += [run_litert(out, {"x": last(builder.x)})] if HAVE_LITERT else []
@@ -161,7 +161,7 @@ class Operators(Case):
         builder = test_export_ops.Builder()
         builder.add(op, *constants, **attributes)
         onnx.save(builder.model(), self.folder / "m.onnx")
-        self.assertIn(sentence, slipway.run("export", self.folder / "m.onnx", "--to", "tflite", expect=2).stderr)
+        self.assertIn(sentence, slipway.export( self.folder / "m.onnx", "--to", "tflite", expect=2).stderr)
         self.assertEqual([path.name for path in self.folder.iterdir()], ["m.onnx"])
 
     def test_refusals(self):
@@ -175,20 +175,20 @@ class Files(Case):
     def test_same_bytes_twice_and_after_a_round_trip(self):
         out = [self.folder / f"{i}.tflite" for i in range(2)]
         for path in out:
-            slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", path)
+            slipway.export( slipway.SAMPLE_MODEL, "--to", "tflite", "-o", path)
         self.assertEqual(out[0].read_bytes(), out[1].read_bytes())
         again = self.folder / "again.tflite"
-        slipway.run("export", out[0], "--to", "tflite", "-o", again)
+        slipway.export( out[0], "--to", "tflite", "-o", again)
         x = np.random.default_rng(0).random((1, 416, 416, 3), np.float32)
         a, b = (slipway.run_model(path, {"images": x}, self.folder)["output0"] for path in (out[0], again))
         self.assertLess(zoo.worst_error(a, b), 1e-5)
 
     def test_transposes_are_counted(self):
-        process = slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", self.folder / "x.tflite")
+        process = slipway.export( slipway.SAMPLE_MODEL, "--to", "tflite", "-o", self.folder / "x.tflite")
         self.assertRegex(process.stderr, r"\d+ transposes")
         told = int(process.stderr.split(" transposes")[0].split()[-1])
         for target in ("tflite", "onnx"):
-            process = slipway.run("export", slipway.SAMPLE_MODEL, "--to", target, "-o", self.folder / "x", "--force", "--json")
+            process = slipway.export( slipway.SAMPLE_MODEL, "--to", target, "-o", self.folder / "x", "--force", "--json")
             (entry,) = json.loads(process.stdout)
             nodes = onnx.load(self.folder / "x").graph.node if target == "onnx" else None
             want = told if nodes is None else sum(node.op_type == "Transpose" for node in nodes)
@@ -196,7 +196,7 @@ class Files(Case):
 
     def test_detections_are_those_of_the_model(self):
         picture = slipway.data("images", "bus.jpg")
-        slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", self.folder / "x.tflite")
+        slipway.export( slipway.SAMPLE_MODEL, "--to", "tflite", "-o", self.folder / "x.tflite")
         found = []
         for model in (slipway.SAMPLE_MODEL, self.folder / "x.tflite"):
             out = self.folder / f"{pathlib.Path(model).suffix}.json"
@@ -208,8 +208,8 @@ class Files(Case):
 
     def test_boxes_are_pixels_again_in_other_formats(self):
         picture = slipway.data("images", "bus.jpg")
-        slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", self.folder / "x.tflite")
-        slipway.run("export", self.folder / "x.tflite", "--to", "onnx,openvino", "-o", self.folder)
+        slipway.export( slipway.SAMPLE_MODEL, "--to", "tflite", "-o", self.folder / "x.tflite")
+        slipway.export( self.folder / "x.tflite", "--to", "onnx,openvino", "-o", self.folder)
         found = []
         for model in ("x.tflite", "x.onnx", "x_openvino_model"):
             out = self.folder / "found.json"
@@ -223,7 +223,7 @@ class Files(Case):
 
     def test_broken_files(self):
         path = self.folder / "x.tflite"
-        slipway.run("export", slipway.SAMPLE_MODEL, "--to", "tflite", "-o", path)
+        slipway.export( slipway.SAMPLE_MODEL, "--to", "tflite", "-o", path)
         good = path.read_bytes()
         for data, sentence in (
             (good[:8], "a table begins outside the file; is it cut?"),

@@ -36,7 +36,7 @@ extern const sw_engine sw_engine_onnxruntime, sw_engine_openvino;
 /* Answers questions on standard input until it ends: the whole life of a child. */
 SW_MUST_USE sw_status sw_engine_serve(const sw_engine *engine);
 
-/* -- For engines ------------------------------------------------------------------------------------------------------- */
+/* -- For engines --------------------------------------------------------------------------------------------------- */
 
 /* The value of a wanted setting; NULL: not given. */
 const char *sw_engine_wanted(const sw_engine_model *model, const char *key);

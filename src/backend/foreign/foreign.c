@@ -36,26 +36,14 @@ static double answer_seconds(double wanted) {
     return STANDARD_SECONDS;
 }
 
-/* -- What went wrong ----------------------------------------------------------------------------------------------------- */
-
-/* The last line that the child printed, into `text`, without control characters. */
-static void last_words(const sw_process *p, char *text, size_t size) {
-    int end = p->n_notes, begin, n = 0;
-    while (end > 0 && (unsigned char)p->notes[end - 1] <= ' ') end--;
-    for (begin = end; begin > 0 && p->notes[begin - 1] != '\n';) begin--;
-    while (begin < end && n + 1 < (int)size) {
-        unsigned char c = (unsigned char)p->notes[begin++];
-        text[n++] = (char)(c < ' ' ? ' ' : c);
-    }
-    text[n] = 0;
-}
+/* -- What went wrong ----------------------------------------------------------------------------------------------- */
 
 /* The child is of no more use: ends it, and says why. */
 static sw_status fail_child(sw_foreign *f, sw_transfer way, const char *doing) {
     char words[256];
     const char *title = f->runtime->title;
     int code = sw_process_end(&f->process, way == SW_TRANSFER_CLOSED ? crash_grace_ns : 0);
-    last_words(&f->process, words, sizeof words);
+    sw_process_last_words(&f->process, words, sizeof words);
     const char *between = words[0] ? "; it said last: " : "";
     if (way == SW_TRANSFER_LATE)
         return sw_fail(&f->diag, SW_E_IO, f->runtime->name, "SLIPWAY_CHILD_SECONDS lets it take longer",
@@ -71,7 +59,7 @@ static sw_status fail_child(sw_foreign *f, sw_transfer way, const char *doing) {
                    doing, code, between, words);
 }
 
-/* -- Questions ----------------------------------------------------------------------------------------------------------- */
+/* -- Questions ----------------------------------------------------------------------------------------------------- */
 
 /* The runtime's own refusal: the child lives on. */
 static sw_status fail_question(sw_foreign *f, sw_wire *wire, const char *doing) {
@@ -146,7 +134,7 @@ static sw_status ask_open(sw_foreign *f, const sw_foreign_options *o, const sw_f
     return ask(f, SW_WIRE_OPEN, &question, 0, f->arena, read_opened, f, o->model ? "loading the model" : "starting");
 }
 
-/* -- Life ---------------------------------------------------------------------------------------------------------------- */
+/* -- Life ---------------------------------------------------------------------------------------------------------- */
 
 static sw_status start(sw_foreign *f, const sw_foreign_place *place) {
     char self[4096];
@@ -216,7 +204,7 @@ int64_t sw_foreign_peak_bytes(const sw_foreign *foreign) {
     return foreign->process.pid ? sw_process_peak_bytes(&foreign->process) : 0;
 }
 
-/* -- Inputs ------------------------------------------------------------------------------------------------------------ */
+/* -- Inputs -------------------------------------------------------------------------------------------------------- */
 
 static const sw_named *find_input(const sw_named *inputs, int n, const char *name) {
     for (int i = 0; i < n; i++)
@@ -234,15 +222,20 @@ static sw_status fit(const sw_foreign *f, const sw_named *port, const sw_named *
         return sw_fail(diag, SW_E_USAGE, f->runtime->name, NULL, "the input '%s' has %d axes, expected %d", port->name,
                        t->rank, port->type.rank);
     if (!known || port->type.dtype == t->dtype) return SW_OK;
-    if (port->type.dtype != SW_F16 || t->dtype != SW_F32)
+    bool halves = port->type.dtype == SW_F16 && t->dtype == SW_F32,
+         shorter = port->type.dtype == SW_I32 && t->dtype == SW_I64;
+    if (!halves && !shorter)
         return sw_fail(diag, SW_E_USAGE, f->runtime->name, NULL, "the input '%s' is %s, expected %s", port->name,
                        sw_dtype_name(t->dtype), sw_dtype_name(port->type.dtype));
     int64_t count = sw_tensor_count(t);
-    uint16_t *half = SW_ARENA_ARRAY(arena, uint16_t, count + 1);
-    if (!half) return SW_E_NOMEM;
-    for (int64_t i = 0; i < count; i++) half[i] = sw_f32_to_f16(((const float *)t->data)[i]);
-    bound->type.dtype = SW_F16;
-    bound->type.data = half;
+    bound->type.dtype = port->type.dtype;
+    bound->type.data = sw_arena_alloc(arena, (size_t)count + 1, sw_dtype_size(port->type.dtype));
+    if (!bound->type.data) return SW_E_NOMEM;
+    for (int64_t i = 0; i < count; i++)
+        if (halves)
+            ((uint16_t *)bound->type.data)[i] = sw_f32_to_f16(((const float *)t->data)[i]);
+        else
+            ((int32_t *)bound->type.data)[i] = (int32_t)((const int64_t *)t->data)[i];
     return SW_OK;
 }
 
@@ -262,7 +255,7 @@ sw_status sw_foreign_match(const sw_foreign *foreign, const sw_named *inputs, in
     return *bound ? SW_OK : SW_E_NOMEM;
 }
 
-/* -- Runs ---------------------------------------------------------------------------------------------------------------- */
+/* -- Runs ---------------------------------------------------------------------------------------------------------- */
 
 sw_status sw_foreign_bind(sw_foreign *foreign, const sw_named *inputs, int n) {
     sw_buf question = sw_buf_make(NULL, (size_t)SW_FRAME_MOST);

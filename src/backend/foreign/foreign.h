@@ -84,8 +84,9 @@ const sw_named *sw_foreign_inputs(const sw_foreign *foreign, int *n);
 const sw_named *sw_foreign_outputs(const sw_foreign *foreign, int *n);
 int64_t sw_foreign_peak_bytes(const sw_foreign *foreign);
 
-/* Puts inputs into the order of the child's ports: by name, or by place where there are as many and a name is missing; with
- * types changed to the ports' (float32, float16). Type and rank must fit. SW_E_USAGE with a sentence. In the arena. */
+/* Puts inputs into the order of the child's ports: by name, or by place where there are as many and a name is
+ * missing; with types changed to the ports' (float32 to float16, int64 to int32). Type and rank must fit. SW_E_USAGE
+ * with a sentence. In the arena. */
 SW_MUST_USE sw_status sw_foreign_match(const sw_foreign *foreign, const sw_named *inputs, int n, sw_arena *arena,
                                        const sw_diag *diag, sw_named **bound);
 /* Gives inputs for all later runs, in the order of sw_foreign_inputs. */

@@ -66,7 +66,7 @@ void sw_foreign_list(char *text, size_t size) {
         used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", r->name);
 }
 
-/* -- Python -------------------------------------------------------------------------------------------------------------- */
+/* -- Python -------------------------------------------------------------------------------------------------------- */
 
 static bool is_file(const char *path) {
     return path && sw_path_kind_of(path) == SW_PATH_FILE;
@@ -159,7 +159,7 @@ static sw_status look_in_packages(const sw_foreign_runtime *r, const sw_python *
     return SW_OK;
 }
 
-/* -- The system ---------------------------------------------------------------------------------------------------------- */
+/* -- The system ---------------------------------------------------------------------------------------------------- */
 
 static sw_status look_in_system(const sw_foreign_runtime *r, sw_arena *arena, sw_foreign_place *place) {
     static const char *const folders[] = {"/usr/local/lib", "/usr/lib/*-linux-gnu", "/usr/lib", "/usr/lib64"};

@@ -1,6 +1,6 @@
-/* OpenVINO, through its C API (openvino/c/openvino.h). Settings: device (standard CPU); precision (fp32, bf16, fp16; standard
- * fp32, which on CPUs with bfloat16 is not OpenVINO's own); every other key is a property of the device: PERFORMANCE_HINT,
- * NUM_STREAMS, ... */
+/* OpenVINO, through its C API (openvino/c/openvino.h). Settings: device (standard CPU); precision (fp32, bf16, fp16;
+ * standard fp32, which on CPUs with bfloat16 is not OpenVINO's own); every other key is a property of the device:
+ * PERFORMANCE_HINT, NUM_STREAMS, ... */
 #include <stdio.h>
 #include <string.h>
 

@@ -26,7 +26,7 @@ static void keep_text(void *ctx, const sw_message *message) {
              message->hint ? message->hint : "");
 }
 
-/* -- For engines ------------------------------------------------------------------------------------------------------- */
+/* -- For engines --------------------------------------------------------------------------------------------------- */
 
 const char *sw_engine_wanted(const sw_engine_model *model, const char *key) {
     for (int i = 0; i < model->wanted.n; i++)
@@ -52,7 +52,7 @@ const sw_tensor *sw_engine_shape(const sw_engine_model *model, const char *name,
     return index < model->n_shapes ? &model->shapes[index].type : NULL;
 }
 
-/* -- Questions --------------------------------------------------------------------------------------------------------- */
+/* -- Questions ----------------------------------------------------------------------------------------------------- */
 
 static sw_status fail_question(server *s) {
     return sw_fail(&s->diag, SW_E_INTERNAL, NULL, NULL, "a question of the parent is broken");

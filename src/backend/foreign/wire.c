@@ -19,7 +19,7 @@ bool sw_frame_parse(const uint8_t header[SW_FRAME_HEADER], sw_frame *frame) {
     return !memcmp(header, magic, sizeof magic) && frame->size <= SW_FRAME_MOST;
 }
 
-/* -- Writing ----------------------------------------------------------------------------------------------------------- */
+/* -- Writing ------------------------------------------------------------------------------------------------------- */
 
 void sw_wire_put_i32(sw_buf *buf, int32_t value) {
     sw_buf_append(buf, &value, sizeof value);
@@ -66,7 +66,7 @@ void sw_wire_put_tensors(sw_buf *buf, const sw_named *tensors, int n) {
     }
 }
 
-/* -- Reading ----------------------------------------------------------------------------------------------------------- */
+/* -- Reading ------------------------------------------------------------------------------------------------------- */
 
 /* The next `size` bytes, or NULL. */
 static const uint8_t *take(sw_wire *wire, uint64_t size) {
