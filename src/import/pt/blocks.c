@@ -48,8 +48,17 @@ static void halves(sw_net *net, sw_value *x, sw_value **parts) {
 
 /* ---- Bottlenecks and cross-stage blocks ---------------------------------------------------------------------------- */
 
-/* cv1, cv2 with a shortcut where the module says `add`. */
+/* A block of torchvision's ResNets, with two or three convolutions. */
+static sw_value *residual_block(sw_net *net, const sw_pickle *module, sw_value *x) {
+    sw_value *y = CHAIN(net, module, x, "conv1", "bn1", "relu", "conv2", "bn2");
+    if (sw_net_child(module, "conv3")) y = CHAIN(net, module, y, "relu", "conv3", "bn3");
+    if (sw_net_child(module, "downsample")) x = sw_net_sub(net, module, "downsample", x);
+    return sw_net_sub(net, module, "relu", sw_net_add(net, y, x));
+}
+
+/* cv1, cv2 with a shortcut where the module says `add`. torchvision has a class of the same name. */
 static sw_value *bottleneck(sw_net *net, const sw_pickle *module, sw_value *x) {
+    if (sw_net_child(module, "conv1")) return residual_block(net, module, x);
     sw_value *y = CHAIN(net, module, x, "cv1", "cv2");
     return sw_net_int(module, "add", 0) ? sw_net_add(net, x, y) : y;
 }
@@ -228,6 +237,13 @@ static sw_value *resnet_layer(sw_net *net, const sw_pickle *module, sw_value *x)
     return sw_net_sub(net, module, "layer", x);
 }
 
+/* The layers of a network of torchvision, one behind the other. */
+static sw_value *torchvision(sw_net *net, const sw_pickle *module, sw_value *x) {
+    if (sw_net_int(module, "split", 0) || strcmp(sw_net_class(sw_net_child(module, "m")), "Sequential") != 0)
+        return sw_net_fail(net, SW_E_UNSUPPORTED, NULL, "only chains of torchvision's layers are supported");
+    return sw_net_sub(net, module, "m", x);
+}
+
 /* A row below and a column to the right, of zeros. */
 static sw_value *pad_end(sw_net *net, sw_value *x) {
     return SW_NET_APPLY(net, SW_OP_Pad, x, SW_NET_DIMS(net, 0, 0, 0, 0, 0, 0, 1, 1));
@@ -293,6 +309,7 @@ static sw_value *cb_linear(sw_net *net, const sw_pickle *module, sw_value *x) {
 
 const sw_net_class_row sw__pt_blocks[] = {
     {"Bottleneck", bottleneck},
+    {"BasicBlock", residual_block},
     {"GhostBottleneck", ghost_bottleneck},
     {"CrossConv", bottleneck},
     {"CIB", cib},
@@ -327,6 +344,7 @@ const sw_net_class_row sw__pt_blocks[] = {
     {"GhostConv", ghost_conv},
     {"ResNetBlock", resnet_block},
     {"ResNetLayer", resnet_layer},
+    {"TorchVision", torchvision},
     {"HGStem", hg_stem},
     {"HGBlock", hg_block},
     {"Focus", focus},
