@@ -292,17 +292,18 @@ void emu_multiply(float *c, const unsigned *a, const unsigned *b) {
     meet_warp(&d, multiply);
 }
 
-/* Element (row, k) of an operand of wgmma. With the 128-byte swizzle: rows of 128 bytes, address bits 4 to 6 xor bits 7 to 9.
- * Without: pieces of 8 rows by 16 bytes in a row; the descriptor tells what they are apart along the depth, and down. */
+/* Element (row, k) of an operand of wgmma. With a swizzle: rows of 128, 64 or 32 bytes, address bits from 4 on xor those from 7 on.
+ * Without: pieces of 8 rows by 16 bytes in a row, so far apart along the depth as the descriptor tells. It tells, too, how far
+ * row 8 is from row 0. */
 static float operand(unsigned long long descriptor, int row, int k, int thread) {
     unsigned down = descriptor >> 32 & 0x3fff, across = descriptor >> 16 & 0x3fff, form = (unsigned)(descriptor >> 62);
-    if (form > 1 || (form == 1 && down != 64)) die("descriptor of another form");
-    unsigned at = (unsigned)(descriptor & 0x3fff) * 16;
-    if (form == 1) {
-        at += (unsigned)row * 128 + (unsigned)k * 2;
-        at ^= (at >> 7 & 7) << 4;
+    unsigned at = ((unsigned)(descriptor & 0x3fff) + (unsigned)row / 8 * down) * 16;
+    if (form == 0) {
+        at += ((unsigned)row % 8 + (unsigned)k / 8 * across) * 16 + (unsigned)k % 8 * 2;
     } else {
-        at += ((unsigned)row / 8 * down + (unsigned)row % 8 + (unsigned)k / 8 * across) * 16 + (unsigned)k % 8 * 2;
+        unsigned chunks = 16u >> form; /* of a row */
+        at += (unsigned)row % 8 * chunks * 16 + (unsigned)k * 2;
+        at ^= (at >> 7 & (chunks - 1)) << 4;
     }
     check_shared(at & ~3u, 4);
     mark_read(at & ~3u, 4, thread);

@@ -99,7 +99,7 @@ void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, const float *weights, con
 
 /* How a kernel that holds patches works on a convolution. */
 typedef struct patch_shape {
-    int64_t chunks, plane, depth; /* eights of channels, pixels of a plane, eights of the depth */
+    int64_t chunks, row, plane, depth; /* eights of channels, of a row and a patch of it, of the depth */
     int64_t tiles, across, down;  /* of the output; across and down of one picture */
     int64_t bytes;                /* of shared memory */
 } patch_shape;
@@ -107,15 +107,13 @@ typedef struct patch_shape {
 static patch_shape patch_of(const sw_conv *c, const sw_cuda_kernel_info *k) {
     int64_t width = 7 * k->stride + k->patch, height = (k->bm / 8 - 1) * k->stride + k->patch;
     patch_shape s = {.chunks = k->pairs ? 1 : round_up(c->in_channels, 16) / 8,
-                     .plane = k->patch == 1 ? k->bm : width * height,
                      .across = (c->out_width + 7) / 8,
                      .down = (c->out_height + k->bm / 8 - 1) / (k->bm / 8)};
-    /* The chunks of neighbouring pixels, written one after the other, fall into different banks. */
-    int64_t apart = s.chunks < 8 ? 8 / s.chunks : 1;
-    while (s.plane % 8 != apart % 8) s.plane++;
+    s.row = s.chunks <= 2 ? s.chunks : s.chunks == 4 ? 4 : 8; /* as wgmma has swizzles for */
+    s.plane = round_up((k->patch == 1 ? k->bm : width * height) * s.row, 64);
     s.depth = k->pairs ? 10 : k->patch * k->patch * s.chunks; /* the tenth: zeros */
     s.tiles = k->patch == 1 ? (pixels_of(c) + k->bm - 1) / k->bm : c->batch * s.across * s.down;
-    s.bytes = (s.depth * k->bn + 2 * s.chunks * s.plane) * 16;
+    s.bytes = (s.depth + 7) / 8 * k->bn * 128 + 2 * ((s.chunks + 7) / 8) * s.plane * 16;
     return s;
 }
 
@@ -162,7 +160,7 @@ static double estimate_patch(const sw_conv *c, const sw_cuda_kernel_info *k, con
     patch_shape s = patch_of(c, k);
     double columns = ceil((double)c->out_channels / k->bn), blocks = (double)patch_blocks(c, k, gpu);
     double rounds = ceil((double)s.tiles / blocks), per_sm = ceil(blocks * columns / gpu->multiprocessors);
-    double load = (double)(s.chunks * s.plane) * 16 / 75, weights = (double)s.depth * k->bn * 16 / 75;
+    double load = (double)((s.chunks + 7) / 8 * s.plane) * 16 / 75, weights = (double)s.depth * k->bn * 16 / 75;
     double products = (double)s.depth / 2 * k->bm / 64 * fmax(k->bn / 2, 16) / 1.7, end = k->bm * k->bn / 12.0;
     return 3000 + per_sm * weights + rounds * fmax(per_sm * fmax(fmax(load, products), end), 700 + products);
 }
@@ -236,7 +234,7 @@ static void launch_tile(const sw_conv *c, sw_cuda_kernel tile, const sw_cuda_inf
     if (k->patch) {
         patch_shape s = patch_of(c, k);
         rows = patch_blocks(c, k, gpu);
-        p->chunks = (int)s.chunks, p->plane = (int)s.plane, p->depth = (int)s.depth;
+        p->chunks = (int)s.chunks, p->row = (int)s.row, p->plane = (int)s.plane, p->depth = (int)s.depth;
         p->tiles = (int)s.tiles, p->tiles_across = (int)s.across, p->tiles_down = (int)s.down, p->step = (int)rows;
         p->by_chunks = magic(s.chunks), p->by_depth = magic(s.depth);
         p->by_tiles_across = magic(s.across), p->by_tiles_down = magic(s.down);

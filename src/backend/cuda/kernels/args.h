@@ -30,7 +30,7 @@ typedef struct sw_cuda_conv {
     int act, residual_before_act;
     float act_a, act_b;
     int column_tiles;                       /* blocks along the output channels */
-    int chunks, plane, depth;               /* patch.cu: eights of channels, pixels of a plane, eights of the depth */
+    int chunks, row, plane, depth;          /* patch.cu: eights of channels, of a row and a patch of it, of the depth */
     int tiles, tiles_across, tiles_down, step;
     int rounds;                             /* stem: groups of pixels that a block takes in turn */
     int in_group, out_group, real_channels; /* conv_plain: channels of a group, and of the output without padding */

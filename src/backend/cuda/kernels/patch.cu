@@ -2,10 +2,11 @@
 // for each tile of BM output pixels the patch of the map under it, loaded once for all KS x KS taps. A block takes every
 // `step`-th tile; the patch of the next one is under way meanwhile.
 //
-// A tile is BM / 8 rows of 8 pixels; with KS 1 it is BM pixels in a row. A patch lies in planes of 8 channels: 16 bytes a pixel,
-// so that the 8 pixels of a row of the tile are 128 bytes in a row under every tap: what wgmma takes without swizzle. With
-// STRIDE 2 the even columns of a patch row come before the odd ones. `plane` (pixels from plane to plane) lets the chunks of a
-// pixel fall into different banks. With PAIRS the map has 8 channels, and two taps make the depth of 16 of a product.
+// A tile is BM / 8 rows of 8 pixels; with KS 1 it is BM pixels in a row. A pixel of a patch is `row` chunks of 8 channels (more than
+// 64 channels: several patches, `plane` chunks apart), in the swizzle of wgmma for rows of 32, 64 or 128 bytes. That swizzle is one
+// of addresses, so that a product may begin at any pixel: under every tap the 8 pixels of a row of the tile are 8 rows in a row.
+// With STRIDE 2 the even columns of a patch row come before the odd ones. With PAIRS the map has 8 channels, and two taps make the
+// depth of 16 of a product.
 #include "args.h"
 #include "ptx.cuh"
 #include "wgmma.cuh"
@@ -42,17 +43,20 @@ DEV int slot_of(int row, int column) {
     return row * PATCH_W + (STRIDE == 2 ? (column & 1) * EVEN + (column >> 1) : column);
 }
 
+// Spreads the chunks of a row over all banks: the swizzle of wgmma.
+DEV int swizzle(int slot, int row) {
+    return slot * row / 8 & (row - 1);
+}
+
+// Rows of 64 of the depth, in blocks of BN: a chunk of the depth is (tap, chunk of channels).
 DEV void load_weights(const sw_cuda_conv *p, u32 shared, int n0) {
     for (int i = thread_id(); i < BN * p->depth; i += THREADS) {
         int row = fast_div(i, p->by_depth), k = i - row * p->depth, n = n0 + channel_of_row(row);
-#ifdef PAIRS
-        int tap = k, c = 0;
-#else
-        int tap = k / 2 % TAPS, c = (k / (2 * TAPS) * 2 + k % 2) * 8; // in the order of the products
-#endif
+        int tap = fast_div(k, p->by_chunks), c = (k - tap * p->chunks) * 8;
         bool good = n < p->out_channels && tap < TAPS && c < p->in_channels;
         size_t from = good ? ((size_t)n * TAPS + tap) * p->in_channels + c : 0;
-        copy16(shared + (k * BN + row) * 16, (const f16 *)p->weights + from, good);
+        int to = (k >> 3) * BN * 8 + row * 8 + ((k & 7) ^ swizzle(row, 8));
+        copy16(shared + to * 16, (const f16 *)p->weights + from, good);
     }
 }
 
@@ -72,38 +76,42 @@ DEV void load_patch(const sw_cuda_conv *p, u32 shared, int tile) {
             from = corner + y * p->width + x;
             slot = slot_of(row, column);
         }
-        copy16(shared + (c * p->plane + slot) * 16, (const f16 *)p->in + (good ? from * p->in_pitch + c * 8 : 0), good);
+        int to = (c >> 3) * p->plane + slot * p->row + ((c & 7) ^ swizzle(slot, p->row));
+        copy16(shared + to * 16, (const f16 *)p->in + (good ? from * p->in_pitch + c * 8 : 0), good);
         pixel += pixels, c += rest;
         if (c >= p->chunks) c -= p->chunks, pixel++;
     }
 }
 
-// An operand from `at` on: `across` and `down` are what its two halves of the depth, and its rows 0 and 8 are apart, in 16 bytes.
-DEV u64 describe(u32 at, int across, int down) {
-    return (u64)down << 32 | (u64)across << 16 | at >> 4;
+// An operand from `at` on: rows of `row` chunks, the ninth `down` chunks after the first. Rows of one chunk have no swizzle: their
+// halves of the depth are `across` chunks apart.
+DEV u64 describe(u32 at, int row, int across, int down) {
+    u64 form = row == 8 ? 1 : row == 4 ? 2 : row == 2 ? 3 : 0;
+    return form << 62 | (u64)down << 32 | (u64)across << 16 | at >> 4;
 }
 
 DEV void start_products(const sw_cuda_conv *p, float *acc, u32 weights, u32 patch) {
     UNROLL for (int i = 0; i < NT * 4; i++) acc[i] = 0;
-    patch = uniform(patch + (thread_id() >> 7) * 8 * DOWN * 16);
+    patch = uniform(patch + (thread_id() >> 7) * 8 * DOWN * p->row * 16);
+    const u64 b = describe(weights, 8, 1, 64);
 #ifdef PAIRS
     warpgroup_fence();
     UNROLL for (int tap = 0; tap < TAPS; tap += 2) {
         int other = tap + 1 < TAPS ? tap + 1 : tap; // of the last pair: any, its weights are zeros
         int first = slot_of(tap / KS, tap % KS), second = slot_of(other / KS, other % KS);
-        warpgroup_multiply(acc, describe(patch + first * 16, second - first, DOWN), describe(weights, BN, 8));
-        weights += 2 * BN * 16;
+        warpgroup_multiply(acc, describe(patch + first * 16, 1, second - first, DOWN), b + (tap >> 3) * BN * 8 + (tap & 7));
     }
     warpgroup_commit();
 #else
-    u64 a = describe(patch, p->plane, DOWN), b = describe(weights, BN, 8);
+    const u64 a = describe(patch, p->row, 1, DOWN * p->row);
     for (int c = 0; c < p->chunks; c += 2) {
+        int from = (c >> 3) * p->plane + (c & 7);
         warpgroup_fence();
-        UNROLL for (int tap = 0; tap < TAPS; tap++)
-            warpgroup_multiply(acc, a + slot_of(tap / KS, tap % KS), b + tap * 2 * BN);
+        UNROLL for (int tap = 0; tap < TAPS; tap++) {
+            int k = tap * p->chunks + c;
+            warpgroup_multiply(acc, a + from + slot_of(tap / KS, tap % KS) * p->row, b + (k >> 3) * BN * 8 + (k & 7));
+        }
         warpgroup_commit();
-        a += 2 * p->plane;
-        b += TAPS * 2 * BN;
     }
 #endif
 }
@@ -125,7 +133,7 @@ DEV void find_pixels(const sw_cuda_conv *p, int tile, int *pixel) {
 KERNEL(conv, sw_cuda_conv) {
     const sw_cuda_conv *p = ARGS;
     int tile = fast_div(block_id(), p->by_column_tiles), n0 = (block_id() - tile * p->column_tiles) * BN;
-    u32 weights = shared_base(), patch = weights + BN * p->depth * 16, other = patch + p->chunks * p->plane * 16;
+    u32 weights = shared_base(), patch = weights + (p->depth + 7) / 8 * BN * 128, other = patch + (p->chunks + 7) / 8 * p->plane * 16;
     load_weights(p, weights, n0);
     launch_dependents();
     wait_for_predecessor();
