@@ -160,9 +160,9 @@ static double estimate_patch(const sw_conv *c, const sw_cuda_kernel_info *k, con
     patch_shape s = patch_of(c, k);
     double columns = ceil((double)c->out_channels / k->bn), blocks = (double)patch_blocks(c, k, gpu);
     double rounds = ceil((double)s.tiles / blocks), per_sm = ceil(blocks * columns / gpu->multiprocessors);
-    double load = (double)((s.chunks + 7) / 8 * s.plane) * 16 / 75, weights = (double)s.depth * k->bn * 16 / 75;
-    double products = (double)s.depth / 2 * k->bm / 64 * fmax(k->bn / 2, 16) / 1.7, end = k->bm * k->bn / 12.0;
-    return 3000 + per_sm * weights + rounds * fmax(per_sm * fmax(fmax(load, products), end), 700 + products);
+    double load = (double)((s.chunks + 7) / 8 * s.plane) * 16 / 75, weights = (double)s.depth * k->bn * 16 / 130;
+    double products = (double)s.depth / 2 * k->bm / 64 * fmax(k->bn / 2, 16) / 0.82, end = k->bm * k->bn / 16.0;
+    return 1500 + per_sm * weights + rounds * fmax(per_sm * fmax(fmax(load, products), end), 1050 + products);
 }
 
 /* Estimated nanoseconds. The blocks of an SM share its way to L2 and its tensor cores; a block alone is bound by the latency of
@@ -174,10 +174,11 @@ static double estimate(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_
     double per_sm = ceil(blocks / gpu->multiprocessors), at_a_time = fmin(per_sm, blocks_at_a_time(c, k));
     if (k->stages == 0) steps = ceil(depth / (k->bk * k->wk)); /* each warp along the depth has its own blocks */
     double bytes = (k->bm + k->bn) * k->bk * 2.0 * (k->stages ? 1 : k->wk), flops = 2.0 * k->bm * k->bn * k->bk;
-    double rate = k->wgmma ? 4500 : 2600; /* flops a nanosecond of an SM */
-    double stage = fmax(fmax(k->stages ? 110 : 350, at_a_time * bytes / 75), at_a_time * flops / rate);
-    double end = 300 + at_a_time * k->bm * k->bn * 2.0 / 40;
-    return 1000 + ceil(per_sm / at_a_time) * (steps * stage + end);
+    double rate = k->wgmma ? 3870 : 2140; /* flops a nanosecond of an SM */
+    double latency = k->stages == 0 ? 1400 : k->wgmma ? 85 : 190;
+    double stage = fmax(fmax(latency, at_a_time * bytes / 96), at_a_time * flops / rate);
+    double end = 270 + at_a_time * k->bm * k->bn * 2.0 / 49;
+    return 2160 + ceil(per_sm / at_a_time) * (steps * stage + end);
 }
 
 int sw_cuda_conv_candidates(const sw_conv *c, const sw_cuda_info *gpu, sw_cuda_kernel *tiles) {
