@@ -104,7 +104,7 @@ static sw_status measure(sw_plan *plan, const sw_tensor *in, int rounds, const c
     if (status == SW_OK) status = sw_instance_create(plan, in, 0, diag, plan->allocator, &instance);
     if (status == SW_OK) status = sw_gpu_build(gpu, instance, false, diag, &program);
     int64_t built = sw_clock_ns();
-    if (status == SW_OK && tune) status = sw_gpu_tune(gpu, program, diag);
+    if (status == SW_OK && tune) status = sw_gpu_tune(gpu, program, NULL, diag);
     int64_t tuned = sw_clock_ns();
     if (status == SW_OK) instance->values[plan->inputs[0]].data = in->data;
     for (int i = 0; i < rounds && status == SW_OK; i++) {

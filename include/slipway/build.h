@@ -43,7 +43,10 @@ typedef struct sw_build_options {
      * stay as they are. */
     sw_dtype precision;
     const sw_tuning *tuning; /* NULL: kernels are chosen by estimate */
-    const char *device; /* as in sw_session_options: where the plan shall run */
+    /* As in sw_session_options: where the plan shall run. For a GPU, tiles of tensor cores are what is timed, on that GPU,
+     * and the plan belongs to it; without `tuning`, times that an earlier build left in the user's cache folder are used. */
+    const char *device;
+    bool any_of_sm; /* with a GPU: the plan runs on others of its SM, too */
 } sw_build_options;
 
 /* Zeroed: the defaults. */

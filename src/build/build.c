@@ -9,6 +9,7 @@
 #include "base/cpu.h"
 #include "base/os.h"
 #include "base/zip.h"
+#include "build/tune_gpu.h"
 #include "build/tune_plan.h"
 #include "engine/plan_file.h"
 #include "import/onnx/onnx.h"
@@ -78,9 +79,11 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     (*plan)->reference = reference;
     if (shapes.n_profiles) status = sw_plan_set_profiles(*plan, shapes.extents, shapes.n_profiles);
     if (status == SW_OK) status = sign(*plan, path);
-    if (status == SW_OK && options->tuning) status = sw_plan_tune(*plan, options->tuning, diag);
+    if (status == SW_OK && gpu) status = sw_plan_tune_gpu(*plan, options, diag);
+    if (status == SW_OK && options->tuning && !(*plan)->gpu) status = sw_plan_tune(*plan, options->tuning, diag);
     if (status == SW_OK) return SW_OK;
     sw_plan_unref(*plan);
+    if (status == SW_E_UNSUPPORTED) return status;
     return sw_fail(diag, status, path, NULL, "the plan could not be made: %s", sw_status_text(status));
 }
 

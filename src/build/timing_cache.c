@@ -76,6 +76,14 @@ bool sw_timings_find(const sw_timings *t, const char *device, const char *step, 
     return true;
 }
 
+void sw_timings_each(const sw_timings *t, const char *device,
+                     void (*tell)(void *ctx, const char *step, const char *tactic, const sw_timing *timing),
+                     void *ctx) {
+    entry key = {device, "", "", {{0}}};
+    for (size_t i = place_of(t, &key); i < t->n && !strcmp(t->entries[i].device, device); i++)
+        tell(ctx, t->entries[i].step, t->entries[i].tactic, &t->entries[i].timing);
+}
+
 /* The length of a printable text without tabs; 0 where it is not. */
 static size_t text_length(const char *text) {
     size_t n = 0;

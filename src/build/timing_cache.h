@@ -34,6 +34,9 @@ size_t sw_timings_count(const sw_timings *timings);
 
 bool sw_timings_find(const sw_timings *timings, const char *device, const char *step, const char *tactic,
                      sw_timing *timing);
+/* Tells all timings of a device, by step. */
+void sw_timings_each(const sw_timings *timings, const char *device,
+                     void (*tell)(void *ctx, const char *step, const char *tactic, const sw_timing *timing), void *ctx);
 /* Keeps a timing; one that is there already stays as it is, so that choices made from it stay. Texts are printable
  * ASCII of 1 to 1,000 bytes in all, else SW_E_LIMIT; that also for too many timings. */
 SW_MUST_USE sw_status sw_timings_add(sw_timings *timings, const char *device, const char *step, const char *tactic,

@@ -11,7 +11,7 @@
 #include "engine/inputs.h"
 #include "engine/session.h"
 
-enum { KEY_TEXT = 320, DEVICE_TEXT = 320 };
+enum { DEVICE_TEXT = 320 };
 
 /* A step whose tactic is chosen. */
 typedef struct tuned {
@@ -70,7 +70,7 @@ static void fill_kind(tuner *t, int kind, const sw_conv *conv) {
 
 static sw_status add_step(tuner *t, size_t step) {
     const sw_conv *conv = &t->instance->prepared[step].conv;
-    char key[KEY_TEXT];
+    char key[SW_CPU_KEY];
     sw_cpu_conv_key(conv, key, sizeof key);
     int kind = 0;
     while (kind < t->n && strcmp(t->keys[kind], key) != 0) kind++;

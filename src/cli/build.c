@@ -78,6 +78,14 @@ static sw_tuning tuning_of(const sw_args *args, sw_console *c) {
     };
 }
 
+/* Which GPUs a plan is for. */
+static sw_status compat_of(const sw_args *args, const sw_diag *diag, bool *any_of_sm) {
+    const char *text = sw_args_text(args, "compat");
+    *any_of_sm = text != NULL;
+    if (!text || !strcmp(text, "sm")) return SW_OK;
+    return sw_fail(diag, SW_E_USAGE, args->verb->name, "see --help", "--compat is '%.32s', expected sm", text);
+}
+
 static sw_status build(const sw_args *args, sw_console *c) {
     const char *model = args->operands[0], *path;
     sw_plan_save_options save = {.portable = sw_args_flag(args, "portable"), .strip = sw_args_flag(args, "strip")};
@@ -86,6 +94,8 @@ static sw_status build(const sw_args *args, sw_console *c) {
     SW_TRY(output_of(args, model, &c->diag, &path));
     SW_TRY(sw_shapes_parse(args, &c->diag, &options));
     SW_TRY(precision_of(args, &c->diag, &options.precision));
+    SW_TRY(compat_of(args, &c->diag, &options.any_of_sm));
+    options.device = sw_args_text(args, "device");
     sw_tuning tuning = tuning_of(args, c);
     options.tuning = &tuning;
     c->subject = model;
@@ -93,6 +103,7 @@ static sw_status build(const sw_args *args, sw_console *c) {
     sw_status status = sw_plan_build_with(model, &options, &c->diag, &plan);
     sw_console_progress_end(c);
     SW_TRY(status);
+    save.portable |= plan->gpu != NULL; /* a GPU wants the weights as they are */
     status = sw_plan_save(plan, path, &save, &c->diag);
     c->subject = NULL;
     if (status == SW_OK) status = tell(args, c, path, plan, seconds_since(start));
@@ -176,6 +187,16 @@ const sw_verb sw_verb_build = {
              .help =
                  "where times are kept between builds (default: in slipway/ of $XDG_CACHE_HOME or ~/.cache), 'none' for "
                  "nowhere; same model, same complete cache, same plan"},
+            {.name = "device",
+             .kind = SW_TEXT,
+             .argument = "DEVICE",
+             .help =
+                 "what the plan is for: cpu (default), cuda or cuda:N, auto (a GPU where there is one); tiles of tensor "
+                 "cores are timed on that very GPU, and another GPU refuses the plan"},
+            {.name = "compat",
+             .kind = SW_TEXT,
+             .argument = "sm",
+             .help = "with --device cuda: let all GPUs of the same SM run the plan, with the tiles of this one"},
             {.name = "threads",
              .kind = SW_INT,
              .argument = "N",
@@ -206,6 +227,9 @@ const sw_verb sw_verb_build = {
             {"slipway build model.onnx --shapes 1:4:8x3x224x224", "Batches of 1 to 8"},
             {"slipway build yolo11n.onnx -O 5 --tune-seconds 0 && slipway inspect yolo11n.slip --tactics",
              "Time everything, and see what was chosen over what"},
+            {"slipway build yolo11n.pt --device cuda -o yolo11n-gpu.slip && slipway predict yolo11n-gpu.slip street.jpg "
+             "--device cuda",
+             "Tuned on the GPU that is there"},
             {"slipway build yolo11n.onnx --precision bf16", "Faster on CPUs with AVX512-BF16"},
             {0},
         },

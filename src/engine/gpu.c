@@ -9,6 +9,20 @@
 
 /* ---- The GPU of a session ------------------------------------------------------------------------------------------ */
 
+/* Tiles were chosen by timing: on another GPU of the same kind of code they run, but may be bad ones. */
+static sw_status check_gpu(const sw_gpu *gpu, int index, const sw_diag *diag) {
+    const sw_plan *plan = gpu->plan;
+    const sw_cuda_info *here = &gpu->cuda->info;
+    if (!plan->gpu || (plan->gpu_sm == here->sm && (plan->any_of_sm || !strcmp(plan->gpu, here->name)))) return SW_OK;
+    bool same = plan->gpu_sm == here->sm;
+    return sw_fail(
+        diag, SW_E_UNSUPPORTED, NULL,
+        same ? "build it for this one with 'slipway build --device cuda', or for all of its SM with --compat sm"
+             : "build it for this one with 'slipway build --device cuda'",
+        "the plan was built for another GPU, %.80s (SM %d.%d); GPU %d is %s (SM %d.%d)", plan->gpu, plan->gpu_sm / 10,
+        plan->gpu_sm % 10, index, here->name, here->sm / 10, here->sm % 10);
+}
+
 sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **result) {
     sw_gpu *gpu = sw_calloc(plan->allocator, 1, sizeof *gpu);
     if (!gpu) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
@@ -23,6 +37,7 @@ sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **
     bool room = gpu->weights && gpu->constants && gpu->in && gpu->out && gpu->ports;
     sw_status status = room ? sw_cuda_open(index, gpu->allocator, diag, &gpu->cuda)
                             : sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    if (status == SW_OK) status = check_gpu(gpu, index, diag);
     if (status == SW_OK)
         *result = gpu;
     else

@@ -47,7 +47,7 @@ SW_MUST_USE sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *
 typedef struct sw_gpu sw_gpu;
 typedef struct sw_gpu_program sw_gpu_program;
 
-/* Opens GPU `index` for a plan. */
+/* Opens GPU `index` for a plan. SW_E_UNSUPPORTED when the plan was built for another one. */
 SW_MUST_USE sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **gpu);
 void sw_gpu_destroy(sw_gpu *gpu); /* takes NULL; programs first */
 
@@ -80,7 +80,16 @@ SW_MUST_USE sw_status sw_gpu_time(sw_gpu *gpu, sw_gpu_program *program, int roun
 /* Milliseconds of each node alone: chains of it with the edges that it has in the graph. By node; nodes from sw_gpu_nodes. */
 SW_MUST_USE sw_status sw_gpu_time_nodes(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag, double *ms);
 const sw_gpu_node *sw_gpu_nodes(const sw_gpu_program *program, int *n);
-/* Times all tiles for each convolution and takes the best; sw_gpu_build uses them from then on. */
-SW_MUST_USE sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag);
+/* Where two times of a tile, in nanoseconds, are kept between tunings; a convolution by its key (sw_cpu_conv_key). */
+typedef struct sw_gpu_times {
+    bool (*find)(void *ctx, const char *conv, const char *tile, int64_t ns[2]);
+    sw_status (*add)(void *ctx, const char *conv, const char *tile, const int64_t ns[2]);
+    void (*progress)(void *ctx, int done, int total); /* convolutions; may be NULL */
+    void *ctx;
+} sw_gpu_times;
+
+/* Times all tiles for each convolution, but for those that `times` (NULL: none) has, and takes the best; sw_gpu_build uses
+ * them from then on. */
+SW_MUST_USE sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *program, const sw_gpu_times *times, const sw_diag *diag);
 
 #endif

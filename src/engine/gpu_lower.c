@@ -102,6 +102,12 @@ bool sw__gpu_same_conv(const sw_conv *a, const sw_conv *b) {
 static sw_cuda_kernel find_tile(const sw_gpu *gpu, const sw_conv *conv) {
     for (size_t i = 0; i < gpu->n_tuned; i++)
         if (sw__gpu_same_conv(&gpu->tuned[i].conv, conv)) return gpu->tuned[i].tile;
+    char key[SW_CPU_KEY];
+    sw_cuda_kernel tiles[SW_CUDA_KERNELS];
+    if (gpu->plan->n_gpu_tiles) sw_cpu_conv_key(conv, key, sizeof key);
+    const char *name = gpu->plan->n_gpu_tiles ? sw_plan_gpu_tile(gpu->plan, key) : NULL;
+    for (int i = 0, n = name ? sw_cuda_conv_candidates(conv, &gpu->cuda->info, tiles) : 0; i < n; i++)
+        if (!strcmp(sw_cuda_kernel_get(tiles[i])->name, name)) return tiles[i];
     return sw_cuda_conv_choose(conv, &gpu->cuda->info);
 }
 

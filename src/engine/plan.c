@@ -30,6 +30,7 @@ void sw_plan_unref(sw_plan *plan) {
     sw_free(plan->allocator, plan->steps);
     sw_free(plan->allocator, plan->meta);
     sw_free(plan->allocator, plan->receipt);
+    sw_free(plan->allocator, plan->gpu_tiles);
     sw_free(plan->allocator, plan->times);
     sw_arena_destroy(plan->arena);
     sw_free(plan->allocator, plan);
@@ -169,6 +170,19 @@ sw_status sw_plan_add_receipt(sw_plan *plan, const char *key, const char *value)
 }
 const char *sw_plan_receipt(const sw_plan *plan, const char *key) {
     return find_pair(plan->receipt, plan->n_receipt, key);
+}
+
+sw_status sw_plan_set_gpu(sw_plan *plan, const char *name, int sm, bool any_of_sm) {
+    plan->gpu = sw_arena_strdup(plan->arena, name);
+    plan->gpu_sm = sm;
+    plan->any_of_sm = any_of_sm;
+    return plan->gpu ? SW_OK : SW_E_NOMEM;
+}
+sw_status sw_plan_add_gpu_tile(sw_plan *plan, const char *conv, const char *tile) {
+    return add_pair(plan, &plan->gpu_tiles, &plan->n_gpu_tiles, &plan->cap_gpu_tiles, conv, tile);
+}
+const char *sw_plan_gpu_tile(const sw_plan *plan, const char *conv) {
+    return find_pair(plan->gpu_tiles, plan->n_gpu_tiles, conv);
 }
 
 sw_status sw_plan_set_profiles(sw_plan *plan, const sw_extent *extents, int n_profiles) {

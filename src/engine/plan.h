@@ -63,6 +63,12 @@ struct sw_plan {
     int n_profiles;
     sw_tactic_time *times;
     size_t n_times, cap_times;
+    /* The GPU that tiles were chosen on, NULL: none; what tile each convolution of one description takes there (pairs). */
+    const char *gpu;
+    int gpu_sm;
+    bool any_of_sm; /* other GPUs of that SM may run it, too */
+    const char **gpu_tiles;
+    size_t n_gpu_tiles, cap_gpu_tiles;
     uint32_t features; /* SW_CPU_* without which it does not run; 0 for plans that were not loaded */
     bool loaded, stripped, portable;
 };
@@ -90,6 +96,11 @@ SW_MUST_USE sw_status sw_plan_set_profiles(sw_plan *plan, const sw_extent *exten
 SW_MUST_USE sw_status sw_plan_add_receipt(sw_plan *plan, const char *key, const char *value);
 const char *sw_plan_receipt(const sw_plan *plan, const char *key);                 /* NULL: no such key */
 SW_MUST_USE sw_status sw_plan_add_time(sw_plan *plan, const sw_tactic_time *time); /* copied */
+
+SW_MUST_USE sw_status sw_plan_set_gpu(sw_plan *plan, const char *name, int sm, bool any_of_sm);
+/* A convolution by sw_cpu_conv_key (as it lies on the GPU), and the name of its tile. */
+SW_MUST_USE sw_status sw_plan_add_gpu_tile(sw_plan *plan, const char *conv, const char *tile);
+const char *sw_plan_gpu_tile(const sw_plan *plan, const char *conv); /* NULL: none was chosen */
 
 /* Describes a plan as what an operator of `owner` runs; from then on, or when this fails, owner has `child`. */
 SW_MUST_USE sw_status sw_plan_hold(sw_plan *owner, sw_plan *child, int n_in, int n_captured, const sw_body **body);

@@ -435,6 +435,19 @@ static sw_status read_features(reader *r, const char *text, bool *known) {
     return SW_OK;
 }
 
+static sw_status read_gpu(reader *r, sw_pb m) {
+    const char *name = NULL;
+    uint64_t sm = 0, any = 0;
+    for (sw_pb_field f; sw_pb_next(&m, &f);) {
+        if (f.number == SW__GPU_NAME) SW_TRY(need_text(&m, name = text_of(r, &m, &f)));
+        if (f.number == SW__GPU_SM) sm = f.value;
+        if (f.number == SW__GPU_ANY) any = f.value;
+    }
+    SW_TRY(m.status);
+    if (!name || sm == 0 || sm > 9999) return broken(r, "the GPU that it was built for makes no sense");
+    return sw_plan_set_gpu(r->plan, name, (int)sm, any != 0);
+}
+
 static sw_status read_control(reader *r, sw_pb m, const char **features) {
     for (sw_pb_field f; sw_pb_next(&m, &f);) {
         switch (f.number) {
@@ -471,6 +484,12 @@ static sw_status read_control(reader *r, sw_pb m, const char **features) {
             break;
         case SW__CONTROL_TIME:
             SW_TRY(read_time(r, sw_pb_sub(&m, &f)));
+            break;
+        case SW__CONTROL_GPU:
+            SW_TRY(read_gpu(r, sw_pb_sub(&m, &f)));
+            break;
+        case SW__CONTROL_GPU_TILE:
+            SW_TRY(read_pair(r, sw_pb_sub(&m, &f), sw_plan_add_gpu_tile));
             break;
         default:
             break; /* of a later version of the same format */

@@ -233,6 +233,16 @@ static void put_times(writer *w) {
     }
 }
 
+static void put_gpu(writer *w) {
+    const sw_plan *plan = w->plan;
+    if (!plan->gpu) return;
+    sw_pb_put_text(&w->part, SW__GPU_NAME, plan->gpu);
+    sw_pb_put_varint(&w->part, SW__GPU_SM, (uint64_t)plan->gpu_sm);
+    if (plan->any_of_sm) sw_pb_put_varint(&w->part, SW__GPU_ANY, 1);
+    put_part(w, SW__CONTROL_GPU);
+    put_pairs(w, SW__CONTROL_GPU_TILE, plan->gpu_tiles, plan->n_gpu_tiles);
+}
+
 /* What the machine must have: the instruction sets of the tactics, or, where none is pinned, those of channels-last
  * maps. */
 static uint32_t needed_features(const writer *w) {
@@ -269,6 +279,7 @@ static void put_control(writer *w) {
         for (int k = 0; k < 3; k++) sw_pb_put_varint(&w->control, SW__CONTROL_EXTENT, (uint64_t)values[k]);
     }
     put_times(w);
+    put_gpu(w);
 }
 
 /* ---- The file

@@ -59,6 +59,7 @@ static void refresh(sw_cu_stream stream) {
 }
 
 static unsigned perform(const operation *o) {
+    if (o->kernel && goes_wrong("idle")) return 0;
     if (o->kernel)
         emu_launch(o->kernel, o->grid_x, o->grid_y, o->shared_bytes, o->arguments);
     else if (o->from)
@@ -123,8 +124,11 @@ static unsigned fake_device_memory(size_t *bytes, int device) {
     return *bytes = (size_t)4 << 30, 0;
 }
 static unsigned fake_device_attribute(int *value, unsigned attribute, int device) {
-    bool old = goes_wrong("sm60");
-    *value = attribute == SW_CU_SM_MAJOR          ? (old ? 6 : 9)
+    bool old = goes_wrong("sm60"), ada = goes_wrong("sm89");
+    *value = attribute == SW_CU_SM_MAJOR          ? (old   ? 6
+                                                     : ada ? 8
+                                                           : 9)
+             : attribute == SW_CU_SM_MINOR        ? (ada ? 9 : 0)
              : attribute == SW_CU_MULTIPROCESSORS ? 132
              : attribute == SW_CU_L2_BYTES        ? 50 << 20
                                                   : 0;

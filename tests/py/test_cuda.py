@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import unittest
 import unittest.mock
+import zlib
 
 import numpy as np
 import onnx
@@ -132,6 +133,82 @@ class Device(unittest.TestCase):
         self.assertLess(np.abs(self.result() - want).max(), 2e-3)
         message = self.run_on("cuda", "--no-fallback", expect=2).stderr
         self.assertIn("node 'the erf' (Erf) cannot run on the GPU", message)
+
+    def build(self, *options, expect=0, device="cuda", **env):
+        cache = self.folder / "times.txt"
+        plan = self.folder / "m.slip"
+        process = slipway.run(
+            *("build", self.path, "-o", plan, "--device", device, "--timing-cache", cache, *options),
+            expect=expect,
+            env={**self.env, "EMU_CUDA": "idle", **env},  # what is timed need not be computed
+        )
+        return plan, cache, process
+
+    def test_a_plan_for_a_gpu_is_tuned_once(self):
+        self.run_on("cuda")
+        want = self.result()
+        plan, cache, _ = self.build()
+        first, times = plan.read_bytes(), cache.read_text()
+        rows = [line for line in times.splitlines() if line.startswith("conv float32 1x8x4x4")]
+        self.assertIn("\ndevice Emulated 0, SM 9.0, 132 multiprocessors, kernels ", times)
+        self.assertGreater(len(rows), 5)
+        self.assertTrue(all(row.split("\t")[1].startswith("CONV_") for row in rows))
+        self.build()
+        self.assertEqual(cache.read_text(), times, "nothing is timed twice")
+        self.assertEqual(plan.read_bytes(), first, "same cache, same plan")
+        self.path = plan
+        self.run_on("cuda")
+        self.assertLess(np.abs(self.result() - want).max(), 1e-3)
+        self.run_on("cpu")
+        self.assertLess(np.abs(self.result() - want).max(), 2e-2)
+
+    def test_times_choose_the_tile(self):
+        plan, cache, _ = self.build()
+        lines = cache.read_text().splitlines()
+        for tile in ("CONV_R64X8", "CONV_128X8"):
+            changed = []
+            for line in lines[:-1]:
+                cells = line.split("\t")
+                if len(cells) == 3:
+                    cells[2] = "7 9" if cells[1] == tile else "9 9"
+                changed.append("\t".join(cells))
+            text = "\n".join(changed) + "\n"
+            crc = zlib.crc32(text.encode())
+            cache.write_text(f"{text}end {lines[-1].split()[1]} {crc:08x}\n")
+            self.build()
+            self.assertIn(tile.encode(), plan.read_bytes())
+
+    def test_plans_of_another_gpu_are_refused(self):
+        self.path, _, _ = self.build()
+        message = self.run_on("cuda:1", expect=2).stderr
+        self.assertIn("built for another GPU, Emulated 0 (SM 9.0); GPU 1 is Emulated 1 (SM 9.0)", message)
+        self.assertIn("--compat sm", message)
+        message = self.run_on("cuda", expect=2, EMU_CUDA="sm89").stderr
+        self.assertIn("GPU 0 is Emulated 0 (SM 8.9)", message)
+        self.assertNotIn("--compat", message)
+
+    def test_compat_sm(self):
+        self.assertIn("--compat is 'all', expected sm", self.build("--compat", "all", expect=1)[2].stderr)
+        self.path, _, _ = self.build("--compat", "sm")
+        self.run_on("cuda:1")
+        self.assertIn("another GPU", self.run_on("cuda:1", expect=2, EMU_CUDA="sm89").stderr)
+
+    def test_build_without_a_gpu(self):
+        plan, cache, process = self.build(expect=2, EMU_CUDA="nogpu")
+        self.assertIn("finds no GPU", process.stderr)
+        self.assertFalse(plan.exists() or cache.exists())
+        plan, _, process = self.build(device="auto", EMU_CUDA="nogpu")
+        self.assertIn("built for the CPU: the NVIDIA driver finds no GPU", process.stderr)
+        self.path = plan
+        self.run_on("cpu")
+
+    def test_sessions_use_the_times_of_builds(self):
+        home = {"XDG_CACHE_HOME": str(self.folder / "home")}
+        env = {**self.env, **home, "EMU_CUDA": "idle"}
+        slipway.run("build", self.path, "-o", self.folder / "m.slip", "--device", "cuda", env=env)
+        (path,) = (self.folder / "home/slipway").glob("timings-*.txt")
+        path.write_bytes(path.read_bytes()[:-9])
+        self.assertIn("timing cache", self.run_on("cuda", **home).stderr, "a damaged one is told of, so it was read")
 
     @unittest.skipUnless(CUDA_H.exists() and shutil.which("cc"), "no cuda.h")
     def test_prototypes_are_those_of_cuda_h(self):

@@ -28,6 +28,7 @@ SW_MUST_USE sw_status sw_packs_lend(sw_packs *packs, int32_t step, const sw_conv
  * multiply-adds a cycle, caches. Printable ASCII. Takes some milliseconds. */
 void sw_cpu_class(char *text, size_t size);
 /* All that decides how long a convolution takes, but for the device, as a line of printable ASCII. */
+enum { SW_CPU_KEY = 320 }; /* room for a key */
 void sw_cpu_conv_key(const sw_conv *conv, char *text, size_t size);
 /* Names the version of the kernels: a hash of their sources and the compiler. */
 const char *sw_cpu_kernels_version(void);

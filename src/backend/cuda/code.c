@@ -177,6 +177,15 @@ static uint64_t sum_texts(const sw_cuda_kernel_info *k, const char *arch) {
     return sum;
 }
 
+uint32_t sw_cuda_text_version(void) {
+    uint64_t sum = 0xcbf29ce484222325u;
+    for (int i = 0; i < SW_CUDA_KERNELS; i++) {
+        uint64_t one = sum_texts(&kernels[i], "");
+        sum = sum_bytes(sum, &one, sizeof one);
+    }
+    return (uint32_t)(sum ^ sum >> 32);
+}
+
 /* The folder of the cache; false when there is none to be had. */
 static bool cache_folder(char *path, size_t size) {
     const char *own = getenv("SLIPWAY_CACHE"), *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");

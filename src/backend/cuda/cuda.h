@@ -76,6 +76,8 @@ void sw_cuda_free(sw_cuda *gpu, sw_cu_pointer at); /* takes 0 */
 /* Compiles the kernel, or finds it in the cache, and loads it, once. `shared_bytes`: dynamic shared memory that it may use. */
 SW_MUST_USE sw_status sw_cuda_load(sw_cuda *gpu, sw_cuda_kernel kernel, int shared_bytes, const sw_diag *diag);
 
+uint32_t sw_cuda_text_version(void); /* of the kernel text and the list of kernels: times of another one say nothing */
+
 /* The kernel text by name (generated from kernels/); n of them. */
 typedef struct sw_cuda_text {
     const char *name, *text;
