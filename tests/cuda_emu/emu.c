@@ -292,9 +292,9 @@ void emu_multiply(float *c, const unsigned *a, const unsigned *b) {
     meet_warp(&d, multiply);
 }
 
-/* Element (row, k) of an operand of wgmma. With a swizzle: rows of 128, 64 or 32 bytes, address bits from 4 on xor those from
- * 7 on. Without: pieces of 8 rows by 16 bytes in a row, so far apart along the depth as the descriptor tells. It tells, too, how far
- * row 8 is from row 0. */
+/* Element (row, k) of an operand of wgmma. With a swizzle: rows of 128, 64 or 32 bytes, address bits from 4 on xor those
+ * from 7 on. Without: pieces of 8 rows by 16 bytes in a row, so far apart along the depth as the descriptor tells. It
+ * tells, too, how far row 8 is from row 0. */
 static float operand(unsigned long long descriptor, int row, int k, int thread) {
     unsigned down = descriptor >> 32 & 0x3fff, across = descriptor >> 16 & 0x3fff, form = (unsigned)(descriptor >> 62);
     unsigned at = ((unsigned)(descriptor & 0x3fff) + (unsigned)row / 8 * down) * 16;
