@@ -34,5 +34,9 @@ typedef struct sw_resize {
 
 /* From attributes and inputs; the rank of input 1 must be known. */
 SW_MUST_USE sw_status sw_call_resize(const sw_call *c, sw_resize *r);
+/* Where output coordinate `o` of an axis lies in the input (ONNX, Resize, coordinate_transformation_mode); which pixel that
+ * is, by nearest_mode, not yet cut to the map. */
+float sw_resize_source(const sw_resize *r, int axis, int64_t extent_in, int64_t extent_out, int64_t o);
+int64_t sw_resize_round(sw_resize_nearest mode, float x);
 
 #endif

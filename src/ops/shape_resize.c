@@ -164,3 +164,38 @@ sw_status sw__shape_resize(const sw_call *c) {
     if (x->rank > 0) memcpy(y->dims, r.out, sizeof y->dims[0] * (size_t)x->rank);
     return SW_OK;
 }
+
+/* ---- Places ----------------------------------------------------------------------------------------------------------- */
+
+float sw_resize_source(const sw_resize *r, int axis, int64_t extent_in, int64_t extent_out, int64_t o) {
+    float x = (float)o, scale = r->scale[axis], in = (float)extent_in, out = (float)extent_out;
+    switch (r->coords) {
+    case SW_COORDS_HALF_PIXEL:
+        return (x + 0.5f) / scale - 0.5f;
+    case SW_COORDS_HALF_PIXEL_SYMMETRIC:
+        return in / 2 * (1 - out / (scale * in)) + (x + 0.5f) / scale - 0.5f;
+    case SW_COORDS_PYTORCH_HALF_PIXEL:
+        return out > 1 ? (x + 0.5f) / scale - 0.5f : 0;
+    case SW_COORDS_ALIGN_CORNERS:
+        return out > 1 ? x * (in - 1) / (out - 1) : 0;
+    case SW_COORDS_ASYMMETRIC:
+        return x / scale;
+    default:
+        break;
+    }
+    float begin = r->roi_begin[axis], end = r->roi_end[axis];
+    return out > 1 ? begin * (in - 1) + x * (end - begin) * (in - 1) / (out - 1) : 0.5f * (begin + end) * (in - 1);
+}
+
+int64_t sw_resize_round(sw_resize_nearest mode, float x) {
+    switch (mode) {
+    case SW_ROUND_PREFER_FLOOR:
+        return (int64_t)ceilf(x - 0.5f);
+    case SW_ROUND_PREFER_CEIL:
+        return (int64_t)floorf(x + 0.5f);
+    case SW_ROUND_FLOOR:
+        return (int64_t)floorf(x);
+    default:
+        return (int64_t)ceilf(x);
+    }
+}

@@ -42,6 +42,17 @@ class Builder:
     def floats(self, *shape):
         return self.random.standard_normal(shape).astype(np.float32)
 
+    def without(self, refused):
+        """Leaves out nodes (refused: a predicate), and all that read them."""
+        gone = set()
+        for node in self.nodes:
+            if refused(node) or gone & set(node.input):
+                gone |= set(node.output)
+        self.nodes = [node for node in self.nodes if not gone & set(node.output)]
+        self.outputs = [name for name in self.outputs if name not in gone]
+        used = {name for node in self.nodes for name in node.input}
+        self.constants = [tensor for tensor in self.constants if tensor.name in used]
+
     def model(self):
         empty = helper.make_empty_tensor_value_info
         x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, self.x.shape)

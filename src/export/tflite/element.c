@@ -23,12 +23,10 @@ static void binary(sw_tfw *w, const sw_node *node, int code) {
     static const int kinds[][2] = {{SW_TFL_ADD, 11}, {SW_TFL_SUB, 28}, {SW_TFL_MUL, 21}, {SW_TFL_DIV, 29}};
     sw_axes axes = sw__tfw_common(w);
     const sw_value *y = node->out[0];
-    bool whole = node->in[0]->type.dtype != SW_F32;
-    if (node->n_in != 2) {
-        sw__tfw_refuse(w, "only two inputs can be written");
+    if (node->op == SW_OP_Mod && sw_node_int(node, "fmod")) {
+        sw__tfw_refuse(w, "only remainders with the sign of the divisor can be written");
         return;
     }
-    if (whole && code == SW_TFL_DIV) code = SW_TFL_FLOOR_DIV;
     int32_t in[2] = {sw__tfw_operand(w, node->in[0], &axes), sw__tfw_operand(w, node->in[1], &axes)};
     int kind = 0, activation = 0;
     for (int i = 0; i < 4; i++)
@@ -273,6 +271,7 @@ const sw_tfw_row sw__tfw_element[] = {
     {SW_OP_Neg, unary, SW_TFL_NEG},
     {SW_OP_Floor, unary, SW_TFL_FLOOR},
     {SW_OP_Round, unary, SW_TFL_ROUND},
+    {SW_OP_Sign, unary, SW_TFL_SIGN},
     {SW_OP_Ceil, unary, SW_TFL_CEIL},
     {SW_OP_Softmax, softmax, SW_TFL_SOFTMAX},
     {SW_OP_LogSoftmax, softmax, SW_TFL_LOG_SOFTMAX},
@@ -282,6 +281,7 @@ const sw_tfw_row sw__tfw_element[] = {
     {SW_OP_ReduceSum, reduction, SW_TFL_SUM},
     {SW_OP_ReduceMax, reduction, SW_TFL_REDUCE_MAX},
     {SW_OP_ReduceMin, reduction, SW_TFL_REDUCE_MIN},
+    {SW_OP_ReduceProd, reduction, SW_TFL_REDUCE_PROD},
     {SW_OP_Cast, cast, 0},
     {0, NULL, 0},
 };

@@ -13,6 +13,7 @@
 #include "export/export.h"
 #include "ir/axes.h"
 #include "ir/tflite_schema.h"
+#include "ops/shape.h"
 
 enum { SW_TFW_FORMS = 6, SW_TFW_FIELDS = 7, SW_TFW_MAX = 1 << 22 };
 
@@ -109,6 +110,9 @@ typedef struct sw_tfw_row {
     int arg;
 } sw_tfw_row;
 extern const sw_tfw_row sw__tfw_spatial[], sw__tfw_element[], sw__tfw_move[], sw__tfw_index[];
+
+/* spatial.c: whether the paddings are those that TensorFlow's SAME would choose. */
+bool sw__tfw_is_same(const sw_window *win);
 
 /* compose.c: operators that the format lacks, as several that it has. Types must be known, and are known afterwards. */
 bool sw__tfw_composes(sw_op op);

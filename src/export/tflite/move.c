@@ -78,7 +78,8 @@ static void slice(sw_tfw *w, const sw_node *node, int arg) {
     sw_slice s;
     sw_axes axes;
     int64_t begin[SW_MAX_RANK], end[SW_MAX_RANK], step[SW_MAX_RANK], size[SW_MAX_RANK];
-    bool ones = true, back = false;
+    bool ones = true;
+    int32_t to_the_end = 0; /* axes that run backwards beyond the first element */
     for (int i = 1; i < node->n_in; i++)
         if (node->in[i] && !sw_value_is_const(node->in[i])) {
             sw__tfw_refuse(w, "only constant bounds can be written");
@@ -94,11 +95,7 @@ static void slice(sw_tfw *w, const sw_node *node, int arg) {
     for (int i = 0; i < axes.n; i++) {
         ones = ones && step[i] == 1;
         end[i] = begin[i] + size[i] * step[i];
-        back = back || end[i] < 0;
-    }
-    if (back) {
-        sw__tfw_refuse(w, "a slice backwards to the first element cannot be written");
-        return;
+        if (end[i] < 0) to_the_end |= 1 << i;
     }
     int32_t from = sw__tfw_ints(w, begin, axes.n);
     if (ones)
@@ -106,7 +103,7 @@ static void slice(sw_tfw *w, const sw_node *node, int arg) {
     else
         SW_TFW_OPTIONS(SW_TFW_ADD(w, STRIDED_SLICE, axes.n > 4 ? 4 : 1, out, x, from, sw__tfw_ints(w, end, axes.n),
                                   sw__tfw_ints(w, step, axes.n)),
-                       32, SW_FB_I32(0, 0));
+                       32, SW_FB_I32(0, 0), SW_FB_I32(1, to_the_end));
 }
 
 static void pad(sw_tfw *w, const sw_node *node, int arg) {
@@ -117,9 +114,8 @@ static void pad(sw_tfw *w, const sw_node *node, int arg) {
     int64_t list[2 * SW_MAX_RANK];
     const char *mode = sw_node_string(node, "mode");
     bool mirror = !strcmp(mode, "reflect"), valued = node->n_in > 2 && node->in[2];
-    if ((!mirror && strcmp(mode, "constant")) || !sw_value_is_const(node->in[1]) ||
-        (valued && !sw_value_is_const(node->in[2]))) {
-        sw__tfw_refuse(w, "only constant paddings with a number or a reflection can be written");
+    if (!sw_value_is_const(node->in[1]) || (valued && !sw_value_is_const(node->in[2]))) {
+        sw__tfw_refuse(w, "only constant paddings can be written");
         return;
     }
     int32_t x = sw__tfw_any(w, node->in[0], &axes), out = sw__tfw_out(w, node->out[0], axes);
@@ -151,9 +147,40 @@ static void expand(sw_tfw *w, const sw_node *node, int arg) {
     SW_TFW_ADD(w, BROADCAST_TO, 2, out, x, sw__tfw_ints(w, node->out[0]->type.dims, axes.n));
 }
 
+static void tile(sw_tfw *w, const sw_node *node, int arg) {
+    sw_axes axes;
+    int64_t repeats[SW_MAX_RANK], stored[SW_MAX_RANK];
+    int32_t x = sw__tfw_any(w, node->in[0], &axes), out = sw__tfw_out(w, node->out[0], axes);
+    for (int i = 0; i < axes.n; i++) {
+        int64_t side = node->in[0]->type.dims[i];
+        repeats[i] = side ? node->out[0]->type.dims[i] / side : 1;
+    }
+    sw_axes_apply(&axes, repeats, stored);
+    SW_TFW_ADD(w, TILE, 1, out, x, sw__tfw_ints(w, stored, axes.n));
+}
+
+/* In the order of channels that both formats have: the places within a block outside, channels inside. */
+static void blocks(sw_tfw *w, const sw_node *node, int code) {
+    const sw_axes last = sw_axes_channels_last(4);
+    int32_t x = sw__tfw_as(w, node->in[0], last), out = sw__tfw_out(w, node->out[0], last);
+    SW_TFW_OPTIONS(sw__tfw_add(w, code, 1, 1, &x, 1, &out), code == SW_TFL_DEPTH_TO_SPACE ? 94 : 19,
+                   SW_FB_I32(0, (int32_t)sw_node_int(node, "blocksize")));
+}
+
 const sw_tfw_row sw__tfw_move[] = {
-    {SW_OP_Reshape, reshape, 0},   {SW_OP_Flatten, reshape, 0},     {SW_OP_Squeeze, reshape, 0},
-    {SW_OP_Unsqueeze, reshape, 0}, {SW_OP_Transpose, transpose, 0}, {SW_OP_Identity, identity, 0},
-    {SW_OP_Concat, concat, 0},     {SW_OP_Split, split, 0},         {SW_OP_Slice, slice, 0},
-    {SW_OP_Pad, pad, 0},           {SW_OP_Expand, expand, 0},       {0, NULL, 0},
+    {SW_OP_Reshape, reshape, 0},
+    {SW_OP_Flatten, reshape, 0},
+    {SW_OP_Squeeze, reshape, 0},
+    {SW_OP_Unsqueeze, reshape, 0},
+    {SW_OP_Transpose, transpose, 0},
+    {SW_OP_Identity, identity, 0},
+    {SW_OP_Concat, concat, 0},
+    {SW_OP_Split, split, 0},
+    {SW_OP_Slice, slice, 0},
+    {SW_OP_Pad, pad, 0},
+    {SW_OP_Expand, expand, 0},
+    {SW_OP_Tile, tile, 0},
+    {SW_OP_DepthToSpace, blocks, SW_TFL_DEPTH_TO_SPACE},
+    {SW_OP_SpaceToDepth, blocks, SW_TFL_SPACE_TO_DEPTH},
+    {0, NULL, 0},
 };

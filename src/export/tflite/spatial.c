@@ -15,8 +15,7 @@ static bool read_window(sw_tfw *w, const sw_node *node, const int64_t *kernel, s
     return w->status == SW_OK;
 }
 
-/* The paddings that TensorFlow's SAME would choose. */
-static bool is_same(const sw_window *win) {
+bool sw__tfw_is_same(const sw_window *win) {
     for (int i = 0; i < 2; i++) {
         int64_t out = (win->in[i] + win->stride[i] - 1) / win->stride[i];
         int64_t total = (out - 1) * win->stride[i] + (win->kernel[i] - 1) * win->dilation[i] + 1 - win->in[i];
@@ -30,7 +29,7 @@ static bool is_same(const sw_window *win) {
  * output is rounded up is padded, too. */
 static int pad_for(sw_tfw *w, const sw_window *win, double value, bool may_be_same,
                    int32_t *x) { /* SAME leaves paddings out of means */
-    if (may_be_same && is_same(win)) return SW_TFL_SAME;
+    if (may_be_same && sw__tfw_is_same(win)) return SW_TFL_SAME;
     int64_t pads[8] = {0}, dims[4];
     bool any = false;
     memcpy(dims, w->tensors[*x < 0 ? 0 : *x].type.dims, sizeof dims);
@@ -134,7 +133,7 @@ static void pool(sw_tfw *w, const sw_node *node, int code) {
     for (int i = 0; i < 2; i++)
         if (win.dilation[i] != 1) sw__tfw_refuse(w, "dilated pools cannot be written");
     bool padded = win.pad_begin[0] || win.pad_begin[1] || win.pad_end[0] || win.pad_end[1];
-    bool counts = mean && sw_node_int(node, "count_include_pad") && padded, same = is_same(&win);
+    bool counts = mean && sw_node_int(node, "count_include_pad") && padded, same = sw__tfw_is_same(&win);
     if (mean && (sw_node_int(node, "ceil_mode") || (padded && !counts)) && !same)
         sw__tfw_refuse(w, "means over windows that reach into such a padding cannot be written");
     const sw_axes last = sw_axes_channels_last(4);

@@ -27,13 +27,17 @@ static sw_axes port_axes(const sw_graph *graph, const sw_value *v) {
 }
 
 static sw_status check(const sw_tfw *w) {
+    bool known = true;
+    for (int i = 0; i < w->graph->n_inputs; i++) known = known && sw_tensor_is_concrete(&w->graph->inputs[i]->type);
     for (const sw_node *node = w->graph->first; node; node = node->next)
         for (int i = 0; i < node->n_in + node->n_out; i++) {
             const sw_value *v = i < node->n_in ? node->in[i] : node->out[i - node->n_in];
             if (!v || (i >= node->n_in && !v->uses)) continue;
             if (!sw_tensor_is_concrete(&v->type))
-                return sw_fail(w->diag, SW_E_UNSUPPORTED, NULL, "give the sizes with --imgsz and --batch",
-                               "the size of '%s' is not known, and TensorFlow Lite files have fixed sizes", v->name);
+                return sw_fail(w->diag, SW_E_UNSUPPORTED, NULL,
+                               known ? "write it with --to onnx" : "give the sizes with --imgsz and --batch",
+                               "the size of '%s' %s, and TensorFlow Lite files have fixed sizes", v->name,
+                               known ? "depends on the data" : "is not known");
         }
     return SW_OK;
 }

@@ -33,41 +33,6 @@ static int64_t clamp64(int64_t v, int64_t lo, int64_t hi) {
     return v < lo ? lo : v > hi ? hi : v;
 }
 
-/* Where output coordinate `o` lies in the input (ONNX, Resize, coordinate_transformation_mode). */
-static float source_of(const resize *s, int axis, int64_t o) {
-    const sw_resize *r = &s->r;
-    float x = (float)o, scale = r->scale[axis], in = (float)s->axes[axis].in, out = (float)s->axes[axis].out;
-    switch (r->coords) {
-    case SW_COORDS_HALF_PIXEL:
-        return (x + 0.5f) / scale - 0.5f;
-    case SW_COORDS_HALF_PIXEL_SYMMETRIC:
-        return in / 2 * (1 - out / (scale * in)) + (x + 0.5f) / scale - 0.5f;
-    case SW_COORDS_PYTORCH_HALF_PIXEL:
-        return out > 1 ? (x + 0.5f) / scale - 0.5f : 0;
-    case SW_COORDS_ALIGN_CORNERS:
-        return out > 1 ? x * (in - 1) / (out - 1) : 0;
-    case SW_COORDS_ASYMMETRIC:
-        return x / scale;
-    default:
-        break;
-    }
-    float begin = r->roi_begin[axis], end = r->roi_end[axis];
-    return out > 1 ? begin * (in - 1) + x * (end - begin) * (in - 1) / (out - 1) : 0.5f * (begin + end) * (in - 1);
-}
-
-static int64_t nearest_of(sw_resize_nearest mode, float x) {
-    switch (mode) {
-    case SW_ROUND_PREFER_FLOOR:
-        return (int64_t)ceilf(x - 0.5f);
-    case SW_ROUND_PREFER_CEIL:
-        return (int64_t)floorf(x + 0.5f);
-    case SW_ROUND_FLOOR:
-        return (int64_t)floorf(x);
-    default:
-        return (int64_t)ceilf(x);
-    }
-}
-
 /* Weight of a pixel at `distance`: the tent, or Keys' cubic with coefficient a. */
 static double filter(sw_resize_mode mode, double distance, double a) {
     double d = fabs(distance);
@@ -112,11 +77,12 @@ static sw_status make_table(resize *s, int axis, int64_t *weights_left) {
     if (!nearest) t->weight = sw_calloc(c->allocator, (size_t)(t->out * t->taps), sizeof *t->weight);
     if (!t->first || (!nearest && !t->weight)) return SW_E_NOMEM;
     for (int64_t o = 0; o < t->out; o++) {
-        float x = fminf(fmaxf(source_of(s, axis, o), -0x1p40f), 0x1p40f); /* hostile regions stay integers; NaN too */
+        float x = fminf(fmaxf(sw_resize_source(&s->r, axis, t->in, t->out, o), -0x1p40f),
+                        0x1p40f); /* hostile regions stay integers; NaN too */
         if (crop && (x < 0 || x > (float)(t->in - 1)))
             t->first[o] = -1;
         else if (nearest)
-            t->first[o] = clamp64(nearest_of(s->r.nearest, x), 0, t->in - 1);
+            t->first[o] = clamp64(sw_resize_round(s->r.nearest, x), 0, t->in - 1);
         else
             fill_weights(s, t, o, (double)x, shrink);
     }
