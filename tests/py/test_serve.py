@@ -1,6 +1,7 @@
 """slipway serve with Triton's own clients."""
 
 import asyncio
+import json
 import pathlib
 import queue
 import tempfile
@@ -14,6 +15,7 @@ import tritonclient.http.aio as triton_http_aio
 from tritonclient.utils import InferenceServerException
 
 import serving
+import slipway
 
 
 class Serving(unittest.TestCase):
@@ -166,6 +168,28 @@ class Aio(Serving):
 
     def test_grpc(self):
         asyncio.run(self.check(triton_grpc_aio, self.server.grpc_url))
+
+
+class Client(Serving):
+    def test_load(self):
+        ports = ["--http-port", self.server.http, "--grpc-port", self.server.grpc]
+        for options in ([], ["--encoding", "json"], ["--grpc"], ["--rate", "200"]):
+            arguments = ["client", "identity", *ports, "--seconds", "0.2", "--connections", "1,4", "--json", *options]
+            rows = json.loads(slipway.run(*arguments).stdout)
+            self.assertEqual([row["connections"] for row in rows], [1, 4])
+            for row in rows:
+                self.assertGreater(row["answered"], 0)
+                self.assertEqual(row["failed"], 0)
+                self.assertLessEqual(row["p50_us"], row["p99_us"])
+
+    def test_unknown_model(self):
+        process = slipway.run("client", "foo", "--http-port", self.server.http, expect=3)
+        self.assertIn("Request for unknown model: 'foo' is not found", process.stderr)
+
+    def test_failures_are_told(self):
+        arguments = ["client", "identity", "--http-port", self.server.http, "--shape", "INPUT0=1x5"]
+        process = slipway.run(*arguments, "--seconds", "0.1", "--connections", "1")
+        self.assertIn("the first: 400", process.stderr)
 
 
 class Stop(unittest.TestCase):
