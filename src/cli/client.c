@@ -365,8 +365,8 @@ const sw_verb sw_verb_client = {
     .most_operands = 1,
     .summary = "Put load on a server and measure its answers",
     .description =
-        "Asks a server of KServe v2 (slipway serve, Triton) for MODEL, with zeros as inputs, or, without a model, whether it is "
-        "ready; prints requests a second and how long answers took, from when a request was due.",
+        "Asks a server of KServe v2 (slipway serve, Triton) for MODEL, with zeros as inputs, or without a model whether it "
+        "is ready; prints requests a second and how long answers took, from when a request was due.",
     .options = options,
     .examples =
         (const sw_example[]){
