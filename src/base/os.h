@@ -10,6 +10,7 @@
 
 /* Monotonic time in nanoseconds; only differences mean something. Any thread. */
 int64_t sw_clock_ns(void);
+void sw_sleep_ms(int ms);
 
 /* -- Threads ----------------------------------------------------------------------------------------------------- */
 

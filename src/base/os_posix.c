@@ -25,6 +25,12 @@ int64_t sw_clock_ns(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+void sw_sleep_ms(int ms) {
+    struct timespec time = {ms / 1000, ms % 1000 * 1000000L};
+    while (nanosleep(&time, &time) != 0 && errno == EINTR) {
+    }
+}
+
 /* -- Threads ----------------------------------------------------------------------------------------------------- */
 
 _Static_assert(sizeof(pthread_t) <= sizeof(uintptr_t), "a thread's handle fits sw_thread");

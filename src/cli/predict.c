@@ -31,8 +31,6 @@ typedef struct job {
     sw_buf json_buf, csv_buf;
     sw_json_writer json_writer;
     sw_taken picture_names, txt_names;
-    sw_draw_box *boxes; /* room for drawing */
-    size_t cap_boxes;
 
     size_t done;
     int64_t objects;
@@ -247,37 +245,6 @@ static sw_status write_txt(job *j, const sw_result *r) {
     return status;
 }
 
-static sw_draw_box box_of(const job *j, const sw_result *r, size_t i) {
-    const sw_detections *f = r->found;
-    const sw_detection *d = &f->items[i];
-    sw_draw_box box = {.x1 = d->x1,
-                       .y1 = d->y1,
-                       .x2 = d->x2,
-                       .y2 = d->y2,
-                       .confidence = d->confidence,
-                       .class_id = d->class_id,
-                       .name = sw_detector_class_name(j->detector, d->class_id)};
-    if (f->task == SW_TASK_SEGMENT) box.mask = &f->masks[i];
-    if (f->task == SW_TASK_OBB) box.rotated = &f->rotated[i];
-    if (f->task == SW_TASK_POSE) {
-        box.n_keypoints = f->n_keypoints;
-        box.keypoints = f->keypoints + 3 * i * (size_t)f->n_keypoints;
-    }
-    return box;
-}
-
-static sw_status draw(job *j, const sw_result *r, const sw_picture *picture) {
-    size_t n = (size_t)r->found->count;
-    void *boxes = j->boxes;
-    sw_status status = sw_grow(NULL, &boxes, &j->cap_boxes, n, sizeof *j->boxes, INT_MAX);
-    j->boxes = boxes;
-    if (status != SW_OK) return out_of_memory(j);
-    for (size_t i = 0; i < n; i++) j->boxes[i] = box_of(j, r, i);
-    if (r->found->task != SW_TASK_CLASSIFY) return sw_draw_boxes(picture, j->boxes, n, NULL, j->diag);
-    sw_draw_list(picture, j->boxes, n, NULL);
-    return SW_OK;
-}
-
 static sw_status write_picture(job *j, const sw_result *r, const sw_picture *picture) {
     const char *path = j->picture_file;
     if (!path) {
@@ -289,7 +256,7 @@ static sw_status write_picture(job *j, const sw_result *r, const sw_picture *pic
     if (sw_path_same(path, r->source))
         return sw_fail(j->diag, SW_E_USAGE, r->source, "choose another folder or name for -o",
                        "the picture with boxes would overwrite its source");
-    SW_TRY(draw(j, r, picture));
+    SW_TRY(sw_draw_found(picture, j->detector, r->found, j->diag));
     return sw_image_save(path, picture, SW_IMAGE_QUALITY, j->diag);
 }
 
@@ -399,7 +366,6 @@ static sw_status run(const sw_args *args, sw_console *console) {
     sw_detector_destroy(j.detector);
     sw_taken_free(&j.picture_names);
     sw_taken_free(&j.txt_names);
-    sw_free(NULL, j.boxes);
     sw_buf_free(&j.json_buf);
     sw_buf_free(&j.csv_buf);
     return status;

@@ -38,6 +38,11 @@ SW_MUST_USE sw_status sw_draw_boxes(const sw_picture *picture, const sw_draw_box
 /* Names and confidences of n classes as a list at the top left, in the given order. `style` may be NULL. */
 void sw_draw_list(const sw_picture *picture, const sw_draw_box *classes, size_t n, const sw_draw_style *style);
 
+/* Draws what a detector found in this picture: boxes with all that belongs to them, or the list of classes. SW_E_NOMEM:
+ * nothing was drawn. */
+SW_MUST_USE sw_status sw_draw_found(const sw_picture *picture, const sw_detector *detector, const sw_detections *found,
+                                    const sw_diag *diag);
+
 /* The colour of a class as 0xRRGGBB: twenty that tell apart well, then around again; any int. */
 uint32_t sw_draw_color(int class_id);
 

@@ -19,7 +19,9 @@ STARTS_IN_S = 30
 
 def identity_model(path, dtype=T.FLOAT, shape=("n", 16), n=1):
     """INPUT0.. to OUTPUT0.. without change."""
-    kind = [[helper.make_tensor_value_info(f"{name}{i}", dtype, shape) for i in range(n)] for name in ("INPUT", "OUTPUT")]
+    kind = [
+        [helper.make_tensor_value_info(f"{name}{i}", dtype, shape) for i in range(n)] for name in ("INPUT", "OUTPUT")
+    ]
     nodes = [helper.make_node("Identity", [f"INPUT{i}"], [f"OUTPUT{i}"]) for i in range(n)]
     graph = helper.make_graph(nodes, "identity", kind[0], kind[1])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)

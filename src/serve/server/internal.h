@@ -19,6 +19,8 @@ enum { SW__SCRATCH_BYTES = 64 * 1024, SW__MAX_LISTENERS = 20, SW__MAX_VERSIONS =
 typedef struct sw__conn sw__conn;
 typedef struct sw__loop sw__loop;
 typedef struct sw__h2 sw__h2;
+typedef struct sw__jobs sw__jobs;
+typedef struct sw__detectors sw__detectors;
 
 /* Tags of events begin with what they are. */
 typedef enum sw__tag { SW__TAG_LISTENER, SW__TAG_CONN } sw__tag;
@@ -42,7 +44,7 @@ typedef struct sw__call {
     sw_http_coding coding;           /* of the body */
     bool finished;                   /* it ended within submit */
     bool at_core;                    /* submitted, and done() has not come; under the loop's lock */
-    void *owner;                     /* of gRPC: its stream */
+    void *owner;                     /* of gRPC: its stream; of pictures: what to do */
     sw_buf message;                  /* of gRPC: what the inputs lie in, where it is not the stream */
     bool ready;                      /* of a gRPC stream: its answer is in `body`, and waits for its turn */
     struct sw__call *sibling;        /* the next of a gRPC stream */
@@ -91,6 +93,8 @@ struct sw_server {
     sw__listener listeners[SW__MAX_LISTENERS];
     int n_listeners, n_loops;
     sw__loop *loops;
+    sw__jobs *jobs;
+    sw__detectors *detectors;
     atomic_bool stopping, leaving; /* no new requests; end now */
 };
 

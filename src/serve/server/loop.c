@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "serve/server/internal.h"
+#include "serve/server/detect.h"
 
 enum { TICK_MS = 1000, MAX_EVENTS = 128, MAX_FREE_CALLS = 256, KEEP_OUT = 256 * 1024, MAX_UNSENT = 256 * 1024 };
 /* Who sends a request more slowly than this, beyond the time that every request has, is cut off. */
@@ -169,7 +169,7 @@ static bool read_some(sw__conn *c) {
     if (n <= 0) {
         c->readable = false;
         /* HTTP/1 allows a client that has said all to wait for its answer; whoever left midway, or from HTTP/2, is gone. */
-        if (n == SW_NET_END && c->out.size && !c->h2)
+        if (n == SW_NET_END && sw__conn_out(c)->size && !c->h2)
             c->closing = true;
         else
             sw__conn_close(c);
@@ -284,6 +284,7 @@ static bool is_late(const sw__conn *c) {
 static void sweep(sw__loop *loop) {
     bool stopping = atomic_load(&loop->server->stopping);
     loop->swept_ns = loop->now_ns;
+    sw__detectors_sweep(loop->server->detectors, loop->now_ns);
     for (sw__conn *c = loop->conns, *next; c; c = next) {
         next = c->next;
         if (stopping && c->h2 && !c->closed) sw__h2_stop(c);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "serve/server/internal.h"
+#include "serve/server/detect.h"
 
 enum { MAX_SEGMENTS = 10, MAX_NAME = 1024 };
 
@@ -118,6 +118,10 @@ static void infer(request *r) {
     sw__http_infer(r->conn, r->model, r->version);
 }
 
+static void detect(request *r) {
+    sw__http_detect(r->conn, r->model, r->version);
+}
+
 static void metrics(request *r) {
     sw_serve_metrics(r->core, r->body);
     sw__http_answer(
@@ -195,6 +199,8 @@ static const route routes[] = {
     {"GET", "MODEL/config", SW_GROUP_CONFIG, model_config},
     {"GET", "MODEL/stats", SW_GROUP_STATISTICS, statistics},
     {"POST", "MODEL/infer", SW_GROUP_INFERENCE, infer},
+    {"POST", "MODEL/detect", SW_GROUP_INFERENCE, detect},
+    {"PUT", "MODEL/detect", SW_GROUP_INFERENCE, detect}, /* curl -T */
     {"POST", "repository/index", SW_GROUP_REPOSITORY, repository_index},
     {"POST", "repository/*/index", SW_GROUP_REPOSITORY, repository_index},
     {"POST", "repository/models/*/load", SW_GROUP_REPOSITORY, model_load},

@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "base/cpu.h"
-#include "serve/server/internal.h"
+#include "serve/server/detect.h"
+#include "serve/server/jobs.h"
 
-enum { DEFAULT_BODY = 64 << 20, IDLE_S = 300, REQUEST_S = 30, STOP_S = 30, CPUS_PER_LOOP = 4 };
+enum { DEFAULT_BODY = 64 << 20, IDLE_S = 300, REQUEST_S = 30, STOP_S = 30, CPUS_PER_LOOP = 4, JOB_THREADS = 2 };
 
 static sw_status add_listener(sw_server *server, int fd, int speaks) {
     server->listeners[server->n_listeners++] = (sw__listener){.tag = SW__TAG_LISTENER, .fd = fd, .speaks = speaks};
@@ -60,7 +61,9 @@ sw_status sw_server_create(sw_serve *core, const sw_server_options *options, sw_
     sw_net_raise_descriptors();
     sw_status status = listen_all(server);
     server->loops = sw_calloc(NULL, (size_t)o->threads, sizeof *server->loops);
-    if (!server->loops && status == SW_OK) status = SW_E_NOMEM;
+    server->jobs = sw__jobs_create(JOB_THREADS);
+    server->detectors = sw__detectors_create();
+    if ((!server->loops || !server->jobs || !server->detectors) && status == SW_OK) status = SW_E_NOMEM;
     for (int i = 0; i < o->threads && status == SW_OK; i++) {
         status = sw__loop_start(&server->loops[i], server);
         server->n_loops++;
@@ -79,12 +82,16 @@ static void wake_all(sw_server *server) {
 void sw_server_stop(sw_server *server) {
     if (atomic_exchange(&server->stopping, true)) return;
     wake_all(server);
+    int64_t end = sw_clock_ns() + server->options.stop_seconds * 1000000000LL;
+    while (server->jobs && sw__jobs_left(server->jobs) && sw_clock_ns() < end) sw_sleep_ms(1);
     int left = sw_serve_drain(server->core, server->options.stop_seconds * 1000000000LL);
     if (left) sw_warn(server->options.diag, NULL, "%d requests were not done in time and are dropped", left);
     atomic_store(&server->leaving, true);
     wake_all(server);
     for (int i = 0; i < server->n_loops; i++) sw__loop_join(&server->loops[i]);
     server->n_loops = 0;
+    sw__jobs_destroy(server->jobs);
+    server->jobs = NULL;
 }
 
 void sw_server_destroy(sw_server *server) {
@@ -92,6 +99,7 @@ void sw_server_destroy(sw_server *server) {
     sw_server_stop(server);
     for (int i = 0; i < server->n_listeners; i++) sw_net_close(server->listeners[i].fd);
     if (server->options.unix_path) sw_net_remove_unix(server->options.unix_path);
+    sw__detectors_destroy(server->detectors);
     sw_free(NULL, server->loops);
     sw_free(NULL, server);
 }
