@@ -11,6 +11,8 @@
 /* Monotonic time in nanoseconds; only differences mean something. Any thread. */
 int64_t sw_clock_ns(void);
 void sw_sleep_ms(int ms);
+/* Milliseconds since 1970, by the system's clock. */
+int64_t sw_wall_ms(void);
 
 /* -- Threads ----------------------------------------------------------------------------------------------------- */
 
@@ -30,6 +32,8 @@ sw_path_kind sw_path_kind_of(const char *path);
 
 /* Bytes of a regular file; -1 for anything else, and for what is not there. */
 int64_t sw_file_size(const char *path);
+/* When it was last changed, in nanoseconds since 1970; 0 for what is not there. */
+int64_t sw_file_changed_ns(const char *path);
 
 /* Whether two paths lead to the same thing, by whatever names; false when one of them is not there. */
 bool sw_path_same(const char *a, const char *b);
@@ -115,6 +119,8 @@ bool sw_os_executable(char *path, size_t size);
 void sw_os_ignore_broken_pipes(void);
 /* Bytes of memory that this process may use at most: the machine's, or less by its cgroup. At least 64 MiB. */
 int64_t sw_os_memory_bytes(void);
+/* Gives memory that was freed back to the system, as far as the heap can. */
+void sw_os_trim(void);
 /* "Linux 6.1.0 x86_64". */
 void sw_os_name(char *text, size_t size);
 

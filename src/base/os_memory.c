@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,6 +27,12 @@ int64_t sw_os_memory_bytes(void) {
         if (limit > 0 && limit < bytes) bytes = limit;
     }
     return bytes < LEAST_BYTES ? LEAST_BYTES : bytes;
+}
+
+void sw_os_trim(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 void sw__os_huge_pages(void *block, size_t size) {

@@ -31,6 +31,12 @@ void sw_sleep_ms(int ms) {
     }
 }
 
+int64_t sw_wall_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* -- Threads ----------------------------------------------------------------------------------------------------- */
 
 _Static_assert(sizeof(pthread_t) <= sizeof(uintptr_t), "a thread's handle fits sw_thread");
@@ -77,6 +83,11 @@ sw_path_kind sw_path_kind_of(const char *path) {
 int64_t sw_file_size(const char *path) {
     struct stat info;
     return stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (int64_t)info.st_size : -1;
+}
+
+int64_t sw_file_changed_ns(const char *path) {
+    struct stat info;
+    return stat(path, &info) == 0 ? (int64_t)info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec : 0;
 }
 
 bool sw_path_same(const char *a, const char *b) {

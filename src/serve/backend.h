@@ -25,6 +25,12 @@ typedef struct sw_serve_nature {
     sw_plan *plan; /* behind it; NULL: none */
 } sw_serve_nature;
 
+/* How instances are to run. */
+typedef struct sw_serve_start {
+    int threads;        /* of this instance */
+    const char *device; /* as in sw_session_options; NULL: the CPU */
+} sw_serve_start;
+
 /* Functions are called from one thread at a time for the same object, but from many for different ones. */
 typedef struct sw_serve_backend {
     const char *name, *platform;
@@ -33,13 +39,16 @@ typedef struct sw_serve_backend {
     void (*close)(void *model); /* after all its instances */
     /* What it tells lives as long as the model. */
     void (*describe)(void *model, sw_serve_nature *nature);
-    SW_MUST_USE sw_serve_code (*start)(void *model, int threads, void **instance, sw_serve_error *error);
+    SW_MUST_USE sw_serve_code (*start)(void *model, const sw_serve_start *how, void **instance, sw_serve_error *error);
     void (*stop)(void *instance);
     /* `in` and `out` in the order of the configuration (of the nature, where that has ports); absent optional inputs have
      * data NULL. Fills in dtype, rank, dims, data, bytes of the outputs: views that stay valid until the next run. */
     SW_MUST_USE sw_serve_code (*run)(void *instance, const sw_serve_tensor *in, sw_serve_tensor *out,
                                      sw_serve_error *error);
-    void *ctx; /* the backend's own */
+    void *ctx;     /* the backend's own */
+    bool computes; /* it uses the CPUs: models take turns */
+    bool fileless; /* its models have no file */
+    bool waits;    /* it may wait for something: never run on a thread that serves clients */
 } sw_serve_backend;
 
 extern const sw_serve_backend sw_serve_plan_backend, sw_serve_identity_backend;

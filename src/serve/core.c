@@ -1,298 +1,297 @@
+/* The table of models by name; the core's life. */
 #include <string.h>
 
+#include "base/cpu.h"
 #include "serve/internal.h"
 
 int64_t sw__serve_now(const sw_serve *core) {
-    return core->clock.now ? core->clock.now(core->clock.ctx) : sw_clock_ns();
+    return core->options.clock.now ? core->options.clock.now(core->options.clock.ctx) : sw_clock_ns();
 }
 
-/* -- Models ---------------------------------------------------------------------------------------------------------- */
+/* -- The table ------------------------------------------------------------------------------------------------------- */
 
-static void destroy_model(sw_serve_model *model) {
-    if (!model) return;
-    if (model->instance.handle) model->backend->stop(model->instance.handle);
-    if (model->opened) model->backend->close(model->opened);
-    pthread_mutex_destroy(&model->lock);
-    sw_arena_destroy(model->arena);
+static uint32_t hash_of(const char *name) {
+    uint32_t hash = 0x811c9dc5u;
+    for (; *name; name++) hash = (hash ^ (uint8_t)*name) * 0x01000193u; /* FNV-1a */
+    return hash;
 }
 
-sw_serve_code sw__serve_model_create(sw_serve *core, const char *name, int64_t version, const char *path,
-                                     sw_serve_model **result, sw_serve_error *error) {
-    sw_arena *arena = sw_arena_create(NULL, 0);
-    sw_serve_model *model = arena ? SW_ARENA_NEW(arena, sw_serve_model) : NULL;
-    if (!model) {
-        sw_arena_destroy(arena);
-        return sw__serve_no_memory(error);
+/* The place of a name, or the free one where it would be; the table has one. */
+static sw__entry **place(sw__entry **entries, size_t cap, const char *name, uint32_t hash) {
+    size_t at = hash & (cap - 1);
+    while (entries[at] && (entries[at]->hash != hash || strcmp(entries[at]->name, name) != 0))
+        at = (at + 1) & (cap - 1);
+    return &entries[at];
+}
+
+static bool grow_table(sw_serve *core) {
+    size_t cap = core->cap_entries ? core->cap_entries * 2 : 64;
+    sw__entry **entries = sw_calloc(NULL, cap, sizeof(void *));
+    if (!entries) return false;
+    for (size_t i = 0; i < core->cap_entries; i++)
+        if (core->entries[i]) *place(entries, cap, core->entries[i]->name, core->entries[i]->hash) = core->entries[i];
+    sw_free(NULL, core->entries);
+    core->entries = entries;
+    core->cap_entries = cap;
+    return true;
+}
+
+sw__entry *sw__core_entry(sw_serve *core, const char *name, bool make) {
+    uint32_t hash = hash_of(name);
+    sw__entry **at = core->cap_entries ? place(core->entries, core->cap_entries, name, hash) : NULL;
+    if (!make || (at && *at)) return at ? *at : NULL;
+    if (core->n_entries * 2 >= core->cap_entries && !grow_table(core)) return NULL;
+    size_t size = strlen(name) + 1;
+    sw__entry *entry = sw_calloc(NULL, 1, sizeof *entry);
+    char *copy = sw_alloc(NULL, size);
+    if (!entry || !copy) {
+        sw_free(NULL, entry);
+        sw_free(NULL, copy);
+        return NULL;
     }
-    model->refs = 1;
-    model->core = core;
-    model->arena = arena;
-    model->backend = &sw_serve_plan_backend;
-    pthread_mutex_init(&model->lock, NULL);
-    sw_serve_opening opening = {.name = name, .path = path, .loader = &core->loader, .diag = &core->diag};
-    sw_serve_code code = model->backend->open(model->backend, &opening, &model->opened, error);
-    if (code != SW_SERVE_OK) goto out;
-    model->backend->describe(model->opened, &model->nature);
-    model->info = (sw_serve_info){.name = sw_arena_strdup(arena, name),
-                                  .platform = model->backend->platform,
-                                  .backend = model->backend->name,
-                                  .version = version,
-                                  .n_inputs = model->nature.n_inputs,
-                                  .n_outputs = model->nature.n_outputs,
-                                  .inputs = model->nature.inputs,
-                                  .outputs = model->nature.outputs};
-    model->instance.in = SW_ARENA_ARRAY(arena, sw_serve_tensor, model->info.n_inputs + 1);
-    model->instance.out = SW_ARENA_ARRAY(arena, sw_serve_tensor, model->info.n_outputs + 1);
-    if (!model->info.name || !model->instance.in || !model->instance.out)
-        code = sw__serve_no_memory(error);
-    else
-        code = model->backend->start(model->opened, 0, &model->instance.handle, error);
-out:
-    if (code == SW_SERVE_OK)
-        *result = model;
-    else
-        destroy_model(model);
-    return code;
+    memcpy(copy, name, size);
+    *entry = (sw__entry){.name = copy, .hash = hash};
+    core->n_entries++;
+    return *place(core->entries, core->cap_entries, name, hash) = entry;
 }
 
-sw_serve_code sw_serve_find(sw_serve *core, const char *name, int64_t version, const sw_serve_hint *hint,
-                            sw_serve_model **model, sw_serve_error *error) {
-    for (int i = 0; i < core->n_models; i++) {
-        if (strcmp(core->models[i]->info.name, name) != 0) continue;
-        if (version >= 0 && version != core->models[i]->info.version)
-            return sw_serve_fail(error, SW_SERVE_NOT_FOUND, "Request for unknown model: '%s' version %lld is not found",
-                                 name, (long long)version);
-        *model = core->models[i];
-        sw_serve_keep(*model);
-        return SW_SERVE_OK;
+/* The version that is asked for; NULL with an error. Under core->lock. */
+static sw_serve_model *choose(sw_serve *core, const char *name, int64_t version, sw_serve_error *error) {
+    const sw__entry *entry = sw__core_entry(core, name, false);
+    if (!entry || (!entry->wanted && !entry->n_versions)) {
+        (void)sw_serve_fail(error, SW_SERVE_NOT_FOUND, "Request for unknown model: '%.200s' is not found", name);
+        return NULL;
     }
-    return sw_serve_fail(error, SW_SERVE_NOT_FOUND, "Request for unknown model: '%s' is not found", name);
-}
-
-void sw_serve_keep(sw_serve_model *model) {
-    atomic_fetch_add_explicit(&model->refs, 1, memory_order_relaxed);
-}
-
-void sw_serve_drop(sw_serve_model *model) {
-    if (model && atomic_fetch_sub_explicit(&model->refs, 1, memory_order_acq_rel) == 1) destroy_model(model);
-}
-
-const sw_serve_info *sw_serve_model_info(const sw_serve_model *model) {
-    return &model->info;
-}
-
-const char *sw_serve_model_label(const sw_serve_model *model, const char *output, int64_t index) {
+    for (int i = entry->n_versions - 1; i >= 0; i--) {
+        const sw__version *v = &entry->versions[i];
+        if (v->model && (version < 0 || version == v->number)) return v->model;
+        if (version != v->number) continue;
+        (void)sw_serve_fail(error, SW_SERVE_UNAVAILABLE,
+                            "Request for unknown model: '%.200s' version %lld is not at ready state", name,
+                            (long long)version);
+        return NULL;
+    }
+    if (version < 0)
+        (void)sw_serve_fail(error, SW_SERVE_NOT_FOUND, "Request for unknown model: '%.200s' has no available versions",
+                            name);
+    else
+        (void)sw_serve_fail(error, SW_SERVE_NOT_FOUND, "Request for unknown model: '%.200s' version %lld is not found",
+                            name, (long long)version);
     return NULL;
 }
 
-void sw_serve_model_config_json(const sw_serve_model *model, sw_buf *buf) {
-    sw_buf_append_text(buf, "{}");
-}
-
-void sw_serve_model_config_pb(const sw_serve_model *model, sw_buf *buf) {}
-
-sw_plan *sw_serve_model_plan(const sw_serve_model *model) {
-    return model->nature.plan;
+sw_serve_code sw_serve_find(sw_serve *core, const char *name, int64_t version, const sw_serve_hint *hint,
+                            sw_serve_model **result, sw_serve_error *error) {
+    int64_t now = sw__serve_now(core);
+    pthread_mutex_lock(&core->lock);
+    sw_serve_model *model = choose(core, name, version, error);
+    if (model) {
+        sw_serve_keep(model);
+        model->used_ns = now;
+    }
+    pthread_mutex_unlock(&core->lock);
+    *result = model;
+    return model ? SW_SERVE_OK : error->code;
 }
 
 int sw_serve_versions(sw_serve *core, const char *name, int64_t *versions, int most) {
     int n = 0;
-    for (int i = 0; i < core->n_models; i++) {
-        if (strcmp(core->models[i]->info.name, name) != 0) continue;
-        if (n < most) versions[n] = core->models[i]->info.version;
+    pthread_mutex_lock(&core->lock);
+    const sw__entry *entry = sw__core_entry(core, name, false);
+    for (int i = 0; entry && i < entry->n_versions; i++) {
+        if (!entry->versions[i].model) continue;
+        if (n < most) versions[n] = entry->versions[i].number;
         n++;
     }
+    pthread_mutex_unlock(&core->lock);
     return n;
-}
-
-bool sw_serve_ready(sw_serve *core) {
-    return !core->draining;
 }
 
 bool sw_serve_model_ready(sw_serve *core, const char *name, int64_t version) {
     sw_serve_error error;
-    sw_serve_model *model;
-    if (sw_serve_find(core, name, version, NULL, &model, &error) != SW_SERVE_OK) return false;
-    sw_serve_drop(model);
-    return true;
+    pthread_mutex_lock(&core->lock);
+    bool ready = choose(core, name, version, &error) != NULL;
+    pthread_mutex_unlock(&core->lock);
+    return ready;
 }
 
-/* -- Inference ------------------------------------------------------------------------------------------------------- */
-
-sw__held *sw__serve_held(sw_serve_request *request, int n) {
-    sw__held *held = request->held;
-    if (!held) held = request->held = sw_calloc(NULL, 1, sizeof *held);
-    if (!held || n <= held->cap_results) return held;
-    sw_serve_tensor *results = sw_alloc(NULL, (size_t)n * sizeof *results);
-    if (!results) return NULL;
-    sw_free(NULL, held->results);
-    held->results = results;
-    held->cap_results = n;
-    return held;
+bool sw_serve_ready(sw_serve *core) {
+    if (atomic_load(&core->draining)) return false;
+    pthread_mutex_lock(&core->lock);
+    bool ready = core->n_initial == 0;
+    for (size_t i = 0; ready && !core->options.lenient_readiness && i < core->cap_entries; i++)
+        ready = !core->entries[i] || !core->entries[i]->failed;
+    pthread_mutex_unlock(&core->lock);
+    return ready;
 }
 
-bool sw__serve_held_bytes(sw__held *held, size_t bytes) {
-    if (bytes <= held->cap_bytes) return true;
-    void *fresh = sw_alloc(NULL, bytes);
-    if (!fresh) return false;
-    sw_free(NULL, held->bytes);
-    held->bytes = fresh;
-    held->cap_bytes = bytes;
-    return true;
+/* -- Repository ------------------------------------------------------------------------------------------------------ */
+
+typedef struct rows {
+    sw_arena *arena;
+    sw_serve_index_row *rows;
+    int n;
+    size_t cap;
+} rows_list;
+
+static bool add_row(rows_list *index, const char *name, const sw__version *version) {
+    if (sw_grow(NULL, (void **)&index->rows, &index->cap, (size_t)index->n + 1, sizeof *index->rows, SIZE_MAX) != SW_OK)
+        return false;
+    sw_serve_index_row *row = &index->rows[index->n++];
+    row->name = sw_arena_strdup(index->arena, name);
+    row->version = version ? sw_arena_printf(index->arena, "%lld", (long long)version->number) : "";
+    row->state = version ? version->state : "";
+    row->reason = version && version->reason ? sw_arena_strdup(index->arena, version->reason) : "";
+    return row->name && row->version && row->reason;
 }
-
-void sw_serve_request_free(sw_serve_request *request) {
-    sw__held *held = request->held;
-    if (!held) return;
-    sw_free(NULL, held->results);
-    sw_free(NULL, held->bytes);
-    sw_free(NULL, held);
-    request->held = NULL;
-}
-
-/* Results in the order wanted: views into the instance's memory, or copies in the request's. */
-static sw_serve_code hand_over(sw_serve_request *request, const sw_serve_tensor *out) {
-    const sw_serve_info *info = &request->model->info;
-    int n = request->n_wanted ? request->n_wanted : info->n_outputs;
-    sw__held *held = sw__serve_held(request, n);
-    if (!held) return sw__serve_no_memory(&request->error);
-    size_t total = 0;
-    for (int i = 0; i < n; i++) {
-        int at = i;
-        if (request->n_wanted)
-            for (at = 0; strcmp(info->outputs[at].name, request->wanted[i]) != 0;) at++;
-        held->results[i] = out[at];
-        held->results[i].name = info->outputs[at].name;
-        total += (out[at].bytes + SW_ALIGN - 1) / SW_ALIGN * SW_ALIGN;
-    }
-    request->n_results = n;
-    request->results = held->results;
-    if (request->at_once) return SW_SERVE_OK;
-    if (!sw__serve_held_bytes(held, total)) return sw__serve_no_memory(&request->error);
-    char *to = held->bytes;
-    for (int i = 0; i < n; i++) {
-        if (held->results[i].bytes) memcpy(to, held->results[i].data, held->results[i].bytes);
-        held->results[i].data = to;
-        to += (held->results[i].bytes + SW_ALIGN - 1) / SW_ALIGN * SW_ALIGN;
-    }
-    return SW_SERVE_OK;
-}
-
-static void finish(sw_serve *core, sw_serve_request *request) {
-    request->times.done = sw__serve_now(core);
-    if (request->error.code != SW_SERVE_OK) request->n_results = 0;
-    request->done(request);
-    atomic_fetch_sub(&core->inside, 1);
-}
-
-void sw_serve_submit(sw_serve *core, sw_serve_request *request) {
-    enum { MOST = 64 };
-    sw_serve_model *model = request->model;
-    const sw_serve_tensor *inputs[MOST];
-    int64_t batch;
-    request->error.code = SW_SERVE_OK;
-    request->error.text[0] = 0;
-    request->n_results = 0;
-    request->times = (sw_serve_times){.queued = sw__serve_now(core)};
-    atomic_fetch_add(&core->inside, 1);
-    if (core->draining)
-        (void)sw_serve_fail(&request->error, SW_SERVE_UNAVAILABLE,
-                            "Server is stopping, scheduler for model has stopped");
-    else if (model->info.n_inputs > MOST)
-        (void)sw_serve_fail(&request->error, SW_SERVE_UNSUPPORTED, "more than %d inputs", MOST);
-    else if (sw__serve_check(request, inputs, &batch, &request->error) == SW_SERVE_OK) {
-        sw__instance *instance = &model->instance;
-        pthread_mutex_lock(&model->lock);
-        request->times.started = request->times.computing = sw__serve_now(core);
-        for (int i = 0; i < model->info.n_inputs; i++) instance->in[i] = *inputs[i];
-        if (model->backend->run(instance->handle, instance->in, instance->out, &request->error) == SW_SERVE_OK) {
-            request->times.computed = sw__serve_now(core);
-            (void)hand_over(request, instance->out);
-        }
-        finish(core, request);
-        pthread_mutex_unlock(&model->lock);
-        return;
-    }
-    finish(core, request);
-}
-
-void sw_serve_cancel(sw_serve *core, sw_serve_request *request) {}
-
-/* -- Repository, statistics ------------------------------------------------------------------------------------------ */
 
 sw_serve_code sw_serve_index(sw_serve *core, bool ready_only, sw_arena *arena, const sw_serve_index_row **rows, int *n,
                              sw_serve_error *error) {
-    sw_serve_index_row *made = SW_ARENA_ARRAY(arena, sw_serve_index_row, core->n_models + 1);
-    if (!made) return sw__serve_no_memory(error);
-    for (int i = 0; i < core->n_models; i++)
-        made[i] = (sw_serve_index_row){core->models[i]->info.name, "1", "READY", ""};
-    *rows = made;
-    *n = core->n_models;
-    return SW_SERVE_OK;
+    sw__found *found;
+    int n_found;
+    rows_list index = {.arena = arena};
+    bool good = sw__repository_list(core, arena, NULL, &found, &n_found) == SW_OK;
+    pthread_mutex_lock(&core->lock);
+    for (int i = 0; good && i < n_found; i++) {
+        const sw__entry *entry = sw__core_entry(core, found[i].name, true);
+        good = entry && (ready_only || entry->n_versions || add_row(&index, found[i].name, NULL));
+    }
+    for (size_t i = 0; good && i < core->cap_entries; i++)
+        for (int k = 0; good && core->entries[i] && k < core->entries[i]->n_versions; k++)
+            if (!ready_only || core->entries[i]->versions[k].model)
+                good = add_row(&index, core->entries[i]->name, &core->entries[i]->versions[k]);
+    pthread_mutex_unlock(&core->lock);
+    *rows = good ? sw_arena_copy(arena, index.rows, (size_t)index.n * sizeof *index.rows) : NULL;
+    *n = index.n;
+    sw_free(NULL, index.rows);
+    return good && (*rows || !*n) ? SW_SERVE_OK : sw__serve_no_memory(error);
 }
 
-static void refuse_control(sw_serve_loaded done, void *ctx) {
+static bool control_is_refused(sw_serve *core, const char *what, const char *name, sw_serve_loaded done, void *ctx) {
     sw_serve_error error;
-    (void)sw_serve_fail(&error, SW_SERVE_UNAVAILABLE,
-                        "explicit model load / unload is not allowed if polling is enabled or model control is none");
+    if (core->options.control != SW_SERVE_CONTROL_EXPLICIT)
+        (void)sw_serve_fail(&error, SW_SERVE_UNAVAILABLE,
+                            "explicit model load / unload is not allowed if polling is enabled");
+    else if (strchr(name, '/') || strstr(name, ".."))
+        (void)sw_serve_fail(&error, SW_SERVE_INVALID_ARG,
+                            "failed to %s '%.200s', model name must not contain path traversal "
+                            "characters",
+                            what, name);
+    else
+        return false;
     done(ctx, &error);
+    return true;
 }
 
 void sw_serve_load(sw_serve *core, const char *name, const char *config, const sw_serve_file *files, int n_files,
                    sw_serve_loaded done, void *ctx) {
-    refuse_control(done, ctx);
+    sw_serve_error error;
+    if (control_is_refused(core, "load", name, done, ctx)) return;
+    if (n_files && !config) {
+        (void)sw_serve_fail(&error, SW_SERVE_INVALID_ARG,
+                            "failed to load '%.200s', override files need the parameter config", name);
+        done(ctx, &error);
+        return;
+    }
+    sw__loading_add(core, &(sw__task){.kind = SW__LOAD,
+                                      .name = (char *)name,
+                                      .config = (char *)config,
+                                      .files = (sw_serve_file *)files,
+                                      .n_files = n_files,
+                                      .done = done,
+                                      .ctx = ctx});
 }
 
 void sw_serve_unload(sw_serve *core, const char *name, bool dependents, sw_serve_loaded done, void *ctx) {
-    refuse_control(done, ctx);
+    if (control_is_refused(core, "unload", name, done, ctx)) return;
+    sw__loading_add(
+        core,
+        &(sw__task){.kind = SW__UNLOAD, .name = (char *)name, .dependents = dependents, .done = done, .ctx = ctx});
 }
-
-sw_serve_code sw_serve_statistics(sw_serve *core, const char *name, int64_t version, sw_arena *arena,
-                                  const sw_serve_stats **stats, int *n, sw_serve_error *error) {
-    sw_serve_stats *made = SW_ARENA_ARRAY(arena, sw_serve_stats, core->n_models + 1);
-    if (!made) return sw__serve_no_memory(error);
-    *n = 0;
-    for (int i = 0; i < core->n_models; i++) {
-        const sw_serve_info *info = &core->models[i]->info;
-        if (name && (strcmp(name, info->name) != 0 || (version >= 0 && version != info->version))) continue;
-        made[(*n)++] = (sw_serve_stats){.name = info->name, .version = info->version};
-    }
-    *stats = made;
-    return SW_SERVE_OK;
-}
-
-void sw_serve_metrics(sw_serve *core, sw_buf *buf) {}
 
 /* -- Life ------------------------------------------------------------------------------------------------------------ */
 
-static sw_status load_file(sw_serve *core, const char *path, sw_arena *arena) {
-    const char *name = sw_path_name(path), *dot = strrchr(name, '.');
-    name = sw_arena_strndup(arena, name, dot && dot != name ? (size_t)(dot - name) : strlen(name));
-    sw_serve_error error;
-    if (!name) return SW_E_NOMEM;
-    if (sw__serve_model_create(core, name, 1, path, &core->models[core->n_models], &error) != SW_SERVE_OK)
-        return sw_fail(&core->diag, SW_E_MODEL, path, NULL, "%s", error.text);
-    core->n_models++;
+static void emit(void *ctx, const sw_message *message) {
+    sw_serve *core = ctx;
+    const sw_diag *to = core->options.diag;
+    if (!to || !to->emit) return;
+    pthread_mutex_lock(&core->diag_lock);
+    to->emit(to->ctx, message);
+    pthread_mutex_unlock(&core->diag_lock);
+}
+
+static const char *const *copy_texts(sw_arena *arena, const char *const *texts, int n) {
+    const char **copy = SW_ARENA_ARRAY(arena, const char *, n + 1);
+    for (int i = 0; copy && i < n; i++)
+        if (!(copy[i] = sw_arena_strdup(arena, texts[i]))) return NULL;
+    return copy;
+}
+
+static bool copy_options(sw_serve *core, const sw_serve_options *options) {
+    sw_serve_options *o = &core->options;
+    *o = *options;
+    o->repositories = copy_texts(core->arena, options->repositories, options->n_repositories);
+    o->load_models = copy_texts(core->arena, options->load_models, options->n_load_models);
+    o->config_name = sw_arena_strdup(core->arena, options->config_name);
+    o->backends =
+        sw_arena_copy(core->arena, options->backends, (size_t)options->n_backends * sizeof *options->backends);
+    if (options->diag && !(o->diag = sw_arena_copy(core->arena, options->diag, sizeof *options->diag))) return false;
+    if (o->poll_seconds < 1) o->poll_seconds = 15;
+    if (o->load_threads < 1) o->load_threads = 4;
+    core->cpus = options->threads > 0 ? options->threads : sw_cpu_allowed();
+    return o->repositories && o->load_models && (o->config_name || !options->config_name) &&
+           (o->backends || !options->n_backends);
+}
+
+static sw_status check_repositories(const sw_serve *core) {
+    for (int i = 0; i < core->options.n_repositories; i++)
+        if (sw_path_kind_of(core->options.repositories[i]) == SW_PATH_NONE)
+            return sw_fail(&core->diag, SW_E_IO, core->options.repositories[i],
+                           "check the spelling and the current folder",
+                           "there is no such model repository or model file");
     return SW_OK;
 }
 
-sw_status sw_serve_create(const sw_serve_options *options, sw_serve **result) {
-    sw_serve *core = sw_calloc(NULL, 1, sizeof *core);
+/* Asks for what the control mode wants at the start. */
+static sw_status load_initial(sw_serve *core) {
+    const sw_serve_options *o = &core->options;
+    bool all = o->control != SW_SERVE_CONTROL_EXPLICIT;
+    for (int i = 0; i < o->n_load_models; i++) all |= strcmp(o->load_models[i], "*") == 0;
+    for (int i = 0; !all && i < o->n_load_models; i++)
+        sw__loading_add(core, &(sw__task){.kind = SW__LOAD, .name = (char *)o->load_models[i], .initial = true});
+    if (!all) return SW_OK;
     sw_arena *arena = sw_arena_create(NULL, 0);
-    if (!core || !arena) {
-        sw_free(NULL, core);
-        sw_arena_destroy(arena);
-        return SW_E_NOMEM;
-    }
-    core->loader = options->loader;
-    core->clock = options->clock;
-    if (options->diag) core->diag = *options->diag;
-    pthread_mutex_init(&core->lock, NULL);
-    core->models = sw_calloc(NULL, (size_t)options->n_repositories + 1, sizeof(void *));
-    sw_status status = core->models ? SW_OK : SW_E_NOMEM;
-    for (int i = 0; status == SW_OK && i < options->n_repositories; i++)
-        status = load_file(core, options->repositories[i], arena);
+    sw__found *found;
+    int n = 0;
+    sw_status status = arena ? sw__repository_list(core, arena, &core->diag, &found, &n) : SW_E_NOMEM;
+    for (int i = 0; i < n; i++)
+        sw__loading_add(core, &(sw__task){.kind = SW__LOAD, .name = (char *)found[i].name, .initial = true});
     sw_arena_destroy(arena);
+    return status;
+}
+
+sw_status sw_serve_create(const sw_serve_options *options, sw_serve **result) {
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    sw_serve *core = arena ? SW_ARENA_NEW(arena, sw_serve) : NULL;
+    if (!core) {
+        sw_arena_destroy(arena);
+        return sw_fail(options->diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    }
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    core->arena = arena;
+    core->diag = (sw_diag){emit, core};
+    pthread_mutex_init(&core->diag_lock, NULL);
+    pthread_mutex_init(&core->lock, NULL);
+    pthread_cond_init(&core->work, &monotonic);
+    pthread_cond_init(&core->idle, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    bool good = copy_options(core, options) && (core->gate = sw__gate_create(core->cpus));
+    sw_status status =
+        good ? check_repositories(core) : sw_fail(options->diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    if (status == SW_OK) status = sw__loading_start(core);
+    if (status == SW_OK) status = load_initial(core);
     if (status == SW_OK)
         *result = core;
     else
@@ -301,20 +300,57 @@ sw_status sw_serve_create(const sw_serve_options *options, sw_serve **result) {
 }
 
 int sw_serve_wait_loaded(sw_serve *core) {
-    return 0;
+    int failed = 0;
+    pthread_mutex_lock(&core->lock);
+    while (core->n_initial) pthread_cond_wait(&core->idle, &core->lock);
+    for (size_t i = 0; i < core->cap_entries; i++) failed += core->entries[i] && core->entries[i]->failed;
+    pthread_mutex_unlock(&core->lock);
+    return failed;
 }
 
-void sw_serve_tick(sw_serve *core) {}
+void sw_serve_tick(sw_serve *core) {
+    pthread_mutex_lock(&core->lock);
+    pthread_cond_broadcast(&core->work);
+    for (size_t i = 0; i < core->cap_entries; i++)
+        for (int k = 0; core->entries[i] && k < core->entries[i]->n_versions; k++) {
+            sw_serve_model *model = core->entries[i]->versions[k].model;
+            if (!model) continue;
+            pthread_mutex_lock(&model->queue.lock);
+            pthread_cond_broadcast(&model->queue.wake);
+            pthread_mutex_unlock(&model->queue.lock);
+        }
+    pthread_mutex_unlock(&core->lock);
+}
 
 int sw_serve_drain(sw_serve *core, int64_t timeout_ns) {
-    core->draining = true;
-    return core->inside;
+    enum { LOOK_NS = 2000000 }; /* requests do not pay for telling that they were the last */
+    int64_t now = sw_clock_ns(), end = now + timeout_ns;
+    atomic_store(&core->draining, true);
+    pthread_mutex_lock(&core->lock);
+    for (; atomic_load(&core->inside) && now < end; now = sw_clock_ns()) {
+        int64_t look = end - now < LOOK_NS ? end : now + LOOK_NS;
+        struct timespec until = {.tv_sec = look / 1000000000, .tv_nsec = look % 1000000000};
+        pthread_cond_timedwait(&core->idle, &core->lock, &until);
+    }
+    pthread_mutex_unlock(&core->lock);
+    return atomic_load(&core->inside);
 }
 
 void sw_serve_destroy(sw_serve *core) {
     if (!core) return;
-    for (int i = 0; i < core->n_models; i++) sw_serve_drop(core->models[i]);
-    sw_free(NULL, core->models);
+    sw__loading_stop(core);
+    for (size_t i = 0; i < core->cap_entries; i++) {
+        sw__entry *entry = core->entries[i];
+        for (int k = 0; entry && k < entry->n_versions; k++) sw_free(NULL, entry->versions[k].reason);
+        if (entry) sw_free(NULL, entry->versions);
+        if (entry) sw_free(NULL, entry->name);
+        sw_free(NULL, entry);
+    }
+    sw_free(NULL, core->entries);
+    sw__gate_destroy(core->gate);
     pthread_mutex_destroy(&core->lock);
-    sw_free(NULL, core);
+    pthread_mutex_destroy(&core->diag_lock);
+    pthread_cond_destroy(&core->work);
+    pthread_cond_destroy(&core->idle);
+    sw_arena_destroy(core->arena);
 }

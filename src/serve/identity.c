@@ -34,7 +34,7 @@ static void identity_describe(void *model, sw_serve_nature *nature) {
     *nature = (sw_serve_nature){0};
 }
 
-static sw_serve_code identity_start(void *model, int threads, void **instance, sw_serve_error *error) {
+static sw_serve_code identity_start(void *model, const sw_serve_start *how, void **instance, sw_serve_error *error) {
     *instance = model;
     return SW_SERVE_OK;
 }
@@ -59,4 +59,5 @@ const sw_serve_backend sw_serve_identity_backend = {.name = "identity",
                                                     .describe = identity_describe,
                                                     .start = identity_start,
                                                     .stop = identity_stop,
-                                                    .run = identity_run};
+                                                    .run = identity_run,
+                                                    .fileless = true};

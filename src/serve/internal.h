@@ -1,4 +1,7 @@
-/* What the files of the core share. Private to serve/. */
+/* What the files of the core share. Private to serve/.
+ *
+ * Locks, outermost first: core->lock (the table of models), queue.lock (one model's requests), model->stats_lock. None is held
+ * while a backend computes or a caller's function is called. */
 #ifndef SLIPWAY_SERVE_INTERNAL_H
 #define SLIPWAY_SERVE_INTERNAL_H
 
@@ -7,6 +10,10 @@
 
 #include "base/os.h"
 #include "serve/backend.h"
+#include "serve/config/config.h"
+#include "serve/stats.h"
+
+/* -- Small things ---------------------------------------------------------------------------------------------------- */
 
 /* Always SW_SERVE_UNAVAILABLE. */
 sw_serve_code sw__serve_no_memory(sw_serve_error *error);
@@ -14,57 +21,273 @@ sw_serve_code sw__serve_no_memory(sw_serve_error *error);
 int64_t sw__serve_count(int rank, const int64_t *dims);
 /* Bytes that the first `count` texts of a BYTES tensor take; -1 when they do not fit. */
 int64_t sw__serve_texts_bytes(const void *data, size_t bytes, int64_t count);
+/* "[request id: 7] ", as Triton's messages begin. */
+enum { SW__ID_TEXT = 80, SW__DEFAULT_BATCH = 4 };
+const char *sw__serve_id_text(const sw_serve_request *request, char text[SW__ID_TEXT]);
+/* A sink that keeps the first error, and hands everything else on. */
+typedef struct sw__sink {
+    sw_serve_error *error;
+    const sw_diag *others; /* NULL: dropped */
+} sw__sink;
+sw_diag sw__serve_sink(sw__sink *sink); /* clears the error */
+sw_serve_code sw__serve_code_of(sw_status status);
 
-/* Runs one batch at a time. */
-typedef struct sw__instance {
-    void *handle; /* of the backend */
-    bool busy;    /* under the model's lock */
-    sw_serve_tensor *in, *out;
-    struct sw__instance *next_free;
-} sw__instance;
+/* -- Requests -------------------------------------------------------------------------------------------------------- */
 
-struct sw_serve_model {
-    atomic_int refs;
-    sw_serve *core;
-    sw_arena *arena;
-    sw_serve_info info;
-    const sw_serve_backend *backend;
-    void *opened; /* of the backend */
-    sw_serve_nature nature;
-    pthread_mutex_t lock;
-    sw__instance instance;
-};
+typedef enum sw__request_state { SW__IDLE, SW__QUEUED, SW__RUNNING } sw__request_state;
 
-struct sw_serve {
-    sw_serve_loader loader;
-    sw_diag diag;
-    sw_serve_clock clock;
-    pthread_mutex_t lock;
-    sw_serve_model **models;
-    int n_models;
-    atomic_bool draining;
-    atomic_int inside; /* requests */
-};
-
-/* What a request keeps between its uses. */
+/* What a request keeps between its uses (request->held), and what is known of it while it is submitted. */
 typedef struct sw__held {
     sw_serve_tensor *results;
     int cap_results;
     void *bytes;
     size_t cap_bytes;
+    const sw_serve_tensor **inputs; /* by the order of the model's configuration; NULL: an optional one is absent */
+    int cap_inputs;
+    int64_t rows;    /* of the batch that it is part of; 1 for models without batches */
+    int64_t late_ns; /* times out in the queue then; 0: never */
+    int level;       /* its priority */
+    bool timed_out;  /* and stays, behind the others */
+    atomic_bool cancelled;
+    struct sw__ensemble_run *run; /* of an ensemble, kept; else NULL */
 } sw__held;
 
-/* Model version of a file; its own reference. */
-SW_MUST_USE sw_serve_code sw__serve_model_create(sw_serve *core, const char *name, int64_t version, const char *path,
-                                                 sw_serve_model **model, sw_serve_error *error);
-/* Whether a request is one that its model takes. `batch`: requests' rows, 1 for models without batches. `inputs`: the
- * request's by the order of the model; NULL where an optional one is absent. */
-SW_MUST_USE sw_serve_code sw__serve_check(const sw_serve_request *request, const sw_serve_tensor **inputs,
-                                          int64_t *batch, sw_serve_error *error);
+/* request->held, with room for the model's inputs; NULL when out of memory. */
+sw__held *sw__serve_hold(sw_serve_request *request, int n_inputs);
+/* Whether the request is one that its model takes: fills in the held inputs and rows. */
+SW_MUST_USE sw_serve_code sw__serve_check(const sw_serve_request *request, sw__held *held, sw_serve_error *error);
+/* Puts the results together from outputs by the order of the model's configuration: views, or copies when the request
+ * wants to keep them. What goes wrong is the request's error. */
+void sw__serve_hand_over(sw_serve_request *request, const sw_serve_tensor *out);
+/* Statistics, log, done(). The request is no longer ours after it. */
+void sw__serve_finish(sw_serve_request *request);
+
+/* -- Sharing the CPUs ------------------------------------------------------------------------------------------------ */
+
+/* No more threads compute than there are CPUs; the model that has computed least goes first. */
+typedef struct sw__gate sw__gate;
+typedef struct sw__share {
+    int64_t used; /* CPU time, on the gate's scale */
+} sw__share;
+sw__gate *sw__gate_create(int cpus); /* NULL: out of memory */
+void sw__gate_destroy(sw__gate *gate);
+/* Waits until `threads` may run (more than there are CPUs count as all). */
+void sw__gate_enter(sw__gate *gate, sw__share *share, int threads);
+void sw__gate_leave(sw__gate *gate, sw__share *share, int threads, int64_t ns);
+
+/* -- A model's queue ------------------------------------------------------------------------------------------------- */
+
+/* Runs one batch at a time. */
+typedef struct sw__instance {
+    void *handle;              /* of the backend */
+    sw_serve_tensor *in, *out; /* by the order of the backend */
+    sw_serve_tensor *given;    /* outputs by the order of the configuration */
+    void **staging;            /* by input: where batches are gathered */
+    size_t *cap_staging;
+    sw_serve_request **batch; /* room for max_batch requests */
+    struct sw__instance *next_free;
+} sw__instance;
+
+typedef struct sw__list {
+    sw_serve_request *first, *last;
+} sw__list;
+
+typedef struct sw__level {
+    sw__list waiting, late; /* late: timed out, but not rejected; behind those that wait */
+    int64_t n;
+} sw__level;
+
+typedef struct sw__queue {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;  /* something to do, or the clock went on */
+    pthread_cond_t order; /* a batch was delivered */
+    sw__level *levels;    /* from 1 on */
+    int64_t n, n_timed;   /* requests in all levels; of them those that a clock may take out */
+    sw__instance *free;
+    int n_free, n_threads, n_idle;
+    sw_thread *threads;
+    bool closing, parked, reviving; /* parked: no instances; a request brings them back */
+    uint64_t next_ticket, delivered;
+    int64_t mean_ns;    /* of computing, about; 0: not known */
+    int64_t arrival_ns; /* of the last request */
+    double gap_ns;      /* between arrivals, about; 0: not known */
+    double *batch_ns;   /* how long a batch of so many rows takes, about, for slo_p99; 0: not known; NULL: no goal */
+} sw__queue;
+
+struct sw_serve_model {
+    atomic_int refs;
+    sw_serve *core;
+    sw_arena *arena;
+    sw__config config;
+    sw_serve_info info;
+    const sw_serve_backend *backend;
+    const char *path; /* of the model file; NULL: none */
+    void *opened;     /* of the backend; NULL while parked */
+    sw_serve_nature nature;
+    int *in_at, *out_at;        /* by the backend's ports: which of the configuration; -1: none, or not wanted */
+    int n_in, n_out;            /* ports of the backend */
+    const char *const **labels; /* by output: n_labels[output] texts */
+    int64_t *n_labels;
+    int threads; /* of an instance */
+    sw__share share;
+    sw__instance *instances;
+    int n_instances;
+    sw__queue queue;
+    pthread_mutex_t stats_lock;
+    sw__stats stats;
+    int64_t bytes, used_ns;        /* of memory, about; when it was last found; under core->lock */
+    pthread_mutex_t life_lock;     /* held while instances come and go */
+    struct sw__ensemble *ensemble; /* NULL: none */
+    struct sw_serve_model *next_dead;
+};
+
+/* What a model is made from. */
+typedef struct sw__model_source {
+    const char *name, *folder, *version_folder; /* folders: NULL for a bare model file */
+    const char *path;                           /* of a bare model file, else NULL */
+    int64_t version;
+    const char *config; /* its text; NULL: none */
+    size_t config_size;
+    bool config_is_json;
+    const char *config_where;
+} sw__model_source;
+
+/* One reference. All of it: configuration, instances, labels, warm-up. */
+SW_MUST_USE sw_serve_code sw__serve_model_create(sw_serve *core, const sw__model_source *source, sw_serve_model **model,
+                                                 sw_serve_error *error);
+void sw__serve_model_destroy(sw_serve_model *model); /* no request is inside; takes NULL, and what is half made */
+/* Opens the backend and starts the instances (again), closes them. */
+SW_MUST_USE sw_serve_code sw__serve_model_start(sw_serve_model *model, sw_serve_error *error);
+void sw__serve_model_stop(sw_serve_model *model);
+/* Runs the samples of the configuration on each instance. `folder`: of the model; NULL: none. */
+SW_MUST_USE sw_serve_code sw__serve_warm_up(sw_serve_model *model, const char *folder, sw_serve_error *error);
+SW_MUST_USE sw_serve_code sw__serve_read_labels(sw_serve_model *model, const char *folder, sw_serve_error *error);
+/* The model file of a version's folder, and the backend that takes it. */
+SW_MUST_USE sw_serve_code sw__serve_choose_backend(sw_serve *core, const sw__model_source *source,
+                                                   const sw__message *config, sw_arena *arena,
+                                                   const sw_serve_backend **chosen, const char **path,
+                                                   sw_serve_error *error);
+
+SW_MUST_USE bool sw__queue_init(sw__queue *queue, sw_arena *arena, int levels, int n_threads);
+/* Waits for its threads to end. Nothing may be queued. */
+void sw__queue_close(sw__queue *queue);
+/* Checked, held, from here on the queue's. */
+void sw__queue_submit(sw_serve_model *model, sw_serve_request *request);
+/* Whether it was in the queue, and is the caller's now. */
+bool sw__queue_remove(sw_serve_model *model, sw_serve_request *request);
+void sw__queue_add_instance(sw__queue *queue, sw__instance *instance);
+
+/* The next batch of the queue: into batch[], which has room for max_batch (at least 1); returns how many. 0: nothing yet;
+ * *wake_ns is when to look again (INT64_MAX: when something comes). Requests that are late or over their deadline move to
+ * `dropped`, with their errors. Under queue->lock. */
+int sw__queue_choose(sw_serve_model *model, int64_t now, sw_serve_request **batch, int64_t *wake_ns, sw__list *dropped);
+/* Computes n requests, held and checked, as one; outputs are in the instance. */
+SW_MUST_USE sw_serve_code sw__serve_compute(sw_serve_model *model, sw__instance *instance, sw_serve_request **batch,
+                                            int n, bool gated, sw_serve_times *times, sw_serve_error *error);
+/* The same, and finishes them. `ticket`: of the order that batches left the queue in. `gated`: waits for
+ * its share of the CPUs. */
+void sw__serve_run_batch(sw_serve_model *model, sw__instance *instance, sw_serve_request **batch, int n,
+                         uint64_t ticket, bool gated);
+/* A parked model's instances are back, or could not be brought back. */
+void sw__queue_revived(sw_serve_model *model, bool back);
+/* Ends all that waits with an error. */
+void sw__queue_fail_all(sw_serve_model *model, const sw_serve_error *error);
+
+/* -- The core -------------------------------------------------------------------------------------------------------- */
+
+typedef struct sw__version { /* of a model that is or was loaded */
+    int64_t number;
+    uint64_t stamp;        /* of its files when they were loaded */
+    sw_serve_model *model; /* one reference; NULL: not ready */
+    const char *state;
+    char *reason; /* owned; NULL: none */
+} sw__version;
+
+typedef struct sw__entry { /* a model by name */
+    char *name;
+    uint32_t hash;
+    sw__version *versions; /* ascending */
+    int n_versions, cap_versions;
+    uint64_t stamp;       /* of the files outside the versions' folders when they were loaded */
+    uint64_t whole_stamp; /* of all its files at the last look for changes; of the task at work on it */
+    bool wanted;          /* its load was asked for */
+    bool failed;          /* and did not go well: no version is ready */
+    bool busy;            /* a task is at work on it */
+} sw__entry;
+
+typedef enum sw__task_kind { SW__LOAD, SW__UNLOAD, SW__POLL, SW__REVIVE } sw__task_kind;
+
+typedef struct sw__task {
+    sw__task_kind kind;
+    char *name;   /* NULL: none */
+    char *config; /* JSON; NULL: none */
+    sw_serve_file *files;
+    int n_files;
+    bool dependents, only_changes, initial;
+    sw_serve_model *model; /* of SW__REVIVE: a reference */
+    sw_serve_loaded done;
+    void *ctx;
+    struct sw__task *next;
+} sw__task;
+
+struct sw_serve {
+    sw_arena *arena;
+    sw_serve_options options; /* pointers: into the arena */
+    sw_diag diag;             /* one call at a time */
+    pthread_mutex_t diag_lock;
+    pthread_mutex_t lock;
+    sw__entry **entries; /* by hash, open addressing */
+    size_t n_entries, cap_entries;
+    int64_t loaded_bytes;
+
+    /* Tasks: under lock. */
+    pthread_cond_t work, idle;
+    sw__task *tasks, *last_task;
+    sw_serve_model *dead;
+    int n_initial; /* initial loads that are not done */
+    int n_threads;
+    int64_t next_poll_ns;
+    int n_running; /* tasks */
+    bool stopping; /* no task is begun */
+    bool closing;  /* the threads end */
+    sw_thread *threads;
+
+    atomic_bool draining;
+    atomic_int inside; /* requests */
+    sw__gate *gate;
+    int cpus;
+    int n_alive; /* models that are not destroyed; under lock */
+};
+
 int64_t sw__serve_now(const sw_serve *core);
-/* Where the results of a request are put together: room for n; NULL when out of memory. */
-sw__held *sw__serve_held(sw_serve_request *request, int n);
-/* Room for bytes of results; false when out of memory. */
-bool sw__serve_held_bytes(sw__held *held, size_t bytes);
+/* Under core->lock; NULL: there is none, or (make) out of memory. */
+sw__entry *sw__core_entry(sw_serve *core, const char *name, bool make);
+
+/* loading.c: the threads that load. */
+SW_MUST_USE sw_status sw__loading_start(sw_serve *core);
+void sw__loading_stop(sw_serve *core);
+/* Does what the task says in the background; copies all of it. When that fails, done() is called at once. */
+void sw__loading_add(sw_serve *core, const sw__task *task);
+/* A parked model is wanted: its instances come back in the background. */
+void sw__loading_revive(sw_serve_model *model);
+/* Hands a model without references over to be destroyed. */
+void sw__loading_bury(sw_serve *core, sw_serve_model *model);
+
+/* repository.c: what lies in the folders. Text in `arena`. */
+typedef struct sw__found {
+    const char *name, *folder, *path; /* a folder, or a bare model file */
+} sw__found;
+/* What changes with the files of a folder: below it all, or all but the versions'. */
+uint64_t sw__repository_stamp(const char *folder, bool versions, sw_arena *arena);
+SW_MUST_USE sw_status sw__repository_list(const sw_serve *core, sw_arena *arena, const sw_diag *diag, sw__found **found,
+                                          int *n);
+/* False when there is no such model. */
+bool sw__repository_find(const sw_serve *core, const char *name, sw_arena *arena, sw__found *found);
+/* Its configuration's text; *text NULL when it has none. */
+SW_MUST_USE sw_status sw__repository_config(const sw_serve *core, const sw__found *found, sw_arena *arena,
+                                            const sw_diag *diag, const char **text, size_t *size, const char **where);
+/* The versions that its policy wants, ascending. */
+SW_MUST_USE sw_status sw__repository_versions(const sw__found *found, const sw__version_policy *policy, sw_arena *arena,
+                                              const sw_diag *diag, int64_t **versions, int *n);
 
 #endif

@@ -18,34 +18,6 @@ typedef struct plan_instance {
     char why[sizeof((sw_serve_error){0}).text];
 } plan_instance;
 
-static void keep_error(void *ctx, const sw_message *message) {
-    sw_serve_error *error = ctx;
-    if (message->severity == SW_ERROR)
-        snprintf(error->text, sizeof error->text, "%s%s%s%s%s", message->where ? message->where : "",
-                 message->where ? ": " : "", message->text, message->hint ? "; " : "",
-                 message->hint ? message->hint : "");
-}
-
-static sw_serve_code code_of(sw_status status) {
-    switch (status) {
-    case SW_OK:
-        return SW_SERVE_OK;
-    case SW_E_INPUT:
-    case SW_E_USAGE:
-    case SW_E_MODEL:
-        return SW_SERVE_INVALID_ARG;
-    case SW_E_UNSUPPORTED:
-        return SW_SERVE_UNSUPPORTED;
-    case SW_E_NOMEM:
-    case SW_E_LIMIT:
-        return SW_SERVE_UNAVAILABLE;
-    case SW_E_IO:
-    case SW_E_INTERNAL:
-        return SW_SERVE_INTERNAL;
-    }
-    return SW_SERVE_UNKNOWN;
-}
-
 /* The ports of a plan; false when out of memory. `open`: whether the first dim of each is open. */
 static bool describe_ports(sw_arena *arena, const sw_plan *plan, int n, const sw_port *(*get)(const sw_plan *, int),
                            const sw_serve_port **ports, bool *open) {
@@ -78,13 +50,13 @@ static sw_serve_code plan_open(const sw_serve_backend *backend, const sw_serve_o
         return sw__serve_no_memory(error);
     }
     model->arena = arena;
-    sw_diag diag = {keep_error, error};
-    error->text[0] = 0;
+    sw__sink sink = {error, opening->diag};
+    sw_diag diag = sw__serve_sink(&sink);
     sw_status status = opening->loader->load(opening->loader->ctx, opening->path, &diag, &model->plan);
     if (status != SW_OK) {
         sw_arena_destroy(arena);
         if (!error->text[0]) snprintf(error->text, sizeof error->text, "%s", sw_status_text(status));
-        return error->code = code_of(status);
+        return error->code = sw__serve_code_of(status);
     }
     sw_serve_nature *nature = &model->nature;
     nature->batchable = true;
@@ -122,20 +94,21 @@ static void plan_stop(void *started) {
     sw_free(NULL, instance);
 }
 
-static sw_serve_code plan_start(void *opened, int threads, void **started, sw_serve_error *error) {
+static sw_serve_code plan_start(void *opened, const sw_serve_start *how, void **started, sw_serve_error *error) {
     plan_model *model = opened;
     plan_instance *instance = sw_calloc(NULL, 1, sizeof *instance);
     if (!instance) return sw__serve_no_memory(error);
     instance->model = model;
     instance->in = sw_calloc(NULL, (size_t)model->nature.n_inputs + 1, sizeof *instance->in);
     instance->out = sw_calloc(NULL, (size_t)model->nature.n_outputs + 1, sizeof *instance->out);
-    sw_session_options options = {.threads = threads};
+    sw_session_options options = {.threads = how->threads, .device = how->device};
     sw_diag diag = {keep_why, instance};
     sw_status status = instance->in && instance->out
                            ? sw_session_create(model->plan, &options, &diag, &instance->session)
                            : SW_E_NOMEM;
     if (status != SW_OK) {
-        sw_serve_fail(error, code_of(status), "%s", instance->why[0] ? instance->why : sw_status_text(status));
+        sw_serve_fail(error, sw__serve_code_of(status), "%s",
+                      instance->why[0] ? instance->why : sw_status_text(status));
         plan_stop(instance);
         return error->code;
     }
@@ -154,7 +127,8 @@ static sw_serve_code plan_run(void *started, const sw_serve_tensor *in, sw_serve
     instance->why[0] = 0;
     sw_status status = sw_session_run(instance->session, instance->in, instance->out);
     if (status != SW_OK)
-        return sw_serve_fail(error, code_of(status), "%s", instance->why[0] ? instance->why : sw_status_text(status));
+        return sw_serve_fail(error, sw__serve_code_of(status), "%s",
+                             instance->why[0] ? instance->why : sw_status_text(status));
     for (int i = 0; i < nature->n_outputs; i++) {
         const sw_tensor *t = &instance->out[i];
         out[i].dtype = (int)t->dtype;
@@ -173,4 +147,5 @@ const sw_serve_backend sw_serve_plan_backend = {.name = "slipway",
                                                 .describe = plan_describe,
                                                 .start = plan_start,
                                                 .stop = plan_stop,
-                                                .run = plan_run};
+                                                .run = plan_run,
+                                                .computes = true};

@@ -1,7 +1,9 @@
 /* The door: a plan served. */
+#include <sched.h>
+#include <stdatomic.h>
+
 #include "engine/plan.h"
-#include "serve/core.h"
-#include "unit.h"
+#include "serve/test_serve.h"
 
 /* A loader whose plan adds its input to itself, whatever the path. */
 static sw_status load_double(void *ctx, const char *path, const sw_diag *diag, sw_plan **result) {
@@ -20,13 +22,17 @@ static sw_status load_double(void *ctx, const char *path, const sw_diag *diag, s
 }
 
 static void count_done(sw_serve_request *request) {
-    ++*(int *)request->user;
+    atomic_fetch_add((atomic_int *)request->user, 1);
 }
 
 SW_TEST(serve_core_answers_with_a_plan) {
-    const char *path = "double.onnx";
-    sw_serve_options options = {
-        .repositories = &path, .n_repositories = 1, .loader = {load_double}, .diag = &sw_test_diag};
+    char path[100];
+    snprintf(path, sizeof path, "%s/double.onnx", test_folder_make());
+    test_write("double.onnx", "a file");
+    sw_serve_options options = {.repositories = (const char *const[]){path},
+                                .n_repositories = 1,
+                                .loader = {load_double},
+                                .diag = &sw_test_diag};
     sw_serve *core;
     CHECK_INT(sw_serve_create(&options, &core), SW_OK);
     CHECK_INT(sw_serve_wait_loaded(core), 0);
@@ -37,12 +43,12 @@ SW_TEST(serve_core_answers_with_a_plan) {
     CHECK_STR(error.text, "Request for unknown model: 'single' is not found");
     CHECK_INT(sw_serve_find(core, "double", -1, NULL, &model, &error), SW_SERVE_OK);
     float data[6] = {1, 2, 3, 4, 5, 6};
-    int done = 0;
+    atomic_int done = 0;
     sw_serve_tensor input = {
         .name = "x", .dtype = SW_F32, .rank = 2, .dims = {2, 3}, .data = data, .bytes = sizeof data};
     sw_serve_request request = {.model = model, .n_inputs = 1, .inputs = &input, .done = count_done, .user = &done};
     sw_serve_submit(core, &request);
-    CHECK_INT(done, 1);
+    while (!atomic_load(&done)) sched_yield();
     CHECK_INT(request.error.code, SW_SERVE_OK);
     CHECK_INT(request.n_results, 1);
     CHECK_STR(request.results[0].name, "y");
@@ -50,7 +56,7 @@ SW_TEST(serve_core_answers_with_a_plan) {
     CHECK_NEAR(((const float *)request.results[0].data)[5], 12, 0);
     input.bytes = 20;
     sw_serve_submit(core, &request);
-    CHECK_INT(done, 2);
+    CHECK_INT(atomic_load(&done), 2);
     CHECK_INT(request.error.code, SW_SERVE_INVALID_ARG);
     CHECK_STR(request.error.text,
               "[request id: <id_unknown>] input byte size mismatch for input 'x' for model 'double'. "
@@ -59,4 +65,5 @@ SW_TEST(serve_core_answers_with_a_plan) {
     sw_serve_drop(model);
     CHECK_INT(sw_serve_drain(core, 0), 0);
     sw_serve_destroy(core);
+    test_folder_remove();
 }

@@ -56,3 +56,40 @@ int64_t sw__serve_texts_bytes(const void *data, size_t bytes, int64_t count) {
     }
     return (int64_t)(bytes - left);
 }
+
+static void keep_error(void *ctx, const sw_message *message) {
+    const sw__sink *sink = ctx;
+    sw_serve_error *error = sink->error;
+    if (message->severity != SW_ERROR) {
+        if (sink->others && sink->others->emit) sink->others->emit(sink->others->ctx, message);
+    } else if (!error->text[0]) {
+        snprintf(error->text, sizeof error->text, "%s%s%s%s%s", message->where ? message->where : "",
+                 message->where ? ": " : "", message->text, message->hint ? "; " : "",
+                 message->hint ? message->hint : "");
+    }
+}
+
+sw_serve_code sw__serve_code_of(sw_status status) {
+    switch (status) {
+    case SW_OK:
+        return SW_SERVE_OK;
+    case SW_E_INPUT:
+    case SW_E_USAGE:
+    case SW_E_MODEL:
+        return SW_SERVE_INVALID_ARG;
+    case SW_E_UNSUPPORTED:
+        return SW_SERVE_UNSUPPORTED;
+    case SW_E_NOMEM:
+    case SW_E_LIMIT:
+        return SW_SERVE_UNAVAILABLE;
+    case SW_E_IO:
+    case SW_E_INTERNAL:
+        return SW_SERVE_INTERNAL;
+    }
+    return SW_SERVE_UNKNOWN;
+}
+
+sw_diag sw__serve_sink(sw__sink *sink) {
+    *sink->error = (sw_serve_error){0};
+    return (sw_diag){keep_error, sink};
+}

@@ -349,7 +349,6 @@ sw_status sw__config_read(sw__message *message, const sw__source *source, sw__co
                            .platform = sw__message_text(message, "platform"),
                            .backend = sw__message_text(message, "backend"),
                            .file = sw__message_text(message, "default_model_filename")};
-    SW_TRY(sw__message_check_use(message, source));
     const sw__node *batch = sw__message_get(message, "max_batch_size");
     if (batch && (batch->i < 0 || batch->i > MOST_BATCH))
         return sw__source_fail(source, batch->line, batch->column, NULL, "max_batch_size is %" PRId64 ", from 0 to %d",

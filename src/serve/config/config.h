@@ -80,8 +80,8 @@ typedef struct sw__config {
     const sw__warmup *warmups;
 } sw__config;
 
-/* What is made of a message: typed, checked by itself, without the model. `message` stays part of it. SW_E_MODEL,
- * SW_E_UNSUPPORTED, SW_E_NOMEM with a sentence. */
+/* What is made of a message: typed, checked by itself, without the model and without sw__message_check_use. `message`
+ * stays part of it. SW_E_MODEL, SW_E_NOMEM with a sentence. */
 SW_MUST_USE sw_status sw__config_read(sw__message *message, const sw__source *source, sw__config *config);
 /* Fills in what a configuration (perhaps an empty message) leaves open, from what the model is like: ports, max_batch_size
  * (default_batch where the model takes batches), dynamic batching, defaults. Not the ports and the batch when `ports` is

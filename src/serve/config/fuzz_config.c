@@ -33,7 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         sw_buf_free(&once);
         sw_buf_free(&twice);
         sw_buf_free(&wire);
-        status = sw__config_read(message, &source, &config);
+        status = sw__message_check_use(message, &source);
+        if (status == SW_OK) status = sw__config_read(message, &source, &config);
     }
     free(exact);
     sw_arena_destroy(arena);

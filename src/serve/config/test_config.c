@@ -24,6 +24,7 @@ static void refuse(const char *text, const char *expected) {
     sw__message *message;
     sw__config config;
     sw_status status = parse(text, from, &message);
+    if (status == SW_OK) status = sw__message_check_use(message, from);
     if (status == SW_OK) status = sw__config_read(message, from, &config);
     CHECK(status != SW_OK);
     CHECK_STR(sw_test_message(), expected);

@@ -1,0 +1,237 @@
+/* Statistics as the protocol tells them, and metrics in Prometheus' text format with Triton's names. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "serve/internal.h"
+
+/* -- Statistics ------------------------------------------------------------------------------------------------------ */
+
+/* One reference each to the ready versions of a model, or of all; in `arena`. False when out of memory. */
+static bool collect(sw_serve *core, const char *name, int64_t version, sw_arena *arena, sw_serve_model ***result,
+                    int *n) {
+    size_t cap = 0;
+    *n = 0;
+    pthread_mutex_lock(&core->lock);
+    for (size_t i = 0; i < core->cap_entries; i++) cap += core->entries[i] ? (size_t)core->entries[i]->n_versions : 0;
+    sw_serve_model **models = SW_ARENA_ARRAY(arena, sw_serve_model *, cap + 1);
+    for (size_t i = 0; models && i < core->cap_entries; i++) {
+        const sw__entry *entry = core->entries[i];
+        if (!entry || (name && strcmp(entry->name, name) != 0)) continue;
+        for (int k = 0; k < entry->n_versions; k++) {
+            if (!entry->versions[k].model || (version >= 0 && version != entry->versions[k].number)) continue;
+            models[(*n)++] = entry->versions[k].model;
+            sw_serve_keep(entry->versions[k].model);
+        }
+    }
+    pthread_mutex_unlock(&core->lock);
+    *result = models;
+    return models != NULL;
+}
+
+static bool tell(sw_serve_model *model, sw_arena *arena, sw_serve_stats *to) {
+    *to = (sw_serve_stats){.name = sw_arena_strdup(arena, model->info.name), .version = model->info.version};
+    sw_serve_memory_usage *memory = SW_ARENA_NEW(arena, sw_serve_memory_usage);
+    pthread_mutex_lock(&model->stats_lock);
+    const sw__stats *s = &model->stats;
+    to->last_inference_ms = s->last_ms;
+    to->inference_count = s->inferences;
+    to->execution_count = s->executions;
+    to->success = s->success;
+    to->fail = s->fail;
+    to->queue = s->queue;
+    to->compute_input = s->input;
+    to->compute_infer = s->infer;
+    to->compute_output = s->output;
+    to->n_batches = s->n_batches;
+    to->batches = sw_arena_copy(arena, s->batches, (size_t)s->n_batches * sizeof *s->batches);
+    pthread_mutex_unlock(&model->stats_lock);
+    if (memory && model->bytes > 0) {
+        *memory = (sw_serve_memory_usage){"CPU", 0, (uint64_t)model->bytes};
+        to->memory = memory;
+        to->n_memory = 1;
+    }
+    return to->name && memory && (to->batches || !to->n_batches);
+}
+
+sw_serve_code sw_serve_statistics(sw_serve *core, const char *name, int64_t version, sw_arena *arena,
+                                  const sw_serve_stats **stats, int *n, sw_serve_error *error) {
+    sw_serve_model **models;
+    if (!collect(core, name, version, arena, &models, n)) return sw__serve_no_memory(error);
+    sw_serve_stats *made = SW_ARENA_ARRAY(arena, sw_serve_stats, *n + 1);
+    bool good = made != NULL;
+    for (int i = 0; i < *n; i++) {
+        good = good && tell(models[i], arena, &made[i]);
+        sw_serve_drop(models[i]);
+    }
+    *stats = made;
+    if (!good) return sw__serve_no_memory(error);
+    sw_serve_model *model = NULL;
+    if (*n || !name) return SW_SERVE_OK;
+    sw_serve_code code = sw_serve_find(core, name, version, NULL, &model, error); /* for its sentence */
+    sw_serve_drop(model);
+    return code;
+}
+
+/* -- Metrics --------------------------------------------------------------------------------------------------------- */
+
+/* A snapshot of a model's counters. */
+typedef struct sample {
+    const sw_serve_model *model;
+    sw__stats stats;
+    int64_t pending;
+} sample;
+
+static void label(sw_buf *buf, const char *text) {
+    for (; *text; text++) {
+        if (*text == '\\' || *text == '"') sw_buf_append_byte(buf, '\\');
+        if (*text == '\n')
+            sw_buf_append_text(buf, "\\n");
+        else
+            sw_buf_append_byte(buf, (uint8_t)*text);
+    }
+}
+
+/* name{model="m",version="1"  without the closing brace. */
+static void begin(sw_buf *buf, const char *name, const sample *s) {
+    sw_buf_printf(buf, "%s{model=\"", name);
+    label(buf, s->model->info.name);
+    sw_buf_printf(buf, "\",version=\"%" PRId64 "\"", s->model->info.version);
+}
+
+static void head(sw_buf *buf, const char *name, const char *kind, const char *help) {
+    sw_buf_printf(buf, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
+}
+
+static const struct counter {
+    const char *name, *help;
+    size_t offset; /* of a uint64_t of sw__stats */
+    uint64_t unit; /* divided by it */
+} counters[] = {{"nv_inference_request_success", "Number of successful inference requests, all batch sizes",
+                 offsetof(sw__stats, success.count), 1},
+                {"nv_inference_count", "Number of inferences performed (does not include cached requests)",
+                 offsetof(sw__stats, inferences), 1},
+                {"nv_inference_exec_count", "Number of model executions performed (does not include cached requests)",
+                 offsetof(sw__stats, executions), 1},
+                {"nv_inference_request_duration_us",
+                 "Cumulative inference request duration in microseconds (includes cached requests)",
+                 offsetof(sw__stats, success.ns), 1000},
+                {"nv_inference_queue_duration_us",
+                 "Cumulative inference queuing duration in microseconds (includes cached requests)",
+                 offsetof(sw__stats, queue.ns), 1000},
+                {"nv_inference_compute_input_duration_us",
+                 "Cumulative compute input duration in microseconds (does not include cached requests)",
+                 offsetof(sw__stats, input.ns), 1000},
+                {"nv_inference_compute_infer_duration_us",
+                 "Cumulative compute inference duration in microseconds (does not include cached requests)",
+                 offsetof(sw__stats, infer.ns), 1000},
+                {"nv_inference_compute_output_duration_us",
+                 "Cumulative inference compute output duration in microseconds (does not include cached requests)",
+                 offsetof(sw__stats, output.ns), 1000}};
+
+static void write_counters(sw_buf *buf, const sample *samples, int n) {
+    for (size_t c = 0; c < sizeof counters / sizeof *counters; c++) {
+        head(buf, counters[c].name, "counter", counters[c].help);
+        for (int i = 0; i < n; i++) {
+            uint64_t value;
+            memcpy(&value, (const char *)&samples[i].stats + counters[c].offset, sizeof value);
+            begin(buf, counters[c].name, &samples[i]);
+            sw_buf_printf(buf, "} %" PRIu64 "\n", value / counters[c].unit);
+        }
+    }
+}
+
+static void write_failures(sw_buf *buf, const sample *samples, int n) {
+    static const char *const reasons[SW__FAILURES] = {"REJECTED", "CANCELED", "BACKEND", "OTHER"};
+    const char *name = "nv_inference_request_failure";
+    head(buf, name, "counter", "Number of failed inference requests, all batch sizes");
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < SW__FAILURES; k++) {
+            begin(buf, name, &samples[i]);
+            sw_buf_printf(buf, ",reason=\"%s\"} %" PRIu64 "\n", reasons[k], samples[i].stats.failures[k]);
+        }
+}
+
+static void write_pending(sw_buf *buf, const sample *samples, int n) {
+    const char *name = "nv_inference_pending_request_count";
+    head(buf, name, "gauge", "Instantaneous number of pending requests awaiting execution per-model.");
+    for (int i = 0; i < n; i++) {
+        begin(buf, name, &samples[i]);
+        sw_buf_printf(buf, "} %" PRId64 "\n", samples[i].pending);
+    }
+}
+
+static const struct family {
+    const char *name, *help;
+    size_t offset; /* of an sw__histogram of sw__stats */
+    bool rows;     /* else seconds */
+} families[] = {{"slipway_request_duration_seconds", "From arrival to answer", offsetof(sw__stats, request), false},
+                {"slipway_queue_duration_seconds", "Waiting in the queue", offsetof(sw__stats, waited), false},
+                {"slipway_compute_duration_seconds", "Computing the batch that it was part of",
+                 offsetof(sw__stats, computed), false},
+                {"slipway_batch_size", "Rows of an execution", offsetof(sw__stats, batch), true}};
+
+static void write_histogram(sw_buf *buf, const struct family *f, const sample *s) {
+    sw__histogram h;
+    memcpy(&h, (const char *)&s->stats + f->offset, sizeof h);
+    int n = f->rows ? SW__BATCH_BOUNDS : SW__BOUNDS;
+    uint64_t total = 0;
+    for (int i = 0; i <= n; i++) {
+        total += h.buckets[i];
+        sw_buf_printf(buf, "%s_bucket{model=\"", f->name);
+        label(buf, s->model->info.name);
+        sw_buf_printf(buf, "\",version=\"%" PRId64 "\",le=\"", s->model->info.version);
+        if (i == n)
+            sw_buf_append_text(buf, "+Inf");
+        else if (f->rows)
+            sw_buf_printf(buf, "%" PRId64, sw__stats_batch_bounds[i]);
+        else
+            sw_buf_printf(buf, "%g", (double)sw__stats_time_bounds[i] * 1e-9);
+        sw_buf_printf(buf, "\"} %" PRIu64 "\n", total);
+    }
+    static const char *const ends[] = {"_sum", "_count"};
+    for (int i = 0; i < 2; i++) {
+        sw_buf_printf(buf, "%s%s{model=\"", f->name, ends[i]);
+        label(buf, s->model->info.name);
+        sw_buf_printf(buf, "\",version=\"%" PRId64 "\"} ", s->model->info.version);
+        if (i == 1 || f->rows)
+            sw_buf_printf(buf, "%" PRIu64 "\n", i ? total : h.sum);
+        else
+            sw_buf_printf(buf, "%.9g\n", (double)h.sum * 1e-9);
+    }
+}
+
+static void write_memory(sw_buf *buf) {
+    head(buf, "nv_cpu_memory_total_bytes", "gauge", "CPU total memory (RAM), in bytes.");
+    sw_buf_printf(buf, "nv_cpu_memory_total_bytes %" PRId64 "\n", sw_os_memory_bytes());
+}
+
+void sw_serve_metrics(sw_serve *core, sw_buf *buf) {
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    sw_serve_model **models;
+    int n = 0;
+    bool good = arena && collect(core, NULL, -1, arena, &models, &n);
+    sample *samples = good ? SW_ARENA_ARRAY(arena, sample, n + 1) : NULL;
+    for (int i = 0; samples && i < n; i++) {
+        samples[i].model = models[i];
+        pthread_mutex_lock(&models[i]->stats_lock);
+        samples[i].stats = models[i]->stats;
+        pthread_mutex_unlock(&models[i]->stats_lock);
+        pthread_mutex_lock(&models[i]->queue.lock);
+        samples[i].pending = models[i]->queue.n;
+        pthread_mutex_unlock(&models[i]->queue.lock);
+    }
+    if (samples) {
+        write_counters(buf, samples, n);
+        write_failures(buf, samples, n);
+        write_pending(buf, samples, n);
+        for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
+            head(buf, families[f].name, "histogram", families[f].help);
+            for (int i = 0; i < n; i++) write_histogram(buf, &families[f], &samples[i]);
+        }
+        write_memory(buf);
+    } else if (buf->status == SW_OK) {
+        buf->status = SW_E_NOMEM;
+    }
+    for (int i = 0; i < n; i++) sw_serve_drop(models[i]);
+    sw_arena_destroy(arena);
+}
