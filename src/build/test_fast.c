@@ -168,6 +168,26 @@ static int levels(net *n, sw_value *x, sw_value **out) {
     return 3;
 }
 
+static sw_value *transposed(net *n, sw_value *x, int64_t in, int64_t out) {
+    sw_value *y = APPLY(n, SW_OP_ConvTranspose, x, weights(n, 4, (int64_t[]){in, out, 2, 2}), weights(n, 1, &out));
+    CHECK_INT(sw_node_set_ints(n->g, y->producer, "strides", (int64_t[]){2, 2}, 2), SW_OK);
+    return y;
+}
+
+/* Dilated kernels that reach beyond the map on all sides, and on one; transposed ones that tile. */
+static int rare_convs(net *n, sw_value *x, sw_value **out) {
+    sw_value *parts[2] = {conv(n, x, 8, 8, 1), conv(n, x, 8, 8, 2)};
+    for (int i = 0; i < 2; i++) {
+        int64_t far = i ? 6 : 9, pads[4] = {far, i ? 0 : far, far, i ? 12 : far};
+        CHECK_INT(sw_node_set_ints(n->g, parts[i]->producer, "dilations", (int64_t[]){far, far}, 2), SW_OK);
+        CHECK_INT(sw_node_set_ints(n->g, parts[i]->producer, "pads", pads, 4), SW_OK);
+    }
+    sw_value *large = transposed(n, silu(n, concat(n, 2, parts)), 16, 5);
+    out[0] = conv(n, large, 5, 6, 1);
+    out[1] = parts[1];
+    return 2;
+}
+
 /* ---- Running ------------------------------------------------------------------------------------------------------- */
 
 typedef struct result {
@@ -273,6 +293,10 @@ SW_TEST(fast_pyramid) {
 }
 SW_TEST(fast_excitation) {
     check_graph(excitation);
+}
+
+SW_TEST(fast_rare_convs) {
+    check_graph(rare_convs);
 }
 
 SW_TEST(fast_levels) {

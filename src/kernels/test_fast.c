@@ -275,6 +275,27 @@ SW_TEST(fast_pools) {
     check_pools(SW_OP_AveragePool, 3e-7);
 }
 
+SW_TEST(fast_resize_linear) {
+    static const char *const modes[] = {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
+                                        "asymmetric"};
+    for (int i = 0; i < 60; i++) {
+        test_call t;
+        int64_t dims[4] = {pick(1, 2), pick(1, 3), pick(1, 9), pick(1, 9)};
+        int64_t sizes[4] = {dims[0], dims[1], pick(1, 30), pick(1, 30)};
+        float *x = noise(dims[0] * dims[1] * dims[2] * dims[3], -9, 9);
+        if (i % 7 == 0) x[0] = INFINITY;
+        test_call_init(&t, SW_OP_Resize, 1);
+        test_call_string(&t, "mode", "linear");
+        test_call_string(&t, "coordinate_transformation_mode", modes[i % 5]);
+        test_call_input(&t, test_tensor(SW_F32, 4, dims, x));
+        test_call_absent(&t);
+        test_call_absent(&t);
+        test_call_input(&t, test_tensor(SW_I64, 1, (int64_t[]){4}, sizes));
+        CHECK(agree(&t, sw_kernel_ref(SW_OP_Resize), 1e-6));
+        free(x);
+    }
+}
+
 SW_TEST(fast_relayout) {
     if (!has_avx2()) return;
     for (int i = 0; i < 60; i++) {

@@ -9,6 +9,7 @@ static const sw_pass passes[] = {
     {"dfl", "decode box distributions in one node", sw__pass_dfl},
     {"dead-code", "drop nodes whose results nobody reads", sw__pass_dead_code},
     {"half", "float16 becomes float32 inside; inputs and outputs stay", sw__pass_half},
+    {"taps", "cut taps of convolutions that see nothing but padding", sw__pass_taps},
     {"upsample", "convolve an enlarged map before it is enlarged, where a 1x1 convolution of a join reads it",
      sw__pass_upsample},
     {"transposed", "a transposed convolution is a convolution that gives a block of pixels for each",

@@ -21,6 +21,7 @@ sw_status sw__pass_activations(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_batch_norm(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_dfl(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_half(sw_graph *graph, const sw_diag *diag);
+sw_status sw__pass_taps(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_upsample(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_transposed(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_fuse(sw_graph *graph, const sw_diag *diag);
