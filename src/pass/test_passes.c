@@ -186,7 +186,7 @@ SW_TEST(passes_are_named) {
     CHECK_STR(
         sw_test_message(),
         "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, dfl, "
-        "dead-code, half, upsample, transposed, fuse, layout");
+        "dead-code, half, taps, upsample, transposed, fuse, layout");
     CHECK_INT(sw_passes_run(g, "none", &sw_test_diag), SW_OK);
     sw_graph_destroy(g);
 }
