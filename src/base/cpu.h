@@ -54,4 +54,13 @@ size_t sw_cpu_cache(int level);
  */
 int sw_cpu_allowed(void);
 
+/* The CPUs that a thread may run on. */
+typedef struct sw_cpu_set {
+    uint64_t bits[16];
+} sw_cpu_set;
+/* Restricts the calling thread, and what it starts, to the first `n` of its CPUs (all where it has no more); `before` is for
+ * sw_cpu_unpin. False when the system does not do that. */
+bool sw_cpu_pin(int n, sw_cpu_set *before);
+void sw_cpu_unpin(const sw_cpu_set *before);
+
 #endif

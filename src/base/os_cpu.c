@@ -188,3 +188,23 @@ int sw_cpu_allowed(void) {
     int cpus = affinity(), quota = sw__os_cgroup_cpus("/proc/self/cgroup", "/sys/fs/cgroup");
     return quota && quota < cpus ? quota : cpus;
 }
+
+bool sw_cpu_pin(int n, sw_cpu_set *before) {
+    cpu_set_t all, some;
+    _Static_assert(sizeof all == sizeof *before, "a set of CPUs fits");
+    if (sched_getaffinity(0, sizeof all, &all) != 0) return false;
+    memcpy(before, &all, sizeof all);
+    CPU_ZERO(&some);
+    for (int i = 0; i < CPU_SETSIZE && n > 0; i++) {
+        if (!CPU_ISSET(i, &all)) continue;
+        CPU_SET(i, &some);
+        n--;
+    }
+    return sched_setaffinity(0, sizeof some, &some) == 0;
+}
+
+void sw_cpu_unpin(const sw_cpu_set *before) {
+    cpu_set_t all;
+    memcpy(&all, before, sizeof all);
+    (void)sched_setaffinity(0, sizeof all, &all); /* it was so before */
+}

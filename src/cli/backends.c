@@ -9,18 +9,26 @@
 #include "cli/child.h"
 #include "cli/verb.h"
 
-enum { TEXT_BYTES = 512, NAME_WIDTH = 12, VERSION_WIDTH = 14 };
+enum { NAME_WIDTH = 12, VERSION_WIDTH = 14 };
 
 /* A runtime as it was found. */
 typedef struct row {
     const sw_foreign_runtime *runtime;
     sw_foreign_place place;
-    const char *version;  /* as it says itself; NULL: it does not run */
-    char why[TEXT_BYTES]; /* then */
+    const char *version; /* as it says itself; NULL: it does not run */
+    sw_last_text why;    /* then */
 } row;
 
 static void keep_text(void *ctx, const sw_message *message) {
-    snprintf(ctx, TEXT_BYTES, "%s", message->text);
+    sw_last_text *last = ctx;
+    if (message->severity != SW_ERROR) return;
+    snprintf(last->text, sizeof last->text, "%s%s%s", message->text, message->hint ? "; " : "",
+             message->hint ? message->hint : "");
+}
+
+sw_diag sw_last_text_diag(sw_last_text *last) {
+    *last = (sw_last_text){0};
+    return (sw_diag){keep_text, last};
 }
 
 /* Libraries are opened, in a child; Python packages are believed, because importing them takes seconds. */
@@ -28,15 +36,15 @@ static sw_status look(const sw_foreign_runtime *runtime, const sw_python *python
     *r = (row){.runtime = runtime};
     SW_TRY(sw_foreign_locate(runtime, python, arena, &r->place));
     if (!r->place.path) {
-        snprintf(r->why, sizeof r->why, "%s", r->place.why_not);
+        snprintf(r->why.text, sizeof r->why.text, "%s", r->place.why_not);
         return SW_OK;
     }
     r->version = r->place.version;
     if (runtime->kind != SW_FOREIGN_LIBRARY) return SW_OK;
     sw_foreign *child;
     r->version = NULL;
-    if (sw_foreign_open(runtime, &(sw_foreign_options){0}, &(sw_diag){keep_text, r->why}, &child) != SW_OK)
-        return SW_OK;
+    sw_diag diag = sw_last_text_diag(&r->why);
+    if (sw_foreign_open(runtime, &(sw_foreign_options){0}, &diag, &child) != SW_OK) return SW_OK;
     r->version = sw_arena_strdup(arena, sw_foreign_version(child));
     sw_foreign_close(child);
     return r->version ? SW_OK : SW_E_NOMEM;
@@ -54,7 +62,7 @@ static void print_json(const row *rows, int n, sw_buf *buf) {
         sw_json_key(&w, "path"), sw_json_string(&w, r->place.path);
         sw_json_key(&w, "reads"), sw_json_string(&w, r->runtime->reads);
         if (!r->version) {
-            sw_json_key(&w, "why_not"), sw_json_string(&w, r->why);
+            sw_json_key(&w, "why_not"), sw_json_string(&w, r->why.text);
             sw_json_key(&w, "install"), sw_json_string(&w, r->runtime->install);
         }
         sw_json_object_end(&w);
@@ -79,7 +87,7 @@ static sw_status run(const sw_args *args, sw_console *console) {
         if (r->version)
             sw_print(console, "%-*s %-*s %s\n", NAME_WIDTH, r->runtime->name, VERSION_WIDTH, r->version, r->place.path);
         else
-            sw_print(console, "%-*s not available: %s; %s\n", NAME_WIDTH, r->runtime->name, r->why,
+            sw_print(console, "%-*s not available: %s; %s\n", NAME_WIDTH, r->runtime->name, r->why.text,
                      r->runtime->install);
     }
     return SW_OK;

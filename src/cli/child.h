@@ -17,6 +17,12 @@ SW_MUST_USE sw_status sw_child_run(const char *name);
 /* Slipway's own engine. Settings: device, precision (fp32, bf16; of models that are no plans). */
 extern const sw_engine sw_engine_slipway;
 
+/* A sink that keeps the last error, with its hint: for rows that say why they are empty. */
+typedef struct sw_last_text {
+    char text[512];
+} sw_last_text;
+sw_diag sw_last_text_diag(sw_last_text *last);
+
 /* -- Options that verbs share -------------------------------------------------------------------------------------- */
 
 /* --backend and --set. */

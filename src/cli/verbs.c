@@ -20,6 +20,7 @@ const sw_verb *const sw_verbs[] = {&sw_verb_predict,
                                    &sw_verb_ops,
                                    &sw_verb_devices,
                                    &sw_verb_backends,
+                                   &sw_verb_bench,
                                    &sw_verb_version,
                                    &sw_verb_help,
                                    NULL};

@@ -147,20 +147,24 @@ static sw_status start(sw_foreign *f, const sw_foreign_place *place) {
                             &f->diag, &f->process);
 }
 
+sw_status sw_foreign_require(const sw_foreign_runtime *runtime, sw_arena *arena, const sw_diag *diag,
+                             sw_foreign_place *place) {
+    sw_python python = {0};
+    if (runtime->kind != SW_FOREIGN_SELF) SW_TRY(sw_python_find(arena, &python));
+    SW_TRY(sw_foreign_locate(runtime, &python, arena, place));
+    if (place->path) return SW_OK;
+    return sw_fail(diag, SW_E_IO, runtime->name, runtime->install, "is not available: %s", place->why_not);
+}
+
 sw_status sw_foreign_open(const sw_foreign_runtime *runtime, const sw_foreign_options *options, const sw_diag *diag,
                           sw_foreign **foreign) {
     *foreign = NULL;
     sw_arena *arena = sw_arena_create(NULL, 0);
     sw_foreign *f = arena ? SW_ARENA_NEW(arena, sw_foreign) : NULL;
-    sw_python python = {0};
     sw_foreign_place place;
-    sw_status status = f ? SW_OK : SW_E_NOMEM;
-    if (status == SW_OK && runtime->kind != SW_FOREIGN_SELF) status = sw_python_find(arena, &python);
-    if (status == SW_OK) status = sw_foreign_locate(runtime, &python, arena, &place);
+    sw_status status = f ? sw_foreign_require(runtime, arena, diag, &place) : SW_E_NOMEM;
     if (f) *f = (sw_foreign){.runtime = runtime, .arena = arena, .seconds = answer_seconds(options->seconds)};
     if (f && diag) f->diag = *diag;
-    if (status == SW_OK && !place.path)
-        status = sw_fail(diag, SW_E_IO, runtime->name, runtime->install, "is not available: %s", place.why_not);
     if (status == SW_OK) status = start(f, &place);
     if (status == SW_OK) status = ask_open(f, options, &place);
     if (status == SW_OK)

@@ -55,6 +55,10 @@ typedef struct sw_foreign_place {
 SW_MUST_USE sw_status sw_foreign_locate(const sw_foreign_runtime *runtime, const sw_python *python, sw_arena *arena,
                                         sw_foreign_place *place);
 
+/* The same in the active environment; SW_E_IO with a sentence where it is not. */
+SW_MUST_USE sw_status sw_foreign_require(const sw_foreign_runtime *runtime, sw_arena *arena, const sw_diag *diag,
+                                         sw_foreign_place *place);
+
 /* The hidden verb of this program that a child is: `slipway child NAME`. */
 #define SW_FOREIGN_VERB "child"
 
