@@ -246,6 +246,23 @@ static const char *target_path(const request *r, const sw_exporter *e, int n_tar
     return sw_arena_printf(arena, "%.*s%s%s", beside, r->model, r->options.stem, e->ending);
 }
 
+/* What a format lacks is refused where the file would not be what was asked for. Options of one format's dialects are not meant
+ * for the others beside it. */
+static sw_status check_options(const sw_export_options *o, const target *targets, int n, const sw_diag *diag) {
+    const char *dialect = o->opset ? "opset" : o->half_io ? "half-io" : o->external ? "external-data" : NULL;
+    for (int i = 0; i < n; i++) {
+        const sw_exporter *e = targets[i].exporter;
+        const char *lacking = o->dynamic && !e->open_sizes ? "dynamic" : o->nms.on && !e->nms ? "nms" : NULL;
+        if (lacking)
+            return sw_fail(diag, SW_E_USAGE, "export", "leave it out for this format",
+                           "--%s: %s files cannot have that", lacking, e->name);
+        if (e->dialects) dialect = NULL;
+    }
+    if (!dialect) return SW_OK;
+    return sw_fail(diag, SW_E_USAGE, "export", "use it with --to onnx", "--%s means nothing for %s", dialect,
+                   targets[0].exporter->name);
+}
+
 static sw_status find_targets(const request *r, sw_arena *arena, target *targets, int *n, const sw_diag *diag) {
     for (const char *at = r->formats; *at;) {
         size_t length = strcspn(at, ",");
@@ -257,6 +274,7 @@ static sw_status find_targets(const request *r, sw_arena *arena, target *targets
         targets[(*n)++] = (target){.exporter = e};
         at += length + (at[length] == ',');
     }
+    SW_TRY(check_options(&r->options, targets, *n, diag));
     for (int i = 0; i < *n; i++) {
         targets[i].path = target_path(r, targets[i].exporter, *n, arena);
         if (!targets[i].path) return SW_E_NOMEM;

@@ -9,7 +9,7 @@
 #include "base/buf.h"
 #include "ir/graph.h"
 
-#define SW_EXPORT_LAST_PASS "batch-norm"
+#define SW_EXPORT_LAST_PASS "parallel"
 
 /* Suppression of overlapping boxes inside the model, as Ultralytics' nms=True. */
 typedef struct sw_export_nms {
@@ -28,7 +28,8 @@ typedef struct sw_export_options {
     int64_t batch;         /* 0: as the model says, else 1 */
     int64_t height, width; /* 0: as the model says */
     sw_export_nms nms;
-    int *transposes; /* gets how many the file has, where the exporter moves axes itself (TensorFlow Lite); may be NULL */
+    int *
+        transposes; /* gets how many the file has, where the exporter moves axes itself (TensorFlow Lite); may be NULL */
 } sw_export_options;
 
 typedef struct sw_exporter {
@@ -44,6 +45,8 @@ typedef struct sw_exporter {
     const char *runtime; /* that the format is for, as backend/foreign names it */
     bool channels_last;  /* ports of four axes are written N H W C, but of models that came so */
     bool fractions;      /* boxes and points are written as sw_export_coordinates has them */
+    /* What it can do beside: opsets, ports in float16 and weights apart; sizes left open; suppression of boxes. */
+    bool dialects, open_sizes, nms;
 } sw_exporter;
 
 int sw_exporter_count(void);

@@ -6,6 +6,7 @@ static const sw_pass passes[] = {
     {"fold", "infer types and shapes; compute what is constant; drop nodes that change nothing", sw__pass_fold},
     {"activations", "recognise activations written as several nodes: x * sigmoid(x) is Swish", sw__pass_activations},
     {"batch-norm", "fold batch normalisation into the convolution or Gemm before it", sw__pass_batch_norm},
+    {"parallel", "two convolutions of one map that are added become one", sw__pass_parallel},
     {"dfl", "decode box distributions in one node", sw__pass_dfl},
     {"dead-code", "drop nodes whose results nobody reads", sw__pass_dead_code},
     {"half", "float16 becomes float32 inside; inputs and outputs stay", sw__pass_half},

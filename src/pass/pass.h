@@ -19,6 +19,7 @@ SW_MUST_USE sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_
 sw_status sw__pass_fold(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_activations(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_batch_norm(sw_graph *graph, const sw_diag *diag);
+SW_MUST_USE sw_status sw__pass_parallel(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_dfl(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_half(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_taps(sw_graph *graph, const sw_diag *diag);

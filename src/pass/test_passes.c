@@ -180,13 +180,63 @@ SW_TEST(batch_norm_folds_without_changing_results) {
     }
 }
 
+/* x (1, 4, 5, 6) through 3x3 with paddings and through a smaller window, added; then `stride` of the smaller is another. */
+static sw_graph *conv_pair(int64_t small, bool swapped, int64_t stride) {
+    static const int64_t ones[] = {1, 1, 1, 1};
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *x = input(g, 4, (int64_t[]){1, 4, 5, 6}), *y[2];
+    float w[64];
+    uint64_t seed = 5;
+    for (int i = 0; i < 64; i++) w[i] = sw_test_uniform(&seed, -1, 1);
+    sw_value *bias = floats(g, "b", 1, (int64_t[]){4}, w + 7);
+    for (int i = 0; i < 2; i++) {
+        int64_t side = i ? small : 3, strides[] = {i ? stride : 1, 1};
+        sw_value *weights = floats(g, "w", 4, (int64_t[]){4, 1, side, side}, w + 20 * i);
+        y[i] = apply(g, SW_OP_Conv, i ? "small" : "large", i ? 3 : 2, (sw_value *[]){x, weights, bias});
+        sw_node_set_int(y[i]->producer, "group", 4);
+        CHECK_INT(sw_node_set_ints(g, y[i]->producer, "strides", strides, 2), SW_OK);
+        if (i == 0) CHECK_INT(sw_node_set_ints(g, y[i]->producer, "pads", ones, 4), SW_OK);
+        if (i == 1 && small == 2) CHECK_INT(sw_node_set_string(g, y[i]->producer, "auto_pad", "SAME_LOWER"), SW_OK);
+    }
+    sw_value *sum = apply2(g, SW_OP_Add, y[swapped], y[!swapped]);
+    CHECK_INT(sw_graph_set_outputs(g, &sum, 1), SW_OK);
+    return g;
+}
+
+SW_TEST(parallel_convolutions_become_one) {
+    for (int i = 0; i < 4; i++) {
+        float x[120], want[120], got[120];
+        uint64_t seed = 9;
+        for (int k = 0; k < 120; k++) x[k] = sw_test_uniform(&seed, -1, 1);
+        sw_graph *g = conv_pair(1 + i / 2, i % 2, 1);
+        evaluate(g, x, want, 120);
+        CHECK_INT(sw_passes_run(g, "parallel", &sw_test_diag), SW_OK);
+        CHECK_INT(g->n_nodes, 1);
+        evaluate(g, x, got, 120);
+        for (int k = 0; k < 120; k++) CHECK_NEAR(got[k], want[k], 2e-6);
+        sw_graph_destroy(g);
+    }
+}
+
+SW_TEST(unlike_convolutions_stay_apart) {
+    sw_graph *g = conv_pair(1, false, 1);
+    sw_value *both[2] = {g->outputs[0], g->first->out[0]}; /* somebody else reads one of them */
+    CHECK_INT(sw_graph_set_outputs(g, both, 2), SW_OK);
+    CHECK_INT(sw_passes_run(g, "parallel", &sw_test_diag), SW_OK);
+    CHECK_INT(count(g, SW_OP_Conv), 2);
+    sw_graph_destroy(g);
+    g = conv_pair(1, false, 5); /* one row, which the addition repeats */
+    CHECK_INT(sw_passes_run(g, "parallel", &sw_test_diag), SW_OK);
+    CHECK_INT(count(g, SW_OP_Conv), 2);
+    sw_graph_destroy(g);
+}
+
 SW_TEST(passes_are_named) {
     sw_graph *g = sw_graph_create(NULL);
     CHECK_INT(sw_passes_run(g, "flod", &sw_test_diag), SW_E_USAGE);
-    CHECK_STR(
-        sw_test_message(),
-        "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, dfl, "
-        "dead-code, half, taps, upsample, transposed, fuse, layout");
+    CHECK_STR(sw_test_message(),
+              "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, parallel, dfl, "
+              "dead-code, half, taps, upsample, transposed, fuse, layout");
     CHECK_INT(sw_passes_run(g, "none", &sw_test_diag), SW_OK);
     sw_graph_destroy(g);
 }

@@ -358,6 +358,11 @@ class Refusals(Case):
         self.refused("there is no setting 'halve'", model, "halve=True", "-o", self.folder / "x.onnx")
         self.refused("half=maybe: expected True or False", model, "half=maybe", "-o", self.folder / "x.onnx")
         self.refused("MODEL is missing", "format=onnx")
+        self.refused("--dynamic: tflite files cannot have that", model, "--dynamic", "--to", "onnx,tflite")
+        self.refused("--nms: tflite files cannot have that", model, "nms=True", "format=tflite")
+        self.refused("--opset means nothing for openvino", model, "--opset", 15, "--to", "openvino,tflite")
+        self.refused("--half-io means nothing for tflite", model, "--half-io", "--to", "tflite")
+        self.refused("--external-data means nothing for openvino", model, "--external-data", "--to", "openvino")
         self.assertEqual(sorted(self.folder.iterdir()), before)
 
     def test_what_is_there_stays_without_force(self):
@@ -373,9 +378,10 @@ class Refusals(Case):
         weights = onnx.numpy_helper.from_array(np.ones((3000, 3, 1, 1), np.float32), "w")
         model.graph.initializer[0].CopyFrom(weights)
         onnx.save(model, self.folder / "m.onnx")
-        for target in ("onnx", "openvino"):
+        small = ["--imgsz", "64", "--batch", "1"]
+        for target in ("onnx", "openvino", "tflite"):
             process = subprocess.run(
-                [slipway.PROGRAM, "export", "m.onnx", "--to", target, "-o", "x"],
+                [slipway.PROGRAM, "export", "m.onnx", "--to", target, "-o", "x", *small],
                 cwd=self.folder,
                 capture_output=True,
                 text=True,
@@ -385,6 +391,17 @@ class Refusals(Case):
             self.assertEqual(process.returncode, 3, process.stderr)
             self.assertRegex(process.stderr, r"x(/m.bin)?: cannot be written: File too large\n$")
             self.assertEqual([p.name for p in self.folder.iterdir()], ["m.onnx"])
+
+    def test_options_of_one_format_leave_others_alone(self):
+        small_model(self.folder / "m.onnx", dims=(1, 3, 64, 64))
+        slipway.run("export", self.folder / "m.onnx", "--opset", 15, "--to", "onnx,openvino", "-o", self.folder / "out")
+        self.assertEqual(onnx.load(self.folder / "out/m.onnx").opset_import[0].version, 15)
+        self.assertTrue((self.folder / "out/m_openvino_model/m.xml").exists())
+
+    def test_sizes_that_tflite_wants(self):
+        small_model(self.folder / "m.onnx", metadata=False)
+        self.refused("give the sizes with --imgsz and --batch", self.folder / "m.onnx", "--to", "tflite", code=2)
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["m.onnx"])
 
     def test_folder_that_cannot_be_made(self):
         small_model(self.folder / "m.onnx")

@@ -343,11 +343,6 @@ static sw_status map_all(sw_ov *ov) {
 }
 
 sw_status sw_openvino_write(sw_graph *graph, const sw_export_options *options, const char *path, const sw_diag *diag) {
-    if (options->opset || options->half_io || options->external)
-        return sw_fail(diag, SW_E_USAGE, NULL, "use it with --to onnx", "--%s means nothing for OpenVINO",
-                       options->opset     ? "opset"
-                       : options->half_io ? "half-io"
-                                          : "external-data");
     SW_TRY(sw_export_coordinates(graph, false));
     SW_TRY(sw_export_add_nms(graph, options, diag));
     SW_TRY(sw_export_lower(graph, SW_EXPORT_NEWEST, diag));
