@@ -38,15 +38,20 @@ typedef struct sw_build_options {
      * what the model says. */
     const sw_shape_range *shapes;
     int n_shapes;
+    /* Instead of shapes: the batches that sessions may bind, the first dim of every input, which must be open in the
+     * model; open sides of pictures become those of the metadata. Zeroed: what the model says. */
+    int64_t batch_min, batch_opt, batch_max;
     /* What maps between convolutions are stored as: SW_F32 (or SW_DTYPE_NONE, the default) or SW_BF16, which halves
      * their bytes and is computed by AVX512-BF16 where the CPU has it. Inputs, outputs and the layers that write them
      * stay as they are. */
     sw_dtype precision;
+    bool best_precision;     /* instead: the faster of both, timed here */
     const sw_tuning *tuning; /* NULL: kernels are chosen by estimate */
     /* As in sw_session_options: where the plan shall run. For a GPU, tiles of tensor cores are what is timed, on that GPU,
      * and the plan belongs to it; without `tuning`, times that an earlier build left in the user's cache folder are used. */
     const char *device;
     bool any_of_sm; /* with a GPU: the plan runs on others of its SM, too */
+    bool strict;    /* `path` is a plan: as in sw_load_options */
 } sw_build_options;
 
 /* Zeroed: the defaults. */

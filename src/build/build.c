@@ -2,13 +2,9 @@
 
 #include <string.h>
 
-#include <inttypes.h>
-#include <stdio.h>
-
 #include "backend/cpu/cpu.h"
 #include "base/cpu.h"
 #include "base/os.h"
-#include "base/zip.h"
 #include "build/tune_gpu.h"
 #include "build/tune_plan.h"
 #include "engine/plan_file.h"
@@ -37,22 +33,15 @@ sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph)
                        : sw_onnx_load(path, evaluate, NULL, diag, graph);
 }
 
-/* CRC-32 of a file as eight hexadecimal digits; its size beside it tells apart what the CRC does not. */
-static sw_status add_source(sw_plan *plan, const char *path) {
-    sw_map map;
-    char text[64];
-    if (sw_path_kind_of(path) == SW_PATH_FOLDER) return sw_plan_add_receipt(plan, "model", sw_path_name(path));
-    SW_TRY(sw_map_open(path, NULL, &map));
-    snprintf(text, sizeof text, "%08" PRIx32 ", %zu bytes", sw_crc32(map.data, map.size), map.size);
-    sw_map_close(&map);
-    SW_TRY(sw_plan_add_receipt(plan, "model", sw_path_name(path)));
-    return sw_plan_add_receipt(plan, "model crc32", text);
+bool sw_build_is_for_gpu(const sw_build_options *options) {
+    return options->device && strcmp(options->device, "cpu") != 0;
 }
 
 /* Notes in the receipt of a plan what it was built by, from and on. */
 static sw_status sign(sw_plan *plan, const char *path) {
     SW_TRY(sw_plan_add_receipt(plan, "built by", "slipway " SLIPWAY_VERSION));
-    SW_TRY(add_source(plan, path));
+    SW_TRY(sw_plan_add_receipt(plan, "model", sw_path_name(path)));
+    SW_TRY(sw_plan_set_source(plan, path));
     SW_TRY(sw_plan_add_receipt(plan, "cpu", sw_cpu_model()));
     return sw_plan_add_receipt(plan, "cpu signature", sw_cpu_signature());
 }
@@ -61,12 +50,16 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
                        sw_plan **plan) {
     sw_graph *graph;
     sw_shapes shapes;
-    if (options->precision && options->precision != SW_F32 && options->precision != SW_BF16)
+    if (options->precision == SW_F16 && !sw_build_is_for_gpu(options))
+        return sw_fail(diag, SW_E_USAGE, NULL, "take bf16, or best; GPUs compute in float16 anyway",
+                       "float16 is slower than float32 on this CPU: there are no kernels that multiply it");
+    if (options->precision && options->precision != SW_F32 && options->precision != SW_F16 &&
+        options->precision != SW_BF16)
         return sw_fail(diag, SW_E_USAGE, NULL, NULL, "precision %s is not supported; float32 and bfloat16 are",
                        sw_dtype_name(options->precision));
     SW_TRY(sw_graph_load(path, diag, &graph));
     /* Without vector kernels for channels-last maps, the reference kernels are the faster ones on the CPU. */
-    bool gpu = options->device && strcmp(options->device, "cpu") != 0;
+    bool gpu = sw_build_is_for_gpu(options);
     bool fast = !reference && (gpu || (sw_cpu_features() & SW_CPU_AVX2));
     sw_status status = sw_shapes_apply(graph, options, diag, &shapes);
     if (status == SW_OK) status = sw_passes_run(graph, fast ? NULL : "dead-code", diag);
@@ -96,7 +89,9 @@ static bool is_plan(const char *path) {
 }
 
 sw_status sw_plan_build_with(const char *path, const sw_build_options *options, const sw_diag *diag, sw_plan **plan) {
-    if (!options->n_shapes && is_plan(path)) return sw_plan_load(path, NULL, diag, plan);
+    if (!options->n_shapes && !options->batch_max && is_plan(path))
+        return sw_plan_load(path, &(sw_load_options){.strict = options->strict}, diag, plan);
+    if (options->best_precision) return sw_plan_build_best(path, options, diag, plan);
     return build(path, false, options, diag, plan);
 }
 

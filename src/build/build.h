@@ -9,6 +9,12 @@
 /* Reads a model of any known kind, told by its content. */
 SW_MUST_USE sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph);
 
+/* Whether the options ask for a GPU, or for one where there is one. */
+bool sw_build_is_for_gpu(const sw_build_options *options);
+/* The faster of float32 and bfloat16, timed here; float32 where the CPU has no products of bfloat16. */
+SW_MUST_USE sw_status sw_plan_build_best(const char *path, const sw_build_options *options, const sw_diag *diag,
+                                         sw_plan **plan);
+
 /* Profiles that the options ask for: n_profiles x inputs x SW_MAX_RANK extents in the graph's arena. */
 typedef struct sw_shapes {
     sw_extent *extents;

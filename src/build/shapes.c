@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "build/build.h"
+#include "engine/inputs.h"
 
 enum { MAX_PROFILES = 64, TEXT = 160 };
 
@@ -109,8 +110,50 @@ static void fix_dims(sw_graph *graph, const sw_shapes *shapes, int input) {
     }
 }
 
-sw_status sw_shapes_apply(sw_graph *graph, const sw_build_options *options, const sw_diag *diag, sw_shapes *shapes) {
+static sw_status no_batch(const sw_diag *diag, const sw_value *input, const char *what) {
+    return sw_fail(diag, SW_E_USAGE, NULL, NULL, "--batch: input '%s': %s", input->name, what);
+}
+
+/* The range of an input that `batch` asks for. */
+static sw_status batch_range(const sw_graph *graph, const sw_build_options *o, const sw_value *input,
+                             const sw_diag *diag, sw_shape_range *r) {
+    const sw_tensor *t = &input->type;
+    int64_t size[2];
+    bool sized = sw_meta_size(sw_graph_meta(graph, "imgsz"), size);
+    if (t->rank < 1) return no_batch(diag, input, "it has no dims");
+    *r = (sw_shape_range){.input = input->name, .rank = t->rank, .min = {o->batch_min}, .opt = {o->batch_opt}};
+    r->max[0] = o->batch_max;
+    if (t->dims[0] >= 0 && (o->batch_min != t->dims[0] || o->batch_max != t->dims[0])) {
+        char text[TEXT];
+        snprintf(text, sizeof text, "the batch is fixed at %" PRId64 " in the model; export it with an open batch",
+                 t->dims[0]);
+        return no_batch(diag, input, text);
+    }
+    for (int k = 1; k < t->rank; k++) {
+        int64_t dim = t->dims[k] >= 0 ? t->dims[k] : sized && t->rank == 4 && k >= 2 ? size[k - 2] : -1;
+        if (dim < 0) return no_batch(diag, input, "more than its batch is open: give its shape by --shapes");
+        r->min[k] = r->opt[k] = r->max[k] = dim;
+    }
+    return SW_OK;
+}
+
+/* Options with the shapes that the batch asks for, in the graph's arena. */
+static sw_status batch_shapes(sw_graph *graph, sw_build_options *o, const sw_diag *diag) {
+    if (o->n_shapes) return sw_fail(diag, SW_E_USAGE, NULL, NULL, "--batch and --shapes exclude one another");
+    if (o->batch_min < 1 || o->batch_min > o->batch_opt || o->batch_opt > o->batch_max)
+        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "--batch must be min:opt:max with 1 <= min <= opt <= max");
+    sw_shape_range *ranges = SW_ARENA_ARRAY(graph->arena, sw_shape_range, graph->n_inputs + 1);
+    if (!ranges) return SW_E_NOMEM;
+    for (int i = 0; i < graph->n_inputs; i++) SW_TRY(batch_range(graph, o, graph->inputs[i], diag, &ranges[i]));
+    o->shapes = ranges;
+    o->n_shapes = graph->n_inputs;
+    return SW_OK;
+}
+
+sw_status sw_shapes_apply(sw_graph *graph, const sw_build_options *given, const sw_diag *diag, sw_shapes *shapes) {
+    sw_build_options all = *given, *options = &all;
     *shapes = (sw_shapes){0};
+    if (given->batch_max || given->batch_min || given->batch_opt) SW_TRY(batch_shapes(graph, options, diag));
     if (!options->n_shapes) return SW_OK;
     SW_TRY(count_profiles(graph, options, diag, &shapes->n_profiles));
     shapes->extents = SW_ARENA_ARRAY(graph->arena, sw_extent, shapes->n_profiles * graph->n_inputs * SW_MAX_RANK);

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/test_memory.h"
 #include "build/build.h"
 #include "pass/pass.h"
 #include "unit.h"
@@ -224,6 +225,30 @@ static result run(make_fn make, const char *last_pass, bool open_size, bool bflo
     return r;
 }
 
+/* Everything from the passes to the first run, with the given allocation failing (0: none); the status of the last step. */
+static sw_status try_all(make_fn make, test_memory *memory, int fail_at) {
+    const sw_allocator allocator = test_memory_allocator(memory);
+    net n = {.g = sw_graph_create(&allocator), .seed = 11};
+    sw_value *x = sw_graph_add_value(n.g, "x", SW_F32, 4, (int64_t[]){1, 8, SIDE, SIDE}), *outputs[MAX_OUT];
+    sw_status status = sw_graph_set_inputs(n.g, &x, 1);
+    CHECK_INT(sw_graph_set_outputs(n.g, outputs, make(&n, x, outputs)), SW_OK);
+    sw_plan *plan = NULL;
+    sw_session *session = NULL;
+    static float data[8 * SIDE * SIDE];
+    sw_tensor in = {.dtype = SW_F32, .rank = 4, .dims = {1, 8, SIDE, SIDE}, .data = data}, out[MAX_OUT];
+    memory->calls = 0;
+    memory->fail_at = fail_at;
+    if (status == SW_OK) status = sw_passes_run(n.g, NULL, NULL);
+    if (status == SW_OK) status = sw_plan_lower(n.g, NULL, &plan);
+    if (!plan) sw_graph_destroy(n.g);
+    if (status == SW_OK) status = sw_session_create(plan, &(sw_session_options){.threads = 1}, NULL, &session);
+    if (status == SW_OK) status = sw_session_run(session, &in, out);
+    memory->fail_at = 0;
+    sw_session_destroy(session);
+    sw_plan_unref(plan);
+    return status;
+}
+
 static void drop(result *r) {
     for (int i = 0; i < r->n; i++) free(r->data[i]);
 }
@@ -297,6 +322,24 @@ SW_TEST(fast_excitation) {
 
 SW_TEST(fast_rare_convs) {
     check_graph(rare_convs);
+}
+
+/* Without memory there is a status, and nothing leaks. (A fast kernel without scratch leaves its work to others.) */
+SW_TEST(building_survives_each_failing_allocation) {
+    static const make_fn makes[] = {halves, levels, rare_convs};
+    for (size_t i = 0; i < sizeof makes / sizeof makes[0]; i++) {
+        test_memory memory = {0};
+        CHECK_INT(try_all(makes[i], &memory, 0), SW_OK);
+        int calls = memory.calls, refused = 0;
+        CHECK_INT(memory.held, 0);
+        for (int at = 1; at <= calls; at++) {
+            sw_status status = try_all(makes[i], &memory, at);
+            CHECK(status == SW_OK || status == SW_E_NOMEM);
+            CHECK_INT(memory.held, 0);
+            refused += status == SW_E_NOMEM;
+        }
+        CHECK(refused > calls / 2);
+    }
 }
 
 SW_TEST(fast_levels) {

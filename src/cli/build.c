@@ -53,11 +53,21 @@ static double seconds_since(int64_t start) {
     return (double)(sw_clock_ns() - start) / 1e9;
 }
 
-static sw_status precision_of(const sw_args *args, const sw_diag *diag, sw_dtype *precision) {
+static sw_status precision_of(const sw_args *args, const sw_diag *diag, sw_build_options *options) {
+    static const struct {
+        const char *name;
+        sw_dtype type;
+    } names[] = {{"fp32", SW_F32}, {"fp16", SW_F16}, {"bf16", SW_BF16}, {"best", SW_DTYPE_NONE}};
     const char *text = sw_args_text(args, "precision");
-    *precision = text && !strcmp(text, "bf16") ? SW_BF16 : SW_F32;
-    if (!text || *precision == SW_BF16 || !strcmp(text, "fp32")) return SW_OK;
-    return sw_fail(diag, SW_E_USAGE, args->verb->name, "see --help", "--precision is '%.32s', expected fp32 or bf16", text);
+    for (size_t i = 0; text && i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(text, names[i].name) != 0) continue;
+        options->precision = names[i].type;
+        options->best_precision = names[i].type == SW_DTYPE_NONE;
+        return SW_OK;
+    }
+    if (!text) return SW_OK;
+    return sw_fail(diag, SW_E_USAGE, args->verb->name, "see --help",
+                   "--precision is '%.32s', expected fp32, fp16, bf16 or best", text);
 }
 
 static void tell_progress(void *ctx, int done, int total) {
@@ -93,7 +103,7 @@ static sw_status build(const sw_args *args, sw_console *c) {
     int64_t start = sw_clock_ns();
     SW_TRY(output_of(args, model, &c->diag, &path));
     SW_TRY(sw_shapes_parse(args, &c->diag, &options));
-    SW_TRY(precision_of(args, &c->diag, &options.precision));
+    SW_TRY(precision_of(args, &c->diag, &options));
     SW_TRY(compat_of(args, &c->diag, &options.any_of_sm));
     options.device = sw_args_text(args, "device");
     sw_tuning tuning = tuning_of(args, c);
@@ -157,12 +167,18 @@ const sw_verb sw_verb_build = {
              .many = true,
              .help = "the shape of an input, such as images=1x3x640x640 or 1:4:8x3x640x640; a model with one input "
                      "needs no name"},
+            {.name = "batch",
+             .kind = SW_TEXT,
+             .argument = "N|min:opt:max",
+             .help = "instead of --shapes: the batch, the first dim of every input, which must be open in the model; "
+                     "pictures whose sides are open get those of the model's metadata"},
             {.name = "precision",
              .kind = SW_TEXT,
-             .argument = "fp32|bf16",
+             .argument = "fp32|fp16|bf16|best",
              .help =
                  "what maps between layers are stored as (default fp32); bf16 is half the bytes, and twice the products "
-                 "a cycle where the CPU has AVX512-BF16; inputs, outputs and what decodes them stay float32"},
+                 "a cycle where the CPU has AVX512-BF16; inputs, outputs and what decodes them stay float32; best times "
+                 "fp32 and bf16 here and takes the faster; fp16 is for GPUs, which compute in it"},
             {.name = "opt-level",
              .kind = SW_INT,
              .letter = 'O',
@@ -224,7 +240,8 @@ const sw_verb sw_verb_build = {
             {"slipway build yolo11n.onnx", "Writes yolo11n.slip"},
             {"slipway build yolo11n.pt -o yolo.slip --shapes 1x3x640x640 && slipway predict yolo.slip street.jpg",
              "Build once, use it"},
-            {"slipway build model.onnx --shapes 1:4:8x3x224x224", "Batches of 1 to 8"},
+            {"slipway build model.onnx --batch 1:4:8", "Batches of 1 to 8"},
+            {"slipway build model.onnx --shapes 1x3x320:640:1280x320:640:1280", "Pictures of many sizes"},
             {"slipway build yolo11n.onnx -O 5 --tune-seconds 0 && slipway inspect yolo11n.slip --tactics",
              "Time everything, and see what was chosen over what"},
             {"slipway build yolo11n.pt --device cuda -o yolo11n-gpu.slip && slipway predict yolo11n-gpu.slip street.jpg "

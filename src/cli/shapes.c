@@ -42,6 +42,17 @@ static sw_status parse_shape(const sw_args *args, const char *word, const sw_dia
     return SW_OK;
 }
 
+static sw_status parse_batch(const sw_args *args, const sw_diag *diag, sw_build_options *options) {
+    const char *text = sw_args_text(args, "batch");
+    int64_t v[PARTS];
+    if (!text) return SW_OK;
+    if (!parse_dim(text, strlen(text), v) || v[0] < 1)
+        return sw_fail(diag, SW_E_USAGE, args->verb->name, NULL,
+                       "--batch wants a number or min:opt:max, such as 8 or 1:4:8; found '%.32s'", text);
+    options->batch_min = v[0], options->batch_opt = v[1], options->batch_max = v[2];
+    return SW_OK;
+}
+
 sw_status sw_shapes_parse(const sw_args *args, const sw_diag *diag, sw_build_options *options) {
     sw_given given = sw_args_all(args, "shapes");
     sw_shape_range *ranges = SW_ARENA_ARRAY(args->arena, sw_shape_range, given.n);
@@ -49,5 +60,5 @@ sw_status sw_shapes_parse(const sw_args *args, const sw_diag *diag, sw_build_opt
     for (int i = 0; i < given.n; i++) SW_TRY(parse_shape(args, given.values[i], diag, &ranges[i]));
     options->shapes = ranges;
     options->n_shapes = given.n;
-    return SW_OK;
+    return parse_batch(args, diag, options);
 }

@@ -48,7 +48,8 @@ static sw_status load_model(sw_val *v) {
     o.multi_label = true;
     sw_plan *plan;
     v->console->subject = v->model;
-    SW_TRY(sw_plan_build(v->model, v->diag, &plan));
+    sw_build_options build = {.strict = sw_args_flag(v->args, "strict")};
+    SW_TRY(sw_plan_build_with(v->model, &build, v->diag, &plan));
     sw_status status = sw_backend_network(v->args, plan, v->model, v->diag, &v->network, &o.network);
     if (status == SW_OK) status = sw_detector_create(plan, &o, v->diag, &v->detector);
     sw_plan_unref(plan);
@@ -621,6 +622,7 @@ static const sw_option options[] = {
      .argument = "NAME",
      .help = "what the model's outputs mean, where it is not recognised"},
     SW_BACKEND_OPTIONS,
+    {.name = "strict", .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
     {.name = "threads",
      .kind = SW_INT,
      .argument = "N",

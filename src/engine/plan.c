@@ -219,3 +219,8 @@ const sw_port *sw_plan_output(const sw_plan *plan, int i) {
 const char *sw_plan_meta(const sw_plan *plan, const char *key) {
     return find_pair(plan->meta, plan->n_meta, key);
 }
+
+sw_status sw_plan_set_source(sw_plan *plan, const char *path) {
+    plan->source = sw_arena_strdup(plan->arena, path);
+    return plan->source ? SW_OK : SW_E_NOMEM;
+}

@@ -58,6 +58,7 @@ struct sw_plan {
     size_t n_meta, cap_meta;
     /* How the plan came to be, key, value, ...: model, its hash, options, device, timing cache; not the model's metadata. */
     const char **receipt;
+    const char *source; /* the model's path; NULL: not known */
     size_t n_receipt, cap_receipt;
     sw_extent *profiles; /* n_profiles x n_inputs x SW_MAX_RANK; what shapes sessions may bind; none: any */
     int n_profiles;
@@ -93,6 +94,8 @@ SW_MUST_USE sw_status sw_plan_add_meta(sw_plan *plan, const char *key, const cha
 
 /* `extents` (copied): n_profiles x n_inputs x SW_MAX_RANK, after the ports are set. */
 SW_MUST_USE sw_status sw_plan_set_profiles(sw_plan *plan, const sw_extent *extents, int n_profiles);
+/* The file that the plan is built of (copied): its checksum goes into the receipt when the plan is saved. */
+SW_MUST_USE sw_status sw_plan_set_source(sw_plan *plan, const char *path);
 SW_MUST_USE sw_status sw_plan_add_receipt(sw_plan *plan, const char *key, const char *value);
 const char *sw_plan_receipt(const sw_plan *plan, const char *key);                 /* NULL: no such key */
 SW_MUST_USE sw_status sw_plan_add_time(sw_plan *plan, const sw_tactic_time *time); /* copied */

@@ -1,4 +1,6 @@
 /* Writing plan files. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cpu.h"
@@ -333,12 +335,26 @@ static sw_status save(writer *w, const char *path) {
     return status;
 }
 
+/* CRC-32 of the model's file as eight hexadecimal digits, where it is still there; its size beside it tells apart what the CRC
+ * does not. */
+static sw_status sign_source(sw_plan *plan) {
+    sw_map map;
+    char text[64];
+    if (!plan->source || sw_plan_receipt(plan, "model crc32") || sw_path_kind_of(plan->source) == SW_PATH_FOLDER)
+        return SW_OK;
+    if (sw_map_open(plan->source, NULL, &map) != SW_OK) return SW_OK;
+    snprintf(text, sizeof text, "%08" PRIx32 ", %zu bytes", sw_crc32(map.data, map.size), map.size);
+    sw_map_close(&map);
+    return sw_plan_add_receipt(plan, "model crc32", text);
+}
+
 sw_status sw_plan_save(sw_plan *plan, const char *path, const sw_plan_save_options *options, const sw_diag *diag) {
     const sw_allocator *a = plan->allocator;
     const sw_plan_save_options defaults = {0};
     if (!options) options = &defaults;
     if (plan->loaded || plan->reference)
         return sw_fail(diag, SW_E_USAGE, path, "build it from the model again", "this plan cannot be saved");
+    SW_TRY(sign_source(plan));
     if (!options->portable && !options->strip) SW_TRY(fix_tactics(plan, diag));
     blobs weights = {0};
     writer w = {.plan = plan, .options = options, .diag = diag, .weights = &weights};

@@ -25,6 +25,7 @@ from onnx import helper, numpy_helper
 import slipway
 
 COUNT = int(os.environ.get("SLIPWAY_MUTATIONS", "50"))
+TWICE = {"slip": 2}  # plans come from others, and are used where they lie
 LIMIT_S = 5
 INTERESTING = (0, 1, 0x7F, 0x80, 0xFF)
 
@@ -387,7 +388,7 @@ class Mutations(unittest.TestCase):
             self.assertIsNone(self.judge(kind, None, good))
             (self.folder / f"out_{kind}_None").rename(self.folder / f"out_{kind}_{len(good)}_good")
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            verdicts = pool.map(lambda seed: self.judge(kind, seed, mutant(kind, seed)), range(COUNT))
+            verdicts = pool.map(lambda seed: self.judge(kind, seed, mutant(kind, seed)), range(COUNT * TWICE.get(kind, 1)))
         self.assertEqual([verdict for verdict in verdicts if verdict], [])
 
 

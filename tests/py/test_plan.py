@@ -109,7 +109,56 @@ class Plans(Folder):
         slipway.run("refit", stripped, model, "-o", self.folder / "full.slip")
         np.testing.assert_array_equal(self.run_on(self.folder / "full.slip", 2, 3, 12, 12), self.run_on(plans[0], 2, 3, 12, 12))
         run = slipway.run("build", model, "-o", self.folder / "no.slip", "--precision", "int4", expect=1)
-        self.assertIn("expected fp32 or bf16", run.stderr)
+        self.assertIn("expected fp32, fp16, bf16 or best", run.stderr)
+        run = slipway.run("build", model, "-o", self.folder / "no.slip", "--precision", "fp16", expect=1)
+        self.assertIn("take bf16, or best", run.stderr)
+        self.assertFalse((self.folder / "no.slip").exists())
+
+    def test_best_is_one_of_both_precisions(self):
+        model = small_model(self.folder / "m.onnx", 2, 12, channels=64)
+        plans = [self.build(model, "--precision", p, name=f"{p}.slip") for p in ("fp32", "bf16", "best")]
+        float32, bfloat16, best = (self.run_on(plan, 2, 3, 12, 12) for plan in plans)
+        self.assertTrue(np.array_equal(best, float32) or np.array_equal(best, bfloat16))
+
+    def test_batches(self):
+        model = small_model(self.folder / "m.onnx", size=12)
+        fixed = self.build(model, "--batch", "3", name="fixed.slip")
+        np.testing.assert_array_equal(self.run_on(fixed, 3, 3, 12, 12), self.run_on(model, 3, 3, 12, 12))
+        self.assertIn("should be", self.run_on(fixed, 2, 3, 12, 12, expect=3))
+        some = self.build(model, "--batch", "1:2:4", name="some.slip")
+        for n in (1, 4):
+            np.testing.assert_array_equal(self.run_on(some, n, 3, 12, 12), self.run_on(model, n, 3, 12, 12))
+        self.assertIn("outside the profile", self.run_on(some, 5, 3, 12, 12, expect=3))
+
+    def test_batches_that_do_not_fit_are_refused(self):
+        cases = (
+            ("n", 12, ("--batch", "4:2:1"), "min <= opt <= max"),
+            ("n", 12, ("--batch", "0"), "--batch wants"),
+            ("n", 12, ("--batch", "2", "--shapes", "2x3x12x12"), "exclude one another"),
+            ("n", None, ("--batch", "2"), "give its shape by --shapes"),
+            (1, 12, ("--batch", "2"), "fixed at 1 in the model"),
+        )
+        for batch, size, options, words in cases:
+            model = small_model(self.folder / "m.onnx", batch, size)
+            run = slipway.run("build", model, "-o", self.folder / "no.slip", *options, expect=1)
+            self.assertIn(words, run.stderr)
+            self.assertEqual(run.stderr.count("\n"), 1)
+
+    def test_strict_refuses_a_plan_of_another_cpu(self):
+        model = small_model(self.folder / "m.onnx", 2, 12)
+        plan = self.build(model)
+        data = bytearray(plan.read_bytes())
+        signature = json.loads(slipway.run("inspect", plan, "--json").stdout)["receipt"]["cpu signature"].encode()
+        self.assertEqual(data.count(signature), 1)
+        at = data.index(signature)
+        data[at] ^= 1
+        end = 64 + int.from_bytes(data[24:32], "little")
+        data[12:16] = zlib.crc32(data[64:end]).to_bytes(4, "little")
+        plan.write_bytes(data)
+        self.run_on(plan, 2, 3, 12, 12)
+        run = slipway.run("run", plan, "--input", f"x={self.folder / 'x.npy'}", "--strict", expect=2)
+        self.assertIn("tuned on another CPU", run.stderr)
+        self.assertEqual(run.stderr.count("\n"), 1)
 
     def test_same_model_same_bytes(self):
         a, b = self.build(name="a.slip"), self.build(name="b.slip")

@@ -23,20 +23,34 @@ static float channel_at(const sw_nhwc *m, int64_t pixel, int64_t channel) {
     return m->bytes == 2 ? sw_bf16_to_f32(*(const uint16_t *)at) : *(const float *)at;
 }
 
+/* Taps first <= k < end of a window along an axis lie in the map, the others below `padded` on its padding; kernels may be far
+ * larger than maps. */
+typedef struct taps {
+    int64_t begin, first, end, padded;
+} taps;
+
+static int64_t taps_below(int64_t begin, int64_t step, int64_t limit, int64_t n) {
+    int64_t some = begin >= limit ? 0 : (limit - begin + step - 1) / step;
+    return some < n ? some : n;
+}
+
+static taps taps_of(const sw_window *w, int axis, int64_t out) {
+    int64_t begin = out * w->stride[axis] - w->pad_begin[axis], step = w->dilation[axis], n = w->kernel[axis];
+    return (taps){begin, taps_below(begin, step, 0, n), taps_below(begin, step, w->in[axis], n),
+                  taps_below(begin, step, w->in[axis] + w->pad_end[axis], n)};
+}
+
 static float largest(const pool_work *p, int64_t n, int64_t y, int64_t x, int64_t channel) {
     const sw_window *w = &p->w;
+    taps rows = taps_of(w, 0, y), cols = taps_of(w, 1, x);
     float best = -INFINITY;
-    for (int64_t ky = 0; ky < w->kernel[0]; ky++) {
-        int64_t iy = y * w->stride[0] - w->pad_begin[0] + ky * w->dilation[0];
-        if (iy < 0 || iy >= p->x.height) continue;
-        for (int64_t kx = 0; kx < w->kernel[1]; kx++) {
-            int64_t ix = x * w->stride[1] - w->pad_begin[1] + kx * w->dilation[1];
-            if (ix < 0 || ix >= p->x.width) continue;
+    for (int64_t ky = rows.first; ky < rows.end; ky++)
+        for (int64_t kx = cols.first; kx < cols.end; kx++) {
+            int64_t iy = rows.begin + ky * w->dilation[0], ix = cols.begin + kx * w->dilation[1];
             float v = channel_at(&p->x, (n * p->x.height + iy) * p->x.width + ix, channel);
             if (v > best || v != v) best = v; /* NaN stays: nothing is above it */
             if (best != best) return best;
         }
-    }
     return best;
 }
 
@@ -67,20 +81,18 @@ sw_status sw__nhwc_max_pool(const sw_call *c) {
 
 /* ---- Average pool -------------------------------------------------------------------------------------------------- */
 
-/* The sum of a channel under a window, of whose taps `count` divide it: those on pixels, or on padding, too. */
-static double window_sum(const pool_work *p, int64_t n, const int64_t *at, int64_t channel, bool pads, int64_t *count) {
+/* Of a channel under a window: by the number of taps on pixels, or on padding, too. */
+static double mean_of(const pool_work *p, int64_t n, int64_t y, int64_t x, int64_t channel) {
     const sw_window *w = &p->w;
+    taps rows = taps_of(w, 0, y), cols = taps_of(w, 1, x);
     double sum = 0;
-    *count = 0;
-    for (int64_t ky = 0; ky < w->kernel[0]; ky++)
-        for (int64_t kx = 0; kx < w->kernel[1]; kx++) {
-            int64_t y = at[0] * w->stride[0] - w->pad_begin[0] + ky * w->dilation[0];
-            int64_t x = at[1] * w->stride[1] - w->pad_begin[1] + kx * w->dilation[1];
-            bool inside = y >= 0 && y < p->x.height && x >= 0 && x < p->x.width;
-            *count += inside || (pads && y < p->x.height + w->pad_end[0] && x < p->x.width + w->pad_end[1]);
-            if (inside) sum += (double)sw_nhwc_pixel(&p->x, n, y, x)[channel];
-        }
-    return sum;
+    for (int64_t ky = rows.first; ky < rows.end; ky++)
+        for (int64_t kx = cols.first; kx < cols.end; kx++)
+            sum += (double)sw_nhwc_pixel(&p->x, n, rows.begin + ky * w->dilation[0],
+                                         cols.begin + kx * w->dilation[1])[channel];
+    double count = p->count_pads ? (double)rows.padded * (double)cols.padded
+                                 : (double)(rows.end - rows.first) * (double)(cols.end - cols.first);
+    return count > 0 ? sum / count : 0;
 }
 
 static void average_rows(void *ctx, int64_t begin, int64_t end, int thread) {
@@ -88,11 +100,9 @@ static void average_rows(void *ctx, int64_t begin, int64_t end, int thread) {
     (void)thread;
     for (int64_t row = begin; row < end; row++)
         for (int64_t x = 0; x < p->y.width; x++)
-            for (int64_t c = 0, count; c < p->y.channels; c++) {
-                int64_t n = row / p->y.height, at[2] = {row % p->y.height, x};
-                double sum = window_sum(p, n, at, c, p->count_pads, &count);
-                sw_nhwc_pixel(&p->y, n, at[0], x)[c] = count ? (float)(sum / (double)count) : 0;
-            }
+            for (int64_t c = 0; c < p->y.channels; c++)
+                sw_nhwc_pixel(&p->y, row / p->y.height, row % p->y.height, x)[c] =
+                    (float)mean_of(p, row / p->y.height, row % p->y.height, x, c);
 }
 
 sw_status sw__nhwc_average_pool(const sw_call *c) {
