@@ -108,6 +108,8 @@ static sw_status show(const sw_args *args, const sw_profile *p, sw_console *c) {
 
 static sw_status run(const sw_args *args, sw_console *c) {
     sw_profile profile;
+    const char *device = sw_args_text(args, "device");
+    if (device && strcmp(device, "cpu") != 0) return sw_profile_gpu(args, c, device);
     sw_status status = sw_profile_make(args, c, &profile);
     if (status == SW_OK) status = show(args, &profile, c);
     sw_profile_free(&profile);
@@ -125,7 +127,9 @@ const sw_verb sw_verb_profile = {
         "other elements one for each function), and the bytes that it must move. The floor is what the machine allows: the "
         "operations that the kernel does, of which Winograd's are fewer, at the rate of multiply-adds, or the bytes at the "
         "bandwidth of the caches or memory that hold so many, whichever takes longer; both rates are measured beside it. "
-        "'-' stands for what is not known.",
+        "'-' stands for what is not known.\n\n"
+        "On a GPU the rows are kernels: each is timed in a chain of its own, with the edges that it has in the graph. A run is "
+        "told apart into copies to the GPU, what the GPU computes (its graphs, by events), and copies back.",
     .options =
         (const sw_option[]){
             {.name = "shapes",
@@ -139,6 +143,11 @@ const sw_verb sw_verb_profile = {
              .least = 0,
              .most = 1024,
              .help = "threads to work with (default: all CPUs that may be used)"},
+            {.name = "device",
+             .kind = SW_TEXT,
+             .argument = "NAME",
+             .standard = "cpu",
+             .help = "where to run: cpu; cuda or cuda:N; auto"},
             {.name = "runs",
              .kind = SW_INT,
              .argument = "N",
@@ -157,6 +166,7 @@ const sw_verb sw_verb_profile = {
     .examples =
         (const sw_example[]){
             {"slipway profile yolo11n.slip --sort", "Where the time goes"},
+            {"slipway profile yolo11n.pt --device cuda --sort", "On a GPU"},
             {"slipway profile yolo11n.onnx --threads 1 --trace trace.json", "One thread; a picture of it in a browser"},
             {0},
         },

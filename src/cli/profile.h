@@ -38,6 +38,11 @@ typedef struct sw_profile {
  * args->arena, but for what sw_profile_free frees. SW_E_USAGE where shapes are missing. */
 SW_MUST_USE sw_status sw_profile_make(const sw_args *args, sw_console *console, sw_profile *profile);
 void sw_profile_free(sw_profile *profile); /* takes a zeroed one */
+/* Builds or loads args' operand for `device` (NULL: the CPU) and makes noise for its inputs: the beginning of the above. */
+SW_MUST_USE sw_status sw_profile_begin(const sw_args *args, sw_console *console, const char *device, sw_profile *profile);
+
+/* The same on a GPU: nodes in place of steps, and copies apart from what the GPU computes. Prints. */
+SW_MUST_USE sw_status sw_profile_gpu(const sw_args *args, sw_console *console, const char *device);
 
 /* GFLOP/s of a step, 0 without time; share of the floor, 0 to 1 and above where caches hold more than was assumed; -1 where
  * it is not known. */

@@ -162,13 +162,18 @@ static void add_up(sw_profile *p) {
     }
 }
 
+sw_status sw_profile_begin(const sw_args *args, sw_console *c, const char *device, sw_profile *p) {
+    sw_build_options options = {.device = device};
+    *p = (sw_profile){.path = args->operands[0], .runs = (int)sw_args_int(args, "runs")};
+    c->subject = p->path;
+    SW_TRY(sw_plan_build_with(p->path, &options, &c->diag, &p->plan));
+    return make_inputs(args, &c->diag, p);
+}
+
 sw_status sw_profile_make(const sw_args *args, sw_console *c, sw_profile *p) {
     const sw_diag *diag = &c->diag;
     sw_session_options options = {.threads = (int)sw_args_int(args, "threads")};
-    *p = (sw_profile){.path = args->operands[0], .runs = (int)sw_args_int(args, "runs")};
-    c->subject = p->path;
-    SW_TRY(sw_plan_build(p->path, diag, &p->plan));
-    SW_TRY(make_inputs(args, diag, p));
+    SW_TRY(sw_profile_begin(args, c, NULL, p));
     SW_TRY(sw_session_create(p->plan, &options, diag, &p->session));
     for (int warm = 0; warm < 2; warm++) SW_TRY(sw_session_run(p->session, p->inputs, p->outputs));
     p->instance = sw_session_instance(p->session);

@@ -45,10 +45,11 @@ static sw_status load_model(sw_val *v) {
     o.imgsz[0] = o.imgsz[1] = (int)sw_args_int(v->args, "imgsz");
     o.head = sw_args_text(v->args, "head");
     o.threads = (int)sw_args_int(v->args, "threads");
+    o.device = sw_args_text(v->args, "device");
     o.multi_label = true;
     sw_plan *plan;
     v->console->subject = v->model;
-    sw_build_options build = {.strict = sw_args_flag(v->args, "strict")};
+    const sw_build_options build = {.device = o.device, .strict = sw_args_flag(v->args, "strict")};
     SW_TRY(sw_plan_build_with(v->model, &build, v->diag, &plan));
     sw_status status = sw_backend_network(v->args, plan, v->model, v->diag, &v->network, &o.network);
     if (status == SW_OK) status = sw_detector_create(plan, &o, v->diag, &v->detector);
@@ -623,6 +624,11 @@ static const sw_option options[] = {
      .help = "what the model's outputs mean, where it is not recognised"},
     SW_BACKEND_OPTIONS,
     {.name = "strict", .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+    {.name = "device",
+     .kind = SW_TEXT,
+     .argument = "NAME",
+     .standard = "cpu",
+     .help = "where Slipway runs it: cpu; cuda or cuda:N, in float16 on that GPU; auto"},
     {.name = "threads",
      .kind = SW_INT,
      .argument = "N",

@@ -62,8 +62,8 @@ bool sw_gpu_step_on_cpu(const sw_gpu_program *program, size_t step);
 
 /* Runs once. Values of the instance that CPU steps read and graph outputs get host memory: outputs lie in the program.
  * `run_step` runs a step on the CPU. */
-SW_MUST_USE sw_status sw_gpu_run(sw_gpu *gpu, sw_gpu_program *program, sw_instance *instance,
-                                 sw_status (*run_step)(void *ctx, size_t step), void *ctx, const sw_diag *diag);
+SW_MUST_USE sw_status sw_gpu_run(sw_gpu *gpu, sw_gpu_program *program, sw_status (*run_step)(void *ctx, size_t step),
+                                 void *ctx, const sw_diag *diag);
 
 /* Tells which operators run on the CPU, and why, in one sentence; nothing when there are none. */
 void sw_gpu_tell_cuts(const sw_gpu *gpu, const sw_gpu_program *program, const sw_diag *diag);
@@ -77,6 +77,9 @@ typedef struct sw_gpu_summary {
 sw_gpu_summary sw_gpu_summarize(const sw_gpu *gpu, const sw_gpu_program *program);
 /* Milliseconds of a run of the graphs on the GPU without copies: the median of `rounds`. */
 SW_MUST_USE sw_status sw_gpu_time(sw_gpu *gpu, sw_gpu_program *program, int rounds, const sw_diag *diag, double *ms);
+/* Milliseconds of copying the inputs of the last run to the GPU, and the outputs back: medians. */
+SW_MUST_USE sw_status sw_gpu_time_copies(sw_gpu *gpu, sw_gpu_program *program, int rounds, const sw_diag *diag,
+                                         double *in_ms, double *out_ms);
 /* Milliseconds of each node alone: chains of it with the edges that it has in the graph. By node; nodes from sw_gpu_nodes. */
 SW_MUST_USE sw_status sw_gpu_time_nodes(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag, double *ms);
 const sw_gpu_node *sw_gpu_nodes(const sw_gpu_program *program, int *n);

@@ -60,6 +60,9 @@ struct sw_gpu_program {
     float **outputs;    /* by output: pinned host memory */
 };
 
+enum { SW_GPU_MAX_ROUNDS = 1000 };
+double sw__gpu_median(double *times, int n); /* sorts */
+
 /* The tensor that a value is on the GPU; data NULL before memory is planned. */
 sw_tensor sw__gpu_tensor(const sw_gpu *gpu, const sw_gpu_program *program, int32_t value);
 /* Launches of a node. `why` is set when there are none to be had. Data pointers are those of sw__gpu_tensor. */

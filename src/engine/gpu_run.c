@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os.h"
 #include "engine/gpu_program.h"
 
 sw_status sw__gpu_launch(sw_gpu *gpu, const sw_cuda_launch *l, sw_cu_stream stream, bool programmatic,
@@ -154,12 +155,27 @@ static sw_status run_on_cpu(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node *n
     return SW_OK;
 }
 
-sw_status sw_gpu_run(sw_gpu *gpu, sw_gpu_program *p, sw_instance *instance,
-                     sw_status (*run_step)(void *ctx, size_t step), void *ctx, const sw_diag *diag) {
+static sw_status copy_inputs(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
     const sw_plan *plan = gpu->plan;
-    SW_TRY(sw_cuda_enter(gpu->cuda, diag));
     for (int i = 0; i < plan->n_inputs; i++)
         if (lives_there(p, plan->inputs[i])) SW_TRY(copy_in(gpu, p, plan->inputs[i], diag));
+    return SW_OK;
+}
+
+static sw_status copy_outputs(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
+    const sw_plan *plan = gpu->plan;
+    for (int i = 0; i < plan->n_outputs; i++) {
+        if (!p->outputs[i]) continue;
+        p->instance->values[plan->outputs[i]].data = p->outputs[i];
+        SW_TRY(copy_out(gpu, p, plan->outputs[i], diag));
+    }
+    return SW_OK;
+}
+
+sw_status sw_gpu_run(sw_gpu *gpu, sw_gpu_program *p, sw_status (*run_step)(void *ctx, size_t step), void *ctx,
+                     const sw_diag *diag) {
+    SW_TRY(sw_cuda_enter(gpu->cuda, diag));
+    SW_TRY(copy_inputs(gpu, p, diag));
     for (int i = 0; i < p->n_segments; i++) {
         const sw_gpu_node *node = &p->nodes[p->segments[i].first];
         if (node->kind == SW_GPU_CPU)
@@ -167,11 +183,29 @@ sw_status sw_gpu_run(sw_gpu *gpu, sw_gpu_program *p, sw_instance *instance,
         else
             SW_CUDA_TRY(gpu->cuda, diag, graph_launch(p->segments[i].graph, p->streams[0]));
     }
-    for (int i = 0; i < plan->n_outputs; i++) {
-        if (!p->outputs[i]) continue;
-        instance->values[plan->outputs[i]].data = p->outputs[i];
-        SW_TRY(copy_out(gpu, p, plan->outputs[i], diag));
-    }
+    SW_TRY(copy_outputs(gpu, p, diag));
     SW_CUDA_TRY(gpu->cuda, diag, stream_wait(p->streams[0]));
     return SW_OK;
+}
+
+/* Median milliseconds of a copy with the wait for its end. */
+static sw_status time_copy(sw_gpu *gpu, sw_gpu_program *p, int rounds, const sw_diag *diag,
+                           sw_status (*copy)(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag), double *ms) {
+    double times[SW_GPU_MAX_ROUNDS];
+    if (rounds > SW_GPU_MAX_ROUNDS) rounds = SW_GPU_MAX_ROUNDS;
+    for (int i = 0; i < rounds; i++) {
+        int64_t begin = sw_clock_ns();
+        SW_TRY(copy(gpu, p, diag));
+        SW_CUDA_TRY(gpu->cuda, diag, stream_wait(p->streams[0]));
+        times[i] = (double)(sw_clock_ns() - begin) / 1e6;
+    }
+    *ms = sw__gpu_median(times, rounds);
+    return SW_OK;
+}
+
+sw_status sw_gpu_time_copies(sw_gpu *gpu, sw_gpu_program *p, int rounds, const sw_diag *diag, double *in_ms,
+                             double *out_ms) {
+    SW_TRY(sw_cuda_enter(gpu->cuda, diag));
+    SW_TRY(time_copy(gpu, p, rounds, diag, copy_inputs, in_ms));
+    return time_copy(gpu, p, rounds, diag, copy_outputs, out_ms);
 }

@@ -4,11 +4,16 @@
 
 #include "engine/gpu_program.h"
 
-enum { CHAIN = 20, REPLAYS = 3, MAX_ROUNDS = 1000 };
+enum { CHAIN = 20, REPLAYS = 3 };
 
 static int by_value(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
+}
+
+double sw__gpu_median(double *times, int n) {
+    qsort(times, (size_t)n, sizeof *times, by_value);
+    return times[n / 2];
 }
 
 /* Milliseconds between two events around `launch` graphs of the whole program, or one chain. */
@@ -46,16 +51,15 @@ static sw_status time_once(stopwatch *w, sw_gpu_program *p, const sw_diag *diag,
 }
 
 sw_status sw_gpu_time(sw_gpu *gpu, sw_gpu_program *p, int rounds, const sw_diag *diag, double *ms) {
-    double times[MAX_ROUNDS];
+    double times[SW_GPU_MAX_ROUNDS];
     stopwatch w;
-    if (rounds > MAX_ROUNDS) rounds = MAX_ROUNDS;
+    if (rounds > SW_GPU_MAX_ROUNDS) rounds = SW_GPU_MAX_ROUNDS;
     sw_status status = sw_cuda_enter(gpu->cuda, diag);
     if (status == SW_OK) status = make_stopwatch(gpu, diag, &w);
     for (int i = 0; i < rounds && status == SW_OK; i++) status = time_once(&w, p, diag, &times[i]);
     drop_stopwatch(&w);
     if (status != SW_OK) return status;
-    qsort(times, (size_t)rounds, sizeof *times, by_value);
-    *ms = times[rounds / 2];
+    *ms = sw__gpu_median(times, rounds);
     return SW_OK;
 }
 

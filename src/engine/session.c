@@ -310,7 +310,7 @@ static sw_status run_steps(sw_session *session, int slot) {
     sw_gpu_program *program = session->programs[slot];
     if (!program || sw_gpu_uses_cpu(program)) SW_TRY(reserve_block(session, instance));
     if (program)
-        return sw_gpu_run(session->gpu, program, instance, run_cpu_step, &(cpu_part){session, instance},
+        return sw_gpu_run(session->gpu, program, run_cpu_step, &(cpu_part){session, instance},
                           &session->diag);
     for (size_t s = 0; s < session->plan->n_steps; s++)
         if (!instance->skip[s]) SW_TRY(run_step(session, instance, s));
@@ -340,6 +340,13 @@ void sw_session_watch(sw_session *session, sw_watch watch) {
 
 sw_instance *sw_session_instance(sw_session *session) {
     return session->latest;
+}
+
+sw_gpu *sw_session_gpu(sw_session *session, sw_gpu_program **program) {
+    *program = NULL;
+    for (int i = 0; session->latest && i < MAX_INSTANCES; i++)
+        if (session->instances[i] == session->latest) *program = session->programs[i];
+    return *program ? session->gpu : NULL;
 }
 
 void sw_session_use_scratch(sw_session *session, void *scratch) {

@@ -15,6 +15,10 @@ void sw_session_watch(sw_session *session, sw_watch watch);
 /* What the session made of the plan for the shapes of its last run; NULL before. Valid until the next run. The caller may
  * change how steps are prepared, if the session has scratch for that. */
 sw_instance *sw_session_instance(sw_session *session);
+/* The GPU of a session and the program of its last run; NULL on the CPU, or before. */
+struct sw_gpu;
+struct sw_gpu_program;
+struct sw_gpu *sw_session_gpu(sw_session *session, struct sw_gpu_program **program);
 /* Scratch memory for steps in place of the session's own; the caller's. NULL: the session's own again. */
 void sw_session_use_scratch(sw_session *session, void *scratch);
 sw_pool *sw_session_pool(sw_session *session);

@@ -202,6 +202,29 @@ class Device(unittest.TestCase):
         self.path = plan
         self.run_on("cpu")
 
+    def test_profile(self):
+        env = {**self.env, "EMU_CUDA": "idle"}
+        conv = helper.make_node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], name="the conv")
+        erf = helper.make_node("Erf", ["a"], ["b"], name="the erf")
+        add = helper.make_node("Add", ["a", "b"], ["y"])
+        self.model(conv, erf, add, np.full((8, 8, 3, 3), 0.01, np.float32))
+        command = ("profile", self.path, "--device", "cuda", "--runs", "3")
+        found = json.loads(slipway.run(*command, "--json", env=env).stdout)
+        self.assertEqual(found["compute_ms"], 1)
+        self.assertEqual((found["graphs"], found["steps_on_cpu"], found["runs"]), (2, 1, 3))
+        self.assertGreater(found["run_ms"], 0)
+        self.assertGreater(found["to_gpu_ms"] + found["from_gpu_ms"], 0)
+        nodes = {node["node"]: node for node in found["nodes"]}
+        self.assertTrue(nodes["the conv"]["kernel"].startswith("CONV_"))
+        self.assertEqual(nodes["the conv"]["us"], 50)  # a chain of 20 takes a millisecond
+        self.assertEqual(nodes["the conv"]["flops"], 2 * 8 * 16 * 8 * 9)
+        self.assertEqual(nodes["the conv"]["bytes"], 2 * 8 * 16 * 2)
+        self.assertEqual(nodes["the erf"]["why"], "there is no GPU kernel for it")
+        text = slipway.run(*command, "--sort", env=env).stdout
+        self.assertRegex(text, r"the erf +Erf +on the CPU +- +- +- +-  \(there is no GPU kernel for it\)")
+        self.assertRegex(text, r"a run [\d.]+ ms \(median of 3\): [\d.]+ to the GPU, 1\.000 computing, [\d.]+ back")
+        self.assertIn("--trace is for the CPU", slipway.run(*command, "--trace", "t", env=env, expect=1).stderr)
+
     def test_sessions_use_the_times_of_builds(self):
         home = {"XDG_CACHE_HOME": str(self.folder / "home")}
         env = {**self.env, **home, "EMU_CUDA": "idle"}

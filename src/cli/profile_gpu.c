@@ -1,0 +1,190 @@
+/* slipway profile --device cuda: where the time of a network goes on a GPU. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/os.h"
+#include "cli/profile.h"
+#include "engine/gpu.h"
+
+enum { NAME_TEXT = 34 };
+
+/* A node with kernels, or one that runs on the CPU (ms below 0). */
+typedef struct row {
+    const sw_gpu_node *node;
+    double ms;
+    int64_t bytes; /* of maps that it reads and writes */
+    double flops;
+} row;
+
+typedef struct gpu_profile {
+    sw_profile base;
+    sw_gpu *gpu;
+    sw_gpu_program *program;
+    row *rows;
+    size_t n;
+    double run_ms, in_ms, compute_ms, out_ms;
+} gpu_profile;
+
+/* ---- Measuring ----------------------------------------------------------------------------------------------------- */
+
+static int64_t map_bytes(const sw_instance *instance, int32_t value) {
+    if (value < 0 || instance->values[value].dtype != SW_F32) return 0;
+    const sw_tensor *t = &instance->values[value];
+    return sw_tensor_count(t) * (t->layout == SW_CHANNELS_LAST ? 2 : 4);
+}
+
+/* Two operations a multiply-add of a convolution; 0 for others. */
+static double flops_of(const gpu_profile *p, const sw_gpu_node *node) {
+    if (node->kind != SW_GPU_CONV && node->kind != SW_GPU_STEM) return 0;
+    const sw_instance *instance = p->base.instance;
+    const sw_tensor *w = &instance->values[p->base.plan->steps[node->step].in[1]], *y = &instance->values[node->out[0]];
+    return 2.0 * (double)sw_tensor_count(y) * (double)(w->dims[1] * w->dims[2] * w->dims[3]);
+}
+
+static sw_status time_nodes(const sw_args *args, const sw_diag *diag, gpu_profile *p) {
+    int n;
+    const sw_gpu_node *nodes = sw_gpu_nodes(p->program, &n);
+    double *ms = SW_ARENA_ARRAY(args->arena, double, n + 1);
+    p->rows = SW_ARENA_ARRAY(args->arena, row, n + 1);
+    if (!ms || !p->rows) return SW_E_NOMEM;
+    SW_TRY(sw_gpu_time_nodes(p->gpu, p->program, diag, ms));
+    for (int i = 0; i < n; i++) {
+        const sw_gpu_node *node = &nodes[i];
+        bool cpu = node->kind == SW_GPU_CPU;
+        if (node->n_launches == 0 && !cpu) continue;
+        row *r = &p->rows[p->n++];
+        *r = (row){.node = node, .ms = cpu ? -1 : ms[i], .flops = flops_of(p, node)};
+        for (int k = 0; k < node->n_in; k++) r->bytes += map_bytes(p->base.instance, node->in[k]);
+        for (int k = 0; k < node->n_out; k++) r->bytes += map_bytes(p->base.instance, node->out[k]);
+    }
+    return SW_OK;
+}
+
+static int by_value(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static sw_status time_runs(const sw_args *args, gpu_profile *p) {
+    double *ms = SW_ARENA_ARRAY(args->arena, double, p->base.runs);
+    if (!ms) return SW_E_NOMEM;
+    for (int i = 0; i < p->base.runs; i++) {
+        int64_t begin = sw_clock_ns();
+        SW_TRY(sw_session_run(p->base.session, p->base.inputs, p->base.outputs));
+        ms[i] = (double)(sw_clock_ns() - begin) / 1e6;
+    }
+    qsort(ms, (size_t)p->base.runs, sizeof *ms, by_value);
+    p->run_ms = ms[p->base.runs / 2];
+    return SW_OK;
+}
+
+static sw_status measure(const sw_args *args, sw_console *c, const char *device, gpu_profile *p) {
+    const sw_session_options options = {.threads = (int)sw_args_int(args, "threads"), .device = device};
+    const sw_diag *diag = &c->diag;
+    SW_TRY(sw_session_create(p->base.plan, &options, diag, &p->base.session));
+    for (int warm = 0; warm < 2; warm++) SW_TRY(sw_session_run(p->base.session, p->base.inputs, p->base.outputs));
+    p->base.instance = sw_session_instance(p->base.session);
+    p->gpu = sw_session_gpu(p->base.session, &p->program);
+    if (!p->gpu)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "profile it with --device cpu", "the model does not run on a GPU here");
+    SW_TRY(time_runs(args, p));
+    SW_TRY(sw_gpu_time_copies(p->gpu, p->program, p->base.runs, diag, &p->in_ms, &p->out_ms));
+    SW_TRY(sw_gpu_time(p->gpu, p->program, p->base.runs, diag, &p->compute_ms));
+    return time_nodes(args, diag, p);
+}
+
+/* ---- Telling ------------------------------------------------------------------------------------------------------- */
+
+static const char *kernel_of(const sw_gpu_node *node) {
+    static const char *const kinds[] = {"kernels", "", "stem", "pools", "attention", "decode", "", "on the CPU"};
+    return node->kind == SW_GPU_CONV ? sw_cuda_kernel_get(node->tile)->name : kinds[node->kind];
+}
+
+static int by_time(const void *a, const void *b) {
+    const row *x = a, *y = b;
+    return (x->ms < y->ms) - (x->ms > y->ms);
+}
+
+static void print_table(const sw_args *args, const gpu_profile *p, sw_console *c) {
+    sw_gpu_summary s = sw_gpu_summarize(p->gpu, p->program);
+    double sum = 0;
+    for (size_t i = 0; i < p->n; i++) sum += p->rows[i].ms > 0 ? p->rows[i].ms : 0;
+    if (sw_args_flag(args, "sort")) qsort(p->rows, p->n, sizeof *p->rows, by_time);
+    sw_print(c, "%-*s %-14s %-20s %9s %6s %9s %9s  %s\n", NAME_TEXT, "node", "operator", "kernel", "us", "%", "GFLOP/s", "GB/s",
+             "stream");
+    for (size_t i = 0; i < p->n; i++) {
+        const row *r = &p->rows[i];
+        const sw_step *step = &p->base.plan->steps[r->node->step];
+        int length = (int)strlen(step->name);
+        sw_print(c, "%-*s %-14.14s %-20s ", NAME_TEXT, step->name + (length > NAME_TEXT ? length - NAME_TEXT : 0),
+                 sw_op_get(step->op)->name, kernel_of(r->node));
+        if (r->ms < 0)
+            sw_print(c, "%9s %6s %9s %9s  (%s)\n", "-", "-", "-", "-", r->node->why);
+        else
+            sw_print(c, "%9.2f %6.1f %9.0f %9.0f  %d\n", r->ms * 1e3, 100 * r->ms / sum, r->flops / r->ms / 1e6,
+                     (double)r->bytes / r->ms / 1e6, r->node->stream);
+    }
+    sw_print(c, "\na run %.3f ms (median of %d): %.3f to the GPU, %.3f computing, %.3f back, each measured alone\n", p->run_ms,
+             p->base.runs, p->in_ms, p->compute_ms, p->out_ms);
+    sw_print(c, "%d kernels on %d stream%s in %d graph%s, %.1f us one after the other; %d steps on the CPU; %.1f MiB of maps, "
+                "%.1f MiB of weights\n",
+             s.launches, s.streams, s.streams == 1 ? "" : "s", s.graphs, s.graphs == 1 ? "" : "s", sum * 1e3, s.cpu_steps,
+             (double)s.memory / 0x1p20, (double)s.weights / 0x1p20);
+}
+
+static void print_json(const gpu_profile *p, sw_console *c) {
+    sw_gpu_summary s = sw_gpu_summarize(p->gpu, p->program);
+    sw_json_writer w = sw_json_writer_make(&c->out, 2);
+    sw_json_object(&w);
+    sw_json_key(&w, "model"), sw_json_string(&w, p->base.path);
+    sw_json_key(&w, "runs"), sw_json_int(&w, p->base.runs);
+    sw_json_key(&w, "run_ms"), sw_json_fixed(&w, p->run_ms, 4);
+    sw_json_key(&w, "to_gpu_ms"), sw_json_fixed(&w, p->in_ms, 4);
+    sw_json_key(&w, "compute_ms"), sw_json_fixed(&w, p->compute_ms, 4);
+    sw_json_key(&w, "from_gpu_ms"), sw_json_fixed(&w, p->out_ms, 4);
+    sw_json_key(&w, "kernels"), sw_json_int(&w, s.launches);
+    sw_json_key(&w, "streams"), sw_json_int(&w, s.streams);
+    sw_json_key(&w, "graphs"), sw_json_int(&w, s.graphs);
+    sw_json_key(&w, "steps_on_cpu"), sw_json_int(&w, s.cpu_steps);
+    sw_json_key(&w, "compiled"), sw_json_int(&w, s.compiled);
+    sw_json_key(&w, "map_bytes"), sw_json_int(&w, s.memory);
+    sw_json_key(&w, "weight_bytes"), sw_json_int(&w, s.weights);
+    sw_json_key(&w, "nodes"), sw_json_array(&w);
+    for (size_t i = 0; i < p->n; i++) {
+        const row *r = &p->rows[i];
+        const sw_step *step = &p->base.plan->steps[r->node->step];
+        sw_json_flat(&w), sw_json_object(&w);
+        sw_json_key(&w, "node"), sw_json_string(&w, step->name);
+        sw_json_key(&w, "operator"), sw_json_string(&w, sw_op_get(step->op)->name);
+        sw_json_key(&w, "kernel"), sw_json_string(&w, kernel_of(r->node));
+        if (r->ms < 0) {
+            sw_json_key(&w, "why"), sw_json_string(&w, r->node->why);
+        } else {
+            sw_json_key(&w, "us"), sw_json_fixed(&w, r->ms * 1e3, 3);
+            sw_json_key(&w, "flops"), sw_json_fixed(&w, r->flops, 0);
+            sw_json_key(&w, "bytes"), sw_json_int(&w, r->bytes);
+            sw_json_key(&w, "stream"), sw_json_int(&w, r->node->stream);
+        }
+        sw_json_object_end(&w);
+    }
+    sw_json_array_end(&w);
+    sw_json_object_end(&w);
+    sw_print(c, "\n");
+}
+
+sw_status sw_profile_gpu(const sw_args *args, sw_console *c, const char *device) {
+    gpu_profile p = {0};
+    sw_status status = SW_OK;
+    if (sw_args_given(args, "trace"))
+        return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, "leave it out", "--trace is for the CPU");
+    status = sw_profile_begin(args, c, device, &p.base);
+    if (status == SW_OK) status = measure(args, c, device, &p);
+    c->subject = NULL;
+    if (status == SW_OK && sw_args_flag(args, "json"))
+        print_json(&p, c);
+    else if (status == SW_OK && !c->quiet)
+        print_table(args, &p, c);
+    sw_profile_free(&p.base);
+    return status;
+}
