@@ -13,7 +13,7 @@ enum { NAME_TEXT = 34 };
 typedef struct row {
     const sw_gpu_node *node;
     double ms;
-    int64_t bytes; /* of maps that it reads and writes */
+    int64_t bytes; /* that it reads and writes at least */
     double flops;
 } row;
 
@@ -28,15 +28,20 @@ typedef struct gpu_profile {
 
 /* ---- Measuring ----------------------------------------------------------------------------------------------------- */
 
-static int64_t map_bytes(const sw_instance *instance, int32_t value) {
+static bool is_conv(const sw_gpu_node *node) {
+    return node->kind == SW_GPU_CONV || node->kind == SW_GPU_STEM;
+}
+
+/* Maps and the weights of convolutions are float16 on the GPU. */
+static int64_t bytes_of(const sw_instance *instance, int32_t value, bool weights) {
     if (value < 0 || instance->values[value].dtype != SW_F32) return 0;
     const sw_tensor *t = &instance->values[value];
-    return sw_tensor_count(t) * (t->layout == SW_CHANNELS_LAST ? 2 : 4);
+    return sw_tensor_count(t) * (t->layout == SW_CHANNELS_LAST || weights ? 2 : 4);
 }
 
 /* Two operations a multiply-add of a convolution; 0 for others. */
 static double flops_of(const gpu_profile *p, const sw_gpu_node *node) {
-    if (node->kind != SW_GPU_CONV && node->kind != SW_GPU_STEM) return 0;
+    if (!is_conv(node)) return 0;
     const sw_instance *instance = p->base.instance;
     const sw_tensor *w = &instance->values[p->base.plan->steps[node->step].in[1]], *y = &instance->values[node->out[0]];
     return 2.0 * (double)sw_tensor_count(y) * (double)(w->dims[1] * w->dims[2] * w->dims[3]);
@@ -55,8 +60,9 @@ static sw_status time_nodes(const sw_args *args, const sw_diag *diag, gpu_profil
         if (node->n_launches == 0 && !cpu) continue;
         row *r = &p->rows[p->n++];
         *r = (row){.node = node, .ms = cpu ? -1 : ms[i], .flops = flops_of(p, node)};
-        for (int k = 0; k < node->n_in; k++) r->bytes += map_bytes(p->base.instance, node->in[k]);
-        for (int k = 0; k < node->n_out; k++) r->bytes += map_bytes(p->base.instance, node->out[k]);
+        for (int k = 0; k < node->n_in; k++)
+            r->bytes += bytes_of(p->base.instance, node->in[k], is_conv(node) && k == 1);
+        for (int k = 0; k < node->n_out; k++) r->bytes += bytes_of(p->base.instance, node->out[k], false);
     }
     return SW_OK;
 }

@@ -218,7 +218,7 @@ class Device(unittest.TestCase):
         self.assertTrue(nodes["the conv"]["kernel"].startswith("CONV_"))
         self.assertEqual(nodes["the conv"]["us"], 50)  # a chain of 20 takes a millisecond
         self.assertEqual(nodes["the conv"]["flops"], 2 * 8 * 16 * 8 * 9)
-        self.assertEqual(nodes["the conv"]["bytes"], 2 * 8 * 16 * 2)
+        self.assertEqual(nodes["the conv"]["bytes"], 2 * (2 * 8 * 16 + 8 * 8 * 9))
         self.assertEqual(nodes["the erf"]["why"], "there is no GPU kernel for it")
         text = slipway.run(*command, "--sort", env=env).stdout
         self.assertRegex(text, r"the erf +Erf +on the CPU +- +- +- +-  \(there is no GPU kernel for it\)")
