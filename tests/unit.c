@@ -4,6 +4,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/os.h"
+
 static sw_test *tests;
 static int failed_checks;
 static bool skipped;
@@ -37,6 +39,16 @@ static void remember(void *ctx, const sw_message *m) {
 
 const sw_diag sw_test_diag = {.emit = remember};
 const char *sw_test_message(void) { return message; }
+
+void sw_test_emulate_gpu(void) {
+    char program[512], library[600];
+    if (getenv("SLIPWAY_TEST_GPU") || !sw_os_executable(program, sizeof program)) return;
+    int folder = (int)(sw_path_name(program) - program);
+    snprintf(library, sizeof library, "%.*stests/cuda_emu/libcuda-emu.so", folder, program);
+    setenv("SLIPWAY_CUDA_DRIVER", library, 1);
+    setenv("SLIPWAY_NVRTC", library, 1);
+    setenv("SLIPWAY_CACHE", "/nonexistent", 1);
+}
 
 uint64_t sw_test_random(uint64_t *state) {
     uint64_t x = *state ? *state : 0x9e3779b97f4a7c15u;

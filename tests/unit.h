@@ -25,6 +25,8 @@ void sw_test_skip(const char *why);
 /* A sink that remembers the last message as "where: text (hint)" ("" at the start of each test). */
 extern const sw_diag sw_test_diag;
 const char *sw_test_message(void);
+/* Lets the CUDA backend find the emulator (tests/cuda_emu) as its driver, unless SLIPWAY_TEST_GPU is set. */
+void sw_test_emulate_gpu(void);
 /* A repeatable random generator (xorshift64*): 64 bits, and a float in [lo, hi). */
 uint64_t sw_test_random(uint64_t *state);
 float sw_test_uniform(uint64_t *state, float lo, float hi);

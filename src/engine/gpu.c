@@ -293,11 +293,12 @@ sw_status sw_gpu_build(sw_gpu *gpu, sw_instance *instance, bool fallback, const 
     p->instance = instance;
     p->roots = SW_ARENA_ARRAY(arena, int32_t, plan->n_values);
     p->channels = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
+    p->bound = SW_ARENA_ARRAY(arena, sw_cu_pointer, plan->n_values);
     p->offsets = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
     p->from_cpu = SW_ARENA_ARRAY(arena, bool, plan->n_values);
     p->to_cpu = SW_ARENA_ARRAY(arena, bool, plan->n_values);
     p->outputs = SW_ARENA_ARRAY(arena, float *, plan->n_outputs + 1);
-    bool room = p->roots && p->channels && p->offsets && p->from_cpu && p->to_cpu && p->outputs;
+    bool room = p->roots && p->channels && p->bound && p->offsets && p->from_cpu && p->to_cpu && p->outputs;
     sw_status status = room ? build(gpu, p, fallback, diag) : SW_E_NOMEM;
     if (status == SW_OK)
         *result = p;
@@ -319,6 +320,7 @@ void sw_gpu_program_destroy(sw_gpu *gpu, sw_gpu_program *p) {
         if (p->streams[i]) driver->stream_destroy(p->streams[i]);
     for (int i = 0; p->outputs && i < gpu->plan->n_outputs; i++)
         if (p->outputs[i]) driver->host_free(p->outputs[i]);
+    for (size_t v = 0; p->bound && v < gpu->plan->n_values; v++) sw_cuda_free(gpu->cuda, p->bound[v]);
     if (p->host_staging) driver->host_free(p->host_staging);
     sw_cuda_free(gpu->cuda, p->memory);
     sw_cuda_free(gpu->cuda, p->staging);

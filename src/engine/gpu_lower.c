@@ -13,7 +13,8 @@ sw_tensor sw__gpu_tensor(const sw_gpu *gpu, const sw_gpu_program *p, int32_t val
     sw_tensor t = instance->values[value];
     int32_t root = p->roots[value];
     if (instance->places[value] == SW_PLACE_CONST || instance->places[value] == SW_PLACE_BOUND) {
-        t.data = (void *)(uintptr_t)gpu->constants[value];
+        bool bound = instance->places[value] == SW_PLACE_BOUND;
+        t.data = (void *)(uintptr_t)(bound ? p->bound : gpu->constants)[value];
         return t;
     }
     t.data = NULL;
@@ -37,8 +38,8 @@ static sw_status upload(sw_gpu *gpu, const void *data, size_t bytes, const sw_di
 
 static sw_status upload_constant(sw_gpu *gpu, const sw_gpu_program *p, int32_t value, const sw_diag *diag) {
     const sw_tensor *t = &p->instance->values[value];
-    if (gpu->constants[value]) return SW_OK;
-    return upload(gpu, t->data, (size_t)sw_tensor_bytes(t), diag, &gpu->constants[value]);
+    sw_cu_pointer *at = p->instance->places[value] == SW_PLACE_BOUND ? &p->bound[value] : &gpu->constants[value];
+    return *at ? SW_OK : upload(gpu, t->data, (size_t)sw_tensor_bytes(t), diag, at);
 }
 
 static sw_status cpu_only(const sw_diag *diag) {

@@ -22,7 +22,7 @@ struct sw_gpu {
     sw_cuda *cuda;
     const sw_allocator *allocator;
     sw_gpu_weights *weights;  /* by step */
-    sw_cu_pointer *constants; /* by value: float32 rows; 0: not there yet */
+    sw_cu_pointer *constants; /* by value: float32 rows of the plan; 0: not there yet */
     int64_t weight_bytes;
     sw_gpu_tuned *tuned;
     size_t n_tuned, cap_tuned;
@@ -42,6 +42,7 @@ struct sw_gpu_program {
     int n_nodes;
     int32_t *roots;          /* by value: whose memory on the GPU it lies in */
     int64_t *channels;       /* and from which channel on */
+    sw_cu_pointer *bound;    /* by value: constants that follow from the shapes; 0: not there yet */
     int64_t *offsets;        /* by root: bytes in `memory`; -1: not on the GPU */
     bool *from_cpu, *to_cpu; /* by value: made, or wanted, by the CPU */
     uint64_t *before;        /* by node: bits of the nodes that have ended before it begins */

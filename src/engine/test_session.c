@@ -54,6 +54,39 @@ SW_TEST(session_binds_each_shape) {
     sw_plan_unref(plan);
 }
 
+/* y = x + the dims of x, over any rows of two: constants that follow from the shape. */
+static sw_plan *shaped_plan(void) {
+    sw_attr attrs[8];
+    sw_plan *plan = sw_plan_create(NULL);
+    int32_t x = add_value(plan, "x", SW_F32, 2, (int64_t[]){SW_DIM_SYMBOL, 2});
+    int32_t z = add_unknown(plan, "z"), c = add_unknown(plan, "c"), y = add_unknown(plan, "y");
+    add_step(plan, SW_OP_Shape, 1, &x, z);
+    sw_op_default_attrs(SW_OP_Cast, attrs);
+    *sw_attrs_find(SW_OP_Cast, attrs, "to") = (sw_attr){.set = true, .i = 1};
+    CHECK_INT(sw_plan_add_step(plan, SW_OP_Cast, "", attrs, 1, &z, 1, &c), SW_OK);
+    add_step(plan, SW_OP_Add, 2, (int32_t[]){x, c}, y);
+    CHECK_INT(sw_plan_set_ports(plan, &x, 1, &y, 1), SW_OK);
+    return plan;
+}
+
+SW_TEST(session_binds_each_shape_on_a_gpu) {
+    static const int64_t rows[] = {3, 5, 3, 1};
+    float data[10] = {0.5f, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+    sw_plan *plan = shaped_plan();
+    sw_session *session = NULL;
+    sw_test_emulate_gpu();
+    sw_session_options options = {.device = "cuda", .no_fallback = true};
+    if (sw_session_create(plan, &options, &sw_test_diag, &session) != SW_OK) sw_test_skip(sw_test_message());
+    for (size_t k = 0; session && k < sizeof rows / sizeof rows[0]; k++) {
+        sw_tensor in = {.dtype = SW_F32, .rank = 2, .dims = {rows[k], 2}, .data = data}, out;
+        CHECK_INT(sw_session_run(session, &in, &out), SW_OK);
+        for (int64_t i = 0; i < rows[k] * 2; i++)
+            CHECK_NEAR(((float *)out.data)[i], data[i] + (float)(i % 2 ? 2 : rows[k]), 0);
+    }
+    sw_session_destroy(session);
+    sw_plan_unref(plan);
+}
+
 SW_TEST(session_refuses_what_does_not_fit) {
     sw_plan *plan = small_plan();
     sw_session *session;

@@ -12,15 +12,8 @@
 /* One GPU for all tests; NULL (and the test is skipped) where there is none. */
 static sw_cuda *open_gpu(void) {
     static sw_cuda *gpu;
-    char program[512], library[600];
     if (gpu) return gpu;
-    if (!getenv("SLIPWAY_TEST_GPU") && sw_os_executable(program, sizeof program)) {
-        int folder = (int)(sw_path_name(program) - program);
-        snprintf(library, sizeof library, "%.*stests/cuda_emu/libcuda-emu.so", folder, program);
-        setenv("SLIPWAY_CUDA_DRIVER", library, 1);
-        setenv("SLIPWAY_NVRTC", library, 1);
-        setenv("SLIPWAY_CACHE", "/nonexistent", 1);
-    }
+    sw_test_emulate_gpu();
     if (sw_cuda_open(0, NULL, &sw_test_diag, &gpu) != SW_OK) sw_test_skip(sw_test_message());
     return gpu;
 }
