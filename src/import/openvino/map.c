@@ -562,10 +562,7 @@ static sw_status read_grid_sample(sw_ovin_import *im, const sw_ovin_layer *l, sw
 
 /* ---- The table ----------------------------------------------------------------------------------------------------- */
 
-static const struct row {
-    const char *type;
-    sw_ovin_reader read;
-} rows[] = {
+static const sw_ovin_row rows[] = {
     {"Convert", read_convert},
     {"Multiply", sw__ovin_read_multiply},
     {"FakeQuantize", sw__ovin_read_fake_quantize},
@@ -631,6 +628,8 @@ static const struct row {
 sw_ovin_reader sw__ovin_reader_of(const char *type) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (!strcmp(rows[i].type, type)) return rows[i].read;
+    for (const sw_ovin_row *row = sw__ovin_vision; row->type; row++)
+        if (!strcmp(row->type, type)) return row->read;
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
         if (!strcmp(plain[i].type, type)) return read_plain;
     return NULL;

@@ -66,6 +66,11 @@ sw_status sw__ovin_nomem(const sw_ovin_import *im);
 
 /* What mappers (map.c, map_more.c) use. Each turns im->layer into nodes and sets its outputs. */
 typedef sw_status (*sw_ovin_reader)(sw_ovin_import *im, const sw_ovin_layer *layer, sw_value **in);
+typedef struct sw_ovin_row {
+    const char *type; /* NULL ends a table */
+    sw_ovin_reader read;
+} sw_ovin_row;
+extern const sw_ovin_row sw__ovin_vision[];          /* map_vision.c */
 sw_ovin_reader sw__ovin_reader_of(const char *type); /* NULL: not known */
 
 const char *sw__ovin_attr(const sw_ovin_layer *layer, const char *name, const char *missing);
