@@ -275,6 +275,54 @@ SW_TEST(fast_pools) {
     check_pools(SW_OP_AveragePool, 3e-7);
 }
 
+SW_TEST(fast_grid_linear) {
+    for (int i = 0; i < 40; i++) {
+        test_call t;
+        int64_t n = pick(1, 3), channels = pick(1, 5), height = pick(1, 9), width = pick(1, 9), h = pick(1, 6),
+                w = pick(1, 6);
+        float *x = noise(n * channels * height * width, -9, 9), *grid = noise(n * h * w * 2, -1.6f, 1.6f);
+        if (i % 5 == 0) grid[0] = NAN;
+        if (i % 7 == 0) grid[1] = 1e30f;
+        if (i % 3 == 0) x[0] = INFINITY;
+        test_call_init(&t, SW_OP_GridSample, 1);
+        test_call_string(&t, "mode", "linear");
+        test_call_string(&t, "padding_mode", i % 2 ? "zeros" : "border");
+        test_call_int(&t, "align_corners", i / 2 % 2);
+        test_call_input(&t, TEST_F32(x, n, channels, height, width));
+        test_call_input(&t, TEST_F32(grid, n, h, w, 2));
+        CHECK(agree(&t, sw_kernel_ref(SW_OP_GridSample), 1e-6));
+        free(x), free(grid);
+    }
+}
+
+SW_TEST(fast_lstm) {
+    if (!has_avx2()) return;
+    static const char *const ways[] = {"forward", "reverse", "bidirectional"};
+    for (int i = 0; i < 30; i++) {
+        test_call t;
+        int64_t steps = pick(1, 7), batch = pick(1, 3), input = pick(1, 20), hidden = pick(1, 40),
+                d = i % 3 == 2 ? 2 : 1;
+        bool first = i / 3 % 2;
+        float *x = noise(steps * batch * input, -2, 2), *w = noise(d * 4 * hidden * input, -1, 1);
+        float *r = noise(d * 4 * hidden * hidden, -1, 1), *b = noise(d * 8 * hidden, -1, 1),
+              *h = noise(d * batch * hidden, -1, 1);
+        test_call_init(&t, SW_OP_LSTM, 1);
+        test_call_string(&t, "direction", ways[i % 3]);
+        test_call_int(&t, "hidden_size", hidden);
+        test_call_int(&t, "layout", first);
+        test_call_input(&t, first ? TEST_F32(x, batch, steps, input) : TEST_F32(x, steps, batch, input));
+        test_call_input(&t, TEST_F32(w, d, 4 * hidden, input));
+        test_call_input(&t, TEST_F32(r, d, 4 * hidden, hidden));
+        if (i % 4) test_call_input(&t, TEST_F32(b, d, 8 * hidden));
+        if (i % 4 == 2) {
+            test_call_absent(&t);
+            test_call_input(&t, first ? TEST_F32(h, batch, d, hidden) : TEST_F32(h, d, batch, hidden));
+        }
+        CHECK(agree(&t, sw_kernel_ref(SW_OP_LSTM), 3e-6));
+        free(x), free(w), free(r), free(b), free(h);
+    }
+}
+
 SW_TEST(fast_resize_linear) {
     static const char *const modes[] = {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
                                         "asymmetric"};
