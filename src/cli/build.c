@@ -103,6 +103,7 @@ static sw_status build(const sw_args *args, sw_console *c) {
     int64_t start = sw_clock_ns();
     SW_TRY(output_of(args, model, &c->diag, &path));
     SW_TRY(sw_shapes_parse(args, &c->diag, &options));
+    SW_TRY(sw_batch_parse(args, &c->diag, &options));
     SW_TRY(precision_of(args, &c->diag, &options));
     SW_TRY(compat_of(args, &c->diag, &options.any_of_sm));
     options.device = sw_args_text(args, "device");

@@ -42,7 +42,7 @@ static sw_status parse_shape(const sw_args *args, const char *word, const sw_dia
     return SW_OK;
 }
 
-static sw_status parse_batch(const sw_args *args, const sw_diag *diag, sw_build_options *options) {
+sw_status sw_batch_parse(const sw_args *args, const sw_diag *diag, sw_build_options *options) {
     const char *text = sw_args_text(args, "batch");
     int64_t v[PARTS];
     if (!text) return SW_OK;
@@ -60,5 +60,5 @@ sw_status sw_shapes_parse(const sw_args *args, const sw_diag *diag, sw_build_opt
     for (int i = 0; i < given.n; i++) SW_TRY(parse_shape(args, given.values[i], diag, &ranges[i]));
     options->shapes = ranges;
     options->n_shapes = given.n;
-    return parse_batch(args, diag, options);
+    return SW_OK;
 }

@@ -7,5 +7,7 @@
 
 /* The words of the option --shapes as ranges in the arena. SW_E_USAGE for what cannot be read. */
 SW_MUST_USE sw_status sw_shapes_parse(const sw_args *args, const sw_diag *diag, sw_build_options *options);
+/* The option --batch, of verbs that have it. */
+SW_MUST_USE sw_status sw_batch_parse(const sw_args *args, const sw_diag *diag, sw_build_options *options);
 
 #endif
