@@ -227,6 +227,38 @@ def overlapping():
     return bytes(data)
 
 
+def text(value):
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def number(value):
+    return b"\x8a\x08" + struct.pack("<q", value)
+
+
+def dictionary(items):
+    return b"}(" + b"".join(text(key) + value for key, value in items.items()) + b"u"
+
+
+def record(name, **state):
+    """An object of a class, with its state."""
+    return f"c{name.replace(' ', chr(10))}\n)\x81".encode("latin-1") + dictionary(state) + b"b"
+
+
+def oversize(elements, *shape):
+    """A checkpoint whose first weights say that they have so many elements and such a shape: the storage has 64 bytes."""
+    storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + number(elements) + b"tQ"
+    sizes = b"(" + b"".join(map(number, shape)) + b"t"
+    weight = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + number(0) + 2 * sizes + b"\x89}tR"
+    layer = record("torch.nn.modules.conv Conv2d", _parameters=dictionary({"weight": weight}))
+    layers = record("torch.nn.modules.container Sequential", _modules=dictionary({"0": layer, "1": layer}))
+    model = record("ultralytics.nn.tasks DetectionModel", _modules=dictionary({"model": layers}))
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w") as members:
+            members.writestr("m/data.pkl", b"\x80\x02" + dictionary({"model": model}) + b".")
+            members.writestr("m/data/0", bytes(64))
+        return file.getvalue()
+
+
 def attacks(marker):
     """Name -> bytes of a checkpoint that would make a file if anything in it were run."""
     command = f"touch {marker}"
@@ -243,6 +275,10 @@ def attacks(marker):
     files = {name: archive(pickle.dumps(call, protocol=2)) for name, call in calls.items()}
     files["stack_global"] = archive(pickle.dumps(calls["os.system"], protocol=4))
     files["memo"] = archive(b"\x80\x02Nr\xff\xff\xff\x7f.")
+    pairs = b"".join(b"h%c\x86q%c" % (i, i + 1) for i in range(100))  # of the pair before: 2^100 in all
+    files["memo bomb"] = archive(b"\x80\x02)q\0" + pairs + b".")
+    files["oversize storage"] = oversize(1 << 40, 1 << 40)
+    files["oversize shape"] = oversize(16, 1 << 31, 1 << 31, 3, 3)
     files["overlapping entries"] = overlapping()
     files["climbing name"] = archive(b"\x80\x02N.", "../data.pkl")
     return files
@@ -285,6 +321,9 @@ class Hostile(unittest.TestCase):
             words = {
                 "stack_global": "opcode 0x",
                 "memo": "out of range",
+                "memo bomb": "holds a tuple",
+                "oversize storage": "should hold 1099511627776 elements, but has 64 bytes",
+                "oversize shape": "reaches outside its storage",
                 "overlapping entries": "overlap",
                 "climbing name": "no checkpoint has",
             }

@@ -15,6 +15,7 @@ import numpy as np
 import slipway
 
 SIDE = 320
+PICTURES = ("bus", "dog", "person")
 BOXES = 25  # the threshold lies behind so many of the surest
 
 
@@ -216,13 +217,27 @@ class Tasks(Ultralytics):
         theirs, ours, _ = self.both(self.exported("rtdetr-l"), "rtdetr-l")
         self.pairs(theirs, ours)
 
+    def test_checkpoints_of_other_families(self):
+        """Those with two heads give what Ultralytics takes of a .pt: the rows that the NMS follows."""
+        for name in ("yolov9t", "yolov10n", "yolo12n", "yolo26n", "rtdetr-l"):
+            with self.subTest(name):
+                theirs, ours, _ = self.both(self.checkpoint(name), name)
+                self.pairs(theirs, ours)
+
+    def test_tasks_of_yolo26(self):
+        self.check_masks(self.checkpoint("yolo26n-seg"), "yolo26n-seg")
+        self.check_keypoints(self.checkpoint("yolo26n-pose"), "yolo26n-pose")
+        self.check_rotated(self.checkpoint("yolo26n-obb"), "yolo26n-obb")
+
     def check_classes(self, path):
-        theirs = self.ultralytics.YOLO(path).predict(str(self.picture), verbose=False)[0]
-        ours = self.predict(path)["classes"]
-        self.assertEqual([c["class_id"] for c in ours], theirs.probs.top5)
-        self.assertEqual([c["class"] for c in ours], [theirs.names[i] for i in theirs.probs.top5])
-        for c, want in zip(ours, theirs.probs.top5conf.tolist()):
-            self.assertLess(abs(c["confidence"] - want), 1e-4)
+        model, pictures = self.ultralytics.YOLO(path), [slipway.data("images", f"{n}.jpg") for n in PICTURES]
+        results = json.loads(slipway.run("predict", path, *pictures, "--quiet", "--json", "-").stdout)
+        for picture, result in zip(pictures, results):
+            theirs, ours = model.predict(str(picture), verbose=False)[0], result["classes"]
+            self.assertEqual([c["class_id"] for c in ours], theirs.probs.top5)
+            self.assertEqual([c["class"] for c in ours], [theirs.names[i] for i in theirs.probs.top5])
+            for c, want in zip(ours, theirs.probs.top5conf.tolist()):
+                self.assertLess(abs(c["confidence"] - want), 1e-4)
 
     def test_classify_checkpoint(self):
         self.check_classes(shutil.copy(slipway.data("models/yolo11n-cls-10.pt"), self.folder / "cls.pt"))
