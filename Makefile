@@ -1,6 +1,6 @@
 # What a person types; the work is done by Meson, Ninja and the scripts in tools/. `make help` lists the targets.
 .DEFAULT_GOAL := build
-.PHONY: check-cuda check-cuda-text
+.PHONY: check-cuda check-cuda-text docs
 .PHONY: conformance help setup build demo check check-isa check-san check-tsan fuzz-smoke size man install lint format clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
@@ -55,6 +55,10 @@ fuzz-smoke: ## every fuzz target for FUZZ_SECONDS (30), with clang's libFuzzer
 	  -Dbuildtype=debugoptimized
 	@ninja -C build-fuzz --quiet
 	@FUZZ_SECONDS=$(FUZZ_SECONDS) tools/check --build build-fuzz fuzz
+
+docs: ## the C API as pages, by Doxygen, into build/docs/html
+	@tools/setup docs
+	@mkdir -p build/docs && doxygen docs/Doxyfile
 
 size: build ## bytes of the program and of the runtime library
 	@size build/slipway

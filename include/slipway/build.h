@@ -22,6 +22,7 @@ typedef struct sw_shape_range {
  * as one picture of the size in the model's metadata. The numbers of `level`, from 0 (by estimate, nothing is timed) to 5
  * (everything that can run, many times); 3 is a good one. */
 typedef struct sw_tuning {
+    size_t struct_size; /* sizeof the struct; 0: that of version 1 */
     int level;
     int threads;              /* that the plan will run with; 0: all CPUs that the process may use */
     double seconds;           /* of timing at most, beyond two rounds; 0: as long as it takes */
@@ -33,6 +34,7 @@ typedef struct sw_tuning {
 
 /* Zeroed: the defaults. */
 typedef struct sw_build_options {
+    size_t struct_size; /* sizeof the struct; 0: that of version 1 */
     /* What shapes sessions may bind. Dims that are a single number are fixed in the plan. The n-th range of an input
      * belongs to the n-th profile; an input without a range keeps the model's dims, which must be fixed then. None:
      * what the model says. */
@@ -56,6 +58,7 @@ typedef struct sw_build_options {
 
 /* Zeroed: the defaults. */
 typedef struct sw_plan_save_options {
+    size_t struct_size; /* sizeof the struct; 0: that of version 1 */
     bool portable; /* no packed weights: each CPU chooses tactics and packs when it loads */
     bool strip;    /* no weights at all: `slipway refit` puts them back */
 } sw_plan_save_options;

@@ -21,6 +21,7 @@ typedef struct sw_port {
 } sw_port;
 
 typedef struct sw_load_options {
+    size_t struct_size; /* sizeof the struct; 0: that of version 1 */
     bool strict; /* refuse a plan that was tuned on another model of CPU, where a warning would do */
 } sw_load_options;
 
@@ -42,6 +43,7 @@ const sw_port *sw_plan_output(const sw_plan *plan, int i);
 const char *sw_plan_meta(const sw_plan *plan, const char *key);
 
 typedef struct sw_session_options {
+    size_t struct_size;   /* sizeof the struct; 0: that of version 1 */
     int threads;          /* 0: all CPUs that the process may use */
     int64_t memory_limit; /* bytes of tensors that a run may hold; 0: the memory of the machine (or its cgroup) */
     /* "cpu" (NULL is the same), "cuda", "cuda:N", or "auto": a GPU where there is one, else the CPU, with a message. A GPU

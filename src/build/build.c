@@ -4,6 +4,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/cpu.h"
+#include "base/options.h"
 #include "base/os.h"
 #include "build/tune_gpu.h"
 #include "build/tune_plan.h"
@@ -89,6 +90,9 @@ static bool is_plan(const char *path) {
 }
 
 sw_status sw_plan_build_with(const char *path, const sw_build_options *options, const sw_diag *diag, sw_plan **plan) {
+    const sw_tuning *tuning = options->tuning;
+    SW_TRY(SW_OPTIONS_CHECK(options, diag));
+    SW_TRY(SW_OPTIONS_CHECK(tuning, diag));
     if (!options->n_shapes && !options->batch_max && is_plan(path))
         return sw_plan_load(path, &(sw_load_options){.strict = options->strict}, diag, plan);
     if (options->best_precision) return sw_plan_build_best(path, options, diag, plan);

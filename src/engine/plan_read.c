@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/options.h"
 #include "base/os.h"
 #include "base/pb.h"
 #include "base/zip.h"
@@ -661,6 +662,7 @@ static sw_status keep_map(sw_plan *plan, sw_map *map) {
 }
 
 sw_status sw_plan_load(const char *path, const sw_load_options *options, const sw_diag *diag, sw_plan **plan) {
+    SW_TRY(SW_OPTIONS_CHECK(options, diag));
     sw_map map;
     sw_status status = sw_map_open(path, diag, &map);
     if (status != SW_OK) return status == SW_E_IO ? SW_E_MODEL : status;

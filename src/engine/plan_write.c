@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/options.h"
 #include "base/os.h"
 #include "base/pb.h"
 #include "base/zip.h"
@@ -351,6 +352,7 @@ static sw_status sign_source(sw_plan *plan) {
 sw_status sw_plan_save(sw_plan *plan, const char *path, const sw_plan_save_options *options, const sw_diag *diag) {
     const sw_allocator *a = plan->allocator;
     const sw_plan_save_options defaults = {0};
+    SW_TRY(SW_OPTIONS_CHECK(options, diag));
     if (!options) options = &defaults;
     if (plan->loaded || plan->reference)
         return sw_fail(diag, SW_E_USAGE, path, "build it from the model again", "this plan cannot be saved");

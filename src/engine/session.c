@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "base/options.h"
 #include "base/os.h"
 #include "engine/control.h"
 #include "engine/gpu.h"
@@ -99,6 +100,7 @@ sw_status sw_session_create_within(sw_plan *plan, const sw_control_host *host, s
 
 sw_status sw_session_create(sw_plan *plan, const sw_session_options *options, const sw_diag *diag,
                             sw_session **result) {
+    SW_TRY(SW_OPTIONS_CHECK(options, diag));
     if (plan->stripped)
         return sw_fail(diag, SW_E_MODEL, NULL, "put them back with 'slipway refit'",
                        "the plan was stripped of its weights");

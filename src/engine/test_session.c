@@ -103,6 +103,18 @@ SW_TEST(session_refuses_what_does_not_fit) {
     sw_plan_unref(plan);
 }
 
+SW_TEST(session_refuses_options_of_a_newer_version) {
+    sw_plan *plan = small_plan();
+    sw_session *session;
+    sw_session_options options = {.struct_size = sizeof options, .threads = 1};
+    CHECK_INT(sw_session_create(plan, &options, &sw_test_diag, &session), SW_OK);
+    sw_session_destroy(session);
+    options.struct_size = sizeof options + 8;
+    CHECK_INT(sw_session_create(plan, &options, &sw_test_diag, &session), SW_E_USAGE);
+    CHECK(strstr(sw_test_message(), "this version of the library knows"));
+    sw_plan_unref(plan);
+}
+
 SW_TEST(session_stops_at_its_memory_limit) {
     sw_plan *plan = small_plan();
     sw_session *session;
