@@ -239,6 +239,122 @@ SW_TEST(cuda_conv_plain) {
     check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_PLAIN);
 }
 
+/* ---- Fused kernels ------------------------------------------------------------------------------------------------- */
+
+static uint16_t *random_halves(size_t n, uint64_t *state) {
+    uint16_t *data = sw_calloc(NULL, n, sizeof *data);
+    for (size_t i = 0; i < n; i++) data[i] = sw_f32_to_f16(sw_test_uniform(state, -2, 2));
+    return data;
+}
+
+/* Runs, and copies `bytes` from `out` back. */
+static void run_and_fetch(sw_cuda *gpu, const sw_cuda_launch *l, void *to, const void *out, size_t bytes) {
+    launch(gpu, l);
+    CHECK_INT(gpu->driver->copy_out(to, (sw_cu_pointer)(uintptr_t)out, bytes, gpu->stream), 0);
+    CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
+}
+
+/* Element d of what token q attends to. */
+static double attended(const uint16_t *base, int tokens, int pitch, int dq, int q, int d, double scale) {
+    double sum = 0, weighted = 0;
+    for (int k = 0; k < tokens; k++) {
+        double s = 0;
+        for (int i = 0; i < dq; i++)
+            s += (double)sw_f16_to_f32(base[q * pitch + i]) * sw_f16_to_f32(base[k * pitch + dq + i]);
+        s = exp(s * scale);
+        sum += s;
+        weighted += s * sw_f16_to_f32(base[k * pitch + 2 * dq + d]);
+    }
+    return weighted / sum;
+}
+
+static void check_attention(sw_cuda *gpu, int batch, int tokens, int heads, int dv) {
+    enum { DQ = 32 };
+    int head = 2 * DQ + dv, pitch = heads * head + 8, out_pitch = heads * dv + 8;
+    uint64_t state = 5;
+    size_t n_in = (size_t)(batch * tokens * pitch), n_out = (size_t)(batch * tokens * out_pitch);
+    uint16_t *in = random_halves(n_in, &state), *got = random_halves(n_out, &state);
+    void *qkv = upload(gpu, in, n_in * 2), *out = upload(gpu, got, n_out * 2), *values = upload(gpu, got, n_out * 2);
+    sw_cuda_launch l = {0};
+    l.args.attention = (sw_cuda_attention){.qkv = qkv,
+                                           .out = out,
+                                           .values = values,
+                                           .qkv_pitch = pitch,
+                                           .out_pitch = out_pitch,
+                                           .values_pitch = out_pitch,
+                                           .tokens = tokens,
+                                           .heads = heads,
+                                           .head = head,
+                                           .scale = 0.25f};
+    sw_cuda_launch_attention(&l, DQ, dv, batch);
+    run_and_fetch(gpu, &l, got, out, n_out * 2);
+    double worst = 0;
+    for (int i = 0; i < batch * tokens; i += 3)
+        for (int h = 0; h < heads; h++)
+            for (int d = h; d < dv; d += 5) {
+                const uint16_t *base = in + (size_t)(i / tokens) * (size_t)(tokens * pitch) + h * head;
+                double want = attended(base, tokens, pitch, DQ, i % tokens, d, 0.25);
+                worst = fmax(worst, fabs(sw_f16_to_f32(got[i * out_pitch + h * dv + d]) - want));
+            }
+    CHECK_NEAR(worst, 0, 5e-3);
+    CHECK_INT(gpu->driver->copy_out(got, (sw_cu_pointer)(uintptr_t)values, n_out * 2, gpu->stream), 0);
+    CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
+    for (int i = 0; i < batch * tokens; i++) CHECK_INT(got[i * out_pitch + dv - 1], in[i * pitch + head - 1]);
+    sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)qkv), sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)out);
+    sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)values);
+    sw_free(NULL, in), sw_free(NULL, got);
+}
+
+/* Fewer tokens than warps take, a rest behind the last sixteen, several rounds; both numbers of warps. */
+SW_TEST(cuda_attention) {
+    static const int cases[][4] = {{1, 9, 2, 64}, {2, 150, 1, 32}, {1, 165, 12, 32}, {1, 131, 15, 64}};
+    sw_cuda *gpu = open_gpu();
+    for (size_t i = 0; gpu && i < sizeof cases / sizeof cases[0]; i++)
+        check_attention(gpu, cases[i][0], cases[i][1], cases[i][2], cases[i][3]);
+}
+
+static float largest(const uint16_t *in, int height, int width, int pitch, int y, int x, int reach, int c) {
+    float most = -INFINITY;
+    for (int r = y - reach; r <= y + reach; r++)
+        for (int s = x - reach; s <= x + reach; s++)
+            if (r >= 0 && r < height && s >= 0 && s < width)
+                most = fmaxf(most, sw_f16_to_f32(in[(r * width + s) * pitch + c]));
+    return most;
+}
+
+SW_TEST(cuda_pools_in_a_row) {
+    enum { HEIGHT = 11, WIDTH = 17, CHANNELS = 16, PITCH = 24, ROUNDS = 3, COUNT = 2 * HEIGHT * WIDTH * PITCH };
+    sw_cuda *gpu = open_gpu();
+    if (!gpu) return;
+    uint64_t state = 9;
+    uint16_t *in = random_halves(COUNT, &state), *got = random_halves(COUNT, &state);
+    sw_cuda_launch l = {0};
+    l.args.pool = (sw_cuda_pool){.in = upload(gpu, in, COUNT * 2),
+                                 .in_pitch = PITCH,
+                                 .batch = 2,
+                                 .height = HEIGHT,
+                                 .width = WIDTH,
+                                 .channels = CHANNELS,
+                                 .kernel_h = 5,
+                                 .kernel_w = 5,
+                                 .rounds = ROUNDS};
+    for (int i = 0; i < ROUNDS; i++) l.args.pool.out[i] = upload(gpu, got, COUNT * 2), l.args.pool.out_pitch[i] = PITCH;
+    sw_cuda_launch_pool_chain(&l);
+    for (int round = 0; round < ROUNDS; round++) {
+        run_and_fetch(gpu, &l, got, l.args.pool.out[round], COUNT * 2);
+        for (int i = 0; i < COUNT; i += 7) {
+            int c = i % PITCH, pixel = i / PITCH % (HEIGHT * WIDTH), n = i / PITCH / (HEIGHT * WIDTH);
+            if (c >= CHANNELS) continue;
+            float want = largest(in + n * HEIGHT * WIDTH * PITCH, HEIGHT, WIDTH, PITCH, pixel / WIDTH, pixel % WIDTH,
+                                 2 * (round + 1), c);
+            CHECK_NEAR(sw_f16_to_f32(got[i]), want, 0);
+        }
+    }
+    sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)l.args.pool.in);
+    for (int i = 0; i < ROUNDS; i++) sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)l.args.pool.out[i]);
+    sw_free(NULL, in), sw_free(NULL, got);
+}
+
 SW_TEST(cuda_activations_are_those_of_the_cpu) {
     CHECK_INT(CUDA_ACT_NONE, SW_ACT_NONE);
     CHECK_INT(CUDA_ACT_RELU, SW_ACT_RELU);
