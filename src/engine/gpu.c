@@ -29,15 +29,15 @@ sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **
     gpu->plan = plan;
     gpu->allocator = plan->allocator;
     size_t ports = (size_t)sw_plan_max_ports(plan);
-    gpu->weights = sw_calloc(gpu->allocator, plan->n_steps + 1, sizeof *gpu->weights);
-    gpu->constants = sw_calloc(gpu->allocator, plan->n_values + 1, sizeof *gpu->constants);
     gpu->in = sw_calloc(gpu->allocator, ports, sizeof *gpu->in);
     gpu->out = sw_calloc(gpu->allocator, ports, sizeof *gpu->out);
     gpu->ports = sw_calloc(gpu->allocator, 2 * ports, sizeof *gpu->ports);
-    bool room = gpu->weights && gpu->constants && gpu->in && gpu->out && gpu->ports;
+    bool room = gpu->in && gpu->out && gpu->ports;
     sw_status status = room ? sw_cuda_open(index, gpu->allocator, diag, &gpu->cuda)
                             : sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     if (status == SW_OK) status = check_gpu(gpu, index, diag);
+    if (status == SW_OK && sw__gpu_store_open(gpu, &gpu->store) != SW_OK)
+        status = sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     if (status == SW_OK)
         *result = gpu;
     else
@@ -47,11 +47,9 @@ sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **
 
 void sw_gpu_destroy(sw_gpu *gpu) {
     if (!gpu) return;
-    for (size_t i = 0; gpu->cuda && i < gpu->plan->n_steps; i++) sw_cuda_free(gpu->cuda, gpu->weights[i].at);
-    for (size_t i = 0; gpu->cuda && i < gpu->plan->n_values; i++) sw_cuda_free(gpu->cuda, gpu->constants[i]);
+    if (gpu->store) gpu->cuda->driver->context_set(gpu->cuda->context);
+    sw__gpu_store_close(gpu, gpu->store);
     sw_cuda_close(gpu->cuda);
-    sw_free(gpu->allocator, gpu->weights);
-    sw_free(gpu->allocator, gpu->constants);
     sw_free(gpu->allocator, gpu->tuned);
     sw_free(gpu->allocator, gpu->in);
     sw_free(gpu->allocator, gpu->out);
@@ -361,7 +359,7 @@ sw_gpu_summary sw_gpu_summarize(const sw_gpu *gpu, const sw_gpu_program *p) {
                         .launches = (int)p->n_launches,
                         .streams = p->n_streams,
                         .memory = p->memory_bytes,
-                        .weights = gpu->weight_bytes,
+                        .weights = gpu->store->bytes,
                         .compiled = gpu->cuda->compiled};
     for (int i = 0; i < p->n_nodes; i++) s.cpu_steps += p->nodes[i].kind == SW_GPU_CPU;
     for (int i = 0; i < p->n_segments; i++) s.graphs += p->segments[i].graph != NULL;

@@ -14,7 +14,7 @@ sw_tensor sw__gpu_tensor(const sw_gpu *gpu, const sw_gpu_program *p, int32_t val
     int32_t root = p->roots[value];
     if (instance->places[value] == SW_PLACE_CONST || instance->places[value] == SW_PLACE_BOUND) {
         bool bound = instance->places[value] == SW_PLACE_BOUND;
-        t.data = (void *)(uintptr_t)(bound ? p->bound : gpu->constants)[value];
+        t.data = (void *)(uintptr_t)(bound ? p->bound[value] : gpu->store->constants[value]);
         return t;
     }
     t.data = NULL;
@@ -30,16 +30,36 @@ sw_tensor sw__gpu_tensor(const sw_gpu *gpu, const sw_gpu_program *p, int32_t val
 
 static sw_status upload(sw_gpu *gpu, const void *data, size_t bytes, const sw_diag *diag, sw_cu_pointer *at) {
     SW_TRY(sw_cuda_alloc(gpu->cuda, bytes, diag, at));
-    gpu->weight_bytes += (int64_t)bytes;
-    SW_CUDA_TRY(gpu->cuda, diag, copy_in(*at, data, bytes, gpu->cuda->stream));
-    SW_CUDA_TRY(gpu->cuda, diag, stream_wait(gpu->cuda->stream));
+    unsigned result = gpu->cuda->driver->copy_in(*at, data, bytes, gpu->cuda->stream);
+    if (result == 0) result = gpu->cuda->driver->stream_wait(gpu->cuda->stream);
+    if (result == 0) return SW_OK;
+    sw_cuda_free(gpu->cuda, *at);
+    *at = 0;
+    return sw_cuda_check(gpu->cuda, result, "copy_in", diag);
+}
+
+/* Fills a place of the store. */
+static sw_status upload_shared(sw_gpu *gpu, const void *data, size_t bytes, const sw_diag *diag,
+                               _Atomic sw_cu_pointer *place) {
+    sw_cu_pointer at;
+    sw_status status = upload(gpu, data, bytes, diag, &at);
+    if (status != SW_OK) return status;
+    *place = at;
+    gpu->store->bytes += (long long)bytes;
     return SW_OK;
 }
 
 static sw_status upload_constant(sw_gpu *gpu, const sw_gpu_program *p, int32_t value, const sw_diag *diag) {
     const sw_tensor *t = &p->instance->values[value];
-    sw_cu_pointer *at = p->instance->places[value] == SW_PLACE_BOUND ? &p->bound[value] : &gpu->constants[value];
-    return *at ? SW_OK : upload(gpu, t->data, (size_t)sw_tensor_bytes(t), diag, at);
+    size_t bytes = (size_t)sw_tensor_bytes(t);
+    sw_gpu_store *store = gpu->store;
+    if (p->instance->places[value] == SW_PLACE_BOUND)
+        return p->bound[value] ? SW_OK : upload(gpu, t->data, bytes, diag, &p->bound[value]);
+    pthread_mutex_lock(&store->lock);
+    sw_status status =
+        store->constants[value] ? SW_OK : upload_shared(gpu, t->data, bytes, diag, &store->constants[value]);
+    pthread_mutex_unlock(&store->lock);
+    return status;
 }
 
 static sw_status cpu_only(const sw_diag *diag) {
@@ -47,10 +67,12 @@ static sw_status cpu_only(const sw_diag *diag) {
                    "this plan holds its weights for the CPU only");
 }
 
-static sw_status upload_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t step, const sw_conv *conv,
-                                sw_cuda_form form, const sw_diag *diag) {
-    sw_gpu_weights *w = &gpu->weights[step];
-    if (w->at && w->form == form) return SW_OK;
+static _Atomic sw_cu_pointer *weights_of(const sw_gpu *gpu, int32_t step, sw_cuda_form form) {
+    return &gpu->store->weights[(size_t)step * SW_CUDA_FORMS + form];
+}
+
+static sw_status pack_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t step, const sw_conv *conv,
+                              sw_cuda_form form, const sw_diag *diag) {
     const sw_step *s = &gpu->plan->steps[step];
     const float *bias = s->n_in > 2 && s->in[2] >= 0 ? p->instance->values[s->in[2]].data : NULL;
     const float *weights = p->instance->values[s->in[1]].data;
@@ -59,10 +81,16 @@ static sw_status upload_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t st
     void *packed = sw_alloc(gpu->allocator, bytes);
     if (!packed) return SW_E_NOMEM;
     sw_cuda_pack(conv, form, weights, bias, packed);
-    sw_cuda_free(gpu->cuda, w->at);
-    *w = (sw_gpu_weights){.form = form, .bytes = bytes};
-    sw_status status = upload(gpu, packed, bytes, diag, &w->at);
+    sw_status status = upload_shared(gpu, packed, bytes, diag, weights_of(gpu, step, form));
     sw_free(gpu->allocator, packed);
+    return status;
+}
+
+static sw_status upload_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t step, const sw_conv *conv,
+                                sw_cuda_form form, const sw_diag *diag) {
+    pthread_mutex_lock(&gpu->store->lock);
+    sw_status status = *weights_of(gpu, step, form) ? SW_OK : pack_weights(gpu, p, step, conv, form, diag);
+    pthread_mutex_unlock(&gpu->store->lock);
     return status;
 }
 
@@ -121,7 +149,8 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     if (p->memory) SW_TRY(upload_weights(gpu, p, node->step, &conv, form, diag));
     const sw_tensor *residual = sw_call_in(&call, 3);
     sw_cuda_launch_conv(&conv, form, node->tile, &gpu->cuda->info, call.in[0]->data,
-                        (void *)(uintptr_t)gpu->weights[node->step].at, residual ? residual->data : NULL, call.out[0]->data, l);
+                        (void *)(uintptr_t)*weights_of(gpu, node->step, form), residual ? residual->data : NULL,
+                        call.out[0]->data, l);
     return SW_OK;
 }
 

@@ -4,12 +4,24 @@
 
 #include "engine/gpu.h"
 
-/* What a step keeps on the GPU for all shapes. */
-typedef struct sw_gpu_weights {
-    sw_cu_pointer at;
-    sw_cuda_form form;
-    size_t bytes;
-} sw_gpu_weights;
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* What stays on a GPU for all shapes and all sessions of a plan, until the last of them ends. Whoever finds a place empty
+ * fills it, with `lock` held; a place that was filled stays as it is. */
+typedef struct sw_gpu_store {
+    const sw_plan *plan;
+    int index, sessions;
+    struct sw_gpu_store *next;
+    pthread_mutex_t lock;
+    _Atomic sw_cu_pointer *weights;   /* by step and form */
+    _Atomic sw_cu_pointer *constants; /* by value: float32 rows of the plan */
+    atomic_llong bytes;
+} sw_gpu_store;
+
+/* The store of gpu->plan on this GPU, made when it is the first session's; SW_E_NOMEM. Any thread. */
+SW_MUST_USE sw_status sw__gpu_store_open(struct sw_gpu *gpu, sw_gpu_store **store);
+void sw__gpu_store_close(struct sw_gpu *gpu, sw_gpu_store *store); /* takes NULL; the GPU is the thread's */
 
 /* A tile that was measured to be the best for a convolution. */
 typedef struct sw_gpu_tuned {
@@ -21,9 +33,7 @@ struct sw_gpu {
     sw_plan *plan;
     sw_cuda *cuda;
     const sw_allocator *allocator;
-    sw_gpu_weights *weights;  /* by step */
-    sw_cu_pointer *constants; /* by value: float32 rows of the plan; 0: not there yet */
-    int64_t weight_bytes;
+    sw_gpu_store *store;
     sw_gpu_tuned *tuned;
     size_t n_tuned, cap_tuned;
     const sw_tensor **in; /* room for the ports of a step */

@@ -1,3 +1,4 @@
+#include "engine/gpu_program.h"
 #include "engine/session.h"
 #include "unit.h"
 
@@ -84,6 +85,40 @@ SW_TEST(session_binds_each_shape_on_a_gpu) {
             CHECK_NEAR(((float *)out.data)[i], data[i] + (float)(i % 2 ? 2 : rows[k]), 0);
     }
     sw_session_destroy(session);
+    sw_plan_unref(plan);
+}
+
+SW_TEST(sessions_share_constants_on_a_gpu) {
+    float data[3] = {1, 2, 3}, added[3] = {10, 20, 30};
+    sw_plan *plan = sw_plan_create(NULL);
+    sw_tensor type = {.dtype = SW_F32, .rank = 1, .dims = {3}, .data = added}, in = type, out;
+    int32_t x = add_value(plan, "x", SW_F32, 1, (int64_t[]){3}), y = add_unknown(plan, "y"), c;
+    CHECK_INT(sw_plan_add_value(plan, "c", &type, &c), SW_OK);
+    add_step(plan, SW_OP_Add, 2, (int32_t[]){x, c}, y);
+    CHECK_INT(sw_plan_set_ports(plan, &x, 1, &y, 1), SW_OK);
+    sw_test_emulate_gpu();
+    sw_session *sessions[2] = {NULL};
+    sw_session_options options = {.device = "cuda", .no_fallback = true};
+    in.data = data;
+    for (int round = 0; round < 5; round++) { /* both, one after the other's end, and again after the end of both */
+        int k = round % 2;
+        if (round == 3) sw_session_destroy(sessions[0]), sw_session_destroy(sessions[1]), sessions[0] = NULL;
+        if (round == 3) sessions[1] = NULL;
+        if (round == 2) sw_session_destroy(sessions[0]);
+        if (sw_session_create(plan, &options, &sw_test_diag, &sessions[k]) != SW_OK) {
+            sw_test_skip(sw_test_message());
+            break;
+        }
+        CHECK_INT(sw_session_run(sessions[k], &in, &out), SW_OK);
+        CHECK_NEAR(((float *)out.data)[2], 33, 0);
+        sw_gpu_program *program;
+        sw_gpu *gpu = sw_session_gpu(sessions[k], &program);
+        CHECK_INT(sw_gpu_summarize(gpu, program).weights, 12);
+        CHECK_INT(gpu->store->sessions, 1 + (sessions[1 - k] != NULL));
+        if (sessions[1 - k]) CHECK(gpu->store == sw_session_gpu(sessions[1 - k], &program)->store);
+    }
+    sw_session_destroy(sessions[0]);
+    sw_session_destroy(sessions[1]);
     sw_plan_unref(plan);
 }
 

@@ -40,7 +40,8 @@ typedef enum sw_cuda_form {
     SW_CUDA_FORM_TILES,
     SW_CUDA_FORM_DEPTHWISE,
     SW_CUDA_FORM_STEM,
-    SW_CUDA_FORM_PLAIN
+    SW_CUDA_FORM_PLAIN,
+    SW_CUDA_FORMS
 } sw_cuda_form;
 
 /* The form in which a convolution of maps runs. */

@@ -1,19 +1,12 @@
 // Self-attention over the pixels of a map, scores never leaving the registers. A block takes 16 queries of one head; its
-// WARPS share the keys, 16 at a time (the next ones are on the way meanwhile), each with running maxima and sums, and merge
-// in the end, pair by pair.
+// WARPS share the keys, 16 at a time, each with running maxima and sums, and merge in the end, pair by pair.
 //
 // Operands are loaded straight from global memory: the depth of query and key is permuted alike, so that a lane's share of 32 is
 // 16 bytes in a row; column g of value tile j is channel NV g + j, so that a lane's share of a key is NV halves in a row.
 #include "args.h"
 #include "ptx.cuh"
 
-enum {
-    THREADS = 32 * WARPS,
-    KEYS = 16,
-    NV = DV / 8,
-    VALUES = (NV + 7) / 8, // loads of a lane for a key
-    STATE = NV * 4 + 4
-}; // words that a lane hands over in the merge
+enum { THREADS = 32 * WARPS, KEYS = 16, NV = DV / 8, STATE = NV * 4 + 4 }; // words that a lane hands over in the merge
 
 DEV u32 word_of(vec4 v, int i) {
     return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
@@ -30,24 +23,6 @@ DEV void load_rows(vec4 *v, const f16 *base, int pitch, int row, int tokens, int
             vec4 zero = {0, 0, 0, 0};
             v[h * (DQ / 32) + d] =
                 row + h * 8 < tokens ? load16(base + (size_t)(row + h * 8) * pitch + d * 32 + t * 8) : zero;
-        }
-    }
-}
-
-// Values of the keys 2t, 2t + 1, 2t + 8, 2t + 9 from `key` on: NV channels.
-DEV void load_values(vec4 (*v)[VALUES], const f16 *base, int pitch, int key, int tokens, int g, int t) {
-    UNROLL for (int i = 0; i < 4; i++) {
-        int row = key + 2 * t + (i & 1) + (i >> 1) * 8;
-        const f16 *from = base + (size_t)row * pitch + NV * g;
-        UNROLL for (int c = 0; c < VALUES; c++) {
-            vec4 zero = {0, 0, 0, 0};
-            v[i][c] = zero;
-            if (row >= tokens) continue;
-            if (NV >= 8) {
-                v[i][c] = load16(from + c * 8);
-            } else {
-                v[i][c].x = load4(from), v[i][c].y = NV > 2 ? load4(from + 2) : 0;
-            }
         }
     }
 }
@@ -85,17 +60,28 @@ KERNEL(attention, sw_cuda_attention) {
     launch_dependents();
     wait_for_predecessor();
 
-    vec4 q[2 * (DQ / 32)], k0[2 * (DQ / 32)], next_k[2 * (DQ / 32)], v[4][VALUES], next_v[4][VALUES];
+    vec4 q[2 * (DQ / 32)], k0[2 * (DQ / 32)];
     load_rows(q, base, p->qkv_pitch, query + g, p->tokens, t);
     float o[NV * 4], m[2] = {-60000.f, -60000.f}, l[2] = {0, 0};
     UNROLL for (int i = 0; i < NV * 4; i++) o[i] = 0;
     const float scale = p->scale * 1.44269504f; // powers of 2 are taken below
-    int key = warp * KEYS;
-    load_rows(k0, base + DQ, p->qkv_pitch, key + g, p->tokens, t);
-    load_values(v, base + 2 * DQ, p->qkv_pitch, key, p->tokens, g, t);
-    for (; key < p->tokens; key += WARPS * KEYS) {
-        load_rows(next_k, base + DQ, p->qkv_pitch, key + WARPS * KEYS + g, p->tokens, t);
-        load_values(next_v, base + 2 * DQ, p->qkv_pitch, key + WARPS * KEYS, p->tokens, g, t);
+    for (int key = warp * KEYS; key < p->tokens; key += WARPS * KEYS) {
+        load_rows(k0, base + DQ, p->qkv_pitch, key + g, p->tokens, t);
+        vec4 v[4][(NV + 7) / 8];
+        UNROLL for (int i = 0; i < 4; i++) { // keys 2t, 2t + 1, 2t + 8, 2t + 9
+            int row = key + 2 * t + (i & 1) + (i >> 1) * 8;
+            const f16 *from = base + 2 * DQ + (size_t)row * p->qkv_pitch + NV * g;
+            UNROLL for (int c = 0; c < (NV + 7) / 8; c++) {
+                vec4 zero = {0, 0, 0, 0};
+                v[i][c] = zero;
+                if (row >= p->tokens) continue;
+                if (NV >= 8) {
+                    v[i][c] = load16(from + c * 8);
+                } else {
+                    v[i][c].x = load4(from), v[i][c].y = NV > 2 ? load4(from + 2) : 0;
+                }
+            }
+        }
         float s[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
         UNROLL for (int d = 0; d < DQ / 32; d++) {
             vec4 low = q[d], high = q[DQ / 32 + d];
@@ -130,10 +116,6 @@ KERNEL(attention, sw_cuda_attention) {
         UNROLL for (int j = 0; j < NV; j++) {
             u32 b[2] = {half_at(v[0], j) | half_at(v[1], j) << 16, half_at(v[2], j) | half_at(v[3], j) << 16};
             multiply(o + j * 4, weights, b);
-        }
-        UNROLL for (int i = 0; i < 2 * (DQ / 32); i++) k0[i] = next_k[i];
-        UNROLL for (int i = 0; i < 4; i++) {
-            UNROLL for (int c = 0; c < VALUES; c++) v[i][c] = next_v[i][c];
         }
     }
     UNROLL for (int h = 0; h < 2; h++) {
