@@ -76,6 +76,8 @@ def add_elements(n):
     n.add("SquaredDifference", [n.input, row], (x - row) ** 2, auto_broadcast="numpy")
     rounded = n.layer("rounded", "Round", {"mode": "half_to_even"}, [n.input], [np.round(x)], "opset5")[0]
     n.add("NotEqual", [rounded, np.zeros(1, np.float32)], np.round(x) != 0, auto_broadcast="numpy")
+    whole = n.layer("whole", "Convert", {"destination_type": "i32"}, [n.input], [x.astype(np.int32)])[0]
+    n.add("Floor", [whole], x.astype(np.int32))
     above = n.layer("above", "Greater", {"auto_broadcast": "numpy"}, [n.input, n.const(np.float32(-1))], [x > -1])[0]
     n.add("ReduceLogicalAnd", [above, i64(1, 3)], (x > -1).all((1, 3)), keep_dims="false")
     n.add("ReduceLogicalOr", [above, i64(2)], (x > -1).any(2, keepdims=True), keep_dims="true")
@@ -100,6 +102,10 @@ def add_moves(n):
     x = n.x
     n.add("AdaptiveAvgPool", [n.input, i64(3, 2)], x.reshape(2, 8, 3, 2, 2, 2).mean((3, 5)), "opset8")
     n.add("AdaptiveAvgPool", [n.input, i64(1, 1)], x.mean((2, 3), keepdims=True), "opset8")
+    bins = lambda side, out: [slice(i * side // out, -(-(i + 1) * side // out)) for i in range(out)]
+    uneven = [[x[:, :, rows, columns].mean((2, 3)) for columns in bins(4, 5)] for rows in bins(6, 4)]
+    uneven = np.stack([np.stack(row, 2) for row in uneven], 2)
+    n.add("AdaptiveAvgPool", [n.input, i64(4, 5)], uneven, "opset8")
     shuffled = x.reshape(2, 2, 4, 6, 4).transpose(0, 2, 1, 3, 4).reshape(x.shape)
     n.add("ShuffleChannels", [n.input], shuffled, axis=1, group=2)
     n.add("Roll", [n.input, i64(2, -1), i64(2, -1)], np.roll(x, (2, -1), (2, 3)), "opset7")

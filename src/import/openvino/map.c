@@ -72,6 +72,10 @@ static sw_status read_plain(sw_ovin_import *im, const sw_ovin_layer *l, sw_value
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         if (strcmp(plain[i].type, l->type) != 0) continue;
         const sw_op_info *info = sw_op_get(plain[i].op);
+        bool rounds = plain[i].op == SW_OP_Floor || plain[i].op == SW_OP_Ceil;
+        if (rounds && l->n_in == 1 && in[0] && in[0]->type.dtype != SW_DTYPE_NONE &&
+            !sw__ovin_is_float(in[0]->type.dtype))
+            return sw__ovin_apply(im, SW_OP_Identity, true, 1, in, NULL); /* whole numbers are round */
         int most = info->max_in == SW_VARIADIC ? 2 : info->max_in;
         SW_TRY(sw__ovin_expect(im, info->min_in, most));
         return sw__ovin_apply(im, plain[i].op, true, l->n_in, in, NULL);

@@ -147,6 +147,34 @@ static sw_status read_group_norm(sw_ovin_import *im, const sw_ovin_layer *l, sw_
 
 /* ---- Pools --------------------------------------------------------------------------------------------------------- */
 
+/* Row `o` has the share of each of `side` pixels in output `o` of `out`; the other way round for a factor on the right. */
+static sw_status shares(sw_ovin_import *im, int64_t side, int64_t out, bool right, sw_value **matrix) {
+    const int64_t dims[] = {right ? side : out, right ? out : side};
+    *matrix = sw_graph_new_const(im->graph, NULL, SW_F32, 2, dims);
+    if (!*matrix) return sw__ovin_nomem(im);
+    float *v = (*matrix)->type.data;
+    for (int64_t o = 0; o < out; o++) {
+        int64_t from = o * side / out, to = ((o + 1) * side + out - 1) / out;
+        for (int64_t i = from; i < to; i++) v[right ? i * out + o : o * side + i] = 1 / (float)(to - from);
+    }
+    return SW_OK;
+}
+
+/* Windows that differ in size, of maps of two sides: products with what each pixel gives to each mean. */
+static sw_status pool_unevenly(sw_ovin_import *im, sw_value *x, const int64_t *out) {
+    enum { MOST = 4096 };
+    const int64_t *side = x->type.dims + 2;
+    sw_value *rows, *columns;
+    for (int i = 0; i < 2; i++)
+        if (side[i] < 1 || side[i] > MOST || out[i] < 1 || out[i] > MOST)
+            return sw__ovin_fail(im, SW_E_UNSUPPORTED, "sides that are not known, or above %d, are not supported",
+                                 MOST);
+    SW_TRY(shares(im, side[0], out[0], false, &rows));
+    SW_TRY(shares(im, side[1], out[1], true, &columns));
+    APPLY(MatMul, &x, rows, x);
+    return FINISH(MatMul, x, columns);
+}
+
 /* Where the map divides evenly: a plain pool. */
 static sw_status read_adaptive_pool(sw_ovin_import *im, const sw_ovin_layer *l, sw_value **in) {
     int64_t out[SW_MAX_RANK], window[SW_MAX_RANK];
@@ -164,6 +192,7 @@ static sw_status read_adaptive_pool(sw_ovin_import *im, const sw_ovin_layer *l, 
         even = side > 0 && out[i] > 0 && side % out[i] == 0;
         window[i] = even ? side / out[i] : 1;
     }
+    if (!even && n == 2 && rank == 4) return pool_unevenly(im, in[0], out);
     if (!even) return sw__ovin_fail(im, SW_E_UNSUPPORTED, "sizes that do not divide the map are not supported");
     SW_TRY(begin(im, SW_OP_AveragePool, true, 1, in, &node));
     if (sw_node_set_ints(im->graph, node, "kernel_shape", window, n) != SW_OK ||
