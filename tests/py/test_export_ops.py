@@ -87,7 +87,7 @@ def add_layers(b):
             more = {"coordinate_transformation_mode": places, "nearest_mode": "floor"}
             b.add("Resize", None, np.array([1, 1, 1.5, 2], np.float32), mode=mode, tag=f"_{mode}_{places}", **more)
         b.add("Resize", None, None, ints(2, 6, 13, 7), mode=mode, tag=f"_{mode}_sizes")
-    b.add("Einsum", b.floats(6, 3), equation="bchw,cd->bdhw")
+    b.add("Einsum", b.floats(6, 3), equation="bchw, cd -> bdhw")
 
 
 def add_movement(b):

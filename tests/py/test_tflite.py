@@ -132,7 +132,7 @@ def add_activated(b):
 
 def is_refused(node):
     """Of the operators of test_export_ops, those that docs/export.md says are not written."""
-    lacking = "Gemm Einsum ScatterND ScatterElements NonZero Tan Atan Sinh Cosh Asinh Erf QuantizeLinear".split()
+    lacking = "Gemm ScatterND ScatterElements NonZero Tan Atan Sinh Cosh Asinh Erf QuantizeLinear".split()
     cubic = any(a.s == b"cubic" for a in node.attribute)
     grouped = node.op_type == "ConvTranspose"
     cut = node.op_type == "Mod" and node.attribute  # with the sign of the dividend
@@ -151,6 +151,8 @@ def add_formulas(b):
         scales = np.array([1, 1, 0.5, 1.7], np.float32)
         b.add("Resize", None, scales, mode="nearest", nearest_mode=nearest, tag=nearest)
     b.add("Pad", test_export_ops.ints(0, 0, 3, 2, 0, 0, 12, 1), mode="wrap")
+    for equation, shape in (("bchw, bdhw -> bhcd", (2, 3, 8, 10)), ("bchw,wk->bkch", (10, 3)), ("bchw,hb->cwhb", (8, 2))):
+        b.add("Einsum", b.floats(*shape), equation=equation)
     b.add("Slice", *map(test_export_ops.ints, (-1, -100, 3, -1)), tag="_flip")
 
 

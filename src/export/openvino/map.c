@@ -265,12 +265,17 @@ static sw_status map_concat(sw_ov_node *n) {
 }
 
 static sw_status map_einsum(sw_ov_node *n) {
-    int n_in = n->node->n_in;
+    int n_in = n->node->n_in, length = 0;
+    char equation[256];
     sw_ov_ref in[8];
     if (n_in > 8) return sw__ov_refuse(n, "more than 8 inputs");
     for (int i = 0; i < n_in; i++) in[i] = sw__ov_in(n, i);
-    return sw__ov_finish(n, "Einsum", 7, sw__ov_text(n, "equation=\"%.200s\"", sw_node_string(n->node, "equation")),
-                         n_in, in);
+    for (const char *at = sw_node_string(n->node, "equation"); *at; at++) { /* ONNX lets spaces stand in it */
+        if (length == sizeof equation - 1) return sw__ov_refuse(n, "its equation is too long");
+        if (*at != ' ') equation[length++] = *at;
+    }
+    equation[length] = 0;
+    return sw__ov_finish(n, "Einsum", 7, sw__ov_text(n, "equation=\"%s\"", equation), n_in, in);
 }
 
 /* ---- The table ----------------------------------------------------------------------------------------------------- */

@@ -77,7 +77,7 @@ sw_value *sw__tfc_number(sw_tfc *c, double v) {
 }
 
 static const sw_tfc_row *row_of(sw_op op) {
-    const sw_tfc_row *const tables[] = {sw__tfc_unroll, sw__tfc_sample, sw__tfc_formula};
+    const sw_tfc_row *const tables[] = {sw__tfc_unroll, sw__tfc_sample, sw__tfc_formula, sw__tfc_einsum};
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         for (const sw_tfc_row *row = tables[i]; row->compose; row++)
             if (row->op == op) return row;

@@ -38,6 +38,6 @@ typedef struct sw_tfc_row {
     bool (*applies)(const sw_node *node); /* NULL: to all */
     void (*compose)(sw_tfc *c);           /* NULL ends a table */
 } sw_tfc_row;
-extern const sw_tfc_row sw__tfc_unroll[], sw__tfc_sample[], sw__tfc_formula[];
+extern const sw_tfc_row sw__tfc_unroll[], sw__tfc_sample[], sw__tfc_formula[], sw__tfc_einsum[];
 
 #endif
