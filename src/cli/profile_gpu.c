@@ -40,11 +40,16 @@ static int64_t bytes_of(const sw_instance *instance, int32_t value, bool weights
 }
 
 /* Two operations a multiply-add of a convolution; 0 for others. */
-static double flops_of(const gpu_profile *p, const sw_gpu_node *node) {
-    if (!is_conv(node)) return 0;
+static double step_flops(const gpu_profile *p, int32_t index) {
+    const sw_step *step = &p->base.plan->steps[index];
     const sw_instance *instance = p->base.instance;
-    const sw_tensor *w = &instance->values[p->base.plan->steps[node->step].in[1]], *y = &instance->values[node->out[0]];
+    const sw_tensor *w = &instance->values[step->in[1]], *y = &instance->values[step->out[0]];
     return 2.0 * (double)sw_tensor_count(y) * (double)(w->dims[1] * w->dims[2] * w->dims[3]);
+}
+
+static double flops_of(const gpu_profile *p, const sw_gpu_node *node) {
+    if (node->kind == SW_GPU_STEM_CONV) return step_flops(p, node->stem) + step_flops(p, node->step);
+    return is_conv(node) ? step_flops(p, node->step) : 0;
 }
 
 static sw_status time_nodes(const sw_args *args, const sw_diag *diag, gpu_profile *p) {
@@ -103,7 +108,8 @@ static sw_status measure(const sw_args *args, sw_console *c, const char *device,
 /* ---- Telling ------------------------------------------------------------------------------------------------------- */
 
 static const char *kernel_of(const sw_gpu_node *node) {
-    static const char *const kinds[] = {"kernels", "", "stem", "pools", "attention", "decode", "", "on the CPU"};
+    static const char *const kinds[] = {"kernels",   "",       "stem", "stem and conv", "pools",
+                                        "attention", "decode", "",     "on the CPU"};
     return node->kind == SW_GPU_CONV ? sw_cuda_kernel_get(node->tile)->name : kinds[node->kind];
 }
 

@@ -264,7 +264,7 @@ sw_status sw__gpu_capture(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
 
 static sw_status build(sw_gpu *gpu, sw_gpu_program *p, bool fallback, const sw_diag *diag) {
     SW_TRY(sw_cuda_enter(gpu->cuda, diag));
-    SW_TRY(sw_gpu_find_nodes(gpu->plan, p->instance, &p->nodes, &p->n_nodes));
+    SW_TRY(sw_gpu_find_nodes(gpu->plan, p->instance, &gpu->cuda->info, &p->nodes, &p->n_nodes));
     settle_places(gpu, p);
     SW_TRY(place_nodes(gpu, p, fallback, diag));
     find_crossings(gpu, p);

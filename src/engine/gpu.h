@@ -12,8 +12,9 @@
 typedef enum sw_gpu_kind {
     SW_GPU_STEP, /* the step's own kernels */
     SW_GPU_CONV,
-    SW_GPU_STEM,  /* a convolution that reads a picture in rows */
-    SW_GPU_POOLS, /* max pools in a row */
+    SW_GPU_STEM,      /* a convolution that reads a picture in rows */
+    SW_GPU_STEM_CONV, /* the same with the convolution behind it, whose step is the node's */
+    SW_GPU_POOLS,     /* max pools in a row */
     SW_GPU_ATTENTION,
     SW_GPU_DECODE, /* the head of YOLO 8 and 11 */
     SW_GPU_ALIAS,  /* a reshaped value is its input */
@@ -33,6 +34,7 @@ typedef struct sw_gpu_node {
     int heads, dq, dv; /* ATTENTION */
     float scale;
     int levels, classes; /* DECODE */
+    int32_t stem;        /* STEM_CONV: the step of the first */
     const char *why;     /* CPU: why */
     /* set when a program is built */
     sw_cuda_kernel tile;
@@ -41,8 +43,9 @@ typedef struct sw_gpu_node {
     bool waits; /* for other streams */
 } sw_gpu_node;
 
-/* Finds the nodes of a bound plan, in order. They and their lists lie in the instance's arena. */
-SW_MUST_USE sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, sw_gpu_node **nodes, int *n);
+/* Finds the nodes of a bound plan on a GPU, in order. They and their lists lie in the instance's arena. */
+SW_MUST_USE sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, const sw_cuda_info *gpu,
+                                        sw_gpu_node **nodes, int *n);
 
 typedef struct sw_gpu sw_gpu;
 typedef struct sw_gpu_program sw_gpu_program;

@@ -101,8 +101,8 @@ static bool stays_on_host(const sw_step *step, int i, const sw_tensor *t) {
     return t->dtype != SW_F32 || (step->op == SW_OP_Resize && i > 0);
 }
 
-static sw_call node_call(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node) {
-    const sw_step *step = &gpu->plan->steps[node->step];
+static sw_call step_call(sw_gpu *gpu, const sw_gpu_program *p, int32_t index) {
+    const sw_step *step = &gpu->plan->steps[index];
     sw_call call = sw_step_call(step, p->instance->values, gpu->in, gpu->out, NULL);
     for (int i = 0; i < step->n_in; i++) {
         if (!gpu->in[i] || stays_on_host(step, i, gpu->in[i])) continue;
@@ -115,6 +115,10 @@ static sw_call node_call(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node
         gpu->out[i] = &gpu->ports[step->n_in + i];
     }
     return call;
+}
+
+static sw_call node_call(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node) {
+    return step_call(gpu, p, node->step);
 }
 
 sw_status sw__gpu_conv(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_conv *conv) {
@@ -151,6 +155,24 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     sw_cuda_launch_conv(&conv, form, node->tile, &gpu->cuda->info, call.in[0]->data,
                         (void *)(uintptr_t)*weights_of(gpu, node->step, form), residual ? residual->data : NULL,
                         call.out[0]->data, l);
+    return SW_OK;
+}
+
+static sw_status lower_stem_conv(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l,
+                                 const sw_diag *diag) {
+    sw_conv stem, conv;
+    sw_call call = step_call(gpu, p, node->stem);
+    SW_TRY(sw_call_conv(&call, &stem));
+    call = node_call(gpu, p, node);
+    SW_TRY(sw_call_conv(&call, &conv));
+    if (p->memory) {
+        SW_TRY(upload_weights(gpu, p, node->stem, &stem, SW_CUDA_FORM_STEM, diag));
+        SW_TRY(upload_weights(gpu, p, node->step, &conv, SW_CUDA_FORM_TILES, diag));
+    }
+    sw_cuda_launch_stem_conv(&stem, &conv, &gpu->cuda->info, sw__gpu_tensor(gpu, p, node->in[0]).data,
+                             (void *)(uintptr_t)*weights_of(gpu, node->stem, SW_CUDA_FORM_STEM),
+                             (void *)(uintptr_t)*weights_of(gpu, node->step, SW_CUDA_FORM_TILES),
+                             sw__gpu_tensor(gpu, p, node->out[0]).data, l);
     return SW_OK;
 }
 
@@ -260,6 +282,8 @@ sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, 
     case SW_GPU_CONV:
     case SW_GPU_STEM:
         return lower_conv(gpu, p, node, l, diag);
+    case SW_GPU_STEM_CONV:
+        return lower_stem_conv(gpu, p, node, l, diag);
     case SW_GPU_ATTENTION:
         lower_attention(gpu, p, node, l);
         return SW_OK;

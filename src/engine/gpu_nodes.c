@@ -5,6 +5,8 @@
 #include "engine/gpu.h"
 #include "ops/shape.h"
 
+enum { SW_CONV_PORTS = 4 };
+
 typedef struct finder {
     const sw_plan *plan;
     const sw_instance *instance;
@@ -353,7 +355,30 @@ static bool is_reshape(const finder *f, int32_t s) {
            f->instance->places[f->plan->steps[s].in[0]] == SW_PLACE_PLANNED;
 }
 
-sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, sw_gpu_node **nodes, int *n) {
+/* A stem whose only reader is a convolution that has a kernel with it. */
+static bool find_stem_conv(finder *f, int32_t s, const sw_cuda_info *gpu) {
+    const sw_step *step = &f->plan->steps[s];
+    const sw_tensor *in[SW_CONV_PORTS], *next_in[SW_CONV_PORTS];
+    sw_tensor *out[1], *next_out[1];
+    sw_conv stem, conv;
+    int32_t next = f->reader[step->out[0]];
+    if (f->node[s].kind != SW_GPU_STEM || !only_here(f, step->out[0]) || next < 0 ||
+        f->node[next].kind != SW_GPU_CONV || f->plan->steps[next].in[0] != step->out[0] || step->n_in > SW_CONV_PORTS ||
+        f->plan->steps[next].n_in > SW_CONV_PORTS || f->instance->places[step->in[0]] == SW_PLACE_DYNAMIC ||
+        value_of(f, step->in[0])->dtype != SW_F32)
+        return true;
+    sw_call call = call_of(f, s, in, out), next_call = call_of(f, next, next_in, next_out);
+    if (sw_call_conv(&call, &stem) != SW_OK || sw_call_conv(&next_call, &conv) != SW_OK ||
+        !sw_cuda_has_stem_conv(&stem, &conv, gpu))
+        return true;
+    f->node[next].kind = SW_GPU_STEM_CONV;
+    f->node[next].stem = s;
+    f->taken[s] = true;
+    return set_ports(f, &f->node[next], step->in, 1, f->plan->steps[next].out, 1);
+}
+
+sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, const sw_cuda_info *gpu,
+                            sw_gpu_node **nodes, int *n) {
     finder f = {.plan = plan, .instance = instance};
     f.producer = SW_ARENA_ARRAY(instance->arena, int32_t, plan->n_values);
     f.readers = SW_ARENA_ARRAY(instance->arena, int32_t, plan->n_values);
@@ -382,6 +407,8 @@ sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, sw
             if (is_reshape(&f, at)) f.node[s].kind = SW_GPU_ALIAS;
         }
     }
+    for (size_t s = 0; s < plan->n_steps; s++)
+        if (f.node[s].kind == SW_GPU_STEM && !find_stem_conv(&f, (int32_t)s, gpu)) return SW_E_NOMEM;
     for (size_t s = 0; s < plan->n_steps; s++)
         if (!instance->skip[s] && !f.taken[s]) f.node[(*n)++] = f.node[s];
     *nodes = f.node;

@@ -229,8 +229,7 @@ static void launch_depthwise(const sw_conv *c, sw_cuda_launch *l) {
     l->grid_x = (int)((threads + 127) / 128);
 }
 
-static void launch_tile(const sw_conv *c, sw_cuda_kernel tile, const sw_cuda_info *gpu, sw_cuda_launch *l) {
-    const sw_cuda_kernel_info *k = sw_cuda_kernel_get(tile);
+static void launch_tile(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu, sw_cuda_launch *l) {
     sw_cuda_conv *p = &l->args.conv;
     int64_t columns = (p->out_channels + k->bn - 1) / k->bn, rows = (pixels_of(c) + k->bm - 1) / k->bm;
     if (k->patch) {
@@ -241,7 +240,6 @@ static void launch_tile(const sw_conv *c, sw_cuda_kernel tile, const sw_cuda_inf
         p->by_chunks = magic(s.chunks), p->by_depth = magic(s.depth);
         p->by_tiles_across = magic(s.across), p->by_tiles_down = magic(s.down);
     }
-    l->kernel = tile;
     p->column_tiles = (int)columns;
     p->by_column_tiles = magic(columns);
     l->grid_x = (int)(rows * columns);
@@ -306,6 +304,46 @@ void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel til
         l->kernel = SW_CUDA_CONV_PLAIN;
         l->grid_x = (int)((pixels_of(c) * out_channels + 127) / 128);
     } else {
-        launch_tile(c, tile, gpu, l);
+        l->kernel = tile;
+        launch_tile(c, sw_cuda_kernel_get(tile), gpu, l);
     }
+}
+
+/* ---- The first two at once ----------------------------------------------------------------------------------------- */
+
+enum { STEM_CONV_PIXELS = 64, STEM_CONV_CHANNELS = 16 };
+
+static sw_cuda_kernel_info stem_conv_info(const sw_conv *conv) {
+    return (sw_cuda_kernel_info){.bm = STEM_CONV_PIXELS,
+                                 .bn = conv->out_channels <= 32 ? 32 : 64,
+                                 .threads = 2 * STEM_CONV_PIXELS,
+                                 .wgmma = true,
+                                 .patch = 3,
+                                 .stride = 2};
+}
+
+bool sw_cuda_has_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu) {
+    sw_cuda_kernel_info k = stem_conv_info(conv);
+    return gpu->sm == 90 && sw_cuda_conv_form(stem) == SW_CUDA_FORM_STEM && is_small_stem(stem) &&
+           stem->out_channels == STEM_CONV_CHANNELS && !stem->residual &&
+           sw_cuda_conv_form(conv) == SW_CUDA_FORM_TILES && conv->out_channels <= 64 && !conv->residual &&
+           patch_fits(conv, &k);
+}
+
+void sw_cuda_launch_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu, const void *in,
+                              const void *stem_packed, const void *packed, void *out, sw_cuda_launch *l) {
+    sw_cuda_launch first, second;
+    sw_cuda_kernel_info k = stem_conv_info(conv);
+    patch_shape s = patch_of(conv, &k);
+    sw_cuda_launch_conv(stem, SW_CUDA_FORM_STEM, SW_CUDA_STEM_1, gpu, in, stem_packed, NULL, NULL, &first);
+    sw_cuda_launch_conv(conv, SW_CUDA_FORM_PLAIN, SW_CUDA_CONV_PLAIN, gpu, NULL, packed, NULL, out, &second);
+    size_t bias_at;
+    sw_cuda_packed_bytes(conv, SW_CUDA_FORM_TILES, &bias_at);
+    second.args.conv.bias = packed ? (const char *)packed + bias_at : NULL;
+    launch_tile(conv, &k, gpu, &second);
+    *l = (sw_cuda_launch){.kernel = k.bn == 32 ? SW_CUDA_STEM_CONV_32 : SW_CUDA_STEM_CONV_64,
+                          .grid_x = second.grid_x,
+                          .grid_y = 1,
+                          .shared_bytes = (int)(s.bytes - s.plane * 16), /* one patch */
+                          .args.stem_conv = {first.args.conv, second.args.conv}};
 }

@@ -17,6 +17,7 @@ typedef struct sw_cuda_launch {
     int grid_x, grid_y, shared_bytes;
     union {
         sw_cuda_conv conv;
+        sw_cuda_stem_conv stem_conv;
         sw_cuda_pool pool;
         sw_cuda_resize resize;
         sw_cuda_relayout relayout;
@@ -57,6 +58,11 @@ int sw_cuda_conv_candidates(const sw_conv *conv, const sw_cuda_info *gpu, sw_cud
 /* A convolution in a form; `tile` for FORM_TILES. `in`: planes for FORM_STEM. */
 void sw_cuda_launch_conv(const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel tile, const sw_cuda_info *gpu,
                          const void *in, const void *packed, const void *residual, void *out, sw_cuda_launch *launch);
+
+/* Whether a stem and the convolution behind it have a kernel of their own on this GPU, and its launch. */
+bool sw_cuda_has_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu);
+void sw_cuda_launch_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu, const void *in,
+                              const void *stem_packed, const void *packed, void *out, sw_cuda_launch *launch);
 
 /* Launches of a step; convolutions are refused here. Returns why it is refused, or NULL. */
 const char *sw_cuda_lower(const sw_call *call, sw_cuda_launch *launches, int *n);

@@ -229,6 +229,57 @@ SW_TEST(cuda_stem) {
     check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_STEM);
 }
 
+/* The first two convolutions at once: what the second makes of the first one's result, rounded to float16. */
+static void check_stem_conv(sw_cuda *gpu, const int *stem_case, const int *conv_case) {
+    sw_conv a = conv_of(stem_case), b;
+    a.in_planar = true;
+    int second[13];
+    memcpy(second, conv_case, sizeof second);
+    second[1] = (int)a.out_height, second[2] = (int)a.out_width;
+    b = conv_of(second);
+    CHECK(sw_cuda_has_stem_conv(&a, &b, &gpu->info));
+    sample s = make_sample(&a), t = make_sample(&b);
+    for (int64_t i = 0; i < s.pixels_out; i++)
+        for (int64_t k = 0; k < a.out_channels; k++)
+            t.in[i * b.in_pitch + k] = sw_f32_to_f16((float)expected(&s, i, k));
+    size_t bias_at, a_bytes = sw_cuda_packed_bytes(&a, SW_CUDA_FORM_STEM, &bias_at),
+                    b_bytes = sw_cuda_packed_bytes(&b, SW_CUDA_FORM_TILES, &bias_at),
+                    out_bytes = (size_t)(t.pixels_out * b.out_pitch) * 2;
+    void *a_packed = sw_alloc(NULL, a_bytes), *b_packed = sw_alloc(NULL, b_bytes);
+    sw_cuda_pack(&a, SW_CUDA_FORM_STEM, s.weights, s.bias, a_packed);
+    sw_cuda_pack(&b, SW_CUDA_FORM_TILES, t.weights, t.bias, b_packed);
+    memset(t.out, 0xff, out_bytes);
+    void *places[] = {upload(gpu, s.planes, (size_t)(s.pixels_in * a.in_channels) * sizeof(float)),
+                      upload(gpu, a_packed, a_bytes), upload(gpu, b_packed, b_bytes), upload(gpu, t.out, out_bytes)};
+    sw_cuda_launch l;
+    sw_cuda_info small = gpu->info;
+    small.multiprocessors = 1;
+    sw_cuda_launch_stem_conv(&a, &b, &small, places[0], places[1], places[2], places[3], &l);
+    launch(gpu, &l);
+    CHECK_INT(gpu->driver->copy_out(t.out, (sw_cu_pointer)(uintptr_t)places[3], out_bytes, gpu->stream), 0);
+    CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
+    double worst = 0;
+    for (int64_t i = 0; i < t.pixels_out; i++)
+        for (int64_t k = 0; k < b.out_channels; k++) {
+            double difference = fabs(sw_f16_to_f32(t.out[i * b.out_pitch + k]) - expected(&t, i, k));
+            if (!(difference <= worst)) worst = isnan(difference) ? INFINITY : difference;
+        }
+    CHECK_NEAR(worst, 0, 2e-2);
+    for (int i = 0; i < 4; i++) sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)places[i]);
+    sw_free(NULL, a_packed), sw_free(NULL, b_packed);
+    free_sample(&s), free_sample(&t);
+}
+
+SW_TEST(cuda_stem_conv) {
+    static const int cases[][2][13] = {
+        {{2, 45, 51, 3, 16, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0}, {2, 0, 0, 16, 32, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 8}},
+        {{1, 40, 37, 3, 16, 3, 1, 1, 0, 1, SW_ACT_RELU, 0, 0}, {1, 0, 0, 16, 40, 3, 2, 1, 0, 1, SW_ACT_NONE, 0, 0}},
+        {{3, 66, 34, 3, 16, 2, 2, 1, 1, 1, SW_ACT_CLIP, 0, 0}, {3, 0, 0, 16, 64, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0}},
+    };
+    sw_cuda *gpu = open_gpu();
+    for (size_t i = 0; gpu && i < sizeof cases / sizeof cases[0]; i++) check_stem_conv(gpu, cases[i][0], cases[i][1]);
+}
+
 SW_TEST(cuda_conv_plain) {
     static const int cases[][13] = {
         {1, 7, 5, 24, 12, 3, 1, 1, 1, 3, SW_ACT_SILU, 1, 8},

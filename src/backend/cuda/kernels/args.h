@@ -39,6 +39,11 @@ typedef struct sw_cuda_conv {
     long long in_plane; /* of float32 planes (stem, conv_plain): floats from one to the next; 0: a map */
 } sw_cuda_conv;
 
+/* The first two convolutions at once: a stem of 3 x 3 taps to 16 channels, whose out is not used, and what reads it. */
+typedef struct sw_cuda_stem_conv {
+    sw_cuda_conv stem, conv;
+} sw_cuda_stem_conv;
+
 /* Max pools: `rounds` times the same window of stride 1 (pool_chain; out[i] after i + 1 rounds), or one of any stride. */
 enum { CUDA_MAX_ROUNDS = 4 };
 typedef struct sw_cuda_pool {
