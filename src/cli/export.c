@@ -289,9 +289,16 @@ static sw_status find_targets(const request *r, sw_arena *arena, target *targets
 
 /* -- Work ----------------------------------------------------------------------------------------------------------- */
 
-static sw_status prepare(sw_graph *graph, const request *r, const sw_diag *diag) {
+/* Weights of a float16 model stay as small as they are, unless another precision is asked for. */
+static sw_status prepare(sw_graph *graph, request *r, const sw_exporter *exporter, const sw_diag *diag) {
+    bool was_half = false;
     SW_TRY(sw_export_prepare(graph, &r->options, diag));
     graph->keep_integers = true;
+    SW_TRY(sw_passes_run(graph, SW_EXPORT_LAST_PASS, diag));
+    if (!exporter->float32 && r->options.precision != SW_F32) return SW_OK;
+    SW_TRY(sw_pass_float32(graph, &was_half));
+    if (!was_half) return SW_OK;
+    if (r->options.precision == SW_DTYPE_NONE) r->options.precision = SW_F16;
     return sw_passes_run(graph, SW_EXPORT_LAST_PASS, diag);
 }
 
@@ -350,9 +357,10 @@ static sw_status write_target(const request *r, sw_graph *graph, target *t, int6
 static sw_status export_one(const request *r, target *t, sw_arena *arena, const sw_diag *diag) {
     sw_graph *graph;
     int64_t began = sw_clock_ns();
+    request own = *r;
     SW_TRY(sw_graph_load(r->model, diag, &graph));
-    sw_status status = prepare(graph, r, diag);
-    if (status == SW_OK) status = write_target(r, graph, t, began, arena, diag);
+    sw_status status = prepare(graph, &own, t->exporter, diag);
+    if (status == SW_OK) status = write_target(&own, graph, t, began, arena, diag);
     sw_graph_destroy(graph);
     return status;
 }

@@ -30,6 +30,8 @@ static sw_status prepare(const verifier *v, sw_graph *graph) {
     SW_TRY(sw_export_prepare(graph, o, NULL));
     graph->keep_integers = true;
     SW_TRY(sw_passes_run(graph, SW_EXPORT_LAST_PASS, NULL));
+    bool was_half;
+    if (v->request->exporter->float32 || o->precision == SW_F32) SW_TRY(sw_pass_float32(graph, &was_half));
     SW_TRY(sw_graph_infer(graph, NULL));
     if (o->nms.on) SW_TRY(sw_export_add_nms(graph, o, NULL));
     SW_TRY(sw_export_coordinates(graph, v->request->exporter->fractions));

@@ -21,6 +21,7 @@ static const sw_exporter exporters[] = {
      .knows = sw_openvino_knows,
      .write = sw_openvino_write,
      .runtime = "openvino",
+     .float32 = true,
      .open_sizes = true,
      .nms = true},
     {.name = "tflite",
@@ -30,6 +31,7 @@ static const sw_exporter exporters[] = {
      .knows = sw_tflite_knows,
      .write = sw_tflite_write,
      .runtime = "litert",
+     .float32 = true,
      .channels_last = true,
      .fractions = true},
 };

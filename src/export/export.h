@@ -45,6 +45,7 @@ typedef struct sw_exporter {
     const char *runtime; /* that the format is for, as backend/foreign names it */
     bool channels_last;  /* ports of four axes are written N H W C, but of models that came so */
     bool fractions;      /* boxes and points are written as sw_export_coordinates has them */
+    bool float32;        /* runs in float32, whatever its weights: float16 models are widened before */
     /* What it can do beside: opsets, ports in float16 and weights apart; sizes left open; suppression of boxes. */
     bool dialects, open_sizes, nms;
 } sw_exporter;

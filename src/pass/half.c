@@ -100,8 +100,7 @@ static void drop_casts(sw_graph *graph) {
             (void)sw_graph_replace(graph, node->out[0], node->in[0]);
 }
 
-sw_status sw__pass_half(sw_graph *graph, const sw_diag *diag) {
-    if (!is_wanted(graph)) return SW_OK;
+static sw_status widen(sw_graph *graph) {
     size_t n_values = graph->n_values;
     widen_casts(graph);
     SW_TRY(narrow_outputs(graph, n_values));
@@ -114,5 +113,36 @@ sw_status sw__pass_half(sw_graph *graph, const sw_diag *diag) {
     for (int i = 0; i < graph->n_inputs; i++)
         if (is_half(graph->inputs[i])) SW_TRY(widen_input(graph, graph->inputs[i]));
     drop_casts(graph);
+    return SW_OK;
+}
+
+sw_status sw__pass_half(sw_graph *graph, const sw_diag *diag) {
+    if (!is_wanted(graph)) return SW_OK;
+    SW_TRY(widen(graph));
     return sw__pass_dfl(graph, diag); /* which float16 was in the way of */
+}
+
+/* Ports lose the Cast that `widen` left there. */
+static void widen_ports(sw_graph *graph) {
+    for (sw_node *node = graph->first, *next; node; node = next) {
+        next = node->next;
+        sw_value *from = node->in[0], *to = node->out[0];
+        if (node->op != SW_OP_Cast) continue;
+        if (is_half(from) && is_input(graph, from) && to->type.dtype == SW_F32 && from->uses == 1) {
+            sw_graph_remove_node(graph, node);
+            from->type.dtype = SW_F32;
+            (void)sw_graph_replace(graph, to, from);
+        } else if (from->type.dtype == SW_F32 && is_half(to) && sw_graph_is_output(graph, to) && from->producer &&
+                   !sw_graph_is_output(graph, from)) {
+            sw_graph_replace_output(graph, to, from);
+        }
+    }
+}
+
+sw_status sw_pass_float32(sw_graph *graph, bool *was_half) {
+    *was_half = is_wanted(graph);
+    if (!*was_half) return SW_OK;
+    SW_TRY(widen(graph));
+    widen_ports(graph);
+    return SW_OK;
 }

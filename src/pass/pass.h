@@ -29,6 +29,8 @@ sw_status sw__pass_fuse(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_layout(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_dead_code(sw_graph *graph, const sw_diag *diag);
 
+/* A float16 model, whose types are known, becomes float32 altogether, ports too, where that pass would widen it inside. */
+SW_MUST_USE sw_status sw_pass_float32(sw_graph *graph, bool *was_half);
 /* After all passes, where the builder wants it: maps become bfloat16 (precision.c). SW_E_NOMEM. */
 SW_MUST_USE sw_status sw_pass_bfloat16(sw_graph *graph);
 

@@ -160,6 +160,22 @@ class Onnx(Case):
             self.assertIn(onnx.TensorProto.FLOAT16, [t.data_type for t in model.graph.initializer])
             np.testing.assert_allclose(run_ort(out, {"images": x})["output0"], want, rtol=1e-2, atol=1e-3)
 
+    def test_float16_models_become_float32(self):
+        """OpenVINO and LiteRT compute in float32: ports too, while weights stay as small as they are."""
+        small_model(self.folder / "m.onnx")
+        x = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32)
+        want = reference.run_onnx(self.folder / "m.onnx", {"images": x})["output0"]
+        slipway.run("export", self.folder / "m.onnx", "-o", self.folder / "half.onnx", "--half-io")
+        slipway.run("export", self.folder / "half.onnx", "--to", "openvino,tflite", "-o", self.folder)
+        slipway.run("export", self.folder / "half.onnx", "-o", self.folder / "wide.onnx", "--precision", "fp32")
+        for name in ("half_openvino_model", "half.tflite", "wide.onnx"):
+            feed = x.transpose(0, 2, 3, 1) if name == "half.tflite" else x
+            got = slipway.run_model(self.folder / name, {"images": feed}, self.folder)["output0"]
+            self.assertEqual(got.dtype, np.float32)
+            np.testing.assert_allclose(got.reshape(want.shape), want, rtol=1e-2, atol=1e-3)
+        precisions = (self.folder / "half_openvino_model/half.xml").read_text()
+        self.assertIn('element_type="f16"', precisions)
+
     def test_external_data(self):
         small_model(self.folder / "m.onnx")
         model = onnx.load(self.folder / "m.onnx")

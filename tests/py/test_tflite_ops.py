@@ -267,6 +267,13 @@ class Operators(unittest.TestCase):
         runtime.invoke()
         return {detail["name"]: runtime.get_tensor(detail["index"]) for detail in runtime.get_output_details()}
 
+    def test_too_many_elements(self):
+        model = Model()
+        made = [model.tensor(name, (2**31 - 1,) * rank) for name, rank in (("x", 3), ("y", 1))]
+        model.add("RESHAPE", [made[0], model.const(ints(-1))], [made[1]])
+        model.save(self.path, made[:1], made[1:])
+        self.assertIn("tensor 'x' has too many elements", slipway.run("inspect", self.path, expect=None).stderr)
+
     def test_elements(self):
         self.check(add_elements)
 

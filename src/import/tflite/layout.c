@@ -260,7 +260,15 @@ bool sw__tfl_dims(sw_tfl_node *n, const sw_tfl_tensor *t, int64_t *dims, int *ra
     *rank = now->rank;
     if (!sw_tensor_is_concrete(now))
         return sw__tfl_refuse(n, SW_E_UNSUPPORTED, "the shape of tensor '%s' depends on data", t->name);
-    for (int i = 0; i < axes.n; i++) dims[axes.at[i]] = now->dims[i];
+    const int64_t most = (int64_t)1 << 40; /* far above what memory holds, and products with blocks and strides fit */
+    int64_t count = 1;
+    for (int i = 0; i < axes.n; i++) {
+        int64_t side = now->dims[i];
+        if (side > 1 && count > most / side)
+            return sw__tfl_refuse(n, SW_E_LIMIT, "tensor '%s' has too many elements", t->name);
+        if (side > 1) count *= side;
+        dims[axes.at[i]] = side;
+    }
     return true;
 }
 

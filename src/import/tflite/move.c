@@ -534,7 +534,8 @@ static void space_batch(sw_tfl_node *n) {
     if (!known(n, 1, block, &n_block) || !known(n, 2, edge, &n_edge)) return;
     sw_value *x = sw__tfl_plain(n, 0);
     if (!x || !sw__tfl_dims(n, n->in[0], d, &rank)) return;
-    bool fits = rank == 4 && n_block == 2 && n_edge == 4 && block[0] > 0 && block[1] > 0;
+    bool fits = rank == 4 && n_block == 2 && n_edge == 4;
+    for (int i = 0; i < 2 && fits; i++) fits = block[i] > 0 && block[i] <= 1024;
     for (int i = 0; i < 4 && fits; i++) fits = edge[i] >= 0 && edge[i] < INT32_MAX;
     int64_t area = fits ? block[0] * block[1] : 1;
     if (fits && to_batch) fits = !((d[1] + edge[0] + edge[1]) % block[0]) && !((d[2] + edge[2] + edge[3]) % block[1]);

@@ -31,9 +31,11 @@ static bool read_window(sw_tfl_node *n, int dilation_slot, window *w) {
     w->stride[1] = sw_fb_i32(&n->options, 1, 0);
     w->dilation[0] = dilation_slot ? sw_fb_i32(&n->options, dilation_slot + 1, 1) : 1;
     w->dilation[1] = dilation_slot ? sw_fb_i32(&n->options, dilation_slot, 1) : 1;
+    const int64_t most = 1 << 20;
     for (int i = 0; i < 2; i++)
-        if (w->stride[i] < 1 || w->dilation[i] < 1 || w->kernel[i] < 1) {
-            sw__tfl_refuse(n, SW_E_MODEL, "strides, dilations and kernels must be at least 1");
+        if (w->stride[i] < 1 || w->dilation[i] < 1 || w->kernel[i] < 1 || w->stride[i] > most ||
+            w->dilation[i] > most || w->kernel[i] > most) {
+            sw__tfl_refuse(n, SW_E_MODEL, "strides, dilations and kernels must be 1 to %d", (int)most);
             return false;
         }
     return n->m->status == SW_OK;
