@@ -198,7 +198,9 @@ static sw_status report_plan(const sw_args *args, const sw_map *map, sw_console 
 static sw_status run(const sw_args *args, sw_console *console) {
     sw_graph *graph;
     sw_map map;
+    const char *device = sw_args_text(args, "device");
     console->subject = args->operands[0];
+    if (device && strcmp(device, "cpu") != 0) return sw_inspect_gpu(args, console, device);
     if (sw_map_open(args->operands[0], NULL, &map) == SW_OK) {
         bool plan = sw_plan_sniff(map.data, map.size);
         sw_status status = plan ? report_plan(args, &map, console) : SW_OK;
@@ -236,6 +238,12 @@ const sw_verb sw_verb_inspect = {
              .many = true,
              .help = "the shape of an input, such as images=1x3x640x640; a model with one input needs no name"},
             {.name = "tactics", .help = "of a plan: print how long each tactic took, and which won"},
+            {.name = "device",
+             .kind = SW_TEXT,
+             .argument = "NAME",
+             .help =
+                 "print what would run on that GPU (cuda, cuda:N) in kernels, and what on the CPU and why; with --layers "
+                 "each node"},
             {.name = "json", .help = "print JSON, with every node"},
             {.name = "passes",
              .kind = SW_TEXT,
@@ -249,6 +257,7 @@ const sw_verb sw_verb_inspect = {
         (const sw_example[]){
             {"slipway inspect yolo11n.onnx", "The most important on a page"},
             {"slipway inspect yolo11n.onnx --layers", "Layer by layer"},
+            {"slipway inspect rtdetr-l.onnx --device cuda", "What a GPU would not run"},
             {"slipway inspect yolo11n.onnx --passes all", "What is left to run, as text"},
             {"slipway inspect yolo11n.onnx --dot graph.dot && dot -Tsvg graph.dot -o graph.svg", "A drawing"},
             {0},

@@ -4,6 +4,7 @@
 
 #include "cli/console.h"
 #include "cli/cost.h"
+#include "cli/verb.h"
 
 /* A model that was looked into. */
 typedef struct sw_report {
@@ -21,6 +22,9 @@ typedef struct sw_report {
     const char *task, *head, *preparation, *refusal;
     int classes;
 } sw_report;
+
+/* What would run on that GPU, and what on the CPU and why; prints. */
+SW_MUST_USE sw_status sw_inspect_gpu(const sw_args *args, sw_console *console, const char *device);
 
 void sw_report_text(const sw_report *report, sw_console *console);
 void sw_report_json(const sw_report *report, sw_buf *buf);

@@ -82,6 +82,9 @@ void sw_plan_report_text(const sw_plan_view *v, sw_console *c) {
     print_ports(v, c);
     size_t packed = 0;
     for (size_t i = 0; i < sw_packs_count(p->packs); i++) packed += sw_packs_get(p->packs, i)->bytes;
+    if (p->gpu)
+        sw_print(c, "%-*s%s%s, SM %d.%d; tiles for %zu kinds of convolutions\n", LABEL, "GPU", p->gpu,
+                 p->any_of_sm ? " and others" : "", p->gpu_sm / 10, p->gpu_sm % 10, p->n_gpu_tiles / 2);
     sw_print(c, "%-*s%zu, %zu with packed weights (%.2f MB)\n", LABEL, "steps", p->n_steps, sw_packs_count(p->packs),
              (double)packed / 1e6);
     for (size_t i = 0; i < p->n_meta; i += 2)
@@ -175,6 +178,17 @@ void sw_plan_report_json(const sw_plan_view *v, sw_buf *buf) {
     sw_json_key(w, "bytes"), sw_json_int(w, (int64_t)v->file_bytes);
     sw_json_key(w, "needs"), sw_json_string(w, features);
     json_pairs(w, "receipt", p->receipt, p->n_receipt);
+    sw_json_key(w, "gpu");
+    if (p->gpu) {
+        sw_json_object(w);
+        sw_json_key(w, "name"), sw_json_string(w, p->gpu);
+        sw_json_key(w, "sm"), sw_json_int(w, p->gpu_sm);
+        sw_json_key(w, "any_of_sm"), sw_json_bool(w, p->any_of_sm);
+        json_pairs(w, "tiles", p->gpu_tiles, p->n_gpu_tiles);
+        sw_json_object_end(w);
+    } else {
+        sw_json_null(w);
+    }
     sw_json_key(w, "inputs"), sw_json_array(w);
     for (int i = 0; i < p->n_inputs; i++) json_port(w, sw_plan_input(p, i));
     sw_json_array_end(w);

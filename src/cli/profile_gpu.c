@@ -107,12 +107,6 @@ static sw_status measure(const sw_args *args, sw_console *c, const char *device,
 
 /* ---- Telling ------------------------------------------------------------------------------------------------------- */
 
-static const char *kernel_of(const sw_gpu_node *node) {
-    static const char *const kinds[] = {"kernels",   "",       "stem", "stem and conv", "pools",
-                                        "attention", "decode", "",     "on the CPU"};
-    return node->kind == SW_GPU_CONV ? sw_cuda_kernel_get(node->tile)->name : kinds[node->kind];
-}
-
 static int by_time(const void *a, const void *b) {
     const row *x = a, *y = b;
     return (x->ms < y->ms) - (x->ms > y->ms);
@@ -130,7 +124,7 @@ static void print_table(const sw_args *args, const gpu_profile *p, sw_console *c
         const sw_step *step = &p->base.plan->steps[r->node->step];
         int length = (int)strlen(step->name);
         sw_print(c, "%-*s %-14.14s %-20s ", NAME_TEXT, step->name + (length > NAME_TEXT ? length - NAME_TEXT : 0),
-                 sw_op_get(step->op)->name, kernel_of(r->node));
+                 sw_op_get(step->op)->name, sw_gpu_kernel_name(r->node));
         if (r->ms < 0)
             sw_print(c, "%9s %6s %9s %9s  (%s)\n", "-", "-", "-", "-", r->node->why);
         else
@@ -169,7 +163,7 @@ static void print_json(const gpu_profile *p, sw_console *c) {
         sw_json_flat(&w), sw_json_object(&w);
         sw_json_key(&w, "node"), sw_json_string(&w, step->name);
         sw_json_key(&w, "operator"), sw_json_string(&w, sw_op_get(step->op)->name);
-        sw_json_key(&w, "kernel"), sw_json_string(&w, kernel_of(r->node));
+        sw_json_key(&w, "kernel"), sw_json_string(&w, sw_gpu_kernel_name(r->node));
         if (r->ms < 0) {
             sw_json_key(&w, "why"), sw_json_string(&w, r->node->why);
         } else {

@@ -366,6 +366,27 @@ sw_gpu_summary sw_gpu_summarize(const sw_gpu *gpu, const sw_gpu_program *p) {
     return s;
 }
 
+const char *sw_gpu_kernel_name(const sw_gpu_node *node) {
+    switch (node->kind) {
+    case SW_GPU_CONV:
+        return sw_cuda_kernel_get(node->tile)->name;
+    case SW_GPU_STEM:
+        return "stem";
+    case SW_GPU_STEM_CONV:
+        return "stem and conv";
+    case SW_GPU_POOLS:
+        return "pools";
+    case SW_GPU_ATTENTION:
+        return "attention";
+    case SW_GPU_DECODE:
+        return "decode";
+    case SW_GPU_CPU:
+        return "on the CPU";
+    default:
+        return "kernels";
+    }
+}
+
 const sw_gpu_node *sw_gpu_nodes(const sw_gpu_program *p, int *n) {
     *n = p->n_nodes;
     return p->nodes;

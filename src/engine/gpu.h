@@ -85,6 +85,8 @@ SW_MUST_USE sw_status sw_gpu_time_copies(sw_gpu *gpu, sw_gpu_program *program, i
                                          double *in_ms, double *out_ms);
 /* Milliseconds of each node alone: chains of it with the edges that it has in the graph. By node; nodes from sw_gpu_nodes. */
 SW_MUST_USE sw_status sw_gpu_time_nodes(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag, double *ms);
+/* What a node runs: the tile of a convolution, or what kind of kernel; "on the CPU". */
+const char *sw_gpu_kernel_name(const sw_gpu_node *node);
 const sw_gpu_node *sw_gpu_nodes(const sw_gpu_program *program, int *n);
 /* Where two times of a tile, in nanoseconds, are kept between tunings; a convolution by its key (sw_cpu_conv_key). */
 typedef struct sw_gpu_times {

@@ -43,8 +43,15 @@ SW_TEST(plan_file_comes_back) {
     sw_plan *plan = small(false, 2), *loaded;
     CHECK_INT(sw_plan_add_time(plan, &(sw_tactic_time){.step = 1, .tactic = "a", .ns = 1500}), SW_OK);
     CHECK_INT(sw_plan_add_time(plan, &(sw_tactic_time){.step = 1, .tactic = "b", .ns = -1, .reason = "no"}), SW_OK);
+    CHECK_INT(sw_plan_set_gpu(plan, "a GPU", 90, true), SW_OK);
+    CHECK_INT(sw_plan_add_gpu_tile(plan, "conv 3x3", "64x64"), SW_OK);
     CHECK_INT(sw_plan_save(plan, path, &(sw_plan_save_options){0}, &sw_test_diag), SW_OK);
     CHECK_INT(sw_plan_load(path, NULL, &sw_test_diag, &loaded), SW_OK);
+    CHECK_STR(loaded->gpu, "a GPU");
+    CHECK_INT(loaded->gpu_sm, 90);
+    CHECK(loaded->any_of_sm);
+    CHECK_STR(sw_plan_gpu_tile(loaded, "conv 3x3"), "64x64");
+    CHECK(!sw_plan_gpu_tile(loaded, "conv 1x1"));
     char text[256];
     CHECK(!sw_plan_differs(plan, loaded, text, sizeof text));
     CHECK_STR(sw_plan_meta(loaded, "names"), "{0: 'a'}");

@@ -190,6 +190,10 @@ class Device(unittest.TestCase):
     def test_compat_sm(self):
         self.assertIn("--compat is 'all', expected sm", self.build("--compat", "all", expect=1)[2].stderr)
         self.path, _, _ = self.build("--compat", "sm")
+        text = slipway.run("inspect", self.path).stdout
+        self.assertRegex(text, r"(?m)^GPU +Emulated 0 and others, SM 9\.0; tiles for 1 kinds of convolutions$")
+        gpu = json.loads(slipway.run("inspect", self.path, "--json").stdout)["gpu"]
+        self.assertEqual((gpu["name"], gpu["sm"], gpu["any_of_sm"], len(gpu["tiles"])), ("Emulated 0", 90, True, 1))
         self.run_on("cuda:1")
         self.assertIn("another GPU", self.run_on("cuda:1", expect=2, EMU_CUDA="sm89").stderr)
 
@@ -223,6 +227,15 @@ class Device(unittest.TestCase):
         text = slipway.run(*command, "--sort", env=env).stdout
         self.assertRegex(text, r"the erf +Erf +on the CPU +- +- +- +-  \(there is no GPU kernel for it\)")
         self.assertRegex(text, r"a run [\d.]+ ms \(median of 3\): [\d.]+ to the GPU, 1\.000 computing, [\d.]+ back")
+        command = ("inspect", self.path, "--device", "cuda")
+        text = slipway.run(*command, env=env).stdout
+        self.assertRegex(text, r"^\d+ kernels on 1 stream in 2 graphs; 1 step on the CPU\n")
+        self.assertRegex(text, r"\nthe erf +Erf +on the CPU: there is no GPU kernel for it\n$")
+        self.assertRegex(slipway.run(*command, "--layers", env=env).stdout, r"\nthe conv +FusedConv +CONV_")
+        nodes = {n["node"]: n for n in json.loads(slipway.run(*command, "--json", env=env).stdout)["nodes"]}
+        self.assertEqual(nodes["the erf"]["why"], "there is no GPU kernel for it")
+        self.assertIsNone(nodes["the conv"]["why"])
+        command = ("profile", self.path, "--device", "cuda", "--runs", "3")
         self.assertIn("--trace is for the CPU", slipway.run(*command, "--trace", "t", env=env, expect=1).stderr)
 
     def test_sessions_use_the_times_of_builds(self):
