@@ -1,4 +1,5 @@
 #include <pthread.h>
+#include <string.h>
 
 #include "base/net.h"
 #include "cli/verb.h"
@@ -57,6 +58,60 @@ static sw_status serve(sw_serve *core, const sw_server_options *o, int signals) 
     return status;
 }
 
+/* -- Keys ---------------------------------------------------------------------------------------------------------- */
+
+static int group_named(const char *text, size_t size) {
+    static const char *const names[] = {
+#define GROUP_NAME(id, name) name,
+        SW_SERVER_GROUPS(GROUP_NAME)
+#undef GROUP_NAME
+    };
+    for (int i = 0; i < SW_GROUP_COUNT; i++)
+        if (strlen(names[i]) == size && !memcmp(names[i], text, size)) return i;
+    return -1;
+}
+
+static const char *lower(const sw_args *args, const char *prefix, const char *text, size_t size) {
+    char *copy = sw_arena_printf(args->arena, "%s%.*s", prefix, (int)size, text);
+    for (char *c = copy; c && *c; c++)
+        if (*c >= 'A' && *c <= 'Z') *c = (char)(*c | 32);
+    return copy;
+}
+
+/* GROUP,...:HEADER=VALUE, as Triton has it. */
+static sw_status read_key(const sw_args *args, const char *option, const char *prefix, const char *text,
+                          sw_server_key *keys, const sw_diag *diag) {
+    const char *colon = strchr(text, ':'), *equals = colon ? strchr(colon, '=') : NULL;
+    if (!equals || equals == colon + 1 || !equals[1])
+        return sw_fail(diag, SW_E_USAGE, option, "write GROUP,...:HEADER=VALUE", "'%s' has no header and value", text);
+    sw_server_key key = {lower(args, prefix, colon + 1, (size_t)(equals - colon - 1)), equals + 1};
+    if (!key.header) return SW_E_NOMEM;
+    for (const char *at = text; at < colon; at += strcspn(at, ",:") + 1) {
+        size_t n = strcspn(at, ",:");
+        int group = group_named(at, n);
+        if (group < 0)
+            return sw_fail(
+                diag, SW_E_USAGE, option,
+                "there are health, metadata, inference, shared-memory, model-config, model-repository, statistics, "
+                "trace and logging",
+                "unknown group '%.*s'", (int)n, at);
+        if (keys[group].header)
+            return sw_fail(diag, SW_E_USAGE, option, NULL, "group '%.*s' is restricted twice", (int)n, at);
+        keys[group] = key;
+    }
+    return SW_OK;
+}
+
+static sw_status read_keys(const sw_args *args, sw_server_options *o, const sw_diag *diag) {
+    sw_given http = sw_args_all(args, "http-restricted-api"), grpc = sw_args_all(args, "grpc-restricted-protocol");
+    for (int i = 0; i < http.n; i++)
+        SW_TRY(read_key(args, "--http-restricted-api", "", http.values[i], o->http_keys, diag));
+    for (int i = 0; i < grpc.n; i++)
+        SW_TRY(
+            read_key(args, "--grpc-restricted-protocol", "triton-grpc-protocol-", grpc.values[i], o->grpc_keys, diag));
+    return SW_OK;
+}
+
 static sw_server_options server_options(const sw_args *args, const sw_diag *diag) {
     sw_server_options o = {.host = sw_args_text(args, "host"),
                            .http_port = (int)sw_args_int(args, "http-port"),
@@ -84,10 +139,11 @@ static sw_status run(const sw_args *args, sw_console *console) {
     if (!n)
         return sw_fail(&diag, SW_E_USAGE, "serve", "name a model file, or a folder of them by --model-repository",
                        "nothing to serve");
+    sw_server_options server = server_options(args, &diag);
+    SW_TRY(read_keys(args, &server, &diag));
     SW_TRY(sw_signals_open(&diag, &signals));
     sw_serve *core = NULL;
     sw_serve_options options = {.repositories = paths, .n_repositories = n, .loader = {.load = load}, .diag = &diag};
-    sw_server_options server = server_options(args, &diag);
     sw_status status = sw_serve_create(&options, &core);
     if (status == SW_OK) status = serve(core, &server, signals);
     sw_serve_destroy(core);
@@ -143,6 +199,17 @@ static const sw_option options[] = {
      .least = 1,
      .most = 1LL << 40,
      .help = "largest request, compressed or not"},
+    {.name = "http-restricted-api",
+     .kind = SW_TEXT,
+     .argument = "GROUP,...:HEADER=VALUE",
+     .many = true,
+     .help = "answer requests of these groups over HTTP only with this header; groups are health, metadata, inference, "
+             "model-config, model-repository, statistics"},
+    {.name = "grpc-restricted-protocol",
+     .kind = SW_TEXT,
+     .argument = "GROUP,...:KEY=VALUE",
+     .many = true,
+     .help = "likewise over gRPC, with the header triton-grpc-protocol-KEY"},
     {.name = "idle-timeout-secs",
      .kind = SW_INT,
      .argument = "N",

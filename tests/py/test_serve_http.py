@@ -388,6 +388,40 @@ class Pictures(unittest.TestCase):
         self.assertEqual(answers, [200] * 24)
 
 
+class Keys(Serving):
+    arguments = (
+        *("--http-restricted-api", "health,model-repository:Admin-Key=secret"),
+        *("--grpc-restricted-protocol", "inference:key=other"),
+    )
+
+    def test_http(self):
+        for headers, status in (({}, 403), ({"Admin-Key": "secre"}, 403), ({"admin-key": "secret"}, 200)):
+            self.assertEqual(self.server.get("/v2/health/ready", headers=headers)[0], status)
+            self.assertEqual(self.server.get("/v2/repository/index", b"", headers)[0], status)
+        self.assertEqual(self.infer(ONES)[0], 200)
+        self.assertIn(b"This API is restricted, expecting header 'admin-key'", self.server.get("/v2/health/live")[2])
+
+    def test_grpc(self):
+        import tritonclient.grpc as triton_grpc
+        from tritonclient.utils import InferenceServerException
+
+        client = triton_grpc.InferenceServerClient(self.server.grpc_url)
+        self.addCleanup(client.close)
+        x = triton_grpc.InferInput("INPUT0", [1, 16], "FP32")
+        x.set_data_from_numpy(np.zeros((1, 16), np.float32))
+        self.assertTrue(client.is_server_ready())
+        for key in (None, "wrong"):
+            with self.assertRaises(InferenceServerException) as failure:
+                client.infer("identity", [x], headers={"triton-grpc-protocol-key": key} if key else None)
+            self.assertIn("This protocol is restricted", failure.exception.message())
+        client.infer("identity", [x], headers={"triton-grpc-protocol-key": "other"})
+
+    def test_wrong_use(self):
+        for value in ("nonsense:a=b", "health", "health:a", "health:=b", "health,health:a=b"):
+            process = slipway.run("serve", "x.onnx", "--http-restricted-api", value, expect=1)
+            self.assertIn("--http-restricted-api", process.stderr)
+
+
 class Ports(unittest.TestCase):
     def test_one_port_and_unix_socket(self):
         with tempfile.TemporaryDirectory() as folder:
