@@ -9,6 +9,7 @@ import functools
 import os
 import pathlib
 import random
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import onnx.parser
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
+import serving
 import slipway
 
 COUNT = int(os.environ.get("SLIPWAY_MUTATIONS", "50"))
@@ -212,7 +214,9 @@ def plan_file():
         [helper.make_tensor_value_info("output0", T.FLOAT, [1, 8, 256])],
         [numpy_helper.from_array(array, name) for name, array in constants],
     )
-    return plan_of(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString())
+    return plan_of(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8).SerializeToString()
+    )
 
 
 @functools.cache
@@ -221,7 +225,7 @@ def openvino_files():
     with tempfile.TemporaryDirectory() as folder:
         model, out = pathlib.Path(folder, "m.onnx"), pathlib.Path(folder, "m_openvino_model")
         model.write_bytes(tiny_detector())
-        slipway.export( model, "--to", "openvino", "-o", out)
+        slipway.export(model, "--to", "openvino", "-o", out)
         return (out / "m.xml").read_bytes(), (out / "m.bin").read_bytes()
 
 
@@ -231,7 +235,7 @@ def tflite_file():
     with tempfile.TemporaryDirectory() as folder:
         model, out = pathlib.Path(folder, "m.onnx"), pathlib.Path(folder, "m.tflite")
         model.write_bytes(tiny_detector())
-        slipway.export( model, "--to", "tflite", "-o", out)
+        slipway.export(model, "--to", "tflite", "-o", out)
         return out.read_bytes()
 
 
@@ -392,6 +396,101 @@ class Mutations(unittest.TestCase):
         self.assertEqual([verdict for verdict in verdicts if verdict], [])
 
 
+INFER_JSON = (
+    b'{"id":"1","parameters":{"priority":1},"inputs":[{"name":"INPUT0","shape":[1,4],"datatype":"FP32",'
+    b'"data":[[1,2.5,-3e2,4]]}],'
+    b'"outputs":[{"name":"OUTPUT0","parameters":{"classification":2}}]}'
+)
+INFER_BINARY = (
+    b'{"inputs":[{"name":"INPUT0","shape":[1,4],"datatype":"FP32","parameters":{"binary_data_size":16}}]}' + bytes(16)
+)
+
+
+def infer_message():
+    """A ModelInferRequest, by hand: the messages of tritonclient are no part of these tests."""
+
+    def field(number, data):
+        return bytes([number << 3 | 2, len(data)]) + data
+
+    tensor = field(1, b"INPUT0") + field(2, b"FP32") + field(3, bytes([1, 4]))
+    parameter = field(4, field(1, b"priority") + field(2, bytes([2 << 3, 1])))
+    return field(1, b"identity") + field(3, b"9") + parameter + field(5, tensor) + field(7, bytes(16))
+
+
+def h2_frames():
+    """What a gRPC client sends behind the preface: settings, headers without compression, one message."""
+
+    def frame(kind, flags, stream, data):
+        return len(data).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + data
+
+    def header(name, value):
+        return bytes([0, len(name)]) + name + bytes([len(value)]) + value
+
+    headers = b"".join(
+        header(name, value)
+        for name, value in (
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":path", b"/inference.GRPCInferenceService/ModelInfer"),
+            (b":authority", b"x"),
+            (b"content-type", b"application/grpc"),
+            (b"te", b"trailers"),
+        )
+    )
+    message = infer_message()
+    body = b"\0" + len(message).to_bytes(4, "big") + message
+    return frame(4, 0, 0, b"") + frame(1, 4, 1, headers) + frame(0, 1, 1, body)
+
+
+def http_requests():
+    head = b"POST /v2/models/identity/infer HTTP/1.1\r\nHost: x\r\n"
+    chunks = b"".join(
+        b"%x\r\n%s\r\n" % (len(INFER_JSON[i : i + 50]), INFER_JSON[i : i + 50]) for i in range(0, 250, 50)
+    )
+    binary = b"Inference-Header-Content-Length: %d\r\n" % (len(INFER_BINARY) - 16)
+    return [
+        head + b"Content-Length: %d\r\n\r\n%s" % (len(INFER_JSON), INFER_JSON),
+        head + binary + b"Content-Length: %d\r\n\r\n%s" % (len(INFER_BINARY), INFER_BINARY),
+        head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n",
+        b"GET /v2/models/identity/stats HTTP/1.1\r\nHost: x\r\nAccept-Encoding: gzip\r\n\r\n",
+    ]
+
+
+class ServerMutations(unittest.TestCase):
+    """One server is sent damaged requests: it answers or ends the connection, and lives."""
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        model = serving.identity_model(pathlib.Path(temporary.name, "identity.onnx"), shape=("n", 4))
+        self.server = serving.Server(model)
+        self.addCleanup(self.server.stop)
+
+    def send(self, port, data):
+        with socket.create_connection(("127.0.0.1", port), LIMIT_S) as connection:
+            try:
+                connection.sendall(data)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+            except ConnectionError:
+                pass
+
+    def check(self, kind, port, goods, start=b""):
+        for seed in range(4 * COUNT):
+            chance = random.Random(f"{kind} {seed}")
+            self.send(port, start + damage(chance.choice(goods), chance))
+            self.assertIsNone(self.server.process.poll(), f"{kind} {seed}: the server ended: {self.server.log}")
+        self.assertEqual(self.server.get("/v2/health/live")[0], 200)
+        self.assertEqual(self.server.stop()[0], 0)
+
+    def test_http(self):
+        self.check("http", self.server.http, http_requests())
+
+    def test_h2(self):
+        self.check("h2", self.server.grpc, [h2_frames()], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+
 for format_name in SEEDS:
     setattr(Mutations, f"test_{format_name}", lambda self, kind=format_name: self.check_format(kind))
 
@@ -405,6 +504,23 @@ def write_good(folder):
     configs = pathlib.Path(folder, "fuzz_config")
     configs.mkdir(parents=True, exist_ok=True)
     (configs / "0.pbtxt").write_text(MODEL_CONFIG)
+    load = b'{"parameters":{"config":"{}","file:1/m":"AQID"}}'
+    for target, goods in {
+        "http": [b"\7" + request for request in http_requests()],
+        "kserve": [
+            b"\0\1" + INFER_JSON,
+            b"\0\xd8" + INFER_BINARY,
+            b"\1\0" + bytes(64),
+            b"\2\0" + load,
+            b'\3\0{"ready":true}',
+        ],
+        "grpc": [b"\0" + infer_message(), b"\2\x0a\1m\x12\1" + b"1", b"\3\x12\1m"],
+        "h2": [h2_frames()],
+    }.items():
+        place = pathlib.Path(folder, f"fuzz_{target}")
+        place.mkdir(parents=True, exist_ok=True)
+        for index, data in enumerate(goods):
+            (place / str(index)).write_bytes(data)
     for kind, make in SEEDS.items():
         name = {"jpg": "image", "png": "image", "xml": "openvino"}.get(kind, kind)
         target = pathlib.Path(folder, f"fuzz_{name}")
