@@ -295,6 +295,22 @@ SW_TEST(fast_grid_linear) {
     }
 }
 
+SW_TEST(fast_transpose) {
+    if (!has_avx2()) return;
+    static const int64_t perms[][4] = {{0, 1, 3, 2}, {0, 2, 3, 1}, {0, 3, 1, 2},
+                                       {1, 2, 3, 0}, {2, 3, 0, 1}, {3, 0, 1, 2}};
+    for (int i = 0; i < 60; i++) {
+        test_call t;
+        int64_t dims[4] = {pick(1, 3), pick(1, 20), pick(1, 20), pick(1, 40)};
+        float *x = noise(dims[0] * dims[1] * dims[2] * dims[3], -9, 9);
+        test_call_init(&t, SW_OP_Transpose, 1);
+        test_call_ints(&t, "perm", 4, perms[i % 6]);
+        test_call_input(&t, test_tensor(SW_F32, 4, dims, x));
+        CHECK(agree(&t, sw_kernel_ref(SW_OP_Transpose), 0));
+        free(x);
+    }
+}
+
 SW_TEST(fast_lstm) {
     if (!has_avx2()) return;
     static const char *const ways[] = {"forward", "reverse", "bidirectional"};

@@ -5,3 +5,7 @@
 bool sw__relayout_avx512(const sw_call *c) {
     return relayout(c);
 }
+
+bool sw__transpose_avx512(const sw_call *c) {
+    return turned(c);
+}
