@@ -91,12 +91,25 @@ static sw_status resolve_input(sw__draft *d, int i) {
     return SW_OK;
 }
 
+/* Whether an operator of opset 1 is still the same in the first opset that we read. */
+static bool is_unchanged(const char *op) {
+    static const char *const ops[] = {
+        "ArgMax",       "ArgMin",     "Constant",  "Conv",     "DepthToSpace", "GlobalAveragePool", "GlobalMaxPool",
+        "LRN",          "LogSoftmax", "MaxPool",   "Not",      "ReduceMax",    "ReduceMean",        "ReduceMin",
+        "ReduceSum",    "Shape",      "Size",      "Slice",    "Softmax",      "Softplus",          "Softsign",
+        "SpaceToDepth", "Squeeze",    "Transpose", "Unsqueeze"};
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
+        if (strcmp(ops[i], op) == 0) return true;
+    return false;
+}
+
 static sw_status find_opset(sw__draft *d) {
     sw__onnx *im = d->im;
     for (size_t i = 0; i < d->scope->n_opsets; i++)
         if (strcmp(d->scope->opsets[i].domain, d->proto->domain) == 0) d->opset = d->scope->opsets[i].version;
     if (*d->proto->domain) return SW_OK;
     if (!d->opset) return sw__draft_fail(d, SW_E_MODEL, "the model does not say which opset it uses");
+    if (d->opset >= 1 && d->opset < SW__ONNX_OPSET_MIN && is_unchanged(d->proto->op)) d->opset = SW__ONNX_OPSET_MIN;
     if (d->opset < SW__ONNX_OPSET_MIN)
         return sw__draft_fail(d, SW_E_UNSUPPORTED,
                               "the model uses opset %lld; Slipway reads %d to %d (onnx.version_converter can raise it)",

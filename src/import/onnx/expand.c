@@ -149,6 +149,50 @@ sw_status sw__onnx_mean_variance_norm(sw__draft *d) {
     return sw__onnx_step(d, SW_OP_Div, NULL, 2, (sw_value *[]){centred, divisor}, &y);
 }
 
+/* ---- BatchNormalization in training ------------------------------------------------------------------------ */
+
+/* Output i of the node: old * momentum + new * (1 - momentum). */
+static sw_status running(sw__draft *d, int i, float momentum, sw_value *old, sw_value *new) {
+    sw_value *kept, *added, *parts[2], *out;
+    if (d->proto->n_out <= i || !*d->proto->out[i]) return SW_OK;
+    SW_TRY(sw__onnx_new_float(d, "momentum", momentum, old, &kept));
+    SW_TRY(sw__onnx_new_float(d, "rest", 1 - momentum, new, &added));
+    SW_TRY(sw__onnx_step(d, SW_OP_Mul, "kept", 2, (sw_value *[]){old, kept}, &parts[0]));
+    SW_TRY(sw__onnx_step(d, SW_OP_Mul, "added", 2, (sw_value *[]){new, added}, &parts[1]));
+    SW_TRY(sw__onnx_output(d, i, &out));
+    sw_node *node = sw_graph_add_node(d->im->graph, NULL, SW_OP_Add, d->proto->name, 2, parts, 1, &out);
+    return node ? sw__onnx_settle(d->im, node) : sw__onnx_nomem(d->im);
+}
+
+sw_status sw__onnx_batch_norm_training(sw__draft *d) {
+    const sw__onnx_attr *epsilon, *given;
+    SW_TRY(check_ports(d, 5, 3));
+    SW_TRY(sw__onnx_take(d, "epsilon", SW__ATTR_FLOAT, &epsilon));
+    SW_TRY(sw__onnx_take(d, "momentum", SW__ATTR_FLOAT, &given));
+    int64_t others[SW_MAX_RANK], flat = -1;
+    int n = 0;
+    sw_value *x = d->in[0], *axes, *all, *mean, *centred, *square, *variance, *y;
+    if (x->type.rank < 2) return sw__draft_fail(d, SW_E_UNSUPPORTED, "training_mode=1 on an input of unknown rank");
+    for (int axis = 0; axis < x->type.rank; axis++)
+        if (axis != 1) others[n++] = axis;
+    SW_TRY(sw__onnx_new_ints(d, "axes", others, n, &axes));
+    SW_TRY(sw__onnx_new_ints(d, "all", &flat, 1, &all));
+    SW_TRY(sw__onnx_step(d, SW_OP_ReduceMean, "mean", 2, (sw_value *[]){x, axes}, &mean));
+    SW_TRY(sw__onnx_step(d, SW_OP_Sub, "centred", 2, (sw_value *[]){x, mean}, &centred));
+    SW_TRY(sw__onnx_step(d, SW_OP_Mul, "square", 2, (sw_value *[]){centred, centred}, &square));
+    SW_TRY(sw__onnx_step(d, SW_OP_ReduceMean, "variance", 2, (sw_value *[]){square, axes}, &variance));
+    SW_TRY(sw__onnx_step(d, SW_OP_Reshape, "means", 2, (sw_value *[]){mean, all}, &mean));
+    SW_TRY(sw__onnx_step(d, SW_OP_Reshape, "variances", 2, (sw_value *[]){variance, all}, &variance));
+    SW_TRY(running(d, 1, given ? given->f : 0.9f, d->in[3], mean));
+    SW_TRY(running(d, 2, given ? given->f : 0.9f, d->in[4], variance));
+    d->op = SW_OP_BatchNormalization;
+    d->done = true;
+    sw_value *in[5] = {x, d->in[1], d->in[2], mean, variance};
+    SW_TRY(sw__onnx_step(d, SW_OP_BatchNormalization, NULL, 5, in, &y));
+    if (epsilon && y->producer) sw_node_set_float(y->producer, "epsilon", epsilon->f);
+    return SW_OK;
+}
+
 /* ---- Dropout --------------------------------------------------------------------------------------------- */
 
 /* The mask of inference, from opset 10 on: all true. Before, it is only made in training. */

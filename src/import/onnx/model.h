@@ -258,6 +258,8 @@ SW_MUST_USE sw_status sw__onnx_translate(sw__draft *d);
 SW_MUST_USE sw_status sw__onnx_group_norm(sw__draft *d);
 SW_MUST_USE sw_status sw__onnx_mean_variance_norm(sw__draft *d);
 SW_MUST_USE sw_status sw__onnx_dropout(sw__draft *d);
+/* With training_mode: statistics of the batch, and running ones as further outputs. */
+SW_MUST_USE sw_status sw__onnx_batch_norm_training(sw__draft *d);
 
 /* fail.c. Messages are placed at the model, or at "label, node 'name' (Conv)". */
 sw_status sw__onnx_fail(sw__onnx *im, sw_status status, const char *fmt, ...) SW_PRINTF(3, 4);

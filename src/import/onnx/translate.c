@@ -144,7 +144,7 @@ static sw_status batch_norm(sw__draft *d) {
     if (d->opset < 9) SW_TRY(take_int(d, "spatial", 1, &spatial));
     if (!spatial) return sw__draft_fail(d, SW_E_UNSUPPORTED, "spatial=0 is not supported");
     SW_TRY(take_int(d, "training_mode", 0, &training));
-    if (training) return sw__draft_fail(d, SW_E_UNSUPPORTED, "training_mode=1 is not supported");
+    if (training) return sw__onnx_batch_norm_training(d);
     if (d->n_out > 1) d->n_out = 1;
     return SW_OK;
 }
