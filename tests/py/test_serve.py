@@ -24,7 +24,8 @@ class Serving(unittest.TestCase):
         cls.temporary = tempfile.TemporaryDirectory()
         cls.addClassCleanup(cls.temporary.cleanup)
         folder = pathlib.Path(cls.temporary.name)
-        cls.server = serving.Server(serving.identity_model(folder / "identity.onnx"))
+        wide = serving.identity_model(folder / "wide.onnx", shape=(1, "n"))
+        cls.server = serving.Server(serving.identity_model(folder / "identity.onnx"), wide)
         cls.addClassCleanup(cls.server.stop)
 
 
@@ -43,7 +44,7 @@ class Http(Serving):
         port = {"name": "INPUT0", "datatype": "FP32", "shape": [-1, 16]}
         model = client.get_model_metadata("identity")
         self.assertEqual((model["name"], model["versions"], model["inputs"]), ("identity", ["1"], [port]))
-        self.assertEqual(client.get_model_repository_index(), [{"name": "identity", "version": "1", "state": "READY"}])
+        self.assertIn({"name": "identity", "version": "1", "state": "READY"}, client.get_model_repository_index())
 
     def infer(self, x, binary=True, **options):
         tensor = triton_http.InferInput("INPUT0", x.shape, "FP32")
@@ -67,7 +68,7 @@ class Http(Serving):
     def test_classes(self):
         x = np.array([[5, 3, 9, 9] + [0] * 12], np.float32)
         answer = self.infer(x, outputs=[triton_http.InferRequestedOutput("OUTPUT0", class_count=3)])
-        self.assertEqual(answer.as_numpy("OUTPUT0").tolist(), [b"9.000000:2", b"9.000000:3", b"5.000000:0"])
+        self.assertEqual(answer.as_numpy("OUTPUT0").tolist(), [[b"9.000000:2", b"9.000000:3", b"5.000000:0"]])
 
     def test_unknown_model(self):
         with self.assertRaises(InferenceServerException) as failure:
@@ -98,7 +99,7 @@ class Grpc(Serving):
         port = {"name": "INPUT0", "datatype": "FP32", "shape": ["-1", "16"]}
         self.assertEqual((model["name"], model["versions"], model["inputs"]), ("identity", ["1"], [port]))
         rows = client.get_model_repository_index(as_json=True)["models"]
-        self.assertEqual(rows, [{"name": "identity", "version": "1", "state": "READY"}])
+        self.assertIn({"name": "identity", "version": "1", "state": "READY"}, rows)
 
     def test_tensors_come_back(self):
         x = np.random.default_rng(1).standard_normal((3, 16)).astype(np.float32)
@@ -111,15 +112,15 @@ class Grpc(Serving):
                 self.assertEqual(answer.get_response().id, "7")
 
     def test_large_tensors(self):
-        x = np.random.default_rng(1).standard_normal((100000, 16)).astype(np.float32)
-        answer = self.client.infer("identity", [tensor(triton_grpc, x)])
+        x = np.random.default_rng(1).standard_normal((1, 1600000)).astype(np.float32)
+        answer = self.client.infer("wide", [tensor(triton_grpc, x)])
         np.testing.assert_array_equal(answer.as_numpy("OUTPUT0"), x)
 
     def test_classes(self):
         x = np.array([[5, 3, 9, 9] + [0] * 12], np.float32)
         outputs = [triton_grpc.InferRequestedOutput("OUTPUT0", class_count=2)]
         answer = self.client.infer("identity", [tensor(triton_grpc, x)], outputs=outputs)
-        self.assertEqual(answer.as_numpy("OUTPUT0").tolist(), [b"9.000000:2", b"9.000000:3"])
+        self.assertEqual(answer.as_numpy("OUTPUT0").tolist(), [[b"9.000000:2", b"9.000000:3"]])
 
     def test_errors(self):
         x = np.zeros((1, 16), np.float32)

@@ -39,8 +39,8 @@ class Serving(unittest.TestCase):
         models = [
             serving.identity_model(cls.folder / "identity.onnx"),
             serving.identity_model(cls.folder / "pair.onnx", n=2),
-            serving.identity_model(cls.folder / "square.onnx", shape=("n", "n")),
-            serving.identity_model(cls.folder / "bytes8.onnx", T.INT8, (None,)),
+            serving.identity_model(cls.folder / "square.onnx", shape=(1, "n", "m")),
+            serving.identity_model(cls.folder / "bytes8.onnx", T.INT8, (1, None)),
         ]
         cls.server = serving.Server(*models, *cls.arguments)
         cls.addClassCleanup(cls.server.stop)
@@ -229,7 +229,7 @@ class Requests(Serving):
         self.assertEqual((status, answer[size:]), (200, x))
         status, headers, answer = self.infer(x * 3, Inference_Header_Content_Length="0", model="bytes8")
         self.assertEqual(
-            json.loads(answer[: int(headers["Inference-Header-Content-Length"])])["outputs"][0]["shape"], [192]
+            json.loads(answer[: int(headers["Inference-Header-Content-Length"])])["outputs"][0]["shape"], [1, 192]
         )
         self.assertIn(
             "Raw request must only have 1 input (found 1) to be deduced but got 2 inputs in",
