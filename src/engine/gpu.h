@@ -93,6 +93,7 @@ typedef struct sw_gpu_times {
     bool (*find)(void *ctx, const char *conv, const char *tile, int64_t ns[2]);
     sw_status (*add)(void *ctx, const char *conv, const char *tile, const int64_t ns[2]);
     void (*progress)(void *ctx, int done, int total); /* convolutions; may be NULL */
+    double seconds; /* after which no other convolution is timed: its tile is chosen by estimate; 0: no limit */
     void *ctx;
 } sw_gpu_times;
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/os.h"
 #include "engine/gpu_program.h"
 
 enum { CHAIN = 20, REPLAYS = 3 };
@@ -20,6 +21,7 @@ double sw__gpu_median(double *times, int n) {
 typedef struct stopwatch {
     sw_gpu *gpu;
     sw_cu_event from, to;
+    int64_t deadline; /* of tuning, by sw_clock_ns */
 } stopwatch;
 
 static sw_status make_stopwatch(sw_gpu *gpu, const sw_diag *diag, stopwatch *w) {
@@ -147,6 +149,7 @@ static sw_status tune_node(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *n
     if (sw_cuda_conv_form(&conv) != SW_CUDA_FORM_TILES || is_tuned(gpu, &conv)) return SW_OK;
     sw_gpu_tuned best = {.conv = conv, .tile = node->tile};
     int64_t least = INT64_MAX;
+    bool timed = false;
     sw_cpu_conv_key(&conv, key, sizeof key);
     const sw_cuda_conv old = p->launches[node->first_launch].args.conv;
     for (int i = 0, n = sw_cuda_conv_candidates(&conv, &gpu->cuda->info, tiles); i < n; i++) {
@@ -156,6 +159,8 @@ static sw_status tune_node(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *n
         sw_cuda_launch_conv(&conv, SW_CUDA_FORM_TILES, tiles[i], &gpu->cuda->info, old.in, old.weights, old.residual,
                             old.out, &l);
         if (!times || !times->find(times->ctx, key, name, ns)) {
+            if (!timed && sw_clock_ns() > w->deadline) return SW_OK;
+            timed = true;
             SW_TRY(time_twice(w, p, &l, diag, ns));
             if (times) SW_TRY(times->add(times->ctx, key, name, ns));
         }
@@ -170,6 +175,7 @@ sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_times *times,
     stopwatch w;
     SW_TRY(sw_cuda_enter(gpu->cuda, diag));
     sw_status status = make_stopwatch(gpu, diag, &w);
+    w.deadline = times && times->seconds > 0 ? sw_clock_ns() + (int64_t)(times->seconds * 1e9) : INT64_MAX;
     for (int i = 0; i < p->n_nodes && status == SW_OK; i++) {
         if (p->nodes[i].kind == SW_GPU_CONV) status = tune_node(&w, p, &p->nodes[i], times, diag);
         if (times && times->progress) times->progress(times->ctx, i + 1, p->n_nodes);

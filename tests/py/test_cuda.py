@@ -197,6 +197,12 @@ class Device(unittest.TestCase):
         self.run_on("cuda:1")
         self.assertIn("another GPU", self.run_on("cuda:1", expect=2, EMU_CUDA="sm89").stderr)
 
+    def test_time_for_tuning_ends(self):
+        self.path, cache, _ = self.build("--tune-seconds", "0.000000001")
+        self.assertNotIn("CONV_", cache.read_text())
+        self.assertEqual(json.loads(slipway.run("inspect", self.path, "--json").stdout)["gpu"]["tiles"], {})
+        self.run_on("cuda")
+
     def test_build_without_a_gpu(self):
         plan, cache, process = self.build(expect=2, EMU_CUDA="nogpu")
         self.assertIn("finds no GPU", process.stderr)
