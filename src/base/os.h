@@ -30,6 +30,9 @@ typedef enum sw_path_kind { SW_PATH_NONE, SW_PATH_FILE, SW_PATH_FOLDER, SW_PATH_
 /* What a path names, links followed. SW_PATH_NONE also when it cannot be looked at. */
 sw_path_kind sw_path_kind_of(const char *path);
 
+/* Whether this user may read and write what a path names. */
+bool sw_path_usable(const char *path);
+
 /* Bytes of a regular file; -1 for anything else, and for what is not there. */
 int64_t sw_file_size(const char *path);
 /* When it was last changed, in nanoseconds since 1970; 0 for what is not there. */

@@ -80,6 +80,10 @@ sw_path_kind sw_path_kind_of(const char *path) {
     return S_ISREG(info.st_mode) ? SW_PATH_FILE : S_ISDIR(info.st_mode) ? SW_PATH_FOLDER : SW_PATH_OTHER;
 }
 
+bool sw_path_usable(const char *path) {
+    return access(path, R_OK | W_OK) == 0;
+}
+
 int64_t sw_file_size(const char *path) {
     struct stat info;
     return stat(path, &info) == 0 && S_ISREG(info.st_mode) ? (int64_t)info.st_size : -1;

@@ -11,14 +11,6 @@
 
 enum { NAME_WIDTH = 12, VERSION_WIDTH = 14 };
 
-/* A runtime as it was found. */
-typedef struct row {
-    const sw_foreign_runtime *runtime;
-    sw_foreign_place place;
-    const char *version; /* as it says itself; NULL: it does not run */
-    sw_last_text why;    /* then */
-} row;
-
 static void keep_text(void *ctx, const sw_message *message) {
     sw_last_text *last = ctx;
     if (message->severity != SW_ERROR) return;
@@ -31,9 +23,9 @@ sw_diag sw_last_text_diag(sw_last_text *last) {
     return (sw_diag){keep_text, last};
 }
 
-/* Libraries are opened, in a child; Python packages are believed, because importing them takes seconds. */
-static sw_status look(const sw_foreign_runtime *runtime, const sw_python *python, sw_arena *arena, row *r) {
-    *r = (row){.runtime = runtime};
+sw_status sw_backend_look(const sw_foreign_runtime *runtime, const sw_python *python, sw_arena *arena,
+                          sw_backend_found *r) {
+    *r = (sw_backend_found){.runtime = runtime};
     SW_TRY(sw_foreign_locate(runtime, python, arena, &r->place));
     if (!r->place.path) {
         snprintf(r->why.text, sizeof r->why.text, "%s", r->place.why_not);
@@ -50,11 +42,11 @@ static sw_status look(const sw_foreign_runtime *runtime, const sw_python *python
     return r->version ? SW_OK : SW_E_NOMEM;
 }
 
-static void print_json(const row *rows, int n, sw_buf *buf) {
+static void print_json(const sw_backend_found *rows, int n, sw_buf *buf) {
     sw_json_writer w = sw_json_writer_make(buf, 2);
     sw_json_array(&w);
     for (int i = 0; i < n; i++) {
-        const row *r = &rows[i];
+        const sw_backend_found *r = &rows[i];
         sw_json_object(&w);
         sw_json_key(&w, "name"), sw_json_string(&w, r->runtime->name);
         sw_json_key(&w, "available"), sw_json_bool(&w, r->version != NULL);
@@ -72,18 +64,18 @@ static void print_json(const row *rows, int n, sw_buf *buf) {
 }
 
 static sw_status run(const sw_args *args, sw_console *console) {
-    row rows[SW_MOST_BACKENDS];
+    sw_backend_found rows[SW_MOST_BACKENDS];
     int n = 0;
     sw_python python;
     SW_TRY(sw_python_find(args->arena, &python));
     for (const sw_foreign_runtime *r = sw_foreign_runtimes; r->name && n < SW_MOST_BACKENDS; r++)
-        SW_TRY(look(r, &python, args->arena, &rows[n++]));
+        SW_TRY(sw_backend_look(r, &python, args->arena, &rows[n++]));
     if (sw_args_flag(args, "json")) {
         print_json(rows, n, &console->out);
         return SW_OK;
     }
     for (int i = 0; i < n; i++) {
-        const row *r = &rows[i];
+        const sw_backend_found *r = &rows[i];
         if (r->version)
             sw_print(console, "%-*s %-*s %s\n", NAME_WIDTH, r->runtime->name, VERSION_WIDTH, r->version, r->place.path);
         else

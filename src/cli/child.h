@@ -23,6 +23,18 @@ typedef struct sw_last_text {
 } sw_last_text;
 sw_diag sw_last_text_diag(sw_last_text *last);
 
+/* A runtime as it was found. */
+typedef struct sw_backend_found {
+    const sw_foreign_runtime *runtime;
+    sw_foreign_place place;
+    const char *version; /* as it says itself; NULL: it does not run */
+    sw_last_text why;    /* then */
+} sw_backend_found;
+/* Libraries are opened, in a child; Python packages are believed, because importing them takes seconds. Texts in the
+ * arena. */
+SW_MUST_USE sw_status sw_backend_look(const sw_foreign_runtime *runtime, const sw_python *python, sw_arena *arena,
+                                      sw_backend_found *found);
+
 /* -- Options that verbs share -------------------------------------------------------------------------------------- */
 
 /* --backend and --set. */

@@ -112,6 +112,32 @@ class Fakes(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
 
 
+class Doctor(unittest.TestCase):
+    def test_lines(self):
+        rows = json.loads(slipway.run("doctor", "--json", env=environment()).stdout)
+        found = {row["what"]: row for row in rows}
+        wanted = {"CPU", "CPU limit", "memory", "NVIDIA driver", "NVRTC", "cuDNN", "TensorRT", "OpenVINO"}
+        self.assertLessEqual(wanted, set(found))
+        self.assertTrue(all(row["verdict"] in ("ok", "note", "mend") for row in rows))
+        self.assertTrue(all(row["mend"] for row in rows if row["verdict"] == "mend"))
+        self.assertEqual(found["ONNX Runtime"]["verdict"], "ok")
+        self.assertIn("to mend", slipway.run("doctor", env=environment()).stdout)
+
+    def test_broken_runtime_and_twins(self):
+        with tempfile.TemporaryDirectory() as empty:
+            packages = pathlib.Path(empty, "lib/python3.11/site-packages")
+            for name in ("bin/python", "pyvenv.cfg", "lib/python3.11/site-packages/onnxruntime/capi/libonnxruntime.so.1.2"):
+                pathlib.Path(empty, name).parent.mkdir(parents=True, exist_ok=True)
+                pathlib.Path(empty, name).touch()
+            for name in ("onnxruntime-1.2.0.dist-info", "onnxruntime_gpu-1.1.0.dist-info"):
+                (packages / name).mkdir()
+            rows = json.loads(slipway.run("doctor", "--json", env=environment(VIRTUAL_ENV=empty)).stdout)
+        found = {row["what"]: row for row in rows}
+        self.assertEqual(found["ONNX Runtime"]["verdict"], "mend")
+        self.assertIn("cannot be loaded", found["ONNX Runtime"]["fits"])
+        self.assertIn("pip uninstall -y onnxruntime onnxruntime-gpu", found["onnxruntime twice"]["mend"])
+
+
 class Usage(unittest.TestCase):
     def test_names_and_settings(self):
         cases = {
