@@ -143,6 +143,8 @@ static sw_status open_backend(bench *b, runner *r, sw_bench_model *m, int thread
     sw_foreign_options options = {.threads = threads, .shapes = m->inputs, .n_shapes = m->n_inputs};
     SW_TRY(sw_settings_parse(b->args, r->runtime->name, diag, &options.settings));
     SW_TRY(sw_foreign_require(r->runtime, arena, diag, &place));
+    for (int i = 0; i < options.settings.n; i++)
+        if (!strcmp(options.settings.items[i].key, "device")) build.device = options.settings.items[i].value;
     if (b->bf16) options.settings.items[options.settings.n++] = (sw_setting){"precision", "bf16"};
     SW_TRY(sw_bench_file(m, r->runtime, &build, arena, diag, &file));
     options.model = file;

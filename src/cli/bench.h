@@ -35,6 +35,7 @@ void sw_bench_model_close(sw_bench_model *model); /* removes what was made; take
 typedef struct sw_bench_build {
     bool bf16;
     int threads, level; /* of tuning */
+    const char *device; /* of a plan, as in sw_build_options; NULL: the CPU */
 } sw_bench_build;
 
 /* The model as the backend likes it best: itself, or a file made of it. SW_E_UNSUPPORTED with a sentence. */

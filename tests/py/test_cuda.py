@@ -197,6 +197,12 @@ class Device(unittest.TestCase):
         self.run_on("cuda:1")
         self.assertIn("another GPU", self.run_on("cuda:1", expect=2, EMU_CUDA="sm89").stderr)
 
+    def test_bench(self):
+        options = ("--backend", "slipway", "--set", "slipway.device=cuda", "--seconds", "0.2", "--opt-level", "0", "--json")
+        env = {**self.env, "EMU_CUDA": "idle", "XDG_CACHE_HOME": str(self.folder)}
+        (row,) = json.loads(slipway.run("bench", self.path, *options, env=env).stdout)["results"]
+        self.assertEqual((row["backend"], row["settings"]["device"]), ("slipway", "cuda"))
+
     def test_time_for_tuning_ends(self):
         self.path, cache, _ = self.build("--tune-seconds", "0.000000001")
         self.assertNotIn("CONV_", cache.read_text())
