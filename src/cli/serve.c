@@ -1,7 +1,9 @@
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/net.h"
+#include "base/os.h"
 #include "cli/verb.h"
 #include "serve/server/server.h"
 #include "slipway/build.h"
@@ -32,29 +34,49 @@ static void say_ports(const sw_server *server, const sw_server_options *o, const
             o->unix_path ? ", all on " : "", o->unix_path ? o->unix_path : "");
 }
 
-/* Until the program is told to stop. */
-static void wait_for_stop(int signals, sw_poller *poller, const sw_diag *diag) {
+/* Tells the main thread when a model could not be loaded at the start. */
+typedef struct watch {
+    sw_serve *core;
+    sw_poller poller;
+    atomic_int failed;
+    sw_thread thread;
+} watch;
+
+static void *wait_loaded(void *ctx) {
+    watch *w = ctx;
+    atomic_store(&w->failed, sw_serve_wait_loaded(w->core));
+    sw_poller_wake(&w->poller);
+    return NULL;
+}
+
+/* Until the program is told to stop, or models failed that must not. */
+static sw_status wait_for_stop(watch *w, int signals, bool exit_on_error, const sw_diag *diag) {
     sw_poll_event event;
     for (;;) {
-        if (sw_poller_wait(poller, -1, &event, 1) < 1) continue;
-        sw_signal signal = sw_signals_read(signals);
-        if (signal == SW_SIGNAL_STOP) return;
+        if (sw_poller_wait(&w->poller, -1, &event, 1) < 1) continue;
+        int failed = atomic_load(&w->failed);
+        if (failed && exit_on_error)
+            return sw_fail(diag, SW_E_MODEL, NULL, "or go on without them by --exit-on-error false",
+                           "%d model%s could not be loaded", failed, failed == 1 ? "" : "s");
+        if (event.tag && sw_signals_read(signals) == SW_SIGNAL_STOP) return SW_OK;
     }
 }
 
-static sw_status serve(sw_serve *core, const sw_server_options *o, int signals) {
+static sw_status serve(sw_serve *core, const sw_server_options *o, int signals, bool exit_on_error) {
     sw_server *server = NULL;
-    sw_poller poller;
-    SW_TRY(sw_poller_open(o->diag, &poller));
-    sw_status status = sw_poller_add(&poller, signals, &poller);
+    watch w = {.core = core};
+    SW_TRY(sw_poller_open(o->diag, &w.poller));
+    sw_status status = sw_poller_add(&w.poller, signals, &w);
     if (status == SW_OK) status = sw_server_create(core, o, &server);
     if (status == SW_OK) {
         say_ports(server, o, o->diag);
-        wait_for_stop(signals, &poller, o->diag);
-        sw_info(o->diag, NULL, "Waiting for in-flight requests to complete.");
+        status = sw_thread_start(&w.thread, wait_loaded, &w);
+        if (status == SW_OK) status = wait_for_stop(&w, signals, exit_on_error, o->diag);
+        if (status == SW_OK) sw_info(o->diag, NULL, "Waiting for in-flight requests to complete.");
     }
+    if (w.thread.handle) sw_thread_join(&w.thread);
     sw_server_destroy(server);
-    sw_poller_close(&poller);
+    sw_poller_close(&w.poller);
     return status;
 }
 
@@ -128,6 +150,42 @@ static sw_server_options server_options(const sw_args *args, const sw_diag *diag
     return o;
 }
 
+/* "true" or "false". */
+static sw_status read_bool(const sw_args *args, const char *option, bool *value, const sw_diag *diag) {
+    const char *text = sw_args_text(args, option);
+    *value = !strcmp(text, "true");
+    if (*value || !strcmp(text, "false")) return SW_OK;
+    return sw_fail(diag, SW_E_USAGE, "serve", NULL, "--%s is '%.32s', expected true or false", option, text);
+}
+
+static sw_status core_options(const sw_args *args, sw_serve_options *o, const sw_diag *diag) {
+    static const char *const modes[] = {"none", "poll", "explicit"};
+    const char *mode = sw_args_text(args, "model-control-mode");
+    int control = 0;
+    while (control < 3 && strcmp(modes[control], mode)) control++;
+    if (control == 3)
+        return sw_fail(diag, SW_E_USAGE, "serve", NULL,
+                       "--model-control-mode is '%.32s', expected none, poll or explicit", mode);
+    sw_given load_models = sw_args_all(args, "load-model");
+    if (load_models.n && control != SW_SERVE_CONTROL_EXPLICIT)
+        return sw_fail(diag, SW_E_USAGE, "serve", NULL, "--load-model needs --model-control-mode explicit");
+    bool strict;
+    SW_TRY(read_bool(args, "strict-readiness", &strict, diag));
+    o->control = (sw_serve_control)control;
+    o->load_models = load_models.values;
+    o->n_load_models = load_models.n;
+    o->poll_seconds = (int)sw_args_int(args, "repository-poll-secs");
+    o->config_name = sw_args_text(args, "model-config-name");
+    o->no_auto_complete = sw_args_flag(args, "disable-auto-complete-config");
+    o->lenient_readiness = !strict;
+    o->load_threads = (int)sw_args_int(args, "model-load-thread-count");
+    o->memory_budget = (int64_t)(sw_args_number(args, "memory-budget") * 1048576);
+    o->threads = (int)sw_args_int(args, "threads");
+    o->loader = (sw_serve_loader){.load = load};
+    o->diag = diag;
+    return SW_OK;
+}
+
 static sw_status run(const sw_args *args, sw_console *console) {
     sink s = {.lock = PTHREAD_MUTEX_INITIALIZER, .console = &console->diag};
     sw_diag diag = {emit, &s};
@@ -141,11 +199,14 @@ static sw_status run(const sw_args *args, sw_console *console) {
                        "nothing to serve");
     sw_server_options server = server_options(args, &diag);
     SW_TRY(read_keys(args, &server, &diag));
-    SW_TRY(sw_signals_open(&diag, &signals));
     sw_serve *core = NULL;
-    sw_serve_options options = {.repositories = paths, .n_repositories = n, .loader = {.load = load}, .diag = &diag};
+    sw_serve_options options = {.repositories = paths, .n_repositories = n};
+    bool exit_on_error;
+    SW_TRY(core_options(args, &options, &diag));
+    SW_TRY(read_bool(args, "exit-on-error", &exit_on_error, &diag));
+    SW_TRY(sw_signals_open(&diag, &signals));
     sw_status status = sw_serve_create(&options, &core);
-    if (status == SW_OK) status = serve(core, &server, signals);
+    if (status == SW_OK) status = serve(core, &server, signals, exit_on_error);
     sw_serve_destroy(core);
     sw_net_close(signals);
     return status;
@@ -157,6 +218,56 @@ static const sw_option options[] = {
      .argument = "DIR",
      .many = true,
      .help = "a folder of models, one folder each: MODEL/VERSION/model.onnx, with or without MODEL/config.pbtxt"},
+    {.name = "model-control-mode",
+     .kind = SW_TEXT,
+     .argument = "MODE",
+     .standard = "none",
+     .help = "none: all models at the start; poll: look for changes; explicit: what --load-model and clients ask for"},
+    {.name = "load-model",
+     .kind = SW_TEXT,
+     .argument = "NAME",
+     .many = true,
+     .help = "under explicit control: load this model at the start; * alone: all"},
+    {.name = "repository-poll-secs",
+     .kind = SW_INT,
+     .argument = "N",
+     .standard = "15",
+     .least = 1,
+     .most = 86400,
+     .help = "under poll: how often to look"},
+    {.name = "model-config-name",
+     .kind = SW_TEXT,
+     .argument = "NAME",
+     .help = "prefer MODEL/configs/NAME.pbtxt to MODEL/config.pbtxt"},
+    {.name = "disable-auto-complete-config", .help = "configurations must say everything themselves"},
+    {.name = "strict-readiness",
+     .kind = SW_TEXT,
+     .argument = "BOOL",
+     .standard = "true",
+     .help = "false: ready although models failed"},
+    {.name = "exit-on-error",
+     .kind = SW_TEXT,
+     .argument = "BOOL",
+     .standard = "true",
+     .help = "false: go on when a model cannot be loaded at the start"},
+    {.name = "model-load-thread-count",
+     .kind = SW_INT,
+     .argument = "N",
+     .standard = "4",
+     .least = 1,
+     .most = 64,
+     .help = "so many models are loaded at once"},
+    {.name = "memory-budget",
+     .kind = SW_NUMBER,
+     .argument = "MIB",
+     .most = 1e9,
+     .help = "memory for models; the least recently used makes room and comes back on demand (default: no limit)"},
+    {.name = "threads",
+     .kind = SW_INT,
+     .argument = "N",
+     .least = 0,
+     .most = 1024,
+     .help = "threads that compute, all models together (default: all CPUs that may be used)"},
     {.name = "host", .kind = SW_TEXT, .argument = "ADDRESS", .help = "listen on this address only (default: all)"},
     {.name = "http-port",
      .kind = SW_INT,

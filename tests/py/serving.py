@@ -45,7 +45,7 @@ class Server:
             raise AssertionError("no server: " + "".join(self.log))
         self.url, self.grpc_url = f"127.0.0.1:{self.http}", f"127.0.0.1:{self.grpc}"
         deadline = time.monotonic() + STARTS_IN_S
-        while self.get("/v2/health/ready")[0] == 400:
+        while self.get("/v2/health/ready", headers={"Admin-Key": "secret"})[0] == 400:  # for servers with that key
             if time.monotonic() > deadline:
                 self.stop()
                 raise AssertionError("not ready: " + "".join(self.log))

@@ -449,9 +449,50 @@ class Ports(unittest.TestCase):
             self.assertEqual(server.stop()[0], 0)
             self.assertFalse(path.exists())
 
+    def test_models_that_fail(self):
+        with tempfile.TemporaryDirectory() as folder:
+            bad, good = pathlib.Path(folder, "bad.onnx"), pathlib.Path(folder, "good.onnx")
+            bad.write_bytes(b"nonsense")
+            serving.identity_model(good)
+            ports = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
+            self.assertIn("1 model could not be loaded", slipway.run("serve", bad, good, *ports, expect=2).stderr)
+            server = serving.Server(bad, good, "--exit-on-error", "false", "--strict-readiness", "false")
+            self.addCleanup(server.stop)
+            while server.get("/v2/models/good/ready")[0] != 200:
+                time.sleep(0.01)
+            self.assertEqual(server.get("/v2/models/bad/ready")[0], 400)
+
+    def test_repository_under_control_of_clients(self):
+        import tritonclient.http as triton_http
+
+        with tempfile.TemporaryDirectory() as folder:
+            for version in ("1", "3"):
+                pathlib.Path(folder, "a", version).mkdir(parents=True)
+                serving.identity_model(pathlib.Path(folder, "a", version, "model.onnx"))
+            server = serving.Server("--model-repository", folder, "--model-control-mode", "explicit")
+            self.addCleanup(server.stop)
+            client = triton_http.InferenceServerClient(server.url)
+            self.addCleanup(client.close)
+            self.assertFalse(client.is_model_ready("a"))
+            client.load_model("a")
+            self.assertTrue(client.is_model_ready("a"))
+            self.assertEqual(client.get_model_metadata("a")["versions"], ["3"])
+            self.assertEqual(client.get_model_config("a")["name"], "a")
+            client.unload_model("a")
+            while client.is_model_ready("a"):
+                time.sleep(0.01)
+            status, _, answer = server.get("/v2/repository/models/none/load", b"")
+            self.assertEqual(status, 500)  # as Triton
+            self.assertIn("failed to load 'none'", json.loads(answer)["error"])
+            status, _, answer = server.get("/v2/repository/models/..%2Fa/load", b"")
+            self.assertEqual(status, 400)
+
     def test_wrong_use(self):
         for arguments, part in (
             (["serve"], "nothing to serve"),
+            (["serve", "x.onnx", "--model-control-mode", "magic"], "expected none, poll or explicit"),
+            (["serve", "x.onnx", "--load-model", "x"], "--load-model needs"),
+            (["serve", "x.onnx", "--exit-on-error", "maybe"], "expected true or false"),
             (["serve", "x.onnx", "--http-max-input-size", "0"], "--http-max-input-size"),
             (["serve", "x.onnx", "--http-max-input-size", "-5"], "--http-max-input-size"),
         ):
