@@ -172,6 +172,10 @@ void sw_serve_load(sw_serve *core, const char *name, const char *config, const s
                    sw_serve_loaded done, void *ctx);
 void sw_serve_unload(sw_serve *core, const char *name, bool dependents, sw_serve_loaded done, void *ctx);
 
+/* Looks at the repositories now, whether they are polled or not: what is new or has changed is loaded, what is gone is
+ * unloaded, in the background. Nothing where models are loaded one by one. */
+void sw_serve_reload(sw_serve *core);
+
 /* -- Statistics ------------------------------------------------------------------------------------------------------ */
 
 typedef struct sw_serve_duration {

@@ -49,6 +49,7 @@ typedef struct sw__held {
     int level;       /* its priority */
     bool timed_out;  /* and stays, behind the others */
     atomic_bool cancelled;
+    int depth;                    /* of ensembles that it is a step in */
     struct sw__ensemble_run *run; /* of an ensemble, kept; else NULL */
 } sw__held;
 
@@ -59,6 +60,8 @@ SW_MUST_USE sw_serve_code sw__serve_check(const sw_serve_request *request, sw__h
 /* Puts the results together from outputs by the order of the model's configuration: views, or copies when the request
  * wants to keep them. What goes wrong is the request's error. */
 void sw__serve_hand_over(sw_serve_request *request, const sw_serve_tensor *out);
+/* Checks a request and queues it, or runs it. `inner`: of one that was let in already. */
+void sw__serve_submit(sw_serve *core, sw_serve_request *request, bool inner);
 /* Statistics, log, done(). The request is no longer ours after it. */
 void sw__serve_finish(sw_serve_request *request);
 
@@ -173,6 +176,8 @@ SW_MUST_USE bool sw__queue_init(sw__queue *queue, sw_arena *arena, int levels, i
 void sw__queue_close(sw__queue *queue);
 /* Checked, held, from here on the queue's. */
 void sw__queue_submit(sw_serve_model *model, sw_serve_request *request);
+/* Of a request that never waits: what is needed to cancel it. */
+void sw__queue_mark_running(sw_serve_model *model, sw_serve_request *request);
 /* Whether it was in the queue, and is the caller's now. */
 bool sw__queue_remove(sw_serve_model *model, sw_serve_request *request);
 void sw__queue_add_instance(sw__queue *queue, sw__instance *instance);
@@ -192,6 +197,15 @@ void sw__serve_run_batch(sw_serve_model *model, sw__instance *instance, sw_serve
 void sw__queue_revived(sw_serve_model *model, bool back);
 /* Ends all that waits with an error. */
 void sw__queue_fail_all(sw_serve_model *model, const sw_serve_error *error);
+
+/* -- Ensembles ------------------------------------------------------------------------------------------------------- */
+
+/* From the model's configuration: model->ensemble. */
+SW_MUST_USE sw_serve_code sw__ensemble_create(sw_serve_model *model, sw_serve_error *error);
+const char *sw__ensemble_member(const struct sw__ensemble *ensemble, int i); /* its model; NULL after the last */
+/* Checked, held. */
+void sw__ensemble_submit(sw_serve_model *model, sw_serve_request *request);
+void sw__ensemble_run_free(struct sw__ensemble_run *run); /* takes NULL */
 
 /* -- The core -------------------------------------------------------------------------------------------------------- */
 

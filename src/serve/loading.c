@@ -76,6 +76,10 @@ void sw__loading_add(sw_serve *core, const sw__task *task) {
     pthread_mutex_unlock(&core->lock);
 }
 
+void sw_serve_reload(sw_serve *core) {
+    if (core->options.control != SW_SERVE_CONTROL_EXPLICIT) sw__loading_add(core, &(sw__task){.kind = SW__POLL});
+}
+
 void sw__loading_bury(sw_serve *core, sw_serve_model *model) {
     pthread_mutex_lock(&core->lock);
     model->next_dead = core->dead;
@@ -318,6 +322,57 @@ static void load(sw_serve *core, sw__entry *entry, const sw__task *task, sw_serv
     sw_arena_destroy(arena);
 }
 
+/* The names of the models that a model's ensembles are made of, in `arena`; n of them. Under core->lock. */
+static const char **members_of(const sw__entry *entry, sw_arena *arena, int *n) {
+    const char **names = NULL;
+    *n = 0;
+    for (int i = 0; i < entry->n_versions; i++) {
+        const sw_serve_model *model = entry->versions[i].model;
+        if (!model || !model->ensemble) continue;
+        int count = 0;
+        while (sw__ensemble_member(model->ensemble, count)) count++;
+        names = SW_ARENA_ARRAY(arena, const char *, count + 1);
+        for (*n = 0; names && *n < count; ++*n)
+            names[*n] = sw_arena_strdup(arena, sw__ensemble_member(model->ensemble, *n));
+    }
+    return names;
+}
+
+/* The entry of a member, to be at work on it; NULL: somebody else is, or it need not be. */
+static sw__entry *take_member(sw_serve *core, const char *name, bool ready) {
+    pthread_mutex_lock(&core->lock);
+    sw__entry *entry = name ? sw__core_entry(core, name, true) : NULL;
+    if (entry && (entry->busy || any_ready(entry) != ready)) entry = NULL;
+    if (entry) entry->busy = true;
+    pthread_mutex_unlock(&core->lock);
+    return entry;
+}
+
+static void leave_member(sw_serve *core, sw__entry *entry) {
+    pthread_mutex_lock(&core->lock);
+    entry->busy = false;
+    pthread_mutex_unlock(&core->lock);
+}
+
+/* An ensemble brings the models that it is made of, where the program asks for models one by one. */
+static void load_members(sw_serve *core, sw__entry *entry, int depth, sw_serve_error *error) {
+    enum { MOST_DEPTH = 8 };
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    int n = 0;
+    pthread_mutex_lock(&core->lock);
+    const char **names = arena ? members_of(entry, arena, &n) : NULL;
+    pthread_mutex_unlock(&core->lock);
+    for (int i = 0; i < n && depth < MOST_DEPTH && error->code == SW_SERVE_OK; i++) {
+        sw__entry *member = take_member(core, names[i], false);
+        if (!member) continue;
+        sw__task task = {.kind = SW__LOAD, .name = member->name};
+        load(core, member, &task, error);
+        if (error->code == SW_SERVE_OK) load_members(core, member, depth + 1, error);
+        leave_member(core, member);
+    }
+    sw_arena_destroy(arena);
+}
+
 static void unload(sw_serve *core, sw__entry *entry) {
     sw_serve_model *gone = NULL;
     pthread_mutex_lock(&core->lock);
@@ -330,6 +385,22 @@ static void unload(sw_serve *core, sw__entry *entry) {
     entry->stamp = 0;
     pthread_mutex_unlock(&core->lock);
     drop_all(gone);
+}
+
+static void unload_with_members(sw_serve *core, sw__entry *entry) {
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    int n = 0;
+    pthread_mutex_lock(&core->lock);
+    const char **names = arena ? members_of(entry, arena, &n) : NULL;
+    pthread_mutex_unlock(&core->lock);
+    unload(core, entry);
+    for (int i = 0; i < n; i++) {
+        sw__entry *member = take_member(core, names[i], true);
+        if (!member) continue;
+        unload(core, member);
+        leave_member(core, member);
+    }
+    sw_arena_destroy(arena);
 }
 
 /* -- Polling --------------------------------------------------------------------------------------------------------- */
@@ -460,9 +531,14 @@ static void run_task(sw_serve *core, sw__task *task, sw__entry *entry, bool stop
     } else if (!entry) {
         (void)sw__serve_no_memory(&error);
     } else if (task->kind == SW__UNLOAD) {
-        unload(core, entry);
+        if (task->dependents)
+            unload_with_members(core, entry);
+        else
+            unload(core, entry);
     } else if (!unchanged(core, entry, task)) {
         load(core, entry, task, &error);
+        if (error.code == SW_SERVE_OK && core->options.control == SW_SERVE_CONTROL_EXPLICIT)
+            load_members(core, entry, 0, &error);
         make_room(core, NULL);
     }
     if (task->done) task->done(task->ctx, &error);

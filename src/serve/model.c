@@ -206,14 +206,27 @@ static sw_serve_code match_backend(sw_serve_model *model, const sw__model_source
     return make_info(model, source->version) ? SW_SERVE_OK : sw__serve_no_memory(error);
 }
 
+static sw_serve_code make_ensemble(sw_serve_model *model, const sw__model_source *source, const sw__source *from,
+                                   sw_serve_error *error) {
+    static const sw_serve_nature none;
+    sw__message *message = model->config.message;
+    sw_status status = sw__config_complete(message, from, source->name, NULL, &none, 0, false);
+    if (status == SW_OK) status = sw__config_read(message, from, &model->config);
+    if (status == SW_OK) status = sw__config_match(&model->config, from, &none);
+    if (status != SW_OK) return fail_status(status, error);
+    if (!make_info(model, source->version) || !sw__queue_init(&model->queue, model->arena, 1, 0))
+        return sw__serve_no_memory(error);
+    sw_serve_code code = sw__ensemble_create(model, error);
+    return code == SW_SERVE_OK ? sw__serve_read_labels(model, source->folder, error) : code;
+}
+
 static sw_serve_code make(sw_serve_model *model, const sw__model_source *source, sw_serve_error *error) {
     sw__sink sink = {error, &model->core->diag};
     sw_diag diag = sw__serve_sink(&sink);
     sw__source from = {source->config_where, &diag, model->arena};
     sw_serve_code code = read_config(model, source, &from, error);
     if (code != SW_SERVE_OK) return code;
-    if (model->config.n_steps)
-        return sw_serve_fail(error, SW_SERVE_UNSUPPORTED, "model '%s': ensembles are not served", source->name);
+    if (model->config.n_steps) return make_ensemble(model, source, &from, error);
     code = match_backend(model, source, &from, error);
     if (code != SW_SERVE_OK) return code;
     if (!map_ports(model) || !make_instances(model) ||

@@ -397,6 +397,12 @@ void sw__queue_fail_all(sw_serve_model *model, const sw_serve_error *error) {
     finish_all(&all);
 }
 
+void sw__queue_mark_running(sw_serve_model *model, sw_serve_request *r) {
+    pthread_mutex_lock(&model->queue.lock);
+    r->state = SW__RUNNING;
+    pthread_mutex_unlock(&model->queue.lock);
+}
+
 bool sw__queue_remove(sw_serve_model *model, sw_serve_request *r) {
     sw__queue *q = &model->queue;
     pthread_mutex_lock(&q->lock);

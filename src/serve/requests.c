@@ -22,6 +22,7 @@ sw__held *sw__serve_hold(sw_serve_request *request, int n_inputs) {
 void sw_serve_request_free(sw_serve_request *request) {
     sw__held *held = request->held;
     if (!held) return;
+    sw__ensemble_run_free(held->run);
     sw_free(NULL, held->results);
     sw_free(NULL, held->bytes);
     sw_free(NULL, held->inputs);
@@ -77,6 +78,7 @@ void sw__serve_hand_over(sw_serve_request *request, const sw_serve_tensor *out) 
 
 static sw__failure reason_of(const sw_serve_request *request) {
     if (request->error.code == SW_SERVE_CANCELLED) return SW__CANCELED;
+    if (request->model->ensemble) return SW__OTHER;
     if (request->times.started) return SW__BACKEND;
     return request->error.code == SW_SERVE_UNAVAILABLE ? SW__REJECTED : SW__OTHER;
 }
@@ -98,7 +100,7 @@ void sw__serve_finish(sw_serve_request *request) {
     atomic_fetch_sub(&core->inside, 1);
 }
 
-void sw_serve_submit(sw_serve *core, sw_serve_request *request) {
+void sw__serve_submit(sw_serve *core, sw_serve_request *request, bool inner) {
     sw_serve_model *model = request->model;
     sw_serve_error *error = &request->error;
     sw__held *held = sw__serve_hold(request, model->info.n_inputs);
@@ -110,17 +112,24 @@ void sw_serve_submit(sw_serve *core, sw_serve_request *request) {
     char id[SW__ID_TEXT];
     if (!held)
         (void)sw__serve_no_memory(error);
-    else if (atomic_load(&core->draining))
+    else if (!inner && atomic_load(&core->draining))
         (void)sw_serve_fail(error, SW_SERVE_UNAVAILABLE,
                             "%sServer is stopping, scheduler for model has stopped accepting new "
                             "inference requests",
                             sw__serve_id_text(request, id));
     else if (sw__serve_check(request, held, error) == SW_SERVE_OK) {
         held->cancelled = false;
-        sw__queue_submit(model, request);
+        if (model->ensemble)
+            sw__ensemble_submit(model, request);
+        else
+            sw__queue_submit(model, request);
         return;
     }
     sw__serve_finish(request);
+}
+
+void sw_serve_submit(sw_serve *core, sw_serve_request *request) {
+    sw__serve_submit(core, request, false);
 }
 
 void sw_serve_cancel(sw_serve *core, sw_serve_request *request) {
