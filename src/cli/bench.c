@@ -20,6 +20,7 @@ typedef struct bench {
     sw_bench_row *rows;
     size_t n, cap;
     sw_status failed; /* the last failure of a backend */
+    char why[512];    /* and its sentence */
 } bench;
 
 /* A backend that is ready. */
@@ -96,7 +97,8 @@ static sw_status read_request(bench *b) {
 static void leave_out(bench *b, const sw_foreign_runtime *r, const sw_bench_model *m, sw_status status,
                       const char *why) {
     b->failed = status;
-    sw_warn(&b->console->diag, m->path, "%s is left out: %s", r->name, why[0] ? why : sw_status_text(status));
+    snprintf(b->why, sizeof b->why, "%s", why[0] ? why : sw_status_text(status));
+    sw_warn(&b->console->diag, m->path, "%s is left out: %s", r->name, b->why);
 }
 
 /* Noise in the order of axes that the port wants. */
@@ -279,7 +281,7 @@ static sw_status run(const sw_args *args, sw_console *console) {
         for (int k = 0; status == SW_OK && k < b.n_batches; k++)
             status = run_model(&b, args->operands[i], b.batches[k]);
     if (status == SW_OK && args->n_operands && !b.n)
-        status = sw_fail(&console->diag, b.failed, NULL, NULL, "no backend could run it");
+        status = sw_fail(&console->diag, b.failed, NULL, NULL, "no backend could run it; the last: %s", b.why);
     if (status == SW_OK) status = print(&b);
     for (size_t i = 0; i < b.n; i++) sw_free(NULL, b.rows[i].times);
     sw_free(NULL, b.rows);
