@@ -56,16 +56,19 @@ sw__entry *sw__core_entry(sw_serve *core, const char *name, bool make) {
 }
 
 /* The version that is asked for; NULL with an error. Under core->lock. */
-static sw_serve_model *choose(sw_serve *core, const char *name, int64_t version, sw_serve_error *error) {
+static sw_serve_model *choose(sw_serve *core, const char *name, int64_t version, const sw_serve_hint *hint,
+                              const char *sticky, sw_serve_error *error) {
     const sw__entry *entry = sw__core_entry(core, name, false);
     if (!entry || (!entry->wanted && !entry->n_versions)) {
         (void)sw_serve_fail(error, SW_SERVE_NOT_FOUND, "Request for unknown model: '%.200s' is not found", name);
         return NULL;
     }
-    for (int i = entry->n_versions - 1; i >= 0; i--) {
+    sw_serve_model *routed = version < 0 ? sw__route_choose(entry, hint, sticky, core->turn++) : NULL;
+    if (routed) return routed;
+    for (int i = 0; i < entry->n_versions; i++) {
         const sw__version *v = &entry->versions[i];
-        if (v->model && (version < 0 || version == v->number)) return v->model;
         if (version != v->number) continue;
+        if (v->model) return v->model;
         (void)sw_serve_fail(error, SW_SERVE_UNAVAILABLE,
                             "Request for unknown model: '%.200s' version %lld is not at ready state", name,
                             (long long)version);
@@ -83,8 +86,9 @@ static sw_serve_model *choose(sw_serve *core, const char *name, int64_t version,
 sw_serve_code sw_serve_find(sw_serve *core, const char *name, int64_t version, const sw_serve_hint *hint,
                             sw_serve_model **result, sw_serve_error *error) {
     int64_t now = sw__serve_now(core);
+    const char *sticky = hint && atomic_load_explicit(&core->routed, memory_order_relaxed) ? sw__route_key(hint) : NULL;
     pthread_mutex_lock(&core->lock);
-    sw_serve_model *model = choose(core, name, version, error);
+    sw_serve_model *model = choose(core, name, version, hint, sticky, error);
     if (model) {
         sw_serve_keep(model);
         model->used_ns = now;
@@ -110,7 +114,7 @@ int sw_serve_versions(sw_serve *core, const char *name, int64_t *versions, int m
 bool sw_serve_model_ready(sw_serve *core, const char *name, int64_t version) {
     sw_serve_error error;
     pthread_mutex_lock(&core->lock);
-    bool ready = choose(core, name, version, &error) != NULL;
+    bool ready = choose(core, name, version, NULL, NULL, &error) != NULL;
     pthread_mutex_unlock(&core->lock);
     return ready;
 }

@@ -79,8 +79,8 @@ typedef struct sw_serve_hint {
     void *ctx;
 } sw_serve_hint;
 
-/* Finds a ready version; `version` -1: the one by policy (the highest, or by weight). `hint` may be NULL. The caller drops
- * the model when done. SW_SERVE_NOT_FOUND, SW_SERVE_UNAVAILABLE. */
+/* Finds a ready version; `version` -1: the highest, or with a `hint` the one whose turn it is by the model's route_weights. The
+ * caller drops the model when done. SW_SERVE_NOT_FOUND, SW_SERVE_UNAVAILABLE. */
 SW_MUST_USE sw_serve_code sw_serve_find(sw_serve *core, const char *name, int64_t version, const sw_serve_hint *hint,
                                         sw_serve_model **model, sw_serve_error *error);
 void sw_serve_keep(sw_serve_model *model);

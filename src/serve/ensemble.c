@@ -222,7 +222,8 @@ static void begin_step(struct sw__ensemble_run *run, int s) {
         (void)sw_serve_fail(&r->error, SW_SERVE_INVALID_ARG,
                             "ensembles within ensembles are deeper than %d: is '%s' within itself?", MOST_DEPTH,
                             what->model);
-    else if (sw_serve_find(model->core, what->model, what->version, NULL, &r->model, &r->error) == SW_SERVE_OK) {
+    else if (sw_serve_find(model->core, what->model, what->version, &(sw_serve_hint){0}, &r->model, &r->error) ==
+             SW_SERVE_OK) {
         sw__serve_submit(model->core, r, true);
         return;
     }

@@ -141,6 +141,7 @@ struct sw_serve_model {
     int64_t bytes, used_ns;        /* of memory, about; when it was last found; under core->lock */
     pthread_mutex_t life_lock;     /* held while instances come and go */
     struct sw__ensemble *ensemble; /* NULL: none */
+    double weight;                 /* of traffic that names no version; -1: the highest version takes all */
     struct sw_serve_model *next_dead;
 };
 
@@ -266,6 +267,9 @@ struct sw_serve {
     bool closing;  /* the threads end */
     sw_thread *threads;
 
+    atomic_bool routed; /* some model has weights */
+    uint64_t turn;      /* counts requests that name no version; under lock */
+
     atomic_bool draining;
     atomic_int inside; /* requests */
     sw__gate *gate;
@@ -274,6 +278,15 @@ struct sw_serve {
 };
 
 int64_t sw__serve_now(const sw_serve *core);
+/* route.c: what share of the traffic a version gets, from the configuration's parameter route_weights. */
+SW_MUST_USE sw_serve_code sw__route_read(sw_serve_model *model, sw_serve_error *error);
+/* What makes a request stick to a version: the hint's own key, the header slipway-sticky, the parameter sticky; NULL:
+ * nothing. */
+const char *sw__route_key(const sw_serve_hint *hint);
+/* The ready version for traffic that names none (`hint` NULL: the highest); NULL when no version is ready. `turn` differs from
+ * request to request; those with equal sticky keys get the same version while the same ones are ready. Under core->lock. */
+sw_serve_model *sw__route_choose(const sw__entry *entry, const sw_serve_hint *hint, const char *sticky, uint64_t turn);
+
 /* Under core->lock; NULL: there is none, or (make) out of memory. */
 sw__entry *sw__core_entry(sw_serve *core, const char *name, bool make);
 

@@ -217,6 +217,7 @@ static sw_serve_code make_ensemble(sw_serve_model *model, const sw__model_source
     if (!make_info(model, source->version) || !sw__queue_init(&model->queue, model->arena, 1, 0))
         return sw__serve_no_memory(error);
     sw_serve_code code = sw__ensemble_create(model, error);
+    if (code == SW_SERVE_OK) code = sw__route_read(model, error);
     return code == SW_SERVE_OK ? sw__serve_read_labels(model, source->folder, error) : code;
 }
 
@@ -234,6 +235,7 @@ static sw_serve_code make(sw_serve_model *model, const sw__model_source *source,
         return sw__serve_no_memory(error);
     code = sw__serve_model_start(model, error);
     model->bytes = model->nature.bytes;
+    if (code == SW_SERVE_OK) code = sw__route_read(model, error);
     if (code == SW_SERVE_OK) code = sw__serve_read_labels(model, source->folder, error);
     if (code == SW_SERVE_OK) code = sw__serve_warm_up(model, source->folder, error);
     for (int i = 0; code == SW_SERVE_OK && i < model->n_instances; i++)

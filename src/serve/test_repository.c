@@ -299,3 +299,39 @@ SW_TEST(serve_repository_refuses_with_a_sentence) {
     CHECK(strstr(error.text, "there is no model file in"));
     end();
 }
+
+static int64_t routed(const char *name, const char *sticky) {
+    sw_serve_model *model;
+    CHECK_INT(sw_serve_find(core, name, -1, &(sw_serve_hint){.sticky = sticky}, &model, &error), SW_SERVE_OK);
+    int64_t version = sw_serve_model_info(model)->version;
+    sw_serve_drop(model);
+    return version;
+}
+
+SW_TEST(serve_repository_shares_traffic_by_weight) {
+    begin();
+    const char *folder = test_folder_make();
+    write_model(
+        "a", "123",
+        "version_policy { all { } } parameters { key: 'route_weights' value { string_value: '1=90, 2=10 7=50' } }");
+    write_model("b", "12", "parameters { key: 'route_weights' value { string_value: '1=90% 2' } }");
+    CHECK_INT(serve(folder, SW_SERVE_CONTROL_NONE, NULL, 0), 1);
+    int hits[4] = {0}, moved = 0, second = 0;
+    for (int i = 0; i < 1000; i++) hits[routed("a", NULL)]++;
+    CHECK(hits[1] >= 895 && hits[1] <= 905);
+    CHECK_INT(hits[1] + hits[2], 1000);
+    for (int i = 0; i < 1000; i++) {
+        char key[20];
+        snprintf(key, sizeof key, "user %d", i);
+        int64_t version = routed("a", key);
+        moved += routed("a", key) != version;
+        second += version == 2;
+    }
+    CHECK_INT(moved, 0);
+    CHECK(second > 50 && second < 160);
+    sw_serve_model *third = find("a", 3);
+    CHECK(third != NULL); /* by name, the one without a weight answers, too */
+    sw_serve_drop(third);
+    CHECK(!find("b", -1));
+    end();
+}
