@@ -5,6 +5,7 @@
 #define SLIPWAY_KERNELS_NHWC_NHWC_H
 
 #include "kernels/kernel.h"
+#include "ops/shape.h"
 
 /* NULL when the operator has no such kernel. */
 sw_kernel_fn sw_kernel_nhwc(sw_op op);
@@ -29,6 +30,23 @@ static inline char *sw_nhwc_at(const sw_nhwc *m, int64_t pixel, int64_t channel)
 /* Floats from channel to channel of a row-major result of Relayout: its pitch where it is part of a wider join. */
 static inline int64_t sw_nhwc_plane(const sw_tensor *t) {
     return t->pitch ? t->pitch : t->dims[2] * t->dims[3];
+}
+
+/* Taps of a pool's window along an axis: those first <= k < end lie in the map, tap 0 at `begin`; those below `padded` in
+ * the map or the padding around it. Kernels may be far larger than maps. */
+typedef struct sw_taps {
+    int64_t begin, first, end, padded;
+} sw_taps;
+
+static inline int64_t sw_taps_below(int64_t begin, int64_t step, int64_t limit, int64_t n) {
+    int64_t some = begin >= limit ? 0 : (limit - begin + step - 1) / step;
+    return some < n ? some : n;
+}
+
+static inline sw_taps sw_taps_of(const sw_window *w, int axis, int64_t out) {
+    int64_t begin = out * w->stride[axis] - w->pad_begin[axis], step = w->dilation[axis], n = w->kernel[axis];
+    return (sw_taps){begin, sw_taps_below(begin, step, 0, n), sw_taps_below(begin, step, w->in[axis], n),
+                     sw_taps_below(begin, step, w->in[axis] + w->pad_end[axis], n)};
 }
 
 /* Of a map of float32. */

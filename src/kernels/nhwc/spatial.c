@@ -23,26 +23,9 @@ static float channel_at(const sw_nhwc *m, int64_t pixel, int64_t channel) {
     return m->bytes == 2 ? sw_bf16_to_f32(*(const uint16_t *)at) : *(const float *)at;
 }
 
-/* Taps first <= k < end of a window along an axis lie in the map, the others below `padded` on its padding; kernels may be far
- * larger than maps. */
-typedef struct taps {
-    int64_t begin, first, end, padded;
-} taps;
-
-static int64_t taps_below(int64_t begin, int64_t step, int64_t limit, int64_t n) {
-    int64_t some = begin >= limit ? 0 : (limit - begin + step - 1) / step;
-    return some < n ? some : n;
-}
-
-static taps taps_of(const sw_window *w, int axis, int64_t out) {
-    int64_t begin = out * w->stride[axis] - w->pad_begin[axis], step = w->dilation[axis], n = w->kernel[axis];
-    return (taps){begin, taps_below(begin, step, 0, n), taps_below(begin, step, w->in[axis], n),
-                  taps_below(begin, step, w->in[axis] + w->pad_end[axis], n)};
-}
-
 static float largest(const pool_work *p, int64_t n, int64_t y, int64_t x, int64_t channel) {
     const sw_window *w = &p->w;
-    taps rows = taps_of(w, 0, y), cols = taps_of(w, 1, x);
+    sw_taps rows = sw_taps_of(w, 0, y), cols = sw_taps_of(w, 1, x);
     float best = -INFINITY;
     for (int64_t ky = rows.first; ky < rows.end; ky++)
         for (int64_t kx = cols.first; kx < cols.end; kx++) {
@@ -84,7 +67,7 @@ sw_status sw__nhwc_max_pool(const sw_call *c) {
 /* Of a channel under a window: by the number of taps on pixels, or on padding, too. */
 static double mean_of(const pool_work *p, int64_t n, int64_t y, int64_t x, int64_t channel) {
     const sw_window *w = &p->w;
-    taps rows = taps_of(w, 0, y), cols = taps_of(w, 1, x);
+    sw_taps rows = sw_taps_of(w, 0, y), cols = sw_taps_of(w, 1, x);
     double sum = 0;
     for (int64_t ky = rows.first; ky < rows.end; ky++)
         for (int64_t kx = cols.first; kx < cols.end; kx++)
