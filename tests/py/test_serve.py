@@ -152,6 +152,92 @@ class Grpc(Serving):
         self.client.stop_stream()
 
 
+CONFIG = """name: "%s" backend: "identity" max_batch_size: 8
+input { name: "INPUT0" data_type: TYPE_%s dims: [ -1 ] }
+output { name: "OUTPUT0" data_type: TYPE_%s dims: [ -1 ] }
+"""
+TYPES = {
+    "BOOL": np.bool_,
+    "INT8": np.int8,
+    "INT16": np.int16,
+    "INT32": np.int32,
+    "INT64": np.int64,
+    "UINT8": np.uint8,
+    "UINT16": np.uint16,
+    "UINT32": np.uint32,
+    "UINT64": np.uint64,
+    "FP16": np.float16,
+    "FP32": np.float32,
+    "FP64": np.float64,
+    "BYTES": np.object_,
+}
+
+
+class Types(unittest.TestCase):
+    """Every data type through the identity backend, from a repository with configurations."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.temporary.cleanup)
+        for name in TYPES:
+            folder = pathlib.Path(cls.temporary.name, name)
+            (folder / "1").mkdir(parents=True)
+            kind = "STRING" if name == "BYTES" else name
+            (folder / "config.pbtxt").write_text(CONFIG % (name, kind, kind))
+        cls.server = serving.Server("--model-repository", cls.temporary.name)
+        cls.addClassCleanup(cls.server.stop)
+
+    def values(self, name):
+        if name == "BYTES":
+            return np.array([[b"", '\u00e9\n"'.encode(), b"x" * 300], [b"1", b"2", b"3"]], np.object_)
+        if name == "BOOL" or name.startswith("FP"):
+            return np.array([[0, 1, 0.5], [1, 2.5, 0]], TYPES[name])
+        limits = np.iinfo(TYPES[name])
+        return np.array([[limits.min, limits.max, 0], [1, 2, 3]], TYPES[name])
+
+    def test_http(self):
+        client = triton_http.InferenceServerClient(self.server.url)
+        self.addCleanup(client.close)
+        for name in TYPES:
+            for binary in (True, False) if name != "FP16" else (True,):
+                with self.subTest(name=name, binary=binary):
+                    x = self.values(name)
+                    made = triton_http.InferInput("INPUT0", x.shape, name)
+                    made.set_data_from_numpy(x, binary_data=binary)
+                    wanted = [triton_http.InferRequestedOutput("OUTPUT0", binary_data=binary)]
+                    back = client.infer(name, [made], outputs=wanted).as_numpy("OUTPUT0")
+                    if name == "BYTES" and not binary:
+                        back = np.array([[text.encode() for text in row] for row in back], np.object_)
+                    np.testing.assert_array_equal(back, x)
+
+    def test_grpc(self):
+        client = triton_grpc.InferenceServerClient(self.server.grpc_url)
+        self.addCleanup(client.close)
+        for name in TYPES:
+            with self.subTest(name=name):
+                x = self.values(name)
+                back = client.infer(name, [tensor(triton_grpc, x, datatype=name)]).as_numpy("OUTPUT0")
+                np.testing.assert_array_equal(back, x)
+
+    def test_texts_that_lie_about_their_length(self):
+        for data in (b"\xff\xff\xff\xff", b"\5\0\0\0abc", b"\1\0\0", b"\1\0\0\0ab"):
+            head = json.dumps(
+                {
+                    "inputs": [
+                        {
+                            "name": "INPUT0",
+                            "shape": [1, 1],
+                            "datatype": "BYTES",
+                            "parameters": {"binary_data_size": len(data)},
+                        }
+                    ]
+                }
+            ).encode()
+            headers = {"Inference-Header-Content-Length": str(len(head))}
+            self.assertEqual(self.server.get("/v2/models/BYTES/infer", head + data, headers)[0], 400)
+
+
 class Aio(Serving):
     async def check(self, module, url):
         client = module.InferenceServerClient(url)
