@@ -238,6 +238,25 @@ class Types(unittest.TestCase):
             self.assertEqual(self.server.get("/v2/models/BYTES/infer", head + data, headers)[0], 400)
 
 
+class SharedMemory(Serving):
+    def test_there_is_none(self):
+        for module, url in ((triton_http, self.server.url), (triton_grpc, self.server.grpc_url)):
+            client = module.InferenceServerClient(url)
+            self.addCleanup(client.close)
+            for kind in ("system", "cuda"):
+                status = getattr(client, f"get_{kind}_shared_memory_status")()
+                self.assertFalse(status if module is triton_http else status.regions)
+                getattr(client, f"unregister_{kind}_shared_memory")()
+            with self.assertRaises(InferenceServerException) as failure:
+                client.register_system_shared_memory("a", "/a", 64)
+            self.assertIn("Client shared memory is disabled", failure.exception.message())
+            x = module.InferInput("INPUT0", [1, 16], "FP32")
+            x.set_shared_memory("a", 64)
+            with self.assertRaises(InferenceServerException) as failure:
+                client.infer("identity", [x])
+            self.assertIn("Client shared memory is disabled", failure.exception.message())
+
+
 class Aio(Serving):
     async def check(self, module, url):
         client = module.InferenceServerClient(url)

@@ -296,6 +296,18 @@ static void model_unload(sw__stream *s, const uint8_t *data, size_t size, sw_buf
     load_or_unload(s, data, size, true);
 }
 
+/* -- Shared memory: there is none, as by Triton's default ----------------------------------------------------------- */
+
+/* No regions; and to unregister all of them, or one, is done. */
+static void no_regions(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
+    sw_buf message = sw_buf_make(NULL, 0);
+    answer(s, &message, &(sw_serve_error){0});
+}
+
+static void register_region(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
+    sw__stream_end(s, SW__GRPC_INVALID_ARGUMENT, "Client shared memory is disabled");
+}
+
 /* -- Health -------------------------------------------------------------------------------------------------------- */
 
 static void health_check(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
@@ -327,6 +339,12 @@ static const sw__rpc rpcs[] = {
     {SERVICE "RepositoryIndex", SW_GROUP_REPOSITORY, repository_index, false},
     {SERVICE "RepositoryModelLoad", SW_GROUP_REPOSITORY, model_load, false},
     {SERVICE "RepositoryModelUnload", SW_GROUP_REPOSITORY, model_unload, false},
+    {SERVICE "SystemSharedMemoryStatus", SW_GROUP_SHARED_MEMORY, no_regions, false},
+    {SERVICE "SystemSharedMemoryRegister", SW_GROUP_SHARED_MEMORY, register_region, false},
+    {SERVICE "SystemSharedMemoryUnregister", SW_GROUP_SHARED_MEMORY, no_regions, false},
+    {SERVICE "CudaSharedMemoryStatus", SW_GROUP_SHARED_MEMORY, no_regions, false},
+    {SERVICE "CudaSharedMemoryRegister", SW_GROUP_SHARED_MEMORY, register_region, false},
+    {SERVICE "CudaSharedMemoryUnregister", SW_GROUP_SHARED_MEMORY, no_regions, false},
     {"/grpc.health.v1.Health/Check", SW_GROUP_HEALTH, health_check, false},
 };
 

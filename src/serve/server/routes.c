@@ -180,6 +180,27 @@ static void model_unload(request *r) {
     load_or_unload(r, true);
 }
 
+/* -- Shared memory: there is none, as by Triton's default; what asks for it is told so ------------------------------- */
+
+static void no_regions(request *r) {
+    sw_buf_append_text(r->body, "[]");
+    answer_json(r);
+}
+
+static void no_such_region(request *r) {
+    sw_serve_fail(&r->error, SW_SERVE_NOT_FOUND, "Unable to find shared memory region: '%.200s'", r->name);
+    answer_json(r);
+}
+
+static void register_region(request *r) {
+    sw_serve_fail(&r->error, SW_SERVE_INVALID_ARG, "Client shared memory is disabled");
+    answer_json(r);
+}
+
+static void unregister_region(request *r) {
+    answer_bare(r, 200);
+}
+
 /* -- The table ----------------------------------------------------------------------------------------------------- */
 
 typedef struct route {
@@ -207,6 +228,16 @@ static const route routes[] = {
     {"POST", "repository/*/models/*/load", SW_GROUP_REPOSITORY, model_load},
     {"POST", "repository/models/*/unload", SW_GROUP_REPOSITORY, model_unload},
     {"POST", "repository/*/models/*/unload", SW_GROUP_REPOSITORY, model_unload},
+    {"GET", "systemsharedmemory/status", SW_GROUP_SHARED_MEMORY, no_regions},
+    {"GET", "systemsharedmemory/region/*/status", SW_GROUP_SHARED_MEMORY, no_such_region},
+    {"POST", "systemsharedmemory/region/*/register", SW_GROUP_SHARED_MEMORY, register_region},
+    {"POST", "systemsharedmemory/region/*/unregister", SW_GROUP_SHARED_MEMORY, unregister_region},
+    {"POST", "systemsharedmemory/unregister", SW_GROUP_SHARED_MEMORY, unregister_region},
+    {"GET", "cudasharedmemory/status", SW_GROUP_SHARED_MEMORY, no_regions},
+    {"GET", "cudasharedmemory/region/*/status", SW_GROUP_SHARED_MEMORY, no_such_region},
+    {"POST", "cudasharedmemory/region/*/register", SW_GROUP_SHARED_MEMORY, register_region},
+    {"POST", "cudasharedmemory/region/*/unregister", SW_GROUP_SHARED_MEMORY, unregister_region},
+    {"POST", "cudasharedmemory/unregister", SW_GROUP_SHARED_MEMORY, unregister_region},
 };
 
 static bool split_path(const char *text, path *p) {
