@@ -288,6 +288,15 @@ class Client(Serving):
                 self.assertEqual(row["failed"], 0)
                 self.assertLessEqual(row["p50_us"], row["p99_us"])
 
+    def test_answers_of_many_packets(self):
+        with tempfile.TemporaryDirectory() as folder:
+            server = serving.Server(serving.identity_model(pathlib.Path(folder, "large.onnx"), shape=(1, 500000)))
+            arguments = ["client", "large", "--http-port", server.http, "--json", "--seconds", "0.3", "--connections", "1"]
+            [row] = json.loads(slipway.run(*arguments).stdout)
+            server.stop()
+        self.assertGreater(row["answered"], 0)
+        self.assertEqual(row["failed"], 0)
+
     def test_unknown_model(self):
         process = slipway.run("client", "foo", "--http-port", self.server.http, expect=3)
         self.assertIn("Request for unknown model: 'foo' is not found", process.stderr)

@@ -17,7 +17,7 @@ class Tour(unittest.TestCase):
             folder = pathlib.Path(name)
             small_model(folder / "m.onnx")
             env = {"VIRTUAL_ENV": sys.prefix, "SLIPWAY_PYTHON": "", "TMPDIR": name}
-            done = slipway.run("tour", folder / "m.onnx", "-o", folder / "out", "--seconds", "0.05", "--threads", "1", env=env)
+            done = slipway.run("tour", folder / "m.onnx", "-o", folder / "out", "--seconds", "0.1", "--threads", "1", env=env)
             out = {path.name: path.read_text() for path in (folder / "out").glob("tour.*")}
             self.assertEqual(sorted(out), ["tour.json", "tour.md", "tour.svg", "tour.txt"])
             self.assertTrue((folder / "out/m.onnx").exists() and (folder / "out/m.slip").exists())
@@ -32,6 +32,7 @@ class Tour(unittest.TestCase):
             self.assertGreater(step["bytes"], 0)
             self.assertIsNone(step["map"])
         self.assertTrue(all(step["skipped"] or step["fps"] > 0 for step in steps))
+        self.assertIsNone(steps[4]["skipped"])
         for command in ("export", "bench", "build", "serve"):
             self.assertIn(f"$ slipway {command} ", done.stdout)
         self.assertLess(done.stdout.index("$ slipway export"), done.stdout.index("$ slipway build"))
@@ -44,7 +45,7 @@ class Tour(unittest.TestCase):
             folder = pathlib.Path(name)
             small_model(folder / "m.onnx")
             env = {"VIRTUAL_ENV": "", "SLIPWAY_PYTHON": "", "PATH": "/nowhere", "SLIPWAY_CPU_MASK": "avx2", "TMPDIR": name}
-            slipway.run("tour", folder / "m.onnx", "-o", folder / "out", "--seconds", "0.05", "--threads", "1", env=env)
+            slipway.run("tour", folder / "m.onnx", "-o", folder / "out", "--seconds", "0.1", "--threads", "1", env=env)
             steps = json.loads((folder / "out/tour.json").read_text())["steps"]
         self.assertIn("no backend could run it; the last: is not available", steps[1]["skipped"])
         self.assertIsNone(steps[2]["skipped"])

@@ -75,7 +75,7 @@ class LiteRT:
         self.net = Interpreter(path, num_threads=threads or None)
         for index, detail in enumerate(self.net.get_input_details()):
             shape = wanted_shape(shapes, detail["name"], index)
-            if shape and -1 in list(detail["shape_signature"]):
+            if shape and -1 in list(detail.get("shape_signature", ())):
                 self.net.resize_tensor_input(detail["index"], shape)
         self.net.allocate_tensors()
         self.ins, self.outs = self.net.get_input_details(), self.net.get_output_details()

@@ -162,8 +162,10 @@ static void read_head(sw__wire *w) {
     if (!end) return;
     w->head = (size_t)(end - text) + 4;
     int64_t length = 0, status = 0;
-    const char *field = memmem(text, w->head, "Content-Length: ", 16);
-    if (field) sw_str_to_i64(field + 16, strcspn(field + 16, "\r"), &length);
+    /* From the line's begin: Inference-Header-Content-Length ends in the same word. */
+    static const char name[] = "\r\nContent-Length: ";
+    const char *field = memmem(text, w->head, name, sizeof name - 1);
+    if (field) sw_str_to_i64(field + sizeof name - 1, strcspn(field + sizeof name - 1, "\r"), &length);
     if (w->head > 12) sw_str_to_i64(text + 9, 3, &status);
     w->length = length > 0 ? (size_t)length : 0;
     w->status = (int)status;
