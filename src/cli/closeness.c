@@ -7,6 +7,9 @@
 #include "base/alloc.h"
 #include "ops/op.h"
 
+/* Values that are tiny throughout (scores of noise) may be zero elsewhere: approximations of sigmoids end there. */
+static const double least_scale = 1e-3;
+
 enum { MOST_LIST = 1024, LEAST_COLUMNS = 6, MOST_COLUMNS = 256, OUTLIERS = 50 /* one in so many */ };
 
 static double *to_doubles(const sw_tensor *t, int64_t n) {
@@ -42,7 +45,7 @@ static bool make_table(const sw_tensor *t, const double *v, int64_t n, table *b)
         double most = 0;
         for (int64_t i = 0; i < b->outer; i++)
             most = fmax(most, largest(v + (i * b->rows + r) * b->inner, b->inner, 1));
-        b->scales[r] = fmax(most, whole);
+        b->scales[r] = fmax(fmax(most, whole), least_scale);
     }
     return b->scales;
 }

@@ -6,8 +6,8 @@
 #include "slipway/tensor.h"
 
 /* Errors are shares of a scale: of tables (rank 3) that of each row, so that scores are not measured against boxes:
- * the largest value of the row, but at least the largest of the whole tensor or 1, whichever is less. Rows lie along
- * the shorter of the last two axes. Of other tensors the scale is that of the whole. */
+ * the largest value of the row, but at least the largest of the whole tensor or 1, whichever is less; never below
+ * 1e-3. Rows lie along the shorter of the last two axes. Of other tensors the scale is that of the whole. */
 typedef struct sw_closeness {
     bool comparable;                      /* same number of elements and dims */
     double max_error, mean_error, cosine; /* cosine 1: same direction; NaN never */
