@@ -77,6 +77,22 @@ SW_TEST(wire_refuses_every_cut_and_lies) {
     sw_buf_free(&buf);
 }
 
+SW_TEST(wire_ranks_are_bounded) {
+    sw_buf buf = sw_buf_make(NULL, 0);
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    sw_named *tensors;
+    int n;
+    for (int i = 0; i < 3; i++) sw_wire_put_i32(&buf, i == 0); /* one tensor, without a name or a type */
+    sw_wire_put_i32(&buf, 1 << 30);
+    sw_wire wire = {.at = buf.data, .end = buf.data + buf.size, .arena = arena};
+    sw_wire_tensors(&wire, &tensors, &n);
+    CHECK(wire.bad);
+    CHECK_INT(n, 0);
+    CHECK_INT(tensors[0].type.rank, 0);
+    sw_arena_destroy(arena);
+    sw_buf_free(&buf);
+}
+
 SW_TEST(wire_frames_are_bounded) {
     uint8_t header[SW_FRAME_HEADER];
     sw_frame frame = {SW_WIRE_RUN, 12}, read;

@@ -128,8 +128,9 @@ void sw_wire_settings(sw_wire *wire, sw_settings *settings) {
 static void take_port(sw_wire *wire, sw_named *port) {
     port->name = sw_wire_text(wire);
     port->type.dtype = sw_dtype_from_onnx(sw_wire_i32(wire));
-    port->type.rank = sw_wire_i32(wire);
-    if (port->type.rank < SW_RANK_UNKNOWN || port->type.rank > SW_MAX_RANK) wire->bad = true;
+    int32_t rank = sw_wire_i32(wire);
+    if (rank < SW_RANK_UNKNOWN || rank > SW_MAX_RANK) wire->bad = true;
+    port->type.rank = wire->bad ? 0 : rank; /* whoever looks at it later stays within its dims */
     for (int i = 0; i < port->type.rank && !wire->bad; i++) port->type.dims[i] = sw_wire_i64(wire);
 }
 
