@@ -61,6 +61,14 @@ void sw__gate_enter(sw__gate *gate, sw__share *share, int threads) {
     pthread_mutex_unlock(&gate->lock);
 }
 
+int sw__gate_waiting(sw__gate *gate) {
+    int n = 0;
+    pthread_mutex_lock(&gate->lock);
+    for (const waiter *at = gate->first; at; at = at->next) n++;
+    pthread_mutex_unlock(&gate->lock);
+    return n;
+}
+
 void sw__gate_leave(sw__gate *gate, sw__share *share, int threads, int64_t ns) {
     if (threads > gate->cpus) threads = gate->cpus;
     pthread_mutex_lock(&gate->lock);

@@ -76,6 +76,7 @@ sw__gate *sw__gate_create(int cpus); /* NULL: out of memory */
 void sw__gate_destroy(sw__gate *gate);
 /* Waits until `threads` may run (more than there are CPUs count as all). */
 void sw__gate_enter(sw__gate *gate, sw__share *share, int threads);
+int sw__gate_waiting(sw__gate *gate); /* how many wait */
 void sw__gate_leave(sw__gate *gate, sw__share *share, int threads, int64_t ns);
 
 /* -- A model's queue ------------------------------------------------------------------------------------------------- */

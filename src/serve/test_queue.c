@@ -316,3 +316,30 @@ SW_TEST(serve_queue_drains) {
     CHECK_INT(ask_wait(&a[0]), SW_SERVE_OK);
     stop(2);
 }
+
+SW_TEST(serve_queue_batches_by_a_goal) {
+    serve("max_batch_size: 8 dynamic_batching { } parameters { key: 'slo_p99_ms' value { string_value: '10' } }");
+    ask(&a[0], core, model, 1, 0); /* nothing is known yet: it goes at once */
+    fake_wait_running(&f, 1);
+    fake_advance(&f, core, 1000000);
+    fake_let(&f, 1); /* a row takes 1 ms */
+    CHECK_INT(ask_wait(&a[0]), SW_SERVE_OK);
+    fake_advance(&f, core, 500000);
+    ask(&a[1], core, model, 1,
+        1); /* the next is expected in 1.5 ms, and 8 ms less two rows leave room to wait for it */
+    CHECK(!ask_is_done(&a[1]));
+    fake_advance(&f, core, 5000000); /* now they do not */
+    fake_wait_running(&f, 1);
+    for (int i = 2; i < 10; i++) ask(&a[i], core, model, 1, (float)i);
+    fake_advance(&f, core, 3000000);
+    fake_let(&f, 1); /* a row takes 1.4 ms on average; the oldest has 5 ms left: three rows */
+    CHECK_INT(ask_wait(&a[1]), SW_SERVE_OK);
+    fake_wait_running(&f, 1);
+    CHECK_INT(f.rows[2], 3);
+    fake_release(&f);
+    for (int i = 2; i < 10; i++) { /* the rest may wait for more to come */
+        while (!ask_is_done(&a[i])) fake_advance(&f, core, 10000000);
+        CHECK_INT(ask_wait(&a[i]), SW_SERVE_OK);
+    }
+    stop(10);
+}
