@@ -49,7 +49,7 @@ static void *wait_loaded(void *ctx) {
     return NULL;
 }
 
-/* Until the program is told to stop, or models failed that must not. */
+/* Until the program is told to stop, or models failed that must not. SIGHUP: look at the repositories. */
 static sw_status wait_for_stop(watch *w, int signals, bool exit_on_error, const sw_diag *diag) {
     sw_poll_event event;
     for (;;) {
@@ -58,7 +58,9 @@ static sw_status wait_for_stop(watch *w, int signals, bool exit_on_error, const 
         if (failed && exit_on_error)
             return sw_fail(diag, SW_E_MODEL, NULL, "or go on without them by --exit-on-error false",
                            "%d model%s could not be loaded", failed, failed == 1 ? "" : "s");
-        if (event.tag && sw_signals_read(signals) == SW_SIGNAL_STOP) return SW_OK;
+        if (!event.tag) continue;
+        if (sw_signals_read(signals) == SW_SIGNAL_STOP) return SW_OK;
+        sw_serve_reload(w->core);
     }
 }
 
@@ -354,7 +356,7 @@ const sw_verb sw_verb_serve = {
         "Speaks the protocol of KServe v2 as Triton Inference Server does, so that its clients (tritonclient, perf_analyzer) "
         "work as they are. Each MODEL is a trained model, served under the name of its file as version 1; "
         "--model-repository takes folders laid out as for Triton.\n\n"
-        "SIGTERM or Ctrl-C stops it: requests under way are answered first.",
+        "SIGTERM or Ctrl-C stops it: requests under way are answered first. SIGHUP makes it look at its repositories.",
     .options = options,
     .examples =
         (const sw_example[]){

@@ -130,6 +130,22 @@ class Onnx(Case):
             self.assertEqual(len(mean.input), 1 if opset < 18 else 2)
             np.testing.assert_allclose(run_ort(out, {"images": x})["output0"], want, rtol=1e-5)
 
+    def test_resize_says_its_mode(self):
+        """pnnx does not know Resize without it."""
+        helper = onnx.helper
+        graph = helper.make_graph(
+            [helper.make_node("Resize", ["x", "", "scales"], ["y"], "up", coordinate_transformation_mode="asymmetric")],
+            "main",
+            [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1, 2, 3, 4])],
+            [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+            [onnx.numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")],
+        )
+        model, out = self.folder / "m.onnx", self.folder / "out.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), model)
+        slipway.export(model, "-o", out)
+        said = {a.name: helper.get_attribute_value(a) for a in onnx.load(out).graph.node[0].attribute}
+        self.assertEqual(said["mode"], b"nearest")
+
     def test_metadata_and_sizes(self):
         small_model(self.folder / "yolo.onnx")
         out = self.folder / "out.onnx"

@@ -2,7 +2,9 @@
 
 import json
 import pathlib
+import signal
 import tempfile
+import time
 import unittest
 
 from onnx import TensorProto as T
@@ -47,6 +49,7 @@ class Models(unittest.TestCase):
             ensemble_scheduling { step [ %s, %s ] }"""
             % (STEP.format("double", "x", "between"), STEP.format("double", "between", "z"))
         )
+        cls.root = root
         cls.server = serving.Server("--model-repository", root)
         cls.addClassCleanup(cls.server.stop)
 
@@ -81,6 +84,16 @@ class Models(unittest.TestCase):
         for name in ("nv_inference_request_success", "nv_inference_count", "nv_inference_exec_count"):
             self.assertRegex(text, name + r'\{model="double",version="1"\} [1-9]')
         self.assertIn('slipway_request_duration_seconds_bucket{model="double",version="1",le="+Inf"}', text)
+
+    def test_reload_on_sighup(self):
+        scale_model(self.root / "late/1/model.onnx", 7)
+        self.assertEqual(self.server.get("/v2/models/late/ready")[0], 400)
+        self.server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + serving.STARTS_IN_S
+        while self.server.get("/v2/models/late/ready")[0] != 200:
+            self.assertLess(time.monotonic(), deadline, "the model is not loaded")
+            time.sleep(0.01)
+        self.assertEqual(self.infer("late", [1, 2])["outputs"][0]["data"], [7, 14])
 
 
 if __name__ == "__main__":

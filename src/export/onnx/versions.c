@@ -204,7 +204,8 @@ void sw__onnx_put_attrs(sw_buf *buf, const sw_node *node, int opset) {
     for (int i = 0; i < info->n_attrs; i++) {
         const sw_attr_def *def = &info->attrs[i];
         const sw_attr *attr = &node->attrs[i];
-        if (is_default(def, attr) && !(def->required && attr->set)) continue;
+        bool said = def->required || (node->op == SW_OP_Resize && !strcmp(def->name, "mode")); /* pnnx looks for it */
+        if (is_default(def, attr) && !(said && attr->set)) continue;
         if (def->type == SW_ATTR_BODY) continue;               /* the writer's */
         if (attr_since(node->op, def->name) > opset) continue; /* checked: of no consequence */
         int type = put_value(&a, node, opset, def, attr);
