@@ -103,7 +103,8 @@ void sw_tour_svg(const sw_tour_step *steps, int n, sw_buf *b) {
         "font-size=\"12\">\n<style>.b{fill:#fff}.t{fill:#222}.g{stroke:#ddd}@media(prefers-color-scheme:dark)"
         "{.b{fill:#16181c}.t{fill:#ddd}.g{stroke:#333}}</style>\n<rect class=\"b\" width=\"100%%\" height=\"100%%\"/>\n",
         LEFT + WIDTH + RIGHT, TOP + HEIGHT + BOTTOM);
-    label(b, LEFT, 28, "start", "Latency (median) against mAP50-95");
+    label(b, LEFT, 28, "start",
+          most_map > 0 ? "Latency (median) against mAP50-95" : "Latency (median); mAP was not measured: --data does");
     for (int i = 0; i <= TICKS; i++) {
         char text[NUMBER];
         double x = LEFT + (double)WIDTH * i / TICKS, y = TOP + HEIGHT - (double)HEIGHT * i / TICKS;
@@ -119,7 +120,8 @@ void sw_tour_svg(const sw_tour_step *steps, int n, sw_buf *b) {
         double x = LEFT + WIDTH * steps[i].latency_ms / x_end;
         double y = TOP + HEIGHT - HEIGHT * (steps[i].map >= 0 ? steps[i].map / y_end : 0.1 + 0.15 * i);
         sw_buf_printf(b, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\" fill=\"#1f6feb\"/>\n", x, y);
-        label(b, x + 9, y + 4 + (i % 2 ? 12 : 0), "start", steps[i].name);
+        bool right = x > LEFT + WIDTH * 0.7; /* there the text stands before the point */
+        label(b, right ? x - 9 : x + 9, y + 4 + (i % 2 ? 12 : 0), right ? "end" : "start", steps[i].name);
     }
     sw_buf_append_text(b, "</svg>\n");
 }
