@@ -85,6 +85,15 @@ class Models(unittest.TestCase):
             self.assertRegex(text, name + r'\{model="double",version="1"\} [1-9]')
         self.assertIn('slipway_request_duration_seconds_bucket{model="double",version="1",le="+Inf"}', text)
 
+    def test_page(self):
+        status, headers, page = self.server.get("/")
+        self.assertEqual((status, headers["Content-Type"]), (200, "text/html; charset=utf-8"))
+        self.assertIn("default-src 'self'", headers["Content-Security-Policy"])
+        for path in ("/v2/repository/index", "/page/metrics", "/detect"):  # what the page asks for
+            self.assertIn(path, page.decode())
+        self.assertIn(b"nv_inference_count", self.server.get("/page/metrics")[2])
+        self.assertEqual(self.server.get("/page")[0], 404)
+
     def test_reload_on_sighup(self):
         scale_model(self.root / "late/1/model.onnx", 7)
         self.assertEqual(self.server.get("/v2/models/late/ready")[0], 400)

@@ -43,6 +43,7 @@ static void take_name(const char *head, size_t size, char *name, size_t n_name) 
 
 int sw__multipart_next(sw__multipart *m, sw__part *part) {
     const uint8_t *end = m->body + m->size, *at = m->body + m->at;
+    if (!at) return -1; /* the request had no body */
     if (end - at >= 2 && !memcmp(at, "--", 2)) return 0;
     if (end - at < 2 || memcmp(at, "\r\n", 2) != 0) return -1;
     const uint8_t *blank = memmem(at, (size_t)(end - at), "\r\n\r\n", 4);

@@ -7,6 +7,8 @@
 
 enum { MAX_SEGMENTS = 10, MAX_NAME = 1024 };
 
+extern const char sw__serve_page[]; /* made of page.html by the build */
+
 /* A path in pieces between slashes, percent signs decoded. */
 typedef struct path {
     const char *segments[MAX_SEGMENTS];
@@ -127,6 +129,16 @@ static void metrics(request *r) {
     sw__http_answer(
         r->conn, &(sw_http_answer){.status = 200, .type = "text/plain; version=0.0.4; charset=utf-8", .json_size = -1},
         r->body->data, r->body->size);
+}
+
+/* The page for people, and what it asks for beside the API. */
+static void page(request *r) {
+    static const char policy[] =
+        "Cache-Control: no-cache\r\nContent-Security-Policy: default-src 'self'; img-src blob:; "
+        "style-src 'unsafe-inline'; script-src 'unsafe-inline'\r\n";
+    sw__http_answer(
+        r->conn, &(sw_http_answer){.status = 200, .type = "text/html; charset=utf-8", .json_size = -1, .more = policy},
+        sw__serve_page, strlen(sw__serve_page));
 }
 
 static void repository_index(request *r) {
@@ -321,6 +333,18 @@ static void dispatch_v2(request *r, const path *p) {
         answer_error(r, 404, "Not Found");
 }
 
+static bool is_page(const request *r, const path *p) {
+    bool metrics_too = p->n == 2 && !strcmp(p->segments[0], "page") && !strcmp(p->segments[1], "metrics");
+    return (!p->n || metrics_too) && (!strcmp(r->http->method, "GET") || !strcmp(r->http->method, "HEAD"));
+}
+
+static void dispatch_page(request *r, const path *p) {
+    if (!p->n)
+        page(r);
+    else if (is_allowed(r, SW_GROUP_STATISTICS))
+        metrics(r);
+}
+
 void sw__http_dispatch(sw__conn *c) {
     path p;
     request r = {.conn = c, .http = &c->http->request, .core = c->loop->server->core, .body = &c->loop->body};
@@ -328,6 +352,8 @@ void sw__http_dispatch(sw__conn *c) {
     bool good = split_path(r.http->path, &p);
     if (good && p.n >= 1 && !strcmp(p.segments[0], "v2") && c->speaks & SW_SERVER_HTTP)
         dispatch_v2(&r, &p);
+    else if (good && c->speaks & SW_SERVER_HTTP && is_page(&r, &p))
+        dispatch_page(&r, &p);
     else if (good && p.n == 1 && !strcmp(p.segments[0], "metrics") && c->speaks & SW_SERVER_METRICS)
         metrics(&r);
     else
