@@ -19,10 +19,9 @@ static sw_status lower_bodies(const lowering *l, const sw_node *node, const sw_a
     const sw_op_info *info = sw_op_get(node->op);
     sw_attr *attrs = sw_arena_copy(l->plan->arena, node->attrs, (size_t)info->n_attrs * sizeof *attrs);
     if (!attrs) return SW_E_NOMEM;
-    for (int i = 0; i < info->n_attrs; i++) {
+    for (int i = 0; i < sw_op_bodies(node->op); i++) {
         sw_plan *child;
         const sw_body *body = attrs[i].body;
-        if (info->attrs[i].type != SW_ATTR_BODY) continue;
         SW_TRY(lower_graph(body->code, &child));
         SW_TRY(sw_plan_hold(l->plan, child, body->n_in, body->n_captured, &attrs[i].body));
     }

@@ -65,11 +65,6 @@ typedef enum sw_bench_stat {
     SW_BENCH_STATS
 } sw_bench_stat;
 
-/* Milliseconds; sorts the times. Percentiles by nearest rank. n >= 1. */
-void sw_bench_stats(sw_bench_row *row, double ms[SW_BENCH_STATS]);
-/* Pictures a second, of the mean. */
-double sw_bench_throughput(const sw_bench_row *row, const double ms[SW_BENCH_STATS]);
-
 /* Arithmetic and memory, measured for each instruction set that may be used. */
 SW_MUST_USE sw_status sw_bench_print_peaks(sw_console *console);
 SW_MUST_USE sw_status sw_bench_json_peaks(sw_json_writer *w);

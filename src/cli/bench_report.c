@@ -6,13 +6,9 @@
 
 #include "base/cpu.h"
 #include "base/pool.h"
+#include "base/sort.h"
 #include "cli/bench.h"
 #include "kernels/probe/probe.h"
-
-static int by_size(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
 
 /* The smallest time that at least that share of runs did not exceed. */
 static double percentile(const sw_bench_row *row, double share) {
@@ -20,9 +16,10 @@ static double percentile(const sw_bench_row *row, double share) {
     return (double)row->times[rank ? rank - 1 : 0] * 1e-6;
 }
 
-void sw_bench_stats(sw_bench_row *row, double ms[SW_BENCH_STATS]) {
+/* Milliseconds; sorts the times. Percentiles by nearest rank. n >= 1. */
+static void stats_of(sw_bench_row *row, double ms[SW_BENCH_STATS]) {
     double sum = 0;
-    qsort(row->times, row->n, sizeof *row->times, by_size);
+    qsort(row->times, row->n, sizeof *row->times, sw_by_i64);
     for (size_t i = 0; i < row->n; i++) sum += (double)row->times[i];
     ms[SW_BENCH_MIN] = percentile(row, 0);
     ms[SW_BENCH_MEDIAN] = percentile(row, 0.5);
@@ -33,7 +30,8 @@ void sw_bench_stats(sw_bench_row *row, double ms[SW_BENCH_STATS]) {
     ms[SW_BENCH_MAX] = percentile(row, 1);
 }
 
-double sw_bench_throughput(const sw_bench_row *row, const double ms[SW_BENCH_STATS]) {
+/* Of the mean. */
+static double pictures_a_second(const sw_bench_row *row, const double ms[SW_BENCH_STATS]) {
     return (double)row->batch * 1e3 / ms[SW_BENCH_MEAN];
 }
 
@@ -46,7 +44,7 @@ static void print_ratio(sw_bench_row *rows, int n, sw_console *c) {
     double own = 0, best = INFINITY, ms[SW_BENCH_STATS];
     const char *name = NULL;
     for (int i = 0; i < n; i++) {
-        sw_bench_stats(&rows[i], ms);
+        stats_of(&rows[i], ms);
         bool is_own = !strcmp(rows[i].backend, "slipway");
         if (is_own) own = ms[SW_BENCH_MEDIAN];
         if (is_own || ms[SW_BENCH_MEDIAN] >= best) continue;
@@ -66,10 +64,10 @@ void sw_bench_print(sw_bench_row *rows, int n, sw_console *c) {
                  "mean", "p90", "p95", "p99", "max", "images/s", "load ms", "peak MB");
         for (; i < n && same_group(&rows[begin], &rows[i]); i++) {
             double ms[SW_BENCH_STATS];
-            sw_bench_stats(&rows[i], ms);
+            stats_of(&rows[i], ms);
             sw_print(c, "  %-12s %-9s", rows[i].backend, rows[i].precision);
             for (int k = 0; k < SW_BENCH_STATS; k++) sw_print(c, " %8.2f", ms[k]);
-            sw_print(c, " %9.1f %8.1f %8.1f\n", sw_bench_throughput(&rows[i], ms), rows[i].load_ms, rows[i].peak_mb);
+            sw_print(c, " %9.1f %8.1f %8.1f\n", pictures_a_second(&rows[i], ms), rows[i].load_ms, rows[i].peak_mb);
         }
         print_ratio(rows + begin, i - begin, c);
     }
@@ -78,7 +76,7 @@ void sw_bench_print(sw_bench_row *rows, int n, sw_console *c) {
 static void json_row(sw_bench_row *row, sw_json_writer *w) {
     static const char *const names[SW_BENCH_STATS] = {"min", "median", "mean", "p90", "p95", "p99", "max"};
     double ms[SW_BENCH_STATS];
-    sw_bench_stats(row, ms);
+    stats_of(row, ms);
     sw_json_object(w);
     sw_json_key(w, "backend"), sw_json_string(w, row->backend);
     sw_json_key(w, "model"), sw_json_string(w, row->model);
@@ -88,7 +86,7 @@ static void json_row(sw_bench_row *row, sw_json_writer *w) {
     sw_json_key(w, "latency_ms"), sw_json_flat(w), sw_json_object(w);
     for (int i = 0; i < SW_BENCH_STATS; i++) sw_json_key(w, names[i]), sw_json_fixed(w, ms[i], 4);
     sw_json_object_end(w);
-    sw_json_key(w, "throughput"), sw_json_fixed(w, sw_bench_throughput(row, ms), 3);
+    sw_json_key(w, "throughput"), sw_json_fixed(w, pictures_a_second(row, ms), 3);
     sw_json_key(w, "load_ms"), sw_json_fixed(w, row->load_ms, 3);
     sw_json_key(w, "peak_rss_mb"), sw_json_fixed(w, row->peak_mb, 3);
     sw_json_key(w, "settings"), sw_json_object(w);

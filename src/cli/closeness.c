@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/sort.h"
 #include "ops/op.h"
 
 /* Values that are tiny throughout (scores of noise) may be zero elsewhere: approximations of sigmoids end there. */
@@ -82,11 +83,6 @@ static bool is_list(const sw_tensor *t) {
            t->dims[2] <= MOST_COLUMNS;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double row_error(const table *b, const double *want, const double *got, double bound) {
     int64_t odd = 0;
     double most = 0;
@@ -120,7 +116,7 @@ static sw_status compare_lists(const sw_tensor *t, const table *b, const double 
     for (int64_t i = 0; good && i < t->dims[0]; i++)
         match_rows(b, n, want + i * n * b->rows, got + i * n * b->rows, tolerance, taken + i * n, errors + i * n);
     if (good) {
-        qsort(errors, (size_t)all, sizeof *errors, by_value);
+        qsort(errors, (size_t)all, sizeof *errors, sw_by_f64);
         for (int64_t i = 0; i < all - left_out; i++) sum += errors[i];
         c->max_error = errors[all - left_out - 1];
         c->mean_error = sum / (double)(all - left_out);

@@ -32,15 +32,6 @@ typedef struct sw_doctor {
     int n;
 } sw_doctor;
 
-/* Adds a line; drops what is more than SW_DOCTOR_MOST. */
-void sw_doctor_add(sw_doctor *doctor, sw_finding finding);
-/* Printed into the arena; "" without memory. */
-const char *sw_doctor_text(sw_doctor *doctor, const char *fmt, ...) SW_PRINTF(2, 3);
-/* A small file below the root as text; "" when it cannot be read. */
-const char *sw_doctor_file(sw_doctor *doctor, const char *path);
-/* The last match of a pattern below the root, NULL: none. */
-const char *sw_doctor_glob(sw_doctor *doctor, const char *pattern);
-
 /* CPU, its limits, memory, permissions; GPUs and their software; runtimes. */
 void sw_doctor_system(sw_doctor *doctor);
 void sw_doctor_gpu(sw_doctor *doctor);

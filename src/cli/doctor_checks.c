@@ -11,11 +11,14 @@
 
 enum { MAX_FILE = 1 << 20 };
 
-void sw_doctor_add(sw_doctor *doctor, sw_finding finding) {
+/* Adds a line; drops what is more than SW_DOCTOR_MOST. */
+static void add(sw_doctor *doctor, sw_finding finding) {
     if (doctor->n < SW_DOCTOR_MOST) doctor->findings[doctor->n++] = finding;
 }
 
-const char *sw_doctor_text(sw_doctor *doctor, const char *fmt, ...) {
+/* Printed into the arena; "" without memory. */
+static const char *printed(sw_doctor *doctor, const char *fmt, ...) SW_PRINTF(2, 3);
+static const char *printed(sw_doctor *doctor, const char *fmt, ...) {
     char text[1024];
     va_list args;
     va_start(args, fmt);
@@ -25,29 +28,30 @@ const char *sw_doctor_text(sw_doctor *doctor, const char *fmt, ...) {
     return copy ? copy : "";
 }
 
-const char *sw_doctor_file(sw_doctor *doctor, const char *path) {
+/* A small file below the root as text; "" when it cannot be read. */
+static const char *file_text(sw_doctor *doctor, const char *path) {
     sw_buf buf = sw_buf_make(NULL, MAX_FILE);
-    const char *text = sw_file_read(sw_doctor_text(doctor, "%s%s", doctor->root, path), NULL, &buf) == SW_OK
+    const char *text = sw_file_read(printed(doctor, "%s%s", doctor->root, path), NULL, &buf) == SW_OK
                            ? sw_arena_strdup(doctor->arena, sw_buf_text(&buf))
                            : NULL;
     sw_buf_free(&buf);
     return text ? text : "";
 }
 
-const char *sw_doctor_glob(sw_doctor *doctor, const char *pattern) {
+/* The last match of a pattern below the root, NULL: none. */
+static const char *last_match(sw_doctor *doctor, const char *pattern) {
     sw_names found;
-    const char *whole = sw_doctor_text(doctor, "%s%s", doctor->root, pattern);
+    const char *whole = printed(doctor, "%s%s", doctor->root, pattern);
     return sw_path_glob(whole, doctor->arena, NULL, &found) == SW_OK && found.n ? found.names[found.n - 1] : NULL;
 }
 
 /* -- The system ---------------------------------------------------------------------------------------------------- */
 
 static void check_amx(sw_doctor *d) {
-    bool there = strstr(sw_doctor_file(d, "/proc/cpuinfo"), " amx_tile") != NULL;
+    bool there = strstr(file_text(d, "/proc/cpuinfo"), " amx_tile") != NULL;
     bool allowed = sw_cpu_features_found() & SW_CPU_AMX;
     if (!there) return;
-    sw_doctor_add(
-        d,
+    add(d,
         (sw_finding){.what = "AMX permission",
                      .verdict = allowed ? SW_DOCTOR_OK : SW_DOCTOR_MEND,
                      .found = allowed ? "granted" : "refused by the system",
@@ -73,38 +77,34 @@ static int count_cpus(const char *list) {
 static void check_cpus(sw_doctor *d) {
     char features[256];
     sw_cpu_text(sw_cpu_features(), features, sizeof features);
-    sw_doctor_add(d, (sw_finding){.what = "CPU", .found = sw_cpu_model(), .fits = sw_doctor_text(d, "%s", features)});
-    int online = count_cpus(sw_doctor_file(d, "/sys/devices/system/cpu/online"));
-    int quota = sw__os_cgroup_cpus(sw_doctor_text(d, "%s/proc/self/cgroup", d->root),
-                                   sw_doctor_text(d, "%s/sys/fs/cgroup", d->root));
+    add(d, (sw_finding){.what = "CPU", .found = sw_cpu_model(), .fits = printed(d, "%s", features)});
+    int online = count_cpus(file_text(d, "/sys/devices/system/cpu/online"));
+    int quota = sw__os_cgroup_cpus(printed(d, "%s/proc/self/cgroup", d->root), printed(d, "%s/sys/fs/cgroup", d->root));
     bool limited = quota && online && quota < online;
-    sw_doctor_add(
-        d, (sw_finding){.what = "CPU limit",
+    add(d, (sw_finding){.what = "CPU limit",
                         .verdict = limited ? SW_DOCTOR_NOTE : SW_DOCTOR_OK,
-                        .found = limited  ? sw_doctor_text(d, "%d of %d CPUs by cgroup", quota, online)
-                                 : online ? sw_doctor_text(d, "none: %d CPUs", online)
+                        .found = limited  ? printed(d, "%d of %d CPUs by cgroup", quota, online)
+                                 : online ? printed(d, "none: %d CPUs", online)
                                           : "unknown",
                         .fits = limited ? "that many threads are taken" : NULL,
-                        .mend = limited ? sw_doctor_text(d, "docker update --cpus %d CONTAINER", online) : NULL});
-    const char *governor = sw_doctor_file(d, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+                        .mend = limited ? printed(d, "docker update --cpus %d CONTAINER", online) : NULL});
+    const char *governor = file_text(d, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
     if (sw_str_starts_with(governor, "powersave") &&
-        !strstr(sw_doctor_file(d, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"), "pstate"))
-        sw_doctor_add(d, (sw_finding){.what = "CPU clock",
-                                      .verdict = SW_DOCTOR_MEND,
-                                      .found = "governor powersave",
-                                      .fits = "keeps the clock low",
-                                      .mend = "sudo cpupower frequency-set -g performance"});
+        !strstr(file_text(d, "/sys/devices/system/cpu/cpu0/cpufreq/scaling_driver"), "pstate"))
+        add(d, (sw_finding){.what = "CPU clock",
+                            .verdict = SW_DOCTOR_MEND,
+                            .found = "governor powersave",
+                            .fits = "keeps the clock low",
+                            .mend = "sudo cpupower frequency-set -g performance"});
 }
 
 static void check_memory(sw_doctor *d) {
-    sw_doctor_add(d,
-                  (sw_finding){.what = "memory",
-                               .found = sw_doctor_text(d, "%.1f GiB usable", (double)sw_os_memory_bytes() / 0x1p30)});
-    const char *huge = sw_doctor_file(d, "/sys/kernel/mm/transparent_hugepage/enabled");
+    add(d,
+        (sw_finding){.what = "memory", .found = printed(d, "%.1f GiB usable", (double)sw_os_memory_bytes() / 0x1p30)});
+    const char *huge = file_text(d, "/sys/kernel/mm/transparent_hugepage/enabled");
     bool never = strstr(huge, "[never]") != NULL;
     if (huge[0])
-        sw_doctor_add(
-            d,
+        add(d,
             (sw_finding){.what = "huge pages",
                          .verdict = never ? SW_DOCTOR_MEND : SW_DOCTOR_OK,
                          .found = never                      ? "never"
@@ -116,16 +116,14 @@ static void check_memory(sw_doctor *d) {
 
 /* Devices that are there, but not for this user. */
 static void check_node(sw_doctor *d, const char *what, const char *pattern, const char *group, const char *who) {
-    const char *node = sw_doctor_glob(d, pattern);
+    const char *node = last_match(d, pattern);
     if (!node) return;
     bool usable = sw_path_usable(node);
-    sw_doctor_add(
-        d, (sw_finding){.what = what,
+    add(d, (sw_finding){.what = what,
                         .verdict = usable ? SW_DOCTOR_OK : SW_DOCTOR_MEND,
                         .found = node,
-                        .fits = usable ? NULL : sw_doctor_text(d, "this user may not open it; %s needs it", who),
-                        .mend = usable ? NULL
-                                       : sw_doctor_text(d, "sudo usermod -aG %s $USER  # then log in again", group)});
+                        .fits = usable ? NULL : printed(d, "this user may not open it; %s needs it", who),
+                        .mend = usable ? NULL : printed(d, "sudo usermod -aG %s $USER  # then log in again", group)});
 }
 
 void sw_doctor_system(sw_doctor *d) {
@@ -140,12 +138,12 @@ void sw_doctor_system(sw_doctor *d) {
 
 static bool nvidia_on_bus(sw_doctor *d) {
     sw_names devices;
-    const char *pattern = sw_doctor_text(d, "%s/sys/bus/pci/devices/*", d->root);
+    const char *pattern = printed(d, "%s/sys/bus/pci/devices/*", d->root);
     if (sw_path_glob(pattern, d->arena, NULL, &devices) != SW_OK) return false;
     for (size_t i = 0; i < devices.n; i++) {
         const char *device = devices.names[i] + strlen(d->root);
-        if (sw_str_starts_with(sw_doctor_file(d, sw_doctor_text(d, "%s/vendor", device)), "0x10de") &&
-            sw_str_starts_with(sw_doctor_file(d, sw_doctor_text(d, "%s/class", device)), "0x03"))
+        if (sw_str_starts_with(file_text(d, printed(d, "%s/vendor", device)), "0x10de") &&
+            sw_str_starts_with(file_text(d, printed(d, "%s/class", device)), "0x03"))
             return true;
     }
     return false;
@@ -161,21 +159,19 @@ static void check_driver(sw_doctor *d) {
         sw_cuda_info gpu;
         if (sw_cuda_describe(i, NULL, &gpu) != SW_OK) continue;
         d->cuda = gpu.driver;
-        sw_doctor_add(
-            d, (sw_finding){.what = "GPU",
-                            .found = sw_doctor_text(d, "%s, SM %d.%d", gpu.name, gpu.sm / 10, gpu.sm % 10),
+        add(d, (sw_finding){.what = "GPU",
+                            .found = printed(d, "%s, SM %d.%d", gpu.name, gpu.sm / 10, gpu.sm % 10),
                             .fits = gpu.sm >= 75 ? "--device cuda" : "too old for --device cuda: SM 7.5 is needed",
                             .verdict = gpu.sm >= 75 ? SW_DOCTOR_OK : SW_DOCTOR_NOTE});
     }
-    sw_doctor_add(
-        d, (sw_finding){.what = "NVIDIA driver",
+    add(d, (sw_finding){.what = "NVIDIA driver",
                         .verdict = works    ? SW_DOCTOR_OK
                                    : d->gpu ? SW_DOCTOR_MEND
                                             : SW_DOCTOR_NOTE,
                         .found = works    ? "found"
-                                 : d->gpu ? sw_doctor_text(d, "%s", why.text)
+                                 : d->gpu ? printed(d, "%s", why.text)
                                           : "none, and no NVIDIA GPU",
-                        .version = works ? sw_doctor_text(d, "CUDA %d.%d", d->cuda / 1000, d->cuda % 1000 / 10) : NULL,
+                        .version = works ? printed(d, "CUDA %d.%d", d->cuda / 1000, d->cuda % 1000 / 10) : NULL,
                         .mend = !works && d->gpu ? "sudo apt install nvidia-driver firmware-misc-nonfree" : NULL});
 }
 
@@ -204,10 +200,10 @@ static void check_library(sw_doctor *d, int i) {
                                           "/usr/lib64"};
     const char *path = NULL, *wheel = NULL;
     for (size_t k = 0; k < sizeof folders / sizeof *folders && !path; k++)
-        path = sw_doctor_glob(d, sw_doctor_text(d, "%s/%s", folders[k], libraries[i].in_system));
+        path = last_match(d, printed(d, "%s/%s", folders[k], libraries[i].in_system));
     for (int k = 0; k < d->python.n && !wheel; k++) {
         sw_names found;
-        const char *pattern = sw_doctor_text(d, "%s/%s", d->python.folders[k], libraries[i].in_packages);
+        const char *pattern = printed(d, "%s/%s", d->python.folders[k], libraries[i].in_packages);
         if (sw_path_glob(pattern, d->arena, NULL, &found) == SW_OK && found.n) wheel = found.names[found.n - 1];
     }
     const char *here = path ? path : wheel;
@@ -216,20 +212,19 @@ static void check_library(sw_doctor *d, int i) {
     /* The wheel is only found by those who know where it lies. */
     bool hidden = i == 0 && !path && wheel && d->gpu;
     sw_finding f = {.what = libraries[i].what, .found = here ? here : "-", .fits = libraries[i].who};
-    if (here) f.version = sw_doctor_text(d, "%lld", (long long)major);
+    if (here) f.version = printed(d, "%lld", (long long)major);
     if (!here) f.verdict = d->gpu && i == 0 ? SW_DOCTOR_MEND : SW_DOCTOR_NOTE;
-    if (!here && d->gpu)
-        f.mend = sw_doctor_text(d, "pip install %s-cu%d", libraries[i].package, driver ? (int)driver : 12);
+    if (!here && d->gpu) f.mend = printed(d, "pip install %s-cu%d", libraries[i].package, driver ? (int)driver : 12);
     if (newer) {
         f.verdict = SW_DOCTOR_MEND;
-        f.fits = sw_doctor_text(d, "newer than the driver, which supports CUDA %d", (int)driver);
-        f.mend = sw_doctor_text(d, "pip install %s-cu%d", libraries[i].package, (int)driver);
+        f.fits = printed(d, "newer than the driver, which supports CUDA %d", (int)driver);
+        f.mend = printed(d, "pip install %s-cu%d", libraries[i].package, (int)driver);
     } else if (hidden) {
         f.verdict = SW_DOCTOR_MEND;
         f.fits = "it lies in a wheel, where the system does not look";
-        f.mend = sw_doctor_text(d, "export %s=%s", libraries[i].variable, wheel);
+        f.mend = printed(d, "export %s=%s", libraries[i].variable, wheel);
     }
-    sw_doctor_add(d, f);
+    add(d, f);
 }
 
 void sw_doctor_gpu(sw_doctor *d) {
@@ -243,13 +238,12 @@ void sw_doctor_gpu(sw_doctor *d) {
 static void check_twins(sw_doctor *d) {
     for (int i = 0; i < d->python.n; i++) {
         sw_names one, other;
-        const char *plain = sw_doctor_text(d, "%s/onnxruntime-[0-9]*.dist-info", d->python.folders[i]);
-        const char *gpu = sw_doctor_text(d, "%s/onnxruntime_gpu-*.dist-info", d->python.folders[i]);
+        const char *plain = printed(d, "%s/onnxruntime-[0-9]*.dist-info", d->python.folders[i]);
+        const char *gpu = printed(d, "%s/onnxruntime_gpu-*.dist-info", d->python.folders[i]);
         if (sw_path_glob(plain, d->arena, NULL, &one) != SW_OK || sw_path_glob(gpu, d->arena, NULL, &other) != SW_OK)
             continue;
         if (one.n && other.n)
-            sw_doctor_add(
-                d, (sw_finding){.what = "onnxruntime twice",
+            add(d, (sw_finding){.what = "onnxruntime twice",
                                 .verdict = SW_DOCTOR_MEND,
                                 .found = d->python.folders[i],
                                 .fits = "onnxruntime and onnxruntime-gpu overwrite each other",
@@ -258,25 +252,25 @@ static void check_twins(sw_doctor *d) {
 }
 
 sw_status sw_doctor_runtimes(sw_doctor *d) {
-    sw_doctor_add(d, (sw_finding){.what = "Python",
-                                  .verdict = d->python.path ? SW_DOCTOR_OK : SW_DOCTOR_NOTE,
-                                  .found = d->python.path ? d->python.path : "none",
-                                  .fits = "other runtimes come as its packages",
-                                  .mend = d->python.path ? NULL : "sudo apt install python3-venv"});
+    add(d, (sw_finding){.what = "Python",
+                        .verdict = d->python.path ? SW_DOCTOR_OK : SW_DOCTOR_NOTE,
+                        .found = d->python.path ? d->python.path : "none",
+                        .fits = "other runtimes come as its packages",
+                        .mend = d->python.path ? NULL : "sudo apt install python3-venv"});
     for (const sw_foreign_runtime *r = sw_foreign_runtimes + 1; r->name; r++) {
         sw_backend_found found;
         SW_TRY(sw_backend_look(r, &d->python, d->arena, &found));
         bool broken = found.place.path && !found.version;
-        sw_doctor_add(d, (sw_finding){.what = r->title,
-                                      .verdict = found.version ? SW_DOCTOR_OK
-                                                 : broken      ? SW_DOCTOR_MEND
-                                                               : SW_DOCTOR_NOTE,
-                                      .found = found.place.path ? found.place.path : "-",
-                                      .version = found.version,
-                                      .fits = broken ? sw_doctor_text(d, "%s", found.why.text) : NULL,
-                                      .mend = found.version ? NULL
-                                              : broken      ? sw_doctor_text(d, "%s --force-reinstall", r->install)
-                                                            : r->install});
+        add(d, (sw_finding){.what = r->title,
+                            .verdict = found.version ? SW_DOCTOR_OK
+                                       : broken      ? SW_DOCTOR_MEND
+                                                     : SW_DOCTOR_NOTE,
+                            .found = found.place.path ? found.place.path : "-",
+                            .version = found.version,
+                            .fits = broken ? printed(d, "%s", found.why.text) : NULL,
+                            .mend = found.version ? NULL
+                                    : broken      ? printed(d, "%s --force-reinstall", r->install)
+                                                  : r->install});
     }
     check_twins(d);
     return SW_OK;

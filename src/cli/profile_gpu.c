@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "base/sort.h"
 #include "cli/profile.h"
 #include "engine/gpu.h"
 
@@ -72,11 +73,6 @@ static sw_status time_nodes(const sw_args *args, const sw_diag *diag, gpu_profil
     return SW_OK;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static sw_status time_runs(const sw_args *args, gpu_profile *p) {
     double *ms = SW_ARENA_ARRAY(args->arena, double, p->base.runs);
     if (!ms) return SW_E_NOMEM;
@@ -85,7 +81,7 @@ static sw_status time_runs(const sw_args *args, gpu_profile *p) {
         SW_TRY(sw_session_run(p->base.session, p->base.inputs, p->base.outputs));
         ms[i] = (double)(sw_clock_ns() - begin) / 1e6;
     }
-    qsort(ms, (size_t)p->base.runs, sizeof *ms, by_value);
+    qsort(ms, (size_t)p->base.runs, sizeof *ms, sw_by_f64);
     p->run_ms = ms[p->base.runs / 2];
     return SW_OK;
 }

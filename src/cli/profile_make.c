@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "base/os.h"
+#include "base/sort.h"
 #include "cli/profile.h"
 #include "cli/shapes.h"
 #include "engine/inputs.h"
@@ -26,13 +27,8 @@ static void record(void *ctx, size_t step, int64_t begin_ns, int64_t end_ns) {
     r->at++;
 }
 
-static int by_size(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 static double median_ms(int64_t *ns, int n) {
-    qsort(ns, (size_t)n, sizeof *ns, by_size);
+    qsort(ns, (size_t)n, sizeof *ns, sw_by_i64);
     return (double)ns[n / 2] / 1e6;
 }
 

@@ -3,17 +3,13 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "base/sort.h"
 #include "engine/gpu_program.h"
 
 enum { CHAIN = 20, REPLAYS = 3 };
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 double sw__gpu_median(double *times, int n) {
-    qsort(times, (size_t)n, sizeof *times, by_value);
+    qsort(times, (size_t)n, sizeof *times, sw_by_f64);
     return times[n / 2];
 }
 

@@ -87,8 +87,9 @@ static sw_session *new_session(sw_plan *plan, const sw_control_host *host) {
     size_t ports = (size_t)sw_plan_max_ports(plan);
     session->in = sw_calloc(allocator, ports, sizeof *session->in);
     session->out = sw_calloc(allocator, ports, sizeof *session->out);
-    if (has_control(plan)) session->control = sw_control_create(host);
-    if (session->in && session->out && (session->control || !has_control(plan))) return session;
+    bool control = has_control(plan);
+    if (control) session->control = sw_control_create(host);
+    if (session->in && session->out && (session->control || !control)) return session;
     sw_session_destroy(session);
     return NULL;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sort.h"
 #include "eval/eval.h"
 #include "eval/state.h"
 
@@ -229,11 +230,6 @@ static uint64_t next_random(uint64_t *state) {
     return z ^ z >> 31;
 }
 
-static int compare_f64(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Where each picture of `eval` stands in the union of both lists. */
 static size_t merge_images(const sw_eval *a, const sw_eval *b, uint32_t *at_a, uint32_t *at_b) {
     const int64_t *x = a->images, *y = b->images;
@@ -265,7 +261,7 @@ sw_status sw_eval_bootstrap(const sw_eval *a, const sw_eval *b, int samples, uin
             for (size_t i = 0; i < a->n_images; i++) weights[i] = drawn[at_a[i]];
             differences[s] -= weighted_map(a, weights, points);
         }
-        qsort(differences, (size_t)samples, sizeof *differences, compare_f64);
+        qsort(differences, (size_t)samples, sizeof *differences, sw_by_f64);
         interval[0] = samples ? differences[(size_t)(0.025 * (samples - 1) + 0.5)] : 0;
         interval[1] = samples ? differences[(size_t)(0.975 * (samples - 1) + 0.5)] : 0;
     }

@@ -1,5 +1,6 @@
 /* Objects of an evaluation, and who matches whom. */
 #include "eval/eval.h"
+#include "base/sort.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -133,11 +134,6 @@ double sw__likeness(const sw_eval *eval, const sw_eval_object *guess, const sw_e
 /* ---- Order
  * ---------------------------------------------------------------------------------------------------------- */
 
-static int compare_i64(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* By class, picture, falling score (truths: all 0), order of adding: pointers into one array. */
 static int compare_objects(const void *a, const void *b) {
     const sw_eval_object *x = *(sw_eval_object *const *)a, *y = *(sw_eval_object *const *)b;
@@ -157,7 +153,7 @@ static int compare_records(const void *a, const void *b) {
 static void sort_images(sw_eval *eval) {
     int64_t *images = eval->images;
     size_t n = 0;
-    if (eval->n_images) qsort(images, eval->n_images, sizeof *images, compare_i64);
+    if (eval->n_images) qsort(images, eval->n_images, sizeof *images, sw_by_i64);
     for (size_t i = 0; i < eval->n_images; i++)
         if (!i || images[i] != images[n - 1]) images[n++] = images[i];
     eval->n_images = n;
@@ -303,7 +299,7 @@ static sw_status match_all(sw_eval *eval, const sw_eval_object **truths, const s
             eval->categories[last_class].first = eval->n_records;
             eval->categories[last_class].first_count = eval->n_counts;
         }
-        const int64_t *image = bsearch(&first->image, eval->images, eval->n_images, sizeof *image, compare_i64);
+        const int64_t *image = bsearch(&first->image, eval->images, eval->n_images, sizeof *image, sw_by_i64);
         group g = {.eval = eval,
                    .truths = truths + t,
                    .guesses = guesses + d,

@@ -217,9 +217,8 @@ sw_status sw_export_lower(sw_graph *graph, int opset, const sw_diag *diag) {
     SW_TRY(name_constants(graph, diag));
     for (sw_node *node = graph->first, *next; node; node = next) {
         next = node->next;
-        const sw_op_info *info = sw_op_get(node->op);
-        for (int i = 0; i < info->n_attrs; i++)
-            if (info->attrs[i].type == SW_ATTR_BODY) SW_TRY(sw_export_lower(node->attrs[i].body->code, opset, diag));
+        for (int i = 0; i < sw_op_bodies(node->op); i++)
+            SW_TRY(sw_export_lower(node->attrs[i].body->code, opset, diag));
         const struct row *row = row_of(node, opset);
         if (!row) continue;
         lowering l = {.graph = graph, .node = node, .next = next, .in = node->in, .name = node->name, .memory = true};

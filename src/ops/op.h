@@ -111,9 +111,13 @@ static inline const char *sw_call_string(const sw_call *c, const char *name) {
     return sw_call_attr(c, name, SW_ATTR_STRING)->s;
 }
 
-/* Whether the operator runs graphs that it holds: the session does that, not a kernel. */
+/* How many graphs the operator holds: so many of its attributes, the first ones, are bodies. */
+static inline int sw_op_bodies(sw_op op) {
+    return op == SW_OP_If ? 2 : op == SW_OP_Loop || op == SW_OP_Scan;
+}
+/* Whether it runs graphs: the session does that, not a kernel. */
 static inline bool sw_op_is_control(sw_op op) {
-    return op == SW_OP_If || op == SW_OP_Loop || op == SW_OP_Scan;
+    return sw_op_bodies(op) > 0;
 }
 /* Entry `i` of Scan's lists of axes and directions; 0 where the list ends before. */
 int64_t sw_scan_entry(const sw_call *c, const char *list, int i);

@@ -44,9 +44,7 @@ static int find_last(const char *last, const sw_diag *diag) {
 
 /* The graphs within a node. */
 static sw_status run_bodies(const sw_node *node, const char *last, const sw_diag *diag) {
-    const sw_op_info *info = sw_op_get(node->op);
-    for (int i = 0; i < info->n_attrs; i++)
-        if (info->attrs[i].type == SW_ATTR_BODY) SW_TRY(sw_passes_run(node->attrs[i].body->code, last, diag));
+    for (int i = 0; i < sw_op_bodies(node->op); i++) SW_TRY(sw_passes_run(node->attrs[i].body->code, last, diag));
     return SW_OK;
 }
 

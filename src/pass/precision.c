@@ -1,6 +1,7 @@
 /* Precision: maps of the channels-last region become bfloat16, half the bytes of float32; convolutions change from one to the
  * other where they read and write, and add in float32. What leaves the region stays float32, and so do the convolutions that
  * write it: the last ones of a head, with all that decodes them. */
+#include "kernels/nhwc/nhwc.h"
 #include "pass/pass.h"
 
 /* Values that must have one type form a class, named by one of them (union-find). */
@@ -30,20 +31,12 @@ static void keep_float(classes *k, const sw_value *v) {
 }
 
 static void look(classes *k, const sw_node *node) {
-    switch (node->op) {
-    case SW_OP_FusedConv: /* reads one type and writes another; what it adds has the type of its output */
+    if (node->op == SW_OP_FusedConv) { /* reads one type and writes another; what it adds has the type of its output */
         if (node->n_in > 3) join(k, node->in[3], node->out[0]);
-        break;
-    case SW_OP_Concat:
-    case SW_OP_Split:
-    case SW_OP_MaxPool:
-    case SW_OP_PixelShuffle:
-    case SW_OP_DepthToSpace:
-    case SW_OP_Resize: /* move elements, or choose among them: all of one type */
+    } else if (sw_nhwc_moves(node->op)) {
         for (int i = 0; i < node->n_in; i++) join(k, node->in[i], node->out[0]);
         for (int i = 1; i < node->n_out; i++) join(k, node->out[i], node->out[0]);
-        break;
-    default:
+    } else {
         for (int i = 0; i < node->n_in; i++) keep_float(k, node->in[i]);
         for (int i = 0; i < node->n_out; i++) keep_float(k, node->out[i]);
     }

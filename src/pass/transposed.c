@@ -44,10 +44,10 @@ static bool find_form(const sw_node *node, form *f) {
     const sw_tensor *in[3];
     sw_tensor *out[1];
     sw_window w;
-    if (node->n_in > 3 || (!has_fixed_pads(node) && !sw_tensor_is_concrete(&node->in[0]->type))) return false;
+    bool fixed = has_fixed_pads(node);
+    if (node->n_in > 3 || (!fixed && !sw_tensor_is_concrete(&node->in[0]->type))) return false;
     sw_call call = sw_node_call(node, in, out, NULL);
     const sw_attr *extra = sw_node_attr(node, "output_padding", SW_ATTR_INTS);
-    bool fixed = has_fixed_pads(node);
     if (sw_call_window_transposed(&call, in[0], node->in[1]->type.dims + 2, &w) != SW_OK) return false;
     int64_t products = 1, least = 1;
     for (int i = 0; i < 2; i++) {

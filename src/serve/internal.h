@@ -184,10 +184,6 @@ void sw__queue_mark_running(sw_serve_model *model, sw_serve_request *request);
 bool sw__queue_remove(sw_serve_model *model, sw_serve_request *request);
 void sw__queue_add_instance(sw__queue *queue, sw__instance *instance);
 
-/* The next batch of the queue: into batch[], which has room for max_batch (at least 1); returns how many. 0: nothing yet;
- * *wake_ns is when to look again (INT64_MAX: when something comes). Requests that are late or over their deadline move to
- * `dropped`, with their errors. Under queue->lock. */
-int sw__queue_choose(sw_serve_model *model, int64_t now, sw_serve_request **batch, int64_t *wake_ns, sw__list *dropped);
 /* Computes n requests, held and checked, as one; outputs are in the instance. */
 SW_MUST_USE sw_serve_code sw__serve_compute(sw_serve_model *model, sw__instance *instance, sw_serve_request **batch,
                                             int n, bool gated, sw_serve_times *times, sw_serve_error *error);

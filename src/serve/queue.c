@@ -207,8 +207,11 @@ static int64_t delay_for_goal(const sw_serve_model *model, int64_t now, sw_serve
     return gap > 0 && waited + gap < room ? (int64_t)room : 0;
 }
 
-int sw__queue_choose(sw_serve_model *model, int64_t now, sw_serve_request **batch, int64_t *wake_ns,
-                     sw__list *dropped) {
+/* The next batch of the queue: into batch[], which has room for max_batch (at least 1); returns how many. 0: nothing yet;
+ * *wake_ns is when to look again (INT64_MAX: when something comes). Requests that are late or over their deadline move to
+ * `dropped`, with their errors. Under queue->lock. */
+static int choose_batch(sw_serve_model *model, int64_t now, sw_serve_request **batch, int64_t *wake_ns,
+                        sw__list *dropped) {
     sw__queue *q = &model->queue;
     const sw__batching *batching = &model->config.batching;
     *wake_ns = INT64_MAX;
@@ -281,9 +284,8 @@ static void *work(void *ctx) {
         sw__list dropped = {0};
         sw__instance *instance = NULL;
         int64_t wake_ns = INT64_MAX;
-        int n = q->free && q->n
-                    ? sw__queue_choose(model, sw__serve_now(model->core), q->free->batch, &wake_ns, &dropped)
-                    : 0;
+        int n =
+            q->free && q->n ? choose_batch(model, sw__serve_now(model->core), q->free->batch, &wake_ns, &dropped) : 0;
         if (!n && !dropped.first) {
             wait_until(model, wake_ns);
             continue;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sort.h"
 #include "base/str.h"
 #include "serve/internal.h"
 
@@ -115,11 +116,6 @@ sw_status sw__repository_config(const sw_serve *core, const sw__found *found, sw
     return status;
 }
 
-static int compare_versions(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
 static bool wants(const sw__version_policy *policy, int64_t version) {
     if (policy->kind != SW__SPECIFIC) return true;
     for (int i = 0; i < policy->n; i++)
@@ -142,7 +138,7 @@ sw_status sw__repository_versions(const sw__found *found, const sw__version_poli
         if (wants(policy, number)) (*versions)[(*n)++] = number;
     }
     if (none && wants(policy, 1)) (*versions)[(*n)++] = 1; /* a bare file, or a model without files */
-    qsort(*versions, (size_t)*n, sizeof **versions, compare_versions);
+    qsort(*versions, (size_t)*n, sizeof **versions, sw_by_i64);
     if (policy->kind == SW__LATEST && *n > policy->latest) {
         *versions += *n - policy->latest;
         *n = (int)policy->latest;

@@ -229,10 +229,8 @@ static sw_status run_unprepared(const sw_call *call) {
 
 /* Kernels of channels-last maps take float32; those that only move elements, bfloat16 too. */
 static bool has_map_types(const sw_call *c) {
-    bool moves = c->op == SW_OP_Concat || c->op == SW_OP_Split || c->op == SW_OP_Resize || c->op == SW_OP_MaxPool ||
-                 c->op == SW_OP_PixelShuffle || c->op == SW_OP_DepthToSpace;
     sw_dtype type = c->out[0] ? c->out[0]->dtype : SW_DTYPE_NONE;
-    if (type != SW_F32 && !(moves && type == SW_BF16)) return false;
+    if (type != SW_F32 && !(sw_nhwc_moves(c->op) && type == SW_BF16)) return false;
     for (int i = 0; i < c->n_in; i++)
         if (c->in[i] && c->in[i]->layout == SW_CHANNELS_LAST && c->in[i]->dtype != type) return false;
     for (int i = 0; i < c->n_out; i++)

@@ -24,8 +24,8 @@ struct sw_foreign {
     const char *version;
     int64_t load_ns, peak_bytes;
     sw_settings used;
-    sw_named *inputs, *outputs;
-    int n_inputs, n_outputs;
+    sw_named *inputs;
+    int n_inputs;
 };
 
 static double answer_seconds(double wanted) {
@@ -120,7 +120,9 @@ static void read_opened(sw_wire *wire, void *ctx) {
     f->load_ns = sw_wire_i64(wire);
     sw_wire_settings(wire, &f->used);
     sw_wire_ports(wire, &f->inputs, &f->n_inputs);
-    sw_wire_ports(wire, &f->outputs, &f->n_outputs);
+    sw_named *outputs; /* a run brings them */
+    int n_outputs;
+    sw_wire_ports(wire, &outputs, &n_outputs);
 }
 
 static sw_status ask_open(sw_foreign *f, const sw_foreign_options *o, const sw_foreign_place *place) {
@@ -197,11 +199,6 @@ int64_t sw_foreign_load_ns(const sw_foreign *foreign) {
 const sw_named *sw_foreign_inputs(const sw_foreign *foreign, int *n) {
     *n = foreign->n_inputs;
     return foreign->inputs;
-}
-
-const sw_named *sw_foreign_outputs(const sw_foreign *foreign, int *n) {
-    *n = foreign->n_outputs;
-    return foreign->outputs;
 }
 
 int64_t sw_foreign_peak_bytes(const sw_foreign *foreign) {

@@ -85,7 +85,6 @@ const char *sw_foreign_version(const sw_foreign *foreign);
 const sw_settings *sw_foreign_used(const sw_foreign *foreign); /* settings as it took them */
 int64_t sw_foreign_load_ns(const sw_foreign *foreign);         /* from question to ready, measured in the child */
 const sw_named *sw_foreign_inputs(const sw_foreign *foreign, int *n);
-const sw_named *sw_foreign_outputs(const sw_foreign *foreign, int *n);
 int64_t sw_foreign_peak_bytes(const sw_foreign *foreign);
 
 /* Puts inputs into the order of the child's ports: by name, or by place where there are as many and a name is

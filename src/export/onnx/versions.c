@@ -201,12 +201,11 @@ static void put_attr(sw_buf *buf, sw_buf *a, const char *name, int type) {
 void sw__onnx_put_attrs(sw_buf *buf, const sw_node *node, int opset) {
     const sw_op_info *info = sw_op_get(node->op);
     sw_buf a = sw_buf_make(buf->allocator, 0);
-    for (int i = 0; i < info->n_attrs; i++) {
+    for (int i = sw_op_bodies(node->op); i < info->n_attrs; i++) { /* graphs are the writer's */
         const sw_attr_def *def = &info->attrs[i];
         const sw_attr *attr = &node->attrs[i];
         bool said = def->required || (node->op == SW_OP_Resize && !strcmp(def->name, "mode")); /* pnnx looks for it */
         if (is_default(def, attr) && !(said && attr->set)) continue;
-        if (def->type == SW_ATTR_BODY) continue;               /* the writer's */
         if (attr_since(node->op, def->name) > opset) continue; /* checked: of no consequence */
         int type = put_value(&a, node, opset, def, attr);
         put_attr(buf, &a, def->name, type);
@@ -288,8 +287,7 @@ static bool is_old_roi_align(const sw_node *node, const char *attr) {
 
 static sw_status check_node(sw_graph *graph, sw_node *node, int opset, const sw_diag *diag) {
     const sw_op_info *info = sw_op_get(node->op);
-    for (int i = 0; i < info->n_attrs; i++)
-        if (info->attrs[i].type == SW_ATTR_BODY) SW_TRY(sw__onnx_check(node->attrs[i].body->code, opset, diag));
+    for (int i = 0; i < sw_op_bodies(node->op); i++) SW_TRY(sw__onnx_check(node->attrs[i].body->code, opset, diag));
     if (*info->domain)
         return sw_export_refuse(node, "onnx", "it is an operator of Slipway, of which ONNX has none", diag);
     for (size_t i = 0; i < sizeof young_ops / sizeof *young_ops; i++)

@@ -99,9 +99,7 @@ static void put_bodies(writer *w, sw_buf *n, const sw_node *node, const char *na
 /* Inputs in the file; what graphs within capture is no input there. */
 static int written_inputs(const writer *w, const sw_node *node) {
     int n_in = sw__onnx_inputs(node, w->opset);
-    const sw_op_info *info = sw_op_get(node->op);
-    for (int i = 0; i < info->n_attrs; i++)
-        if (info->attrs[i].type == SW_ATTR_BODY) n_in -= node->attrs[i].body->n_captured;
+    for (int i = 0; i < sw_op_bodies(node->op); i++) n_in -= node->attrs[i].body->n_captured;
     return n_in;
 }
 
@@ -285,8 +283,7 @@ static void put_body(const writer *outer, sw_buf *n, const char *attr, const sw_
 static void put_bodies(writer *w, sw_buf *n, const sw_node *node, const char *name) {
     const sw_op_info *info = sw_op_get(node->op);
     sw_value *const *captured = node->in + written_inputs(w, node);
-    for (int i = 0; i < info->n_attrs; i++) {
-        if (info->attrs[i].type != SW_ATTR_BODY) continue;
+    for (int i = 0; i < sw_op_bodies(node->op); i++) {
         const sw_body *body = node->attrs[i].body;
         const char *prefix = sw_arena_printf(w->graph->arena, "%s/%s", name, info->attrs[i].name);
         if (prefix)

@@ -172,8 +172,7 @@ sw_status sw__onnx_check_taken(sw__draft *d) {
     return SW_OK;
 }
 
-int sw__onnx_attr_index(sw_op op, const char *name) {
-    const sw_op_info *info = sw_op_get(op);
+static int find_def(const sw_op_info *info, const char *name) {
     for (int i = 0; i < info->n_attrs; i++)
         if (strcmp(info->attrs[i].name, name) == 0) return i;
     return -1;
@@ -183,14 +182,14 @@ sw_status sw__onnx_set_attrs(sw__draft *d, sw_node *node) {
     const sw_op_info *info = sw_op_get(node->op);
     for (int i = 0; i < d->n_attrs; i++) {
         if (d->taken[i]) continue;
-        int at = sw__onnx_attr_index(node->op, d->attrs[i].name);
+        int at = find_def(info, d->attrs[i].name);
         if (at >= 0)
             SW_TRY(set_attr(d, &node->attrs[at], &info->attrs[at], &d->attrs[i]));
         else if (!is_harmless(&d->attrs[i]))
             return sw__draft_fail(d, SW_E_UNSUPPORTED, "the attribute '%.160s' is not supported", d->attrs[i].name);
     }
     for (int i = 0; i < d->n_set; i++) {
-        sw_attr *to = &node->attrs[sw__onnx_attr_index(node->op, d->set[i].name)];
+        sw_attr *to = &node->attrs[find_def(info, d->set[i].name)];
         to->set = true;
         if (d->set[i].s)
             to->s = d->set[i].s;

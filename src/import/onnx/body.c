@@ -181,7 +181,7 @@ static sw_status build_body(builder *b, const sw_tensor *types, int n, const cha
 
 /* ---- Nodes ---------------------------------------------------------------------------------------------------------- */
 
-static sw_status find_graph(sw__draft *d, const char *name, sw__onnx_graph **graph) {
+sw_status sw__onnx_find_graph(sw__draft *d, const char *name, sw__onnx_graph **graph) {
     for (int i = 0; i < d->n_attrs; i++) {
         if (strcmp(d->attrs[i].name, name) != 0 || d->attrs[i].kind != SW__ATTR_GRAPH || !d->attrs[i].g) continue;
         *graph = d->attrs[i].g;
@@ -191,8 +191,7 @@ static sw_status find_graph(sw__draft *d, const char *name, sw__onnx_graph **gra
 }
 
 /* The node: its own inputs, then what the bodies captured. */
-static sw_status emit(sw__draft *d, sw_op op, const builder *builders, const char *const *names, const sw_body *bodies,
-                      int n) {
+static sw_status emit(sw__draft *d, sw_op op, const builder *builders, const sw_body *bodies, int n) {
     int n_in = d->n_in, n_out = d->proto->n_out;
     for (int i = 0; i < n; i++) n_in += bodies[i].n_captured;
     sw_value **in = SW_ARENA_ARRAY(d->im->arena, sw_value *, n_in + 1),
@@ -209,7 +208,7 @@ static sw_status emit(sw__draft *d, sw_op op, const builder *builders, const cha
     for (int i = 0; i < n; i++) {
         sw_body *copy = sw_arena_copy(d->im->graph->arena, &bodies[i], sizeof *bodies);
         if (!copy) return sw__onnx_nomem(d->im);
-        sw_attr *attr = &node->attrs[sw__onnx_attr_index(node->op, names[i])];
+        sw_attr *attr = &node->attrs[i];
         attr->set = true;
         attr->body = copy;
     }
@@ -222,13 +221,10 @@ sw_status sw__onnx_if_node(sw__draft *d) {
     builder builders[2] = {{.d = d}, {.d = d}};
     sw_body bodies[2];
     for (int i = 0; i < 2; i++) {
-        SW_TRY(find_graph(d, names[i], &builders[i].proto));
-        if (builders[i].proto->n_outputs != (size_t)d->proto->n_out)
-            return sw__draft_fail(d, SW_E_MODEL, "its %s has %zu outputs, the node has %d", names[i],
-                                  builders[i].proto->n_outputs, d->proto->n_out);
+        SW_TRY(sw__onnx_find_branch(d, names[i], &builders[i].proto));
         SW_TRY(build_body(&builders[i], NULL, 0, names[i], &bodies[i]));
     }
-    return emit(d, SW_OP_If, builders, names, bodies, 2);
+    return emit(d, SW_OP_If, builders, bodies, 2);
 }
 
 /* The type of a formal input: its own declaration's rank where it tells one, else that of what is given. */
@@ -243,10 +239,9 @@ static sw_status formal_type(sw__draft *d, const sw__onnx_port *port, const sw_t
 }
 
 sw_status sw__onnx_loop(sw__draft *d) {
-    static const char *const names[] = {"body"};
     builder b = {.d = d};
     sw_body body;
-    SW_TRY(find_graph(d, "body", &b.proto));
+    SW_TRY(sw__onnx_find_graph(d, "body", &b.proto));
     while (d->n_in < 2) d->in[d->n_in++] = NULL; /* no count, no condition */
     int n = d->n_in;
     sw_tensor *types = SW_ARENA_ARRAY(d->im->arena, sw_tensor, n);
@@ -263,7 +258,7 @@ sw_status sw__onnx_loop(sw__draft *d) {
         return sw__draft_fail(d, SW_E_MODEL, "its body has %zu outputs; expected: %d", b.proto->n_outputs,
                               d->proto->n_out + 1);
     SW_TRY(build_body(&b, types, n, "body", &body));
-    return emit(d, SW_OP_Loop, &b, names, &body, 1);
+    return emit(d, SW_OP_Loop, &b, &body, 1);
 }
 
 static int64_t int_attr(const sw__draft *d, const char *name) {
@@ -273,11 +268,10 @@ static int64_t int_attr(const sw__draft *d, const char *name) {
 }
 
 sw_status sw__onnx_scan(sw__draft *d) {
-    static const char *const names[] = {"body"};
     builder b = {.d = d};
     sw_body body;
     if (d->opset < 9) return sw__onnx_unknown(d, "of opset 8");
-    SW_TRY(find_graph(d, "body", &b.proto));
+    SW_TRY(sw__onnx_find_graph(d, "body", &b.proto));
     int64_t scanned = int_attr(d, "num_scan_inputs");
     int n = d->n_in;
     if (scanned < 1 || scanned > n)
@@ -294,5 +288,5 @@ sw_status sw__onnx_scan(sw__draft *d) {
         SW_TRY(formal_type(d, &b.proto->inputs[i], &given, &types[i]));
     }
     SW_TRY(build_body(&b, types, n, "body", &body));
-    return emit(d, SW_OP_Scan, &b, names, &body, 1);
+    return emit(d, SW_OP_Scan, &b, &body, 1);
 }

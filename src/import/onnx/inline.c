@@ -96,17 +96,11 @@ sw_status sw__onnx_call(sw__draft *d, sw__onnx_function *fn) {
 
 /* ---- If -------------------------------------------------------------------------------------------------- */
 
-static sw_status find_branch(sw__draft *d, bool condition, sw__onnx_graph **branch) {
-    const char *name = condition ? "then_branch" : "else_branch";
-    for (int i = 0; i < d->n_attrs; i++) {
-        if (strcmp(d->attrs[i].name, name) != 0 || d->attrs[i].kind != SW__ATTR_GRAPH || !d->attrs[i].g) continue;
-        *branch = d->attrs[i].g;
-        if ((*branch)->n_outputs != (size_t)d->proto->n_out)
-            return sw__draft_fail(d, SW_E_MODEL, "its %s has %zu outputs, the node has %d", name, (*branch)->n_outputs,
-                                  d->proto->n_out);
-        return SW_OK;
-    }
-    return sw__draft_fail(d, SW_E_MODEL, "the attribute '%s' is missing or no graph", name);
+sw_status sw__onnx_find_branch(sw__draft *d, const char *name, sw__onnx_graph **branch) {
+    SW_TRY(sw__onnx_find_graph(d, name, branch));
+    if ((*branch)->n_outputs == (size_t)d->proto->n_out) return SW_OK;
+    return sw__draft_fail(d, SW_E_MODEL, "its %s has %zu outputs, the node has %d", name, (*branch)->n_outputs,
+                          d->proto->n_out);
 }
 
 static sw_status build_branch(sw__draft *d, sw__onnx_graph *branch) {
@@ -131,6 +125,6 @@ sw_status sw__onnx_if(sw__draft *d) {
     if (condition->type.dtype != SW_BOOL || sw_tensor_count(&condition->type) != 1)
         return sw__draft_fail(d, SW_E_MODEL, "the condition is no single truth value");
     sw__onnx_graph *branch;
-    SW_TRY(find_branch(d, sw_tensor_int_at(&condition->type, 0) != 0, &branch));
+    SW_TRY(sw__onnx_find_branch(d, sw_tensor_int_at(&condition->type, 0) ? "then_branch" : "else_branch", &branch));
     return build_branch(d, branch);
 }

@@ -214,8 +214,6 @@ SW_MUST_USE sw_status sw__onnx_take(sw__draft *d, const char *name, sw__attr_kin
 SW_MUST_USE sw_status sw__onnx_check_taken(sw__draft *d);
 /* Gives `node` the attributes that no translation took. */
 SW_MUST_USE sw_status sw__onnx_set_attrs(sw__draft *d, sw_node *node);
-/* Where the operator's table has the attribute; -1: nowhere. */
-int sw__onnx_attr_index(sw_op op, const char *name);
 /* build.c */
 /* The type of an input as declared; refuses what is no tensor. */
 SW_MUST_USE sw_status sw__onnx_read_type(sw__onnx *im, const sw__onnx_port *port, sw_tensor *type);
@@ -243,9 +241,13 @@ SW_MUST_USE sw_status sw__onnx_if_node(sw__draft *d);
 SW_MUST_USE sw_status sw__onnx_loop(sw__draft *d);
 SW_MUST_USE sw_status sw__onnx_scan(sw__draft *d);
 sw_value *sw__onnx_capture(sw__capture *capture, sw_value *outer);
+/* The graph that an attribute holds, and must. */
+SW_MUST_USE sw_status sw__onnx_find_graph(sw__draft *d, const char *name, sw__onnx_graph **graph);
 /* inline.c: calls of functions, branches of If. */
 SW_MUST_USE sw_status sw__onnx_call(sw__draft *d, sw__onnx_function *function);
 SW_MUST_USE sw_status sw__onnx_if(sw__draft *d);
+/* A branch, with as many outputs as the node. */
+SW_MUST_USE sw_status sw__onnx_find_branch(sw__draft *d, const char *name, sw__onnx_graph **branch);
 /* build.c: runs the shape rule of a node that is complete; where all that it needs is known, the node becomes
  * constants. */
 SW_MUST_USE sw_status sw__onnx_settle(sw__onnx *im, sw_node *node);

@@ -10,6 +10,9 @@
 /* NULL when the operator has no such kernel. */
 sw_kernel_fn sw_kernel_nhwc(sw_op op);
 
+/* Whether the operator only moves or chooses elements of maps: all of one type, bfloat16 too. */
+bool sw_nhwc_moves(sw_op op);
+
 /* A map by its four extents. */
 typedef struct sw_nhwc {
     float *data; /* bfloat16 where `bytes` is 2 */

@@ -1,4 +1,5 @@
 #include "serve/config/config.h"
+#include "base/sort.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@ enum { MOST_BATCH = 1 << 20, MOST_LEVELS = 1024, MOST_INSTANCES = 1024, MOST_POR
 static const int dtypes[] = {SW_DTYPE_NONE, SW_BOOL, SW_U8,  SW_U16, SW_U32, SW_U64,         SW_I8,  SW_I16,
                              SW_I32,        SW_I64,  SW_F16, SW_F32, SW_F64, SW_SERVE_BYTES, SW_BF16};
 
-int sw__config_dtype(int64_t data_type) {
+static int dtype_of(int64_t data_type) {
     return data_type >= 0 && data_type < (int64_t)(sizeof dtypes / sizeof *dtypes) ? dtypes[data_type] : SW_DTYPE_NONE;
 }
 
@@ -79,7 +80,7 @@ static sw_status check_reshape(const sw__source *source, const sw__node *at, con
 static sw_status read_port(const sw__source *source, const sw__node *at, bool input, sw__io *io) {
     const sw__message *m = at->message;
     io->name = sw__message_text(m, "name");
-    io->dtype = sw__config_dtype(sw__message_int(m, "data_type"));
+    io->dtype = dtype_of(sw__message_int(m, "data_type"));
     io->optional = input && sw__message_bool(m, "optional");
     io->label_filename = input ? "" : sw__message_text(m, "label_filename");
     if (!*io->name) return sw__source_fail(source, at->line, at->column, "add name: \"...\"", "a port has no name");
@@ -120,11 +121,6 @@ static sw_status read_ports(const sw__source *source, const sw__message *message
 }
 
 /* -- Batching -------------------------------------------------------------------------------------------------------- */
-
-static int compare_i64(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
 
 static void read_policy(const sw__message *message, sw__queue_policy *policy) {
     *policy = (sw__queue_policy){.delay = sw__message_int(message, "timeout_action") == 1,
@@ -190,7 +186,7 @@ static sw_status read_batching(const sw__source *source, sw__config *config) {
                                    config->max_batch, node->i);
         preferred[i++] = node->i;
     }
-    if (i) qsort(preferred, (size_t)i, sizeof *preferred, compare_i64);
+    if (i) qsort(preferred, (size_t)i, sizeof *preferred, sw_by_i64);
     batching->preferred = preferred;
     SW_TRY(read_levels(source, m, at ? at : &nowhere, batching));
     return read_goal(source, config, batching);
@@ -283,7 +279,7 @@ static sw_status read_steps(const sw__source *source, sw__config *config) {
 static sw_status read_warmup_input(const sw__source *source, const sw__node *at, sw__warmup_input *input) {
     const sw__message *m = sw__message_of(at->message, "value");
     input->name = sw__message_text(at->message, "key");
-    input->dtype = sw__config_dtype(sw__message_int(m, "data_type"));
+    input->dtype = dtype_of(sw__message_int(m, "data_type"));
     input->file = sw__message_text(m, "input_data_file");
     input->random = sw__message_bool(m, "random_data");
     if (input->dtype == SW_DTYPE_NONE)

@@ -94,8 +94,7 @@ SW_MUST_USE sw_status sw__config_match(const sw__config *config, const sw__sourc
                                        const sw_serve_nature *nature);
 /* A value of parameters{}; NULL when it is not set. */
 const char *sw__config_parameter(const sw__config *config, const char *key);
-/* Triton's data types: numbers of the enum DataType. */
-int sw__config_dtype(int64_t data_type); /* SW_DTYPE_NONE: none */
+/* Triton's number of a data type (enum DataType). */
 int sw__config_data_type(int dtype);
 
 #endif

@@ -89,7 +89,7 @@ const sw__message *sw__message_of(const sw__message *message, const char *name) 
     return node ? node->message : NULL;
 }
 
-const char *sw__enum_name(const sw__enum *values, int64_t number) {
+static const char *enum_name(const sw__enum *values, int64_t number) {
     for (; values->name; values++)
         if (values->number == number) return values->name;
     return NULL;
@@ -234,7 +234,7 @@ static void write_value(const sw__field *field, const sw__node *node, sw_json_wr
         sw_json_string(w, node ? node->text : "");
         break;
     case SW__ENUM: {
-        const char *name = sw__enum_name(field->values, node ? node->i : 0);
+        const char *name = enum_name(field->values, node ? node->i : 0);
         if (name)
             sw_json_string(w, name);
         else

@@ -87,7 +87,6 @@ int64_t sw__message_int(const sw__message *message, const char *name);
 bool sw__message_bool(const sw__message *message, const char *name);
 const char *sw__message_text(const sw__message *message, const char *name);
 const sw__message *sw__message_of(const sw__message *message, const char *name);
-const char *sw__enum_name(const sw__enum *values, int64_t number); /* NULL: no such number */
 
 /* Text format (protobuf.dev/reference/protobuf/textformat-spec) and JSON (ProtoJSON, names as in the .proto). SW_E_MODEL with
  * "line 3, column 7: ..."; SW_E_NOMEM. Text is at most SW__MAX_CONFIG bytes. */

@@ -66,7 +66,6 @@ typedef struct sw__rpc {
 } sw__rpc;
 /* NULL: there is no such method. */
 const sw__rpc *sw__rpc_find(const char *path);
-sw__grpc_status sw__grpc_status_of(sw_serve_code code);
 
 /* -- From h2.c ----------------------------------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 #include "serve/grpc/h2.h"
 #include "serve/grpc/messages.h"
 
-sw__grpc_status sw__grpc_status_of(sw_serve_code code) {
+static sw__grpc_status status_of(sw_serve_code code) {
     static const sw__grpc_status status[] = {
         [SW_SERVE_OK] = SW__GRPC_OK,
         [SW_SERVE_UNKNOWN] = SW__GRPC_UNKNOWN,
@@ -28,7 +28,7 @@ static sw_serve *core_of(const sw__stream *s) {
 /* Answers with one message, or with the error. Frees the message. */
 static void answer(sw__stream *s, sw_buf *message, const sw_serve_error *error) {
     if (error->code == SW_SERVE_OK) sw__stream_reply(s, message);
-    sw__stream_end(s, sw__grpc_status_of(error->code), error->text);
+    sw__stream_end(s, status_of(error->code), error->text);
     sw_buf_free(message);
 }
 
@@ -47,7 +47,7 @@ static void encode(sw__call *call) {
 static void finish(sw__call *call) {
     sw__stream *s = call->owner;
     if (call->error.code == SW_SERVE_OK) sw__stream_send(s, call->body.data, call->body.size);
-    sw__stream_end(s, sw__grpc_status_of(call->error.code), call->error.text);
+    sw__stream_end(s, status_of(call->error.code), call->error.text);
     sw__call_end(call);
     s->calls--;
     sw__stream_bury(s);

@@ -7,7 +7,7 @@ enum { LEAST_TO_COMPRESS = 256 };
 
 static const char text_json[] = "application/json";
 
-int sw__http_status(sw_serve_code code) {
+static int status_of(sw_serve_code code) {
     static const int status[] = {
         [SW_SERVE_OK] = 200,          [SW_SERVE_UNKNOWN] = 400,        [SW_SERVE_INTERNAL] = 500,
         [SW_SERVE_NOT_FOUND] = 404,   [SW_SERVE_INVALID_ARG] = 400,    [SW_SERVE_UNAVAILABLE] = 503,
@@ -43,7 +43,7 @@ void sw__http_error(sw__conn *c, const sw_serve_error *error) {
     sw_buf *body = &c->loop->body;
     sw_buf_clear(body);
     sw_kserve_write_error(body, error->text);
-    sw_http_answer answer = {.status = sw__http_status(error->code), .type = text_json, .json_size = -1};
+    sw_http_answer answer = {.status = status_of(error->code), .type = text_json, .json_size = -1};
     if (error->code == SW_SERVE_UNAVAILABLE) answer.more = "Retry-After: 1\r\n";
     sw__http_answer(c, &answer, body->data, body->size);
 }

@@ -108,7 +108,6 @@ sw_buf *sw__conn_out(sw__conn *conn);
 /* Writes `body` behind what is pending, without copying it if the socket takes it. */
 void sw__conn_send(sw__conn *conn, const void *body, size_t size);
 void sw__conn_flush(sw__conn *conn);
-void sw__conn_close(sw__conn *conn);
 
 /* -- Calls --------------------------------------------------------------------------------------------------------- */
 
@@ -134,7 +133,6 @@ SW_MUST_USE bool sw__parse_version(const char *text, int64_t *version);
 size_t sw__http_take(sw__conn *conn, const uint8_t *data, size_t size);
 void sw__http_answer(sw__conn *conn, const sw_http_answer *answer, const void *body, size_t size);
 void sw__http_error(sw__conn *conn, const sw_serve_error *error);
-int sw__http_status(sw_serve_code code);
 /* Answers the request that conn->http has read, or begins a call that will. */
 void sw__http_dispatch(sw__conn *conn);
 /* An inference request for a model. */

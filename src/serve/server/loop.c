@@ -55,7 +55,7 @@ static void bury(sw__conn *c) {
 }
 
 /* The object lives on until the sweep, since callers hold it. */
-void sw__conn_close(sw__conn *c) {
+static void close_conn(sw__conn *c) {
     if (c->closed) return;
     c->closed = true;
     sw_poller_remove(&c->loop->poller, c->fd);
@@ -78,7 +78,7 @@ static void write_out(sw__conn *c, const void *body, size_t size) {
     if (n == SW_NET_ERROR) {
         sw_buf_clear(out);
         c->sent = 0;
-        sw__conn_close(c);
+        close_conn(c);
         return;
     }
     size_t done = n > 0 ? (size_t)n : 0;
@@ -110,7 +110,7 @@ void sw__conn_flush(sw__conn *c) {
         if (c->draining && !c->ended)
             sw_net_shutdown_write(c->fd);
         else
-            sw__conn_close(c);
+            close_conn(c);
     }
     if (c->loop->out.cap > KEEP_OUT) sw_buf_free(&c->loop->out);
 }
@@ -123,7 +123,7 @@ static bool sniff(sw__conn *c, const uint8_t *data, size_t size) {
     bool same = !memcmp(data, preface, n) && c->speaks & SW_SERVER_GRPC;
     if (same && n < PREFACE) return false;
     c->sniffed = true;
-    if (same && sw__h2_create(c) != SW_OK) sw__conn_close(c);
+    if (same && sw__h2_create(c) != SW_OK) close_conn(c);
     return true;
 }
 
@@ -140,14 +140,14 @@ static void take(sw__conn *c, const uint8_t *data, size_t size) {
             return;
         }
         if (!need_http(c)) {
-            sw__conn_close(c);
+            close_conn(c);
             return;
         }
         at += sw__http_take(c, data + at, size - at);
     }
     if (c->closed || c->closing) return;
     if (at < size) sw_buf_append(&c->rest, data + at, size - at);
-    if (c->rest.status != SW_OK) sw__conn_close(c);
+    if (c->rest.status != SW_OK) close_conn(c);
 }
 
 static void take_rest(sw__conn *c) {
@@ -172,7 +172,7 @@ static bool read_some(sw__conn *c) {
         if (n == SW_NET_END && sw__conn_out(c)->size && !c->h2)
             c->closing = true;
         else
-            sw__conn_close(c);
+            close_conn(c);
         return false;
     }
     if (!c->http || !sw_http_is_midway(c->http)) {
@@ -197,7 +197,7 @@ static void discard(sw__conn *c) {
     while (c->readable && !c->closed) {
         int64_t n = sw_net_read(c->fd, c->loop->scratch, SW__SCRATCH_BYTES);
         if (n == SW_NET_AGAIN) c->readable = false;
-        if (n == SW_NET_END || n == SW_NET_ERROR) sw__conn_close(c);
+        if (n == SW_NET_END || n == SW_NET_ERROR) close_conn(c);
     }
 }
 
@@ -218,7 +218,7 @@ static void serve(sw__conn *c) {
 static void on_event(sw__conn *c, int what) {
     if (c->closed) return;
     if (what & SW_POLL_BROKEN) {
-        sw__conn_close(c);
+        close_conn(c);
         return;
     }
     if (what & SW_POLL_ENDED) c->ended = true;
@@ -242,7 +242,7 @@ static void add_conn(sw__loop *loop, const sw__listener *listener, int fd) {
     if (c->next) c->next->before = c;
     loop->conns = c;
     loop->n_conns++;
-    if (sw_poller_add(&loop->poller, fd, c) != SW_OK) sw__conn_close(c);
+    if (sw_poller_add(&loop->poller, fd, c) != SW_OK) close_conn(c);
 }
 
 static void listen_again(sw__loop *loop) {
@@ -290,7 +290,7 @@ static void sweep(sw__loop *loop) {
         if (stopping && c->h2 && !c->closed) sw__h2_stop(c);
         bool idle =
             !c->calls && !c->out.size && !(c->http && sw_http_is_midway(c->http)) && (!c->h2 || sw__h2_is_idle(c));
-        if (!c->closed && ((stopping && idle) || is_late(c))) sw__conn_close(c);
+        if (!c->closed && ((stopping && idle) || is_late(c))) close_conn(c);
         if (c->closed) bury(c);
     }
     if (loop->paused && !stopping) {
@@ -335,7 +335,7 @@ static void *run_loop(void *ctx) {
         if (stopping != stopped || loop->now_ns - loop->swept_ns > TICK_MS * 1000000LL || stopping) sweep(loop);
         stopped = stopping;
         if (atomic_load(&loop->server->leaving))
-            for (sw__conn *c = loop->conns; c; c = c->next) sw__conn_close(c);
+            for (sw__conn *c = loop->conns; c; c = c->next) close_conn(c);
     }
     return NULL;
 }

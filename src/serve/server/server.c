@@ -79,8 +79,8 @@ static void wake_all(sw_server *server) {
     for (int i = 0; i < server->n_loops; i++) sw_poller_wake(&server->loops[i].poller);
 }
 
-void sw_server_stop(sw_server *server) {
-    if (atomic_exchange(&server->stopping, true)) return;
+static void stop(sw_server *server) {
+    atomic_store(&server->stopping, true);
     wake_all(server);
     int64_t end = sw_clock_ns() + server->options.stop_seconds * 1000000000LL;
     while (server->jobs && sw__jobs_left(server->jobs) && sw_clock_ns() < end) sw_sleep_ms(1);
@@ -96,7 +96,7 @@ void sw_server_stop(sw_server *server) {
 
 void sw_server_destroy(sw_server *server) {
     if (!server) return;
-    sw_server_stop(server);
+    stop(server);
     for (int i = 0; i < server->n_listeners; i++) sw_net_close(server->listeners[i].fd);
     if (server->options.unix_path) sw_net_remove_unix(server->options.unix_path);
     sw__detectors_destroy(server->detectors);

@@ -52,8 +52,7 @@ typedef struct sw_server_options {
 SW_MUST_USE sw_status sw_server_create(sw_serve *core, const sw_server_options *options, sw_server **server);
 /* The ports that it listens on: 0 where it does not. */
 int sw_server_port(const sw_server *server, int what);
-/* Stops taking connections and requests, waits for those under way, ends all connections. */
-void sw_server_stop(sw_server *server);
-void sw_server_destroy(sw_server *server); /* stops it first, if need be; takes NULL */
+/* Stops taking connections and requests, waits for those under way, ends all connections. Takes NULL. */
+void sw_server_destroy(sw_server *server);
 
 #endif
