@@ -160,6 +160,10 @@ static sw_status read_bool(const sw_args *args, const char *option, bool *value,
     return sw_fail(diag, SW_E_USAGE, "serve", NULL, "--%s is '%.32s', expected true or false", option, text);
 }
 
+static sw_status switches(const sw_args *args, sw_server_options *o, const sw_diag *diag) {
+    return read_bool(args, "allow-client-shm", &o->shared_memory, diag);
+}
+
 static sw_status core_options(const sw_args *args, sw_serve_options *o, const sw_diag *diag) {
     static const char *const modes[] = {"none", "poll", "explicit"};
     const char *mode = sw_args_text(args, "model-control-mode");
@@ -201,6 +205,7 @@ static sw_status run(const sw_args *args, sw_console *console) {
                        "nothing to serve");
     sw_server_options server = server_options(args, &diag);
     SW_TRY(read_keys(args, &server, &diag));
+    SW_TRY(switches(args, &server, &diag));
     sw_serve *core = NULL;
     sw_serve_options options = {.repositories = paths, .n_repositories = n};
     bool exit_on_error;
@@ -323,6 +328,11 @@ static const sw_option options[] = {
      .argument = "GROUP,...:KEY=VALUE",
      .many = true,
      .help = "likewise over gRPC, with the header triton-grpc-protocol-KEY"},
+    {.name = "allow-client-shm",
+     .kind = SW_TEXT,
+     .argument = "BOOL",
+     .standard = "false",
+     .help = "true: clients on this machine may name shared memory that tensors are read from and written to"},
     {.name = "idle-timeout-secs",
      .kind = SW_INT,
      .argument = "N",

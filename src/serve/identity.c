@@ -1,11 +1,25 @@
 /* The built-in backend "identity": its outputs are its inputs, in order; as Triton's backend of that name. What protocols
- * cost is measured with it. */
+ * cost is measured with it. The parameter execute_delay_ms makes each run last so long, to see what queues do. */
+#include <string.h>
+
+#include "base/os.h"
+#include "base/str.h"
 #include "serve/backend.h"
 #include "serve/internal.h"
 
+enum { MAX_DELAY_MS = 60000 };
+
 typedef struct identity {
-    int n;
+    int n, delay_ms;
 } identity;
+
+static bool read_delay(const sw_serve_opening *opening, int *ms) {
+    const char *text = opening->parameter(opening->parameter_ctx, "execute_delay_ms");
+    int64_t value = 0;
+    bool good = !text || (sw_str_to_i64(text, strlen(text), &value) && value >= 0 && value <= MAX_DELAY_MS);
+    *ms = (int)value;
+    return good;
+}
 
 static sw_serve_code identity_open(const sw_serve_backend *backend, const sw_serve_opening *opening, void **model,
                                    sw_serve_error *error) {
@@ -19,9 +33,14 @@ static sw_serve_code identity_open(const sw_serve_backend *backend, const sw_ser
             return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
                                  "model '%s': identity needs the same data type for input '%s' and output '%s'",
                                  opening->name, opening->inputs[i].name, opening->outputs[i].name);
+    int delay_ms;
+    if (!read_delay(opening, &delay_ms))
+        return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
+                             "model '%s': parameter execute_delay_ms must be a whole number from 0 to %d",
+                             opening->name, MAX_DELAY_MS);
     identity *made = sw_alloc(NULL, sizeof *made);
     if (!made) return sw__serve_no_memory(error);
-    made->n = opening->n_inputs;
+    *made = (identity){opening->n_inputs, delay_ms};
     *model = made;
     return SW_SERVE_OK;
 }
@@ -44,6 +63,7 @@ static void identity_stop(void *instance) {}
 static sw_serve_code identity_run(void *instance, const sw_serve_tensor *in, sw_serve_tensor *out,
                                   sw_serve_error *error) {
     const identity *model = instance;
+    if (model->delay_ms) sw_sleep_ms(model->delay_ms);
     for (int i = 0; i < model->n; i++) {
         const char *name = out[i].name;
         out[i] = in[i];

@@ -20,6 +20,7 @@ typedef struct span {
 typedef struct input {
     sw_serve_tensor tensor;
     span contents; /* InferTensorContents */
+    sw_kserve_shared shared;
 } input;
 
 typedef struct reader {
@@ -100,10 +101,6 @@ static sw_serve_code take_datatype(reader *r, sw_pb *pb, const sw_pb_field *f, s
                          f->size < 40 ? (int)f->size : 40, (const char *)f->data);
 }
 
-static sw_serve_code shared_memory(sw_serve_error *error) {
-    return sw_serve_fail(error, SW_SERVE_INVALID_ARG, "Client shared memory is disabled");
-}
-
 static sw_serve_code take_input(reader *r, sw_pb *pb, const sw_pb_field *field) {
     sw_pb in = sw_pb_sub(pb, field);
     sw_pb_field f;
@@ -117,7 +114,7 @@ static sw_serve_code take_input(reader *r, sw_pb *pb, const sw_pb_field *field) 
         if (f.number == 4) {
             const char *name, *value;
             DO(take_parameter(r, &in, &f, &name, &value));
-            if (!strncmp(name, "shared_memory_", 14)) return shared_memory(r->error);
+            sw_kserve_shared_parameter(name, value, &made->shared);
         }
         if (f.number == 5 && sw_pb_expect(&in, &f, SW_PB_BYTES)) made->contents = (span){f.data, f.size};
     }
@@ -131,17 +128,19 @@ static sw_serve_code take_output(reader *r, sw_pb *pb, const sw_pb_field *field)
     sw_pb out = sw_pb_sub(pb, field);
     sw_pb_field f;
     sw_kserve_output wanted = {.binary = true};
+    sw_kserve_shared shared = {0};
     while (sw_pb_next(&out, &f)) {
         if (f.number == 1) DO(take_text(r, &out, &f, &wanted.name));
         if (f.number != 2) continue;
         const char *name, *value;
         DO(take_parameter(r, &out, &f, &name, &value));
-        if (!strncmp(name, "shared_memory_", 14)) return shared_memory(r->error);
-        if (!strcmp(name, "classification") && !sw_str_to_i64(value, strlen(value), &wanted.classes))
+        if (!sw_kserve_shared_parameter(name, value, &shared) && !strcmp(name, "classification") &&
+            !sw_str_to_i64(value, strlen(value), &wanted.classes))
             return broken(r->error);
     }
     if (out.status != SW_OK) return broken(r->error);
     if (!wanted.name) return sw_serve_fail(r->error, SW_SERVE_INVALID_ARG, "an output has no name");
+    if (shared.given) DO(sw_kserve_share_output(r->k, &shared, &wanted, r->error));
     return sw_kserve_add_output(r->k, wanted, r->error);
 }
 
@@ -293,13 +292,18 @@ static sw_serve_code count_inputs(reader *r, const uint8_t *data, size_t size) {
 }
 
 static sw_serve_code add_inputs(reader *r) {
-    if (r->n_raw && r->n_raw != r->n_inputs)
-        return sw_serve_fail(r->error, SW_SERVE_INVALID_ARG,
-                             "expected number of raw input contents to be %d, the number of inputs, but got %d",
-                             r->n_inputs, r->n_raw);
+    int n_plain = 0, raw = 0;
+    for (int i = 0; i < r->n_inputs; i++) n_plain += !r->inputs[i].shared.given;
+    if (r->n_raw && r->n_raw != n_plain)
+        return sw_serve_fail(
+            r->error, SW_SERVE_INVALID_ARG,
+            "expected number of raw input contents to be %d, the number of inputs not in shared memory, but got %d",
+            n_plain, r->n_raw);
     for (int i = 0; i < r->n_inputs; i++) {
         input *in = &r->inputs[i];
-        if (!r->n_raw) {
+        if (in->shared.given) {
+            DO(sw_kserve_share_input(r->k, &in->shared, &in->tensor, r->error));
+        } else if (!r->n_raw) {
             DO(take_contents(r, in));
         } else if (in->contents.size) {
             return sw_serve_fail(r->error, SW_SERVE_INVALID_ARG,
@@ -308,8 +312,8 @@ static sw_serve_code add_inputs(reader *r) {
         } else {
             int64_t count, bytes;
             DO(sw_kserve_measure(&in->tensor, &count, &bytes, r->error));
-            in->tensor.data = r->raw[i].data;
-            in->tensor.bytes = r->raw[i].size;
+            in->tensor.data = r->raw[raw].data;
+            in->tensor.bytes = r->raw[raw++].size;
         }
         DO(sw_kserve_add_input(r->k, &in->tensor, r->error));
     }
@@ -331,7 +335,22 @@ sw_serve_code sw_grpc_read_infer(sw_kserve_request *k, const uint8_t *data, size
 
 /* -- The answer ---------------------------------------------------------------------------------------------------- */
 
-static void put_output(const sw_serve_tensor *t, sw_buf *scratch, sw_buf *out) {
+/* An entry of map<string, InferParameter>, field 4 of an output, with a text or a whole number. */
+static void put_parameter(const char *name, const char *text, uint64_t number, sw_buf *out) {
+    sw_buf value = sw_buf_make(NULL, 0), entry = sw_buf_make(NULL, 0);
+    if (text)
+        sw_pb_put_text(&value, 3, text);
+    else
+        sw_pb_put_varint(&value, 2, number);
+    sw_pb_put_text(&entry, 1, name);
+    sw_pb_put_bytes(&entry, 2, value.data, value.size);
+    sw_pb_put_bytes(out, 4, entry.data, entry.size);
+    if (value.status != SW_OK || entry.status != SW_OK) out->status = SW_E_NOMEM;
+    sw_buf_free(&value);
+    sw_buf_free(&entry);
+}
+
+static void put_output(const sw_serve_tensor *t, const sw_kserve_output *place, sw_buf *scratch, sw_buf *out) {
     sw_buf_clear(scratch);
     sw_pb_put_text(scratch, 1, t->name);
     sw_pb_put_text(scratch, 2, sw_serve_dtype_name(t->dtype));
@@ -346,12 +365,18 @@ static void put_output(const sw_serve_tensor *t, sw_buf *scratch, sw_buf *out) {
         scratch->data[start - 2] = 3 << 3 | SW_PB_BYTES;
         scratch->data[start - 1] = (uint8_t)(scratch->size - start); /* at most 8 * 10 */
     }
+    if (place->region) {
+        put_parameter("shared_memory_region", sw_region_name(place->region), 0, scratch);
+        if (place->offset) put_parameter("shared_memory_offset", NULL, place->offset, scratch);
+        put_parameter("shared_memory_byte_size", NULL, t->bytes, scratch);
+    }
     sw_pb_put_bytes(out, 5, scratch->data, scratch->size);
 }
 
 sw_serve_code sw_grpc_write_infer(sw_kserve_request *k, const sw_serve_info *info, sw_buf *out, sw_serve_error *error) {
     char version[24];
     sw_serve_code code = sw_kserve_classify_all(k, error);
+    if (code == SW_SERVE_OK) code = sw_kserve_write_shared(k, error);
     if (code != SW_SERVE_OK) return code;
     const sw_serve_request *r = &k->request;
     sw_buf scratch = sw_buf_make(NULL, 0);
@@ -359,8 +384,15 @@ sw_serve_code sw_grpc_write_infer(sw_kserve_request *k, const sw_serve_info *inf
     sw_pb_put_text(out, 1, info->name);
     sw_pb_put_text(out, 2, version);
     if (r->id && *r->id) sw_pb_put_text(out, 3, r->id);
-    for (int i = 0; i < r->n_results; i++) put_output(&r->results[i], &scratch, out);
-    for (int i = 0; i < r->n_results; i++) sw_pb_put_bytes(out, 6, r->results[i].data, r->results[i].bytes);
+    for (int i = 0; i < r->n_results; i++) {
+        sw_kserve_output place = sw_kserve_output_of(k, i);
+        put_output(&r->results[i], &place, &scratch, out);
+    }
+    for (int i = 0; i < r->n_results;
+         i++) { /* empty for those in shared memory, so that the others keep their places */
+        bool shared = sw_kserve_output_of(k, i).region != NULL;
+        sw_pb_put_bytes(out, 6, r->results[i].data, shared ? 0 : r->results[i].bytes);
+    }
     bool good = out->status == SW_OK && scratch.status == SW_OK;
     sw_buf_free(&scratch);
     return good ? SW_SERVE_OK : sw_kserve_no_memory(error);

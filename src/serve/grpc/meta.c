@@ -32,6 +32,24 @@ sw_serve_code sw_grpc_read_query(const uint8_t *data, size_t size, sw_grpc_query
     return pb.status == SW_OK ? SW_SERVE_OK : broken(error);
 }
 
+sw_serve_code sw_grpc_read_region(const uint8_t *data, size_t size, sw_arena *arena, sw_region_row *region,
+                                  sw_serve_error *error) {
+    sw_pb pb = sw_pb_make(data, size, NULL, NULL);
+    sw_pb_field f;
+    *region = (sw_region_row){"", "", 0, 0};
+    while (sw_pb_next(&pb, &f)) {
+        if (f.number == 1 || f.number == 2) {
+            if (!sw_pb_text(&pb, &f)) return broken(error);
+            const char *text = sw_arena_strndup(arena, (const char *)f.data, f.size);
+            if (!text) return sw_kserve_no_memory(error);
+            *(f.number == 1 ? &region->name : &region->key) = text;
+        }
+        if (f.number == 3) region->offset = f.value;
+        if (f.number == 4) region->bytes = f.value;
+    }
+    return pb.status == SW_OK ? SW_SERVE_OK : broken(error);
+}
+
 /* An entry of map<string, ModelRepositoryParameter>. */
 static sw_serve_code read_load_parameter(sw_pb *pb, const sw_pb_field *field, sw_kserve_load *load,
                                          sw_serve_error *error) {
@@ -124,6 +142,23 @@ void sw_grpc_write_index(const sw_serve_index_row *rows, int n, sw_buf *out) {
         sw_grpc_write_message(1, &row, out);
     }
     sw_buf_free(&row);
+}
+
+void sw_grpc_write_regions(const sw_region_row *rows, int n, sw_buf *out) {
+    sw_buf status = sw_buf_make(NULL, 0), entry = sw_buf_make(NULL, 0);
+    for (int i = 0; i < n; i++) {
+        sw_buf_clear(&status);
+        sw_buf_clear(&entry);
+        sw_pb_put_text(&status, 1, rows[i].name);
+        sw_pb_put_text(&status, 2, rows[i].key);
+        sw_pb_put_varint(&status, 3, rows[i].offset);
+        sw_pb_put_varint(&status, 4, rows[i].bytes);
+        sw_pb_put_text(&entry, 1, rows[i].name);
+        sw_grpc_write_message(2, &status, &entry);
+        sw_grpc_write_message(1, &entry, out);
+    }
+    sw_buf_free(&status);
+    sw_buf_free(&entry);
 }
 
 static void put_duration(uint32_t number, sw_serve_duration duration, sw_buf *out) {

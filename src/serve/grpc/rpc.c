@@ -296,7 +296,53 @@ static void model_unload(sw__stream *s, const uint8_t *data, size_t size, sw_buf
     load_or_unload(s, data, size, true);
 }
 
-/* -- Shared memory: there is none, as by Triton's default ----------------------------------------------------------- */
+/* -- Shared memory: off by default, as Triton's; of the GPU there is none ------------------------------------------- */
+
+static sw_regions *regions_of(const sw__stream *s) {
+    return s->h2->conn->loop->server->regions;
+}
+
+static void list_regions(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
+    sw_grpc_query q;
+    int n;
+    sw_serve_error error = {0};
+    const sw_region_row *rows;
+    sw_buf message = sw_buf_make(NULL, 0);
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    if (!arena)
+        error = (sw_serve_error){SW_SERVE_UNAVAILABLE, "out of memory"};
+    else if (sw_grpc_read_query(data, size, &q, &error) == SW_SERVE_OK && regions_of(s) &&
+             sw_regions_list(regions_of(s), *q.first ? q.first : NULL, arena, &rows, &n, &error) == SW_SERVE_OK)
+        sw_grpc_write_regions(rows, n, &message);
+    answer(s, &message, &error);
+    sw_arena_destroy(arena);
+}
+
+static void register_region(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
+    sw_region_row row;
+    sw_serve_error error = {0};
+    sw_serve_code code = SW_SERVE_OK;
+    sw_buf message = sw_buf_make(NULL, 0);
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    if (!regions_of(s))
+        code = sw_serve_fail(&error, SW_SERVE_INVALID_ARG, "Client shared memory is disabled");
+    else if (!arena)
+        code = sw_kserve_no_memory(&error);
+    else
+        code = sw_grpc_read_region(data, size, arena, &row, &error);
+    if (code == SW_SERVE_OK) code = sw_regions_add(regions_of(s), row.name, row.key, row.offset, row.bytes, &error);
+    answer(s, &message, &error);
+    sw_arena_destroy(arena);
+}
+
+static void unregister_regions(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
+    sw_grpc_query q;
+    sw_serve_error error = {0};
+    sw_buf message = sw_buf_make(NULL, 0);
+    if (sw_grpc_read_query(data, size, &q, &error) == SW_SERVE_OK && regions_of(s))
+        sw_regions_remove(regions_of(s), *q.first ? q.first : NULL);
+    answer(s, &message, &error);
+}
 
 /* No regions; and to unregister all of them, or one, is done. */
 static void no_regions(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
@@ -304,8 +350,14 @@ static void no_regions(sw__stream *s, const uint8_t *data, size_t size, sw_buf *
     answer(s, &message, &(sw_serve_error){0});
 }
 
-static void register_region(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
-    sw__stream_end(s, SW__GRPC_INVALID_ARGUMENT, "Client shared memory is disabled");
+static void no_cuda(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
+    sw_grpc_query q;
+    sw_serve_error error = {0};
+    sw_buf message = sw_buf_make(NULL, 0);
+    sw_serve_code code = sw_grpc_read_query(data, size, &q, &error);
+    (void)code; /* of the request only the name matters, and only for the sentence: the handle is no text */
+    sw__no_cuda_regions(s->h2->conn->loop->server, q.first, &error);
+    answer(s, &message, &error);
 }
 
 /* -- Health -------------------------------------------------------------------------------------------------------- */
@@ -339,11 +391,11 @@ static const sw__rpc rpcs[] = {
     {SERVICE "RepositoryIndex", SW_GROUP_REPOSITORY, repository_index, false},
     {SERVICE "RepositoryModelLoad", SW_GROUP_REPOSITORY, model_load, false},
     {SERVICE "RepositoryModelUnload", SW_GROUP_REPOSITORY, model_unload, false},
-    {SERVICE "SystemSharedMemoryStatus", SW_GROUP_SHARED_MEMORY, no_regions, false},
+    {SERVICE "SystemSharedMemoryStatus", SW_GROUP_SHARED_MEMORY, list_regions, false},
     {SERVICE "SystemSharedMemoryRegister", SW_GROUP_SHARED_MEMORY, register_region, false},
-    {SERVICE "SystemSharedMemoryUnregister", SW_GROUP_SHARED_MEMORY, no_regions, false},
+    {SERVICE "SystemSharedMemoryUnregister", SW_GROUP_SHARED_MEMORY, unregister_regions, false},
     {SERVICE "CudaSharedMemoryStatus", SW_GROUP_SHARED_MEMORY, no_regions, false},
-    {SERVICE "CudaSharedMemoryRegister", SW_GROUP_SHARED_MEMORY, register_region, false},
+    {SERVICE "CudaSharedMemoryRegister", SW_GROUP_SHARED_MEMORY, no_cuda, false},
     {SERVICE "CudaSharedMemoryUnregister", SW_GROUP_SHARED_MEMORY, no_regions, false},
     {"/grpc.health.v1.Health/Check", SW_GROUP_HEALTH, health_check, false},
 };

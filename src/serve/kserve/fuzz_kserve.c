@@ -22,19 +22,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     size_t n = size - 2;
     sw_kserve_request k = {.max_bytes = 1 << 16};
     sw_serve_code code = SW_SERVE_OK;
-    if (data[0] % 4 == 0) {
+    if (data[0] % 5 == 0) {
         int64_t json = data[1] % 2 ? -1 : (int64_t)(n * data[1] / 256);
         code = sw_kserve_read(&k, "m", body, n, json, &error);
-    } else if (data[0] % 4 == 1)
+    } else if (data[0] % 5 == 1)
         code = sw_kserve_read_raw(&k, &info, body, n, &error);
     if (code == SW_SERVE_OK) touch_inputs(&k);
     sw_kserve_free(&k);
-    if (data[0] % 4 == 2) {
+    if (data[0] % 5 == 2) {
         sw_kserve_load load = {.arena = sw_arena_create(NULL, 1 << 20)};
         if (load.arena) code = sw_kserve_read_load(body, n, &load, &error);
         sw_kserve_load_free(&load);
     }
     bool ready;
-    if (data[0] % 4 == 3) code = sw_kserve_read_index(body, n, &ready, &error);
+    if (data[0] % 5 == 3) code = sw_kserve_read_index(body, n, &ready, &error);
+    if (data[0] % 5 == 4) {
+        sw_region_row row;
+        sw_arena *arena = sw_arena_create(NULL, 1 << 20);
+        if (arena) code = sw_kserve_read_region(body, n, arena, &row, &error);
+        sw_arena_destroy(arena);
+    }
     return code > SW_SERVE_CANCELLED;
 }

@@ -11,7 +11,22 @@ static void put_shape(sw_json_writer *w, const int64_t *dims, int rank) {
     sw_json_array_end(w);
 }
 
-static sw_serve_code put_result(sw_json_writer *w, const sw_serve_tensor *t, bool binary, sw_serve_error *error) {
+static void put_place(sw_json_writer *w, const sw_serve_tensor *t, const sw_kserve_output *place) {
+    sw_json_key(w, "parameters");
+    sw_json_object(w);
+    sw_json_key(w, "shared_memory_region");
+    sw_json_string(w, sw_region_name(place->region));
+    if (place->offset) {
+        sw_json_key(w, "shared_memory_offset");
+        sw_json_int(w, (int64_t)place->offset);
+    }
+    sw_json_key(w, "shared_memory_byte_size");
+    sw_json_int(w, (int64_t)t->bytes);
+    sw_json_object_end(w);
+}
+
+static sw_serve_code put_result(sw_json_writer *w, const sw_serve_tensor *t, const sw_kserve_output *place,
+                                sw_serve_error *error) {
     sw_json_object(w);
     sw_json_key(w, "name");
     sw_json_string(w, t->name);
@@ -20,7 +35,9 @@ static sw_serve_code put_result(sw_json_writer *w, const sw_serve_tensor *t, boo
     sw_json_key(w, "shape");
     put_shape(w, t->dims, t->rank);
     sw_serve_code code = SW_SERVE_OK;
-    if (binary) {
+    if (place->region) {
+        put_place(w, t, place);
+    } else if (place->binary) {
         sw_json_key(w, "parameters");
         sw_json_object(w);
         sw_json_key(w, "binary_data_size");
@@ -57,20 +74,22 @@ sw_serve_code sw_kserve_write(sw_kserve_request *k, const sw_serve_info *info, s
     size_t start = body->size;
     sw_json_writer w = sw_json_writer_make(body, 0);
     sw_serve_code code = sw_kserve_classify_all(k, error);
+    if (code == SW_SERVE_OK) code = sw_kserve_write_shared(k, error);
     if (code != SW_SERVE_OK) return code;
     put_head(&w, k, info);
     for (int i = 0; i < k->request.n_results && code == SW_SERVE_OK; i++) {
-        bool binary = sw_kserve_output_of(k, i).binary;
-        any |= binary;
-        code = put_result(&w, &k->request.results[i], binary, error);
+        sw_kserve_output place = sw_kserve_output_of(k, i);
+        any |= place.binary && !place.region;
+        code = put_result(&w, &k->request.results[i], &place, error);
     }
     if (code != SW_SERVE_OK) return code;
     sw_json_array_end(&w);
     sw_json_object_end(&w);
     *json_size = any ? (int64_t)(body->size - start) : -1;
-    for (int i = 0; i < k->request.n_results; i++)
-        if (sw_kserve_output_of(k, i).binary)
-            sw_buf_append(body, k->request.results[i].data, k->request.results[i].bytes);
+    for (int i = 0; i < k->request.n_results; i++) {
+        sw_kserve_output place = sw_kserve_output_of(k, i);
+        if (place.binary && !place.region) sw_buf_append(body, k->request.results[i].data, k->request.results[i].bytes);
+    }
     return body->status == SW_OK ? SW_SERVE_OK : sw_kserve_no_memory(error);
 }
 
@@ -161,6 +180,22 @@ void sw_kserve_write_index(const sw_serve_index_row *rows, int n, sw_buf *body) 
 static void put_count(sw_json_writer *w, const char *key, uint64_t value) {
     sw_json_key(w, key);
     sw_json_int(w, (int64_t)value);
+}
+
+void sw_kserve_write_regions(const sw_region_row *rows, int n, sw_buf *body) {
+    sw_json_writer w = sw_json_writer_make(body, 0);
+    sw_json_array(&w);
+    for (int i = 0; i < n; i++) {
+        sw_json_object(&w);
+        sw_json_key(&w, "name");
+        sw_json_string(&w, rows[i].name);
+        sw_json_key(&w, "key");
+        sw_json_string(&w, rows[i].key);
+        put_count(&w, "offset", rows[i].offset);
+        put_count(&w, "byte_size", rows[i].bytes);
+        sw_json_object_end(&w);
+    }
+    sw_json_array_end(&w);
 }
 
 static void put_duration(sw_json_writer *w, const char *key, sw_serve_duration duration) {

@@ -131,6 +131,43 @@ static sw_serve_code read_object(body *b, const char *what, read_key read, void 
     return read_members(b, read, ctx);
 }
 
+/* -- Parameters ---------------------------------------------------------------------------------------------------- */
+
+/* The text of a parameter's value. */
+static sw_serve_code read_value(body *b, const char *name, const char **value) {
+    sw_json_event e;
+    char number[SW_FLOAT_TEXT];
+    NEXT(b, &e);
+    switch (e.type) {
+    case SW_JSON_STRING:
+        *value = sw_kserve_text(b->k, e.text, strlen(e.text));
+        break;
+    case SW_JSON_BOOL:
+        *value = e.boolean ? "true" : "false";
+        break;
+    case SW_JSON_NUMBER:
+        if (e.is_integer)
+            snprintf(number, sizeof number, "%lld", (long long)e.integer);
+        else
+            sw_str_from_f64(number, e.number);
+        *value = sw_kserve_text(b->k, number, strlen(number));
+        break;
+    default:
+        return fail_type(b, name, "a string, number or boolean, as all parameters");
+    }
+    return *value ? SW_SERVE_OK : sw_kserve_no_memory(b->error);
+}
+
+static sw_serve_code read_shared(body *b, const sw_json_event *key, sw_kserve_shared *shared, bool *taken) {
+    const char *name = sw_kserve_text(b->k, key->text, strlen(key->text)), *value;
+    if (!name) return sw_kserve_no_memory(b->error);
+    *taken = sw_str_starts_with(name, "shared_memory_");
+    if (!*taken) return SW_SERVE_OK;
+    DO(read_value(b, name, &value));
+    *taken = sw_kserve_shared_parameter(name, value, shared);
+    return SW_SERVE_OK;
+}
+
 /* -- Inputs -------------------------------------------------------------------------------------------------------- */
 
 typedef struct input {
@@ -138,15 +175,15 @@ typedef struct input {
     const char *data; /* JSON text; NULL: none */
     size_t size;
     int64_t binary; /* bytes behind the JSON; -1: none */
-    bool has_shape, shared;
+    bool has_shape;
+    sw_kserve_shared shared;
 } input;
 
 static sw_serve_code read_tensor_parameter(body *b, const sw_json_event *key, void *ctx, bool *taken) {
     input *in = ctx;
-    if (sw_str_starts_with(key->text, "shared_memory_")) in->shared = true;
-    if (!is_key(key, "binary_data_size")) return SW_SERVE_OK;
     *taken = true;
-    return read_whole(b, "binary_data_size", &in->binary);
+    if (is_key(key, "binary_data_size")) return read_whole(b, "binary_data_size", &in->binary);
+    return read_shared(b, key, &in->shared, taken);
 }
 
 static sw_serve_code read_input_key(body *b, const sw_json_event *key, void *ctx, bool *taken) {
@@ -198,8 +235,9 @@ static sw_serve_code read_input(body *b) {
     if (!t->name) return sw_serve_fail(b->error, SW_SERVE_INVALID_ARG, "an input has no 'name'");
     if (!in.has_shape) return sw_serve_fail(b->error, SW_SERVE_INVALID_ARG, "input '%s' has no 'shape'", t->name);
     if (!t->dtype) return sw_serve_fail(b->error, SW_SERVE_INVALID_ARG, "input '%s' has no 'datatype'", t->name);
-    if (in.shared) return sw_serve_fail(b->error, SW_SERVE_INVALID_ARG, "Client shared memory is disabled");
-    if (in.binary >= 0)
+    if (in.shared.given)
+        DO(sw_kserve_share_input(b->k, &in.shared, t, b->error));
+    else if (in.binary >= 0)
         DO(take_binary(b, &in));
     else if (in.data)
         DO(sw__kserve_read_array(b->k, t, in.data, in.size, b->error));
@@ -213,17 +251,15 @@ static sw_serve_code read_input(body *b) {
 
 typedef struct output {
     sw_kserve_output wanted;
-    bool shared;
+    sw_kserve_shared shared;
 } output;
 
 static sw_serve_code read_output_parameter(body *b, const sw_json_event *key, void *ctx, bool *taken) {
     output *out = ctx;
-    if (sw_str_starts_with(key->text, "shared_memory_")) out->shared = true;
     *taken = true;
     if (is_key(key, "binary_data")) return read_bool(b, "binary_data", &out->wanted.binary);
     if (is_key(key, "classification")) return read_whole(b, "classification", &out->wanted.classes);
-    *taken = false;
-    return SW_SERVE_OK;
+    return read_shared(b, key, &out->shared, taken);
 }
 
 static sw_serve_code read_output_key(body *b, const sw_json_event *key, void *ctx, bool *taken) {
@@ -239,36 +275,11 @@ static sw_serve_code read_output(body *b) {
     output out = {0};
     DO(read_members(b, read_output_key, &out));
     if (!out.wanted.name) return sw_serve_fail(b->error, SW_SERVE_INVALID_ARG, "an output has no 'name'");
-    if (out.shared) return sw_serve_fail(b->error, SW_SERVE_INVALID_ARG, "Client shared memory is disabled");
+    if (out.shared.given) DO(sw_kserve_share_output(b->k, &out.shared, &out.wanted, b->error));
     return sw_kserve_add_output(b->k, out.wanted, b->error);
 }
 
 /* -- The request --------------------------------------------------------------------------------------------------- */
-
-/* The text of a parameter's value. */
-static sw_serve_code read_value(body *b, const char *name, const char **value) {
-    sw_json_event e;
-    char number[SW_FLOAT_TEXT];
-    NEXT(b, &e);
-    switch (e.type) {
-    case SW_JSON_STRING:
-        *value = sw_kserve_text(b->k, e.text, strlen(e.text));
-        break;
-    case SW_JSON_BOOL:
-        *value = e.boolean ? "true" : "false";
-        break;
-    case SW_JSON_NUMBER:
-        if (e.is_integer)
-            snprintf(number, sizeof number, "%lld", (long long)e.integer);
-        else
-            sw_str_from_f64(number, e.number);
-        *value = sw_kserve_text(b->k, number, strlen(number));
-        break;
-    default:
-        return fail_type(b, name, "a string, number or boolean, as all parameters");
-    }
-    return *value ? SW_SERVE_OK : sw_kserve_no_memory(b->error);
-}
 
 static sw_serve_code read_parameter(body *b, const sw_json_event *key, void *ctx, bool *taken) {
     const char *name = sw_kserve_text(b->k, key->text, strlen(key->text)), *value;
@@ -400,6 +411,57 @@ sw_serve_code sw_kserve_read_index(const uint8_t *data, size_t size, bool *ready
     sw_json_reader_free(&b.r);
     return code;
 }
+
+/* -- Shared memory ------------------------------------------------------------------------------------------------- */
+
+typedef struct region {
+    sw_region_row row;
+    sw_arena *arena;
+    bool has_size;
+} region;
+
+static sw_serve_code read_size(body *b, const char *what, uint64_t *value) {
+    sw_json_event e;
+    NEXT(b, &e);
+    if (e.type != SW_JSON_NUMBER || e.number < 0 || (!e.is_integer && e.number < 0x1p63))
+        return fail_type(b, what, "a whole number of at least 0");
+    *value = e.is_integer ? (uint64_t)e.integer : UINT64_MAX; /* too large for every memory */
+    return SW_SERVE_OK;
+}
+
+static sw_serve_code read_region_key(body *b, const sw_json_event *key, void *ctx, bool *taken) {
+    region *r = ctx;
+    sw_json_event e;
+    *taken = true;
+    if (is_key(key, "offset")) return read_size(b, "offset", &r->row.offset);
+    if (is_key(key, "byte_size")) {
+        r->has_size = true;
+        return read_size(b, "byte_size", &r->row.bytes);
+    }
+    *taken = is_key(key, "key");
+    if (!*taken) return SW_SERVE_OK;
+    NEXT(b, &e);
+    if (e.type != SW_JSON_STRING || memchr(e.text, 0, e.length)) return fail_type(b, "key", "a string without zeros");
+    r->row.key = sw_arena_strdup(r->arena, e.text);
+    return r->row.key ? SW_SERVE_OK : sw_kserve_no_memory(b->error);
+}
+
+sw_serve_code sw_kserve_read_region(const uint8_t *data, size_t size, sw_arena *arena, sw_region_row *row,
+                                    sw_serve_error *error) {
+    region r = {.arena = arena};
+    body b = {0};
+    begin(&b, data, size, error);
+    sw_serve_code code = read_object(&b, "request", read_region_key, &r);
+    if (code == SW_SERVE_OK) code = expect(&b, SW_JSON_END, "request", "one object");
+    sw_json_reader_free(&b.r);
+    if (code != SW_SERVE_OK) return code;
+    if (!r.row.key || !r.has_size)
+        return sw_serve_fail(error, SW_SERVE_INVALID_ARG, "the request has no '%s'", r.row.key ? "byte_size" : "key");
+    *row = r.row;
+    return SW_SERVE_OK;
+}
+
+/* -- Loading ------------------------------------------------------------------------------------------------------- */
 
 static int base64_digit(char c) {
     if (c >= 'A' && c <= 'Z') return c - 'A';

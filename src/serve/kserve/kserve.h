@@ -6,6 +6,7 @@
 #define SLIPWAY_SERVE_KSERVE_KSERVE_H
 
 #include "serve/core.h"
+#include "serve/kserve/regions.h"
 
 enum { SW_KSERVE_MAX_TENSORS = 1024, SW_KSERVE_MAX_PARAMETERS = 64, SW_KSERVE_MAX_CLASSES = 1 << 20 };
 
@@ -14,7 +15,16 @@ typedef struct sw_kserve_output {
     const char *name;
     bool binary;     /* JSON: as bytes behind it */
     int64_t classes; /* > 0: its best values as texts "value:index:label", in its place */
+    sw_region *region;      /* not NULL: it is written there, and is no part of the answer */
+    uint64_t offset, bytes; /* in the region */
 } sw_kserve_output;
+
+/* Where a tensor lies in shared memory, as its parameters say. Zeroed: it does not. */
+typedef struct sw_kserve_shared {
+    bool given;
+    const char *region;
+    uint64_t offset, bytes;
+} sw_kserve_shared;
 
 typedef struct sw_kserve_parameter {
     const char *name, *value; /* numbers and booleans as their text */
@@ -28,13 +38,16 @@ typedef struct sw_kserve_request {
     sw_kserve_output *outputs;
     sw_kserve_parameter parameters[SW_KSERVE_MAX_PARAMETERS];
     bool binary_output; /* outputs that are not listed are sent as bytes */
-    size_t max_bytes;   /* of decoded tensors */
+    size_t max_bytes;   /* of decoded tensors, and of those in shared memory */
+    sw_regions *regions; /* NULL: clients may not use shared memory */
     /* private: */
     sw_serve_tensor *inputs;
     const char **wanted;
     size_t cap_inputs, cap_outputs, cap_wanted, used;
     uint8_t *memory;
     sw_arena *arena;
+    struct sw_kserve_held *held; /* regions in use */
+    uint64_t shared_bytes;
 } sw_kserve_request;
 
 /* Empties it for the next request, keeping its memory. */
@@ -54,10 +67,21 @@ SW_MUST_USE sw_serve_code sw_kserve_measure(const sw_serve_tensor *input, int64_
 SW_MUST_USE sw_serve_code sw_kserve_add_input(sw_kserve_request *k, const sw_serve_tensor *input,
                                               sw_serve_error *error);
 SW_MUST_USE sw_serve_code sw_kserve_add_output(sw_kserve_request *k, sw_kserve_output output, sw_serve_error *error);
+/* A parameter of a tensor: false when it is none about shared memory. Numbers that fit nothing are the largest one. */
+bool sw_kserve_shared_parameter(const char *name, const char *value, sw_kserve_shared *shared);
+/* Copies an input out of its region; the tensor's name, type and shape are set. */
+SW_MUST_USE sw_serve_code sw_kserve_share_input(sw_kserve_request *k, const sw_kserve_shared *shared,
+                                                sw_serve_tensor *input, sw_serve_error *error);
+SW_MUST_USE sw_serve_code sw_kserve_share_output(sw_kserve_request *k, const sw_kserve_shared *shared,
+                                                 sw_kserve_output *output, sw_serve_error *error);
+/* Copies the results that belong there to their regions. */
+SW_MUST_USE sw_serve_code sw_kserve_write_shared(const sw_kserve_request *k, sw_serve_error *error);
 /* A request parameter: priority, timeout and binary_data_output take effect, the others are kept for rules of routing. */
 SW_MUST_USE sw_serve_code sw_kserve_add_parameter(sw_kserve_request *k, const char *name, const char *value,
                                                   sw_serve_error *error);
 const char *sw_kserve_parameter_of(void *ctx, const char *name); /* for sw_serve_hint: ctx is the request */
+/* Lets go of the regions in use; part of clearing. */
+void sw_kserve_drop_regions(sw_kserve_request *k);
 /* After the last: makes request.inputs and request.wanted. */
 SW_MUST_USE sw_serve_code sw_kserve_finish(sw_kserve_request *k, sw_serve_error *error);
 /* Puts texts of the best values, in the request's memory, in the place of the results for which classes were asked. */
@@ -85,6 +109,11 @@ void sw_kserve_write_index(const sw_serve_index_row *rows, int n, sw_buf *body);
 void sw_kserve_write_statistics(const sw_serve_stats *stats, int n, sw_buf *body);
 /* {"ready": true} or nothing at all. */
 SW_MUST_USE sw_serve_code sw_kserve_read_index(const uint8_t *body, size_t size, bool *ready, sw_serve_error *error);
+
+/* {"key": ..., "offset": ..., "byte_size": ...}: a region to register. The key lives in `arena`. */
+SW_MUST_USE sw_serve_code sw_kserve_read_region(const uint8_t *body, size_t size, sw_arena *arena,
+                                                sw_region_row *region, sw_serve_error *error);
+void sw_kserve_write_regions(const sw_region_row *rows, int n, sw_buf *body);
 
 /* What a request to load or unload a model says besides its name. */
 typedef struct sw_kserve_load {

@@ -8,6 +8,7 @@ enum { MEMORY_BYTES = 16 * 1024, SMALL_ALIGN = 16 };
 
 void sw_kserve_clear(sw_kserve_request *k) {
     sw_serve_request *r = &k->request;
+    sw_kserve_drop_regions(k);
     *r = (sw_serve_request){.held = r->held};
     k->n_outputs = k->n_parameters = 0;
     k->binary_output = false;
@@ -17,6 +18,7 @@ void sw_kserve_clear(sw_kserve_request *k) {
 }
 
 void sw_kserve_free(sw_kserve_request *k) {
+    sw_kserve_drop_regions(k);
     sw_serve_request_free(&k->request);
     sw_arena_destroy(k->arena);
     sw_free(NULL, k->memory);

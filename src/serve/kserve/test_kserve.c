@@ -1,3 +1,8 @@
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/os.h"
 #include "serve/kserve/kserve.h"
 #include "unit.h"
 
@@ -118,4 +123,41 @@ SW_TEST(kserve_load_parameters) {
         CHECK_INT(sw_kserve_read_load((const uint8_t *)bad[i], strlen(bad[i]), &load, &error), SW_SERVE_INVALID_ARG);
         sw_kserve_load_free(&load);
     }
+}
+
+/* -- Shared memory ------------------------------------------------------------------------------------------------- */
+
+enum { REGION_BYTES = 4096, ROUNDS = 300 };
+
+static void *use_region(void *ctx) {
+    char data[16];
+    for (int i = 0; i < ROUNDS; i++) {
+        sw_serve_error error = {0};
+        sw_region *region;
+        if (sw_regions_take(ctx, "r", 16, sizeof data, &region, &error) != SW_SERVE_OK) continue;
+        CHECK(sw_region_read(region, 16, data, sizeof data) && sw_region_write(region, 16, data, sizeof data));
+        sw_region_drop(region);
+    }
+    return NULL;
+}
+
+/* Regions come and go while others use them. */
+SW_TEST(serve_regions_of_threads) {
+    char key[64];
+    snprintf(key, sizeof key, "/slipway-unit-%d", (int)getpid());
+    int fd = shm_open(key, O_RDWR | O_CREAT, 0600);
+    CHECK(fd >= 0 && ftruncate(fd, REGION_BYTES) == 0);
+    sw_regions *regions = sw_regions_create();
+    sw_thread threads[3];
+    for (int i = 0; i < 3; i++) CHECK_INT(sw_thread_start(&threads[i], use_region, regions), SW_OK);
+    for (int i = 0; i < ROUNDS; i++) {
+        sw_serve_error error = {0};
+        sw_serve_code code = sw_regions_add(regions, "r", key, 0, REGION_BYTES, &error);
+        CHECK(code == SW_SERVE_OK || code == SW_SERVE_ALREADY_EXISTS); /* the last one is still in use */
+        sw_regions_remove(regions, i % 2 ? "r" : NULL);
+    }
+    for (int i = 0; i < 3; i++) sw_thread_join(&threads[i]);
+    sw_regions_destroy(regions);
+    close(fd);
+    shm_unlink(key);
 }

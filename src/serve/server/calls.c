@@ -22,6 +22,7 @@ sw__call *sw__call_begin(sw__conn *conn) {
     call->conn = conn;
     call->loop = loop;
     call->k.max_bytes = loop->server->options.max_body;
+    call->k.regions = loop->server->regions;
     call->before = NULL;
     call->after = conn->calls;
     if (call->after) call->after->before = call;
@@ -54,6 +55,17 @@ void sw__call_end(sw__call *call) {
     *call = (sw__call){.k = call->k, .body = call->body, .next = loop->free_calls};
     loop->free_calls = call;
     loop->n_free_calls++;
+}
+
+void sw__no_cuda_regions(const sw_server *server, const char *name, sw_serve_error *error) {
+    if (!server->regions)
+        sw_serve_fail(error, SW_SERVE_INVALID_ARG, "Client shared memory is disabled");
+    else
+        sw_serve_fail(
+            error, SW_SERVE_INVALID_ARG,
+            "failed to register CUDA shared memory region: '%.200s', GPUs not supported; system shared memory "
+            "is",
+            name);
 }
 
 /* Digits only. */

@@ -95,6 +95,7 @@ struct sw_server {
     sw__loop *loops;
     sw__jobs *jobs;
     sw__detectors *detectors;
+    sw_regions *regions;           /* NULL: clients may not use shared memory */
     atomic_bool stopping, leaving; /* no new requests; end now */
 };
 
@@ -125,6 +126,8 @@ void sw__call_return(sw__call *call);
 /* On the loop's thread: nobody waits for it any more. */
 void sw__call_cancel(sw__call *call);
 void sw__call_end(sw__call *call); /* gives it back */
+/* Why a region of CUDA shared memory cannot be registered. */
+void sw__no_cuda_regions(const sw_server *server, const char *name, sw_serve_error *error);
 SW_MUST_USE bool sw__parse_version(const char *text, int64_t *version);
 
 /* -- HTTP/1 -------------------------------------------------------------------------------------------------------- */

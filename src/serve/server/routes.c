@@ -192,7 +192,64 @@ static void model_unload(request *r) {
     load_or_unload(r, true);
 }
 
-/* -- Shared memory: there is none, as by Triton's default; what asks for it is told so ------------------------------- */
+/* -- Shared memory: off by default, as Triton's; of the GPU there is none ------------------------------------------- */
+
+static sw_regions *regions_of(const request *r) {
+    return r->conn->loop->server->regions;
+}
+
+static void list_regions(request *r, const char *name) {
+    int n = 0;
+    const sw_region_row *rows = NULL;
+    sw_serve_code code = SW_SERVE_OK;
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    if (!arena)
+        code = sw_kserve_no_memory(&r->error);
+    else if (regions_of(r))
+        code = sw_regions_list(regions_of(r), name, arena, &rows, &n, &r->error);
+    else if (name)
+        code =
+            sw_serve_fail(&r->error, SW_SERVE_NOT_FOUND, "Unable to find system shared memory region: '%.200s'", name);
+    if (code == SW_SERVE_OK) sw_kserve_write_regions(rows, n, r->body);
+    answer_json(r);
+    sw_arena_destroy(arena);
+}
+
+static void system_regions(request *r) {
+    list_regions(r, NULL);
+}
+
+static void system_region(request *r) {
+    list_regions(r, r->name);
+}
+
+static void register_region(request *r) {
+    sw_region_row row;
+    sw_serve_code code = SW_SERVE_OK;
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    if (!regions_of(r))
+        code = sw_serve_fail(&r->error, SW_SERVE_INVALID_ARG, "Client shared memory is disabled");
+    else if (!arena)
+        code = sw_kserve_no_memory(&r->error);
+    else
+        code = sw_kserve_read_region(r->http->body, r->http->body_size, arena, &row, &r->error);
+    if (code == SW_SERVE_OK) code = sw_regions_add(regions_of(r), r->name, row.key, row.offset, row.bytes, &r->error);
+    sw_arena_destroy(arena);
+    if (code == SW_SERVE_OK)
+        answer_bare(r, 200);
+    else
+        sw__http_error(r->conn, &r->error);
+}
+
+static void unregister_region(request *r) {
+    if (regions_of(r)) sw_regions_remove(regions_of(r), r->name);
+    answer_bare(r, 200);
+}
+
+static void unregister_regions(request *r) {
+    if (regions_of(r)) sw_regions_remove(regions_of(r), NULL);
+    answer_bare(r, 200);
+}
 
 static void no_regions(request *r) {
     sw_buf_append_text(r->body, "[]");
@@ -200,16 +257,17 @@ static void no_regions(request *r) {
 }
 
 static void no_such_region(request *r) {
-    sw_serve_fail(&r->error, SW_SERVE_NOT_FOUND, "Unable to find shared memory region: '%.200s'", r->name);
+    sw_serve_fail(&r->error, SW_SERVE_NOT_FOUND, "Unable to find cuda shared memory region: '%.200s'", r->name);
     answer_json(r);
 }
 
-static void register_region(request *r) {
-    sw_serve_fail(&r->error, SW_SERVE_INVALID_ARG, "Client shared memory is disabled");
+static void no_cuda(request *r) {
+    sw__no_cuda_regions(r->conn->loop->server, r->name, &r->error);
     answer_json(r);
 }
 
-static void unregister_region(request *r) {
+/* There is nothing to unregister. */
+static void done(request *r) {
     answer_bare(r, 200);
 }
 
@@ -240,16 +298,16 @@ static const route routes[] = {
     {"POST", "repository/*/models/*/load", SW_GROUP_REPOSITORY, model_load},
     {"POST", "repository/models/*/unload", SW_GROUP_REPOSITORY, model_unload},
     {"POST", "repository/*/models/*/unload", SW_GROUP_REPOSITORY, model_unload},
-    {"GET", "systemsharedmemory/status", SW_GROUP_SHARED_MEMORY, no_regions},
-    {"GET", "systemsharedmemory/region/*/status", SW_GROUP_SHARED_MEMORY, no_such_region},
+    {"GET", "systemsharedmemory/status", SW_GROUP_SHARED_MEMORY, system_regions},
+    {"GET", "systemsharedmemory/region/*/status", SW_GROUP_SHARED_MEMORY, system_region},
     {"POST", "systemsharedmemory/region/*/register", SW_GROUP_SHARED_MEMORY, register_region},
     {"POST", "systemsharedmemory/region/*/unregister", SW_GROUP_SHARED_MEMORY, unregister_region},
-    {"POST", "systemsharedmemory/unregister", SW_GROUP_SHARED_MEMORY, unregister_region},
+    {"POST", "systemsharedmemory/unregister", SW_GROUP_SHARED_MEMORY, unregister_regions},
     {"GET", "cudasharedmemory/status", SW_GROUP_SHARED_MEMORY, no_regions},
     {"GET", "cudasharedmemory/region/*/status", SW_GROUP_SHARED_MEMORY, no_such_region},
-    {"POST", "cudasharedmemory/region/*/register", SW_GROUP_SHARED_MEMORY, register_region},
-    {"POST", "cudasharedmemory/region/*/unregister", SW_GROUP_SHARED_MEMORY, unregister_region},
-    {"POST", "cudasharedmemory/unregister", SW_GROUP_SHARED_MEMORY, unregister_region},
+    {"POST", "cudasharedmemory/region/*/register", SW_GROUP_SHARED_MEMORY, no_cuda},
+    {"POST", "cudasharedmemory/region/*/unregister", SW_GROUP_SHARED_MEMORY, done},
+    {"POST", "cudasharedmemory/unregister", SW_GROUP_SHARED_MEMORY, done},
 };
 
 static bool split_path(const char *text, path *p) {

@@ -63,7 +63,9 @@ sw_status sw_server_create(sw_serve *core, const sw_server_options *options, sw_
     server->loops = sw_calloc(NULL, (size_t)o->threads, sizeof *server->loops);
     server->jobs = sw__jobs_create(JOB_THREADS);
     server->detectors = sw__detectors_create();
-    if ((!server->loops || !server->jobs || !server->detectors) && status == SW_OK) status = SW_E_NOMEM;
+    if (o->shared_memory) server->regions = sw_regions_create();
+    bool whole = server->loops && server->jobs && server->detectors && (server->regions || !o->shared_memory);
+    if (!whole && status == SW_OK) status = SW_E_NOMEM;
     for (int i = 0; i < o->threads && status == SW_OK; i++) {
         status = sw__loop_start(&server->loops[i], server);
         server->n_loops++;
@@ -100,6 +102,7 @@ void sw_server_destroy(sw_server *server) {
     for (int i = 0; i < server->n_listeners; i++) sw_net_close(server->listeners[i].fd);
     if (server->options.unix_path) sw_net_remove_unix(server->options.unix_path);
     sw__detectors_destroy(server->detectors);
+    sw_regions_destroy(server->regions);
     sw_free(NULL, server->loops);
     sw_free(NULL, server);
 }

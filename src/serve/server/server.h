@@ -44,6 +44,7 @@ typedef struct sw_server_options {
     size_t max_body;                   /* bytes; 0: 64 MiB */
     int idle_seconds, request_seconds; /* without a request, to send one; 0: 300, 30 */
     int stop_seconds;                  /* for requests under way when the server stops; 0: 30 */
+    bool shared_memory;                /* clients may register system shared memory for tensors */
     sw_server_key http_keys[SW_GROUP_COUNT], grpc_keys[SW_GROUP_COUNT];
     const sw_diag *diag; /* calls come one at a time */
 } sw_server_options;
