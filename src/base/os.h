@@ -77,6 +77,11 @@ SW_MUST_USE sw_status sw_file_write(const char *path, const void *data, size_t s
  * message: it wants nothing more, and nobody wants to hear of it. */
 SW_MUST_USE sw_status sw_fd_write(int fd, const char *where, const void *data, size_t size, const sw_diag *diag);
 
+/* In the place of what `to` names, on the same file system. SW_E_IO with a sentence. */
+SW_MUST_USE sw_status sw_file_rename(const char *from, const char *to, const sw_diag *diag);
+/* Nothing when it is not there, or must not be. */
+void sw_file_remove(const char *path);
+
 /* A lock between processes, and between threads that each opened it: on a file made for that, which stays. */
 typedef struct sw_lock {
     int fd;
@@ -122,6 +127,8 @@ bool sw_os_executable(char *path, size_t size);
 void sw_os_ignore_broken_pipes(void);
 /* Bytes of memory that this process may use at most: the machine's, or less by its cgroup. At least 64 MiB. */
 int64_t sw_os_memory_bytes(void);
+/* From now on this process runs only on what others leave of the CPUs, as far as the system can. */
+void sw_os_stand_back(void);
 /* Gives memory that was freed back to the system, as far as the heap can. */
 void sw_os_trim(void);
 /* "Linux 6.1.0 x86_64". */

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #ifdef __aarch64__
@@ -10,6 +11,7 @@
 #endif
 
 #include "base/cpu.h"
+#include "base/os.h"
 #include "base/str.h"
 
 bool sw__os_allow_amx(void) {
@@ -19,6 +21,11 @@ bool sw__os_allow_amx(void) {
 #else
     return false;
 #endif
+}
+
+void sw_os_stand_back(void) {
+    enum { LOWEST = 19 };
+    setpriority(PRIO_PROCESS, 0, LOWEST);
 }
 
 sw__arm_caps sw__os_arm_caps(void) {

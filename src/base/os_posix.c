@@ -274,6 +274,14 @@ sw_status sw_file_write(const char *path, const void *data, size_t size, const s
     return status;
 }
 
+sw_status sw_file_rename(const char *from, const char *to, const sw_diag *diag) {
+    return rename(from, to) == 0 ? SW_OK : fail_errno(diag, to, "cannot be put in place", errno);
+}
+
+void sw_file_remove(const char *path) {
+    unlink(path);
+}
+
 sw_status sw_lock_open(const char *path, const sw_diag *diag, sw_lock *lock) {
     lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (lock->fd < 0) return fail_errno(diag, path, "cannot be opened", errno);

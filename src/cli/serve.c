@@ -4,15 +4,10 @@
 
 #include "base/net.h"
 #include "base/os.h"
-#include "cli/verb.h"
+#include "cli/plan_cache.h"
 #include "serve/server/server.h"
-#include "slipway/build.h"
 
 enum { MAX_MODELS = 1024 };
-
-static sw_status load(void *ctx, const char *path, const sw_diag *diag, sw_plan **plan) {
-    return sw_plan_build(path, diag, plan);
-}
 
 /* Messages come from many threads; the console takes them one at a time. */
 typedef struct sink {
@@ -187,7 +182,6 @@ static sw_status core_options(const sw_args *args, sw_serve_options *o, const sw
     o->load_threads = (int)sw_args_int(args, "model-load-thread-count");
     o->memory_budget = (int64_t)(sw_args_number(args, "memory-budget") * 1048576);
     o->threads = (int)sw_args_int(args, "threads");
-    o->loader = (sw_serve_loader){.load = load};
     o->diag = diag;
     return SW_OK;
 }
@@ -209,7 +203,10 @@ static sw_status run(const sw_args *args, sw_console *console) {
     sw_serve *core = NULL;
     sw_serve_options options = {.repositories = paths, .n_repositories = n};
     bool exit_on_error;
+    sw_plan_cache cache;
     SW_TRY(core_options(args, &options, &diag));
+    SW_TRY(sw_plan_cache_open(args, &diag, &cache));
+    options.loader = sw_plan_cache_loader(&cache);
     SW_TRY(read_bool(args, "exit-on-error", &exit_on_error, &diag));
     SW_TRY(sw_signals_open(&diag, &signals));
     sw_status status = sw_serve_create(&options, &core);
@@ -269,6 +266,20 @@ static const sw_option options[] = {
      .argument = "MIB",
      .most = 1e9,
      .help = "memory for models; the least recently used makes room and comes back on demand (default: no limit)"},
+    {.name = "plan-cache",
+     .kind = SW_TEXT,
+     .argument = "DIR",
+     .help =
+         "where tuned plans of model files are kept (default: slipway/plans/ in $XDG_CACHE_HOME or ~/.cache), 'none' "
+         "for nowhere: models run on default plans then"},
+    {.name = "tune-seconds",
+     .kind = SW_NUMBER,
+     .argument = "S",
+     .standard = "30",
+     .most = 86400,
+     .help =
+         "time kernels for so long at most when a tuned plan is made in the background; 0: make none, use those that "
+         "are there"},
     {.name = "threads",
      .kind = SW_INT,
      .argument = "N",
@@ -366,7 +377,10 @@ const sw_verb sw_verb_serve = {
         "Speaks the protocol of KServe v2 as Triton Inference Server does, so that its clients (tritonclient, perf_analyzer) "
         "work as they are. Each MODEL is a trained model, served under the name of its file as version 1; "
         "--model-repository takes folders laid out as for Triton.\n\n"
-        "SIGTERM or Ctrl-C stops it: requests under way are answered first. SIGHUP makes it look at its repositories.",
+        "SIGTERM or Ctrl-C stops it: requests under way are answered first. SIGHUP makes it look at its repositories.\n\n"
+        "A model file is served at once, from a plan made by estimate. Meanwhile a tuned plan is made in the background, "
+        "one at a time, at the lowest priority, and takes its place; the next start finds it. Plans (.slip) are served "
+        "as they are.",
     .options = options,
     .examples =
         (const sw_example[]){

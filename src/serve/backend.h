@@ -14,6 +14,8 @@ typedef struct sw_serve_opening {
     const sw_serve_port *inputs, *outputs;
     const char *(*parameter)(void *ctx, const char *key); /* of the configuration; NULL when not set */
     void *parameter_ctx;
+    const char *device; /* as in sw_serve_start */
+    int threads;        /* of an instance, as far as is known yet */
 } sw_serve_opening;
 
 /* What a model is like by itself. `batchable`: the first dim of every port is open, and means the batch. */
@@ -23,6 +25,7 @@ typedef struct sw_serve_nature {
     bool batchable;
     int64_t bytes; /* of memory, about */
     sw_plan *plan; /* behind it; NULL: none */
+    sw_serve_plan_kind plan_kind;
 } sw_serve_nature;
 
 /* How instances are to run. */

@@ -145,11 +145,11 @@ void sw__serve_run_batch(sw_serve_model *model, sw__instance *instance, sw_serve
     sw_serve_code code = sw__serve_compute(model, instance, batch, n, gated, &times, &error);
     if (model->config.batching.preserve_ordering) wait_for_turn(model, ticket);
     if (code == SW_SERVE_OK) {
-        pthread_mutex_lock(&model->stats_lock);
-        sw__stats_execution(&model->stats, (uint64_t)total, (uint64_t)(times.computing - times.started),
+        pthread_mutex_lock(&model->tally->lock);
+        sw__stats_execution(&model->tally->stats, (uint64_t)total, (uint64_t)(times.computing - times.started),
                             (uint64_t)(times.computed - times.computing),
                             (uint64_t)(sw__serve_now(model->core) - times.computed));
-        pthread_mutex_unlock(&model->stats_lock);
+        pthread_mutex_unlock(&model->tally->lock);
     }
     for (int i = 0; i < n; i++) {
         sw_serve_request *r = batch[i];

@@ -218,10 +218,24 @@ typedef enum sw_serve_control {
     SW_SERVE_CONTROL_EXPLICIT
 } sw_serve_control;
 
-/* From a model file to a plan; given by the program, since serving neither imports nor builds. Called on threads of the
- * core, several at a time. */
+/* How good a plan is: of a model file, made by estimate; tuned; or as the user gave it. */
+typedef enum sw_serve_plan_kind { SW_SERVE_PLAN_GIVEN, SW_SERVE_PLAN_DEFAULT, SW_SERVE_PLAN_TUNED } sw_serve_plan_kind;
+
+/* What a plan is wanted for. */
+typedef struct sw_serve_wish {
+    const char *path;   /* of the model file */
+    const char *device; /* as in sw_session_options; NULL: the CPU */
+    int threads;        /* of a session */
+} sw_serve_wish;
+
+/* From a model file to a plan; given by the program, since serving neither imports nor builds. */
 typedef struct sw_serve_loader {
-    sw_status (*load)(void *ctx, const char *path, const sw_diag *diag, sw_plan **plan);
+    /* The best plan that is there at once. Called on threads of the core, several at a time. */
+    sw_status (*load)(void *ctx, const sw_serve_wish *wish, const sw_diag *diag, sw_plan **plan,
+                      sw_serve_plan_kind *kind);
+    /* Makes the tuned plan that load() gives from then on, in its own time; one call at a time, on a thread of its own. Ends
+     * early once *stop is set. SW_OK: it is there. NULL: plans stay as they are. */
+    sw_status (*tune)(void *ctx, const sw_serve_wish *wish, const _Atomic(bool) *stop, const sw_diag *diag);
     void *ctx;
 } sw_serve_loader;
 

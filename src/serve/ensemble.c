@@ -242,10 +242,10 @@ static void finish(struct sw__ensemble_run *run) {
         request->times.started = request->times.computing = request->times.queued;
         for (int i = 0; i < model->info.n_outputs; i++) run->out[i] = run->tensors[model->ensemble->outputs[i]];
         sw__serve_hand_over(request, run->out);
-        pthread_mutex_lock(&model->stats_lock);
-        sw__stats_execution(&model->stats, (uint64_t)((sw__held *)request->held)->rows, 0,
+        pthread_mutex_lock(&model->tally->lock);
+        sw__stats_execution(&model->tally->stats, (uint64_t)((sw__held *)request->held)->rows, 0,
                             (uint64_t)(request->times.computed - request->times.queued), 0);
-        pthread_mutex_unlock(&model->stats_lock);
+        pthread_mutex_unlock(&model->tally->lock);
     }
     sw__serve_finish(request);
 }

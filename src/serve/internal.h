@@ -1,6 +1,6 @@
 /* What the files of the core share. Private to serve/.
  *
- * Locks, outermost first: core->lock (the table of models), queue.lock (one model's requests), model->stats_lock. None is held
+ * Locks, outermost first: core->lock (the table of models), queue.lock (one model's requests), tally->lock. None is held
  * while a backend computes or a caller's function is called. */
 #ifndef SLIPWAY_SERVE_INTERNAL_H
 #define SLIPWAY_SERVE_INTERNAL_H
@@ -118,6 +118,25 @@ typedef struct sw__queue {
     double *batch_ns;   /* how long a batch of so many rows takes, about, for slo_p99; 0: not known; NULL: no goal */
 } sw__queue;
 
+/* What is counted of a version: it goes on when a tuned plan takes the place of the default one. */
+typedef struct sw__tally {
+    atomic_int refs;
+    pthread_mutex_t lock;
+    sw__stats stats;
+} sw__tally;
+
+/* What a model is made from. */
+typedef struct sw__model_source {
+    const char *name, *folder, *version_folder; /* folders: NULL for a bare model file */
+    const char *path;                           /* of a bare model file, else NULL */
+    int64_t version;
+    const char *config; /* its text; NULL: none */
+    size_t config_size;
+    bool config_is_json;
+    const char *config_where;
+    bool temporary; /* the folder is gone once it is loaded */
+} sw__model_source;
+
 struct sw_serve_model {
     atomic_int refs;
     sw_serve *core;
@@ -137,8 +156,8 @@ struct sw_serve_model {
     sw__instance *instances;
     int n_instances;
     sw__queue queue;
-    pthread_mutex_t stats_lock;
-    sw__stats stats;
+    sw__tally *tally;
+    sw__model_source source;       /* texts: in the arena */
     int64_t bytes, used_ns;        /* of memory, about; when it was last found; under core->lock */
     pthread_mutex_t life_lock;     /* held while instances come and go */
     struct sw__ensemble *ensemble; /* NULL: none */
@@ -146,20 +165,11 @@ struct sw_serve_model {
     struct sw_serve_model *next_dead;
 };
 
-/* What a model is made from. */
-typedef struct sw__model_source {
-    const char *name, *folder, *version_folder; /* folders: NULL for a bare model file */
-    const char *path;                           /* of a bare model file, else NULL */
-    int64_t version;
-    const char *config; /* its text; NULL: none */
-    size_t config_size;
-    bool config_is_json;
-    const char *config_where;
-} sw__model_source;
-
 /* One reference. All of it: configuration, instances, labels, warm-up. */
 SW_MUST_USE sw_serve_code sw__serve_model_create(sw_serve *core, const sw__model_source *source, sw_serve_model **model,
                                                  sw_serve_error *error);
+/* One that has not served yet goes on counting where another version's model is. */
+void sw__serve_model_inherit(sw_serve_model *model, const sw_serve_model *from);
 void sw__serve_model_destroy(sw_serve_model *model); /* no request is inside; takes NULL, and what is half made */
 /* Opens the backend and starts the instances (again), closes them. */
 SW_MUST_USE sw_serve_code sw__serve_model_start(sw_serve_model *model, sw_serve_error *error);
@@ -227,7 +237,7 @@ typedef struct sw__entry { /* a model by name */
     bool busy;            /* a task is at work on it */
 } sw__entry;
 
-typedef enum sw__task_kind { SW__LOAD, SW__UNLOAD, SW__POLL, SW__REVIVE } sw__task_kind;
+typedef enum sw__task_kind { SW__LOAD, SW__UNLOAD, SW__POLL, SW__REVIVE, SW__SWAP } sw__task_kind;
 
 typedef struct sw__task {
     sw__task_kind kind;
@@ -264,6 +274,8 @@ struct sw_serve {
     bool closing;  /* the threads end */
     sw_thread *threads;
 
+    struct sw__tuning *tuning; /* NULL: nothing was to be tuned yet; under lock */
+
     atomic_bool routed; /* some model has weights */
     uint64_t turn;      /* counts requests that name no version; under lock */
 
@@ -296,6 +308,13 @@ void sw__loading_add(sw_serve *core, const sw__task *task);
 void sw__loading_revive(sw_serve_model *model);
 /* Hands a model without references over to be destroyed. */
 void sw__loading_bury(sw_serve *core, sw_serve_model *model);
+
+/* tuning.c: tuned plans in the place of default ones. What a model wants of that, in the background. */
+void sw__tuning_add(sw_serve_model *model);
+/* Versions of an entry that run on default plans are made again where there are tuned ones now. */
+void sw__tuning_swap(sw_serve *core, sw__entry *entry);
+/* Ends what is under way, and waits for it. */
+void sw__tuning_stop(sw_serve *core);
 
 /* repository.c: what lies in the folders. Text in `arena`. */
 typedef struct sw__found {

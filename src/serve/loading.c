@@ -128,6 +128,7 @@ static sw_status choose_versions(sw_serve *core, const sw__task *task, sw_arena 
     s->name = task->name;
     s->folder = p->found.folder;
     s->path = p->found.path;
+    s->temporary = task->n_files > 0;
     if (task->config) {
         s->config = task->config;
         s->config_size = strlen(task->config);
@@ -184,6 +185,7 @@ static void make_models(sw_serve *core, sw__entry *entry, const sw__task *task, 
         if (ready) continue;
         if (sw__serve_model_create(core, &p->source, &p->models[i], &p->errors[i]) == SW_SERVE_OK) {
             sw_info(&core->diag, task->name, "version %lld is ready", (long long)p->versions[i]);
+            sw__tuning_add(p->models[i]);
         } else {
             p->models[i] = NULL;
             (void)sw_fail(&core->diag, SW_E_MODEL, task->name, NULL, "version %lld cannot be loaded: %s",
@@ -530,6 +532,8 @@ static void run_task(sw_serve *core, sw__task *task, sw__entry *entry, bool stop
         revive(core, task->model);
     } else if (!entry) {
         (void)sw__serve_no_memory(&error);
+    } else if (task->kind == SW__SWAP) {
+        sw__tuning_swap(core, entry);
     } else if (task->kind == SW__UNLOAD) {
         if (task->dependents)
             unload_with_members(core, entry);
@@ -616,6 +620,7 @@ sw_status sw__loading_start(sw_serve *core) {
 
 void sw__loading_stop(sw_serve *core) {
     sw_serve_model *gone = NULL;
+    sw__tuning_stop(core);
     pthread_mutex_lock(&core->lock);
     core->stopping = true;
     pthread_cond_broadcast(&core->work);

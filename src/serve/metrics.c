@@ -31,8 +31,8 @@ static bool collect(sw_serve *core, const char *name, int64_t version, sw_arena 
 static bool tell(sw_serve_model *model, sw_arena *arena, sw_serve_stats *to) {
     *to = (sw_serve_stats){.name = sw_arena_strdup(arena, model->info.name), .version = model->info.version};
     sw_serve_memory_usage *memory = SW_ARENA_NEW(arena, sw_serve_memory_usage);
-    pthread_mutex_lock(&model->stats_lock);
-    const sw__stats *s = &model->stats;
+    pthread_mutex_lock(&model->tally->lock);
+    const sw__stats *s = &model->tally->stats;
     to->last_inference_ms = s->last_ms;
     to->inference_count = s->inferences;
     to->execution_count = s->executions;
@@ -44,7 +44,7 @@ static bool tell(sw_serve_model *model, sw_arena *arena, sw_serve_stats *to) {
     to->compute_output = s->output;
     to->n_batches = s->n_batches;
     to->batches = sw_arena_copy(arena, s->batches, (size_t)s->n_batches * sizeof *s->batches);
-    pthread_mutex_unlock(&model->stats_lock);
+    pthread_mutex_unlock(&model->tally->lock);
     if (memory && model->bytes > 0) {
         *memory = (sw_serve_memory_usage){"CPU", 0, (uint64_t)model->bytes};
         to->memory = memory;
@@ -79,6 +79,8 @@ typedef struct sample {
     const sw_serve_model *model;
     sw__stats stats;
     int64_t pending;
+    bool plan; /* it runs on one */
+    sw_serve_plan_kind plan_kind;
 } sample;
 
 static void label(sw_buf *buf, const char *text) {
@@ -160,6 +162,18 @@ static void write_pending(sw_buf *buf, const sample *samples, int n) {
     }
 }
 
+/* What kind of plan a version runs on. */
+static void write_plans(sw_buf *buf, const sample *samples, int n) {
+    static const char *const kinds[] = {"given", "default", "tuned"};
+    const char *name = "slipway_plan";
+    head(buf, name, "gauge", "1: the version runs on a plan of this kind");
+    for (int i = 0; i < n; i++) {
+        if (!samples[i].plan) continue;
+        begin(buf, name, &samples[i]);
+        sw_buf_printf(buf, ",kind=\"%s\"} 1\n", kinds[samples[i].plan_kind]);
+    }
+}
+
 static const struct family {
     const char *name, *help;
     size_t offset; /* of an sw__histogram of sw__stats */
@@ -213,17 +227,20 @@ void sw_serve_metrics(sw_serve *core, sw_buf *buf) {
     sample *samples = good ? SW_ARENA_ARRAY(arena, sample, n + 1) : NULL;
     for (int i = 0; samples && i < n; i++) {
         samples[i].model = models[i];
-        pthread_mutex_lock(&models[i]->stats_lock);
-        samples[i].stats = models[i]->stats;
-        pthread_mutex_unlock(&models[i]->stats_lock);
+        pthread_mutex_lock(&models[i]->tally->lock);
+        samples[i].stats = models[i]->tally->stats;
+        pthread_mutex_unlock(&models[i]->tally->lock);
         pthread_mutex_lock(&models[i]->queue.lock);
         samples[i].pending = models[i]->queue.n;
+        samples[i].plan = models[i]->nature.plan && !models[i]->queue.parked;
+        samples[i].plan_kind = models[i]->nature.plan_kind;
         pthread_mutex_unlock(&models[i]->queue.lock);
     }
     if (samples) {
         write_counters(buf, samples, n);
         write_failures(buf, samples, n);
         write_pending(buf, samples, n);
+        write_plans(buf, samples, n);
         for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
             head(buf, families[f].name, "histogram", families[f].help);
             for (int i = 0; i < n; i++) write_histogram(buf, &families[f], &samples[i]);

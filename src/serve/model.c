@@ -11,6 +11,12 @@ static const char *parameter(void *ctx, const char *key) {
     return sw__config_parameter(ctx, key);
 }
 
+/* Threads of an instance: the instances share the CPUs. */
+static int threads_of(const sw_serve_model *model) {
+    int n = model->config.instances > 0 ? model->config.instances : 1;
+    return model->core->cpus / n > 1 ? model->core->cpus / n : 1;
+}
+
 static sw_serve_code open_backend(sw_serve_model *model, sw_serve_error *error) {
     sw_serve_opening opening = {.name = model->config.name,
                                 .path = model->path,
@@ -22,7 +28,9 @@ static sw_serve_code open_backend(sw_serve_model *model, sw_serve_error *error) 
                                 .inputs = model->info.inputs,
                                 .outputs = model->info.outputs,
                                 .parameter = parameter,
-                                .parameter_ctx = &model->config};
+                                .parameter_ctx = &model->config,
+                                .device = model->config.device,
+                                .threads = threads_of(model)};
     sw_serve_code code = model->backend->open(model->backend, &opening, &model->opened, error);
     if (code == SW_SERVE_OK)
         model->backend->describe(model->opened, &model->nature);
@@ -70,12 +78,32 @@ void sw__serve_model_stop(sw_serve_model *model) {
     model->nature.plan = NULL;
 }
 
+static sw__tally *make_tally(void) {
+    sw__tally *tally = sw_calloc(NULL, 1, sizeof *tally);
+    if (!tally) return NULL;
+    tally->refs = 1;
+    pthread_mutex_init(&tally->lock, NULL);
+    return tally;
+}
+
+static void drop_tally(sw__tally *tally) {
+    if (!tally || atomic_fetch_sub(&tally->refs, 1) != 1) return;
+    sw__stats_free(&tally->stats);
+    pthread_mutex_destroy(&tally->lock);
+    sw_free(NULL, tally);
+}
+
+void sw__serve_model_inherit(sw_serve_model *model, const sw_serve_model *from) {
+    drop_tally(model->tally);
+    model->tally = from->tally;
+    atomic_fetch_add(&model->tally->refs, 1);
+}
+
 void sw__serve_model_destroy(sw_serve_model *model) {
     if (!model) return;
     sw__queue_close(&model->queue);
     if (model->backend) sw__serve_model_stop(model);
-    sw__stats_free(&model->stats);
-    pthread_mutex_destroy(&model->stats_lock);
+    drop_tally(model->tally);
     pthread_mutex_destroy(&model->life_lock);
     sw_arena_destroy(model->arena);
 }
@@ -175,8 +203,8 @@ static bool make_instance(sw_serve_model *model, sw__instance *instance) {
 }
 
 static bool make_instances(sw_serve_model *model) {
-    int cpus = model->core->cpus, n = model->config.instances;
-    model->threads = cpus / n > 1 ? cpus / n : 1;
+    int n = model->config.instances;
+    model->threads = threads_of(model);
     model->instances = SW_ARENA_ARRAY(model->arena, sw__instance, n);
     if (!model->instances) return false;
     for (int i = 0; i < n; i++)
@@ -243,6 +271,18 @@ static sw_serve_code make(sw_serve_model *model, const sw__model_source *source,
     return code;
 }
 
+static bool copy_source(sw_arena *arena, const sw__model_source *from, sw__model_source *to) {
+    *to = *from;
+    to->name = sw_arena_strdup(arena, from->name);
+    to->folder = sw_arena_strdup(arena, from->folder);
+    to->version_folder = sw_arena_strdup(arena, from->version_folder);
+    to->path = sw_arena_strdup(arena, from->path);
+    to->config = from->config ? sw_arena_strndup(arena, from->config, from->config_size) : NULL;
+    to->config_where = sw_arena_strdup(arena, from->config_where);
+    return to->name && !from->folder == !to->folder && !from->version_folder == !to->version_folder &&
+           !from->path == !to->path && !from->config == !to->config && !from->config_where == !to->config_where;
+}
+
 sw_serve_code sw__serve_model_create(sw_serve *core, const sw__model_source *source, sw_serve_model **result,
                                      sw_serve_error *error) {
     sw_arena *arena = sw_arena_create(NULL, 0);
@@ -254,9 +294,10 @@ sw_serve_code sw__serve_model_create(sw_serve *core, const sw__model_source *sou
     model->refs = 1;
     model->core = core;
     model->arena = arena;
-    pthread_mutex_init(&model->stats_lock, NULL);
+    model->tally = make_tally();
     pthread_mutex_init(&model->life_lock, NULL);
-    sw_serve_code code = make(model, source, error);
+    sw_serve_code code = model->tally && copy_source(arena, source, &model->source) ? make(model, source, error)
+                                                                                    : sw__serve_no_memory(error);
     if (code != SW_SERVE_OK) {
         sw__serve_model_destroy(model);
         return code;

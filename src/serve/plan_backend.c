@@ -52,7 +52,9 @@ static sw_serve_code plan_open(const sw_serve_backend *backend, const sw_serve_o
     model->arena = arena;
     sw__sink sink = {error, opening->diag};
     sw_diag diag = sw__serve_sink(&sink);
-    sw_status status = opening->loader->load(opening->loader->ctx, opening->path, &diag, &model->plan);
+    sw_serve_wish wish = {opening->path, opening->device, opening->threads};
+    sw_status status =
+        opening->loader->load(opening->loader->ctx, &wish, &diag, &model->plan, &model->nature.plan_kind);
     if (status != SW_OK) {
         sw_arena_destroy(arena);
         if (!error->text[0]) snprintf(error->text, sizeof error->text, "%s", sw_status_text(status));

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/sort.h"
 #include "base/str.h"
 #include "serve/internal.h"
@@ -65,12 +66,6 @@ sw_status sw__repository_list(const sw_serve *core, sw_arena *arena, const sw_di
     return SW_OK;
 }
 
-static uint64_t mix(uint64_t hash, const void *data, size_t size) {
-    const uint8_t *bytes = data;
-    for (size_t i = 0; i < size; i++) hash = (hash ^ bytes[i]) * 0x100000001b3u; /* FNV-1a */
-    return hash;
-}
-
 static uint64_t stamp_folder(const char *folder, bool versions, int depth, uint64_t hash, sw_arena *arena) {
     sw_names names;
     if (depth > STAMP_DEPTH || sw_dir_list(folder, arena, NULL, &names) != SW_OK) return hash;
@@ -78,10 +73,10 @@ static uint64_t stamp_folder(const char *folder, bool versions, int depth, uint6
         const char *path = sw_arena_printf(arena, "%s/%s", folder, names.names[i]);
         if (!path || (!versions && depth == 0 && version_of(names.names[i]))) continue;
         int64_t size = sw_file_size(path), changed = sw_file_changed_ns(path);
-        hash = mix(hash, names.names[i], strlen(names.names[i]) + 1);
-        hash = mix(hash, &size, sizeof size);
+        hash = sw_hash_text(hash, names.names[i]);
+        hash = sw_hash(hash, &size, sizeof size);
         if (size >= 0)
-            hash = mix(hash, &changed, sizeof changed);
+            hash = sw_hash(hash, &changed, sizeof changed);
         else
             hash = stamp_folder(path, versions, depth + 1, hash, arena);
     }
@@ -89,7 +84,7 @@ static uint64_t stamp_folder(const char *folder, bool versions, int depth, uint6
 }
 
 uint64_t sw__repository_stamp(const char *folder, bool versions, sw_arena *arena) {
-    return stamp_folder(folder, versions, 0, 0xcbf29ce484222325u, arena);
+    return stamp_folder(folder, versions, 0, 0, arena);
 }
 
 sw_status sw__repository_config(const sw_serve *core, const sw__found *found, sw_arena *arena, const sw_diag *diag,

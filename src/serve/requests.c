@@ -88,13 +88,13 @@ void sw__serve_finish(sw_serve_request *request) {
     sw_serve *core = model->core;
     request->times.done = sw__serve_now(core);
     if (request->error.code != SW_SERVE_OK) request->n_results = 0;
-    pthread_mutex_lock(&model->stats_lock);
+    pthread_mutex_lock(&model->tally->lock);
     if (request->error.code == SW_SERVE_OK)
-        sw__stats_success(&model->stats, &request->times);
+        sw__stats_success(&model->tally->stats, &request->times);
     else if (request->error.code != SW_SERVE_INVALID_ARG ||
              request->times.started) /* what does not fit counts for nothing */
-        sw__stats_failure(&model->stats, reason_of(request), request->times.done - request->times.queued);
-    pthread_mutex_unlock(&model->stats_lock);
+        sw__stats_failure(&model->tally->stats, reason_of(request), request->times.done - request->times.queued);
+    pthread_mutex_unlock(&model->tally->lock);
     if (core->options.access) core->options.access(core->options.access_ctx, request);
     request->done(request);
     atomic_fetch_sub(&core->inside, 1);

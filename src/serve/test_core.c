@@ -6,7 +6,8 @@
 #include "serve/test_serve.h"
 
 /* A loader whose plan adds its input to itself, whatever the path. */
-static sw_status load_double(void *ctx, const char *path, const sw_diag *diag, sw_plan **result) {
+static sw_status load_double(void *ctx, const sw_serve_wish *wish, const sw_diag *diag, sw_plan **result,
+                             sw_serve_plan_kind *kind) {
     sw_plan *plan = sw_plan_create(NULL);
     sw_tensor type = {.dtype = SW_F32, .rank = 2, .dims = {SW_DIM_UNKNOWN, 3}};
     int32_t in, out;
