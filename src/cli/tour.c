@@ -158,8 +158,8 @@ static sw_status ask_server(tour *t, sw_tour_step *s, int64_t port) {
 }
 
 static sw_status tour_serve(tour *t, sw_tour_step *s) {
-    const char *words[] = {t->self,       "serve", t->onnx,          "--http-port", "0",
-                           "--grpc-port", "-1",    "--metrics-port", "-1",          "--plan-cache", "none", NULL};
+    const char *words[] = {t->self, "serve",          t->onnx, "--http-port",  "0",    "--grpc-port",
+                           "-1",    "--metrics-port", "-1",    "--plan-cache", "none", NULL};
     sw_process server;
     *s = (sw_tour_step){
         "served over HTTP", "onnx", "any client of KServe v2 asks it over the network", NULL, -1, -1, -1, -1};
