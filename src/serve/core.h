@@ -92,8 +92,9 @@ const char *sw_serve_model_label(const sw_serve_model *model, const char *output
 /* The configuration, completed, as JSON (Triton's /config), and as the protobuf message inference.ModelConfig. */
 void sw_serve_model_config_json(const sw_serve_model *model, sw_buf *buf);
 void sw_serve_model_config_pb(const sw_serve_model *model, sw_buf *buf);
-/* The plan behind it, for detectors; NULL where there is none (ensembles). Lives as long as the model. */
-sw_plan *sw_serve_model_plan(const sw_serve_model *model);
+/* A reference to the plan behind it, for detectors; NULL where there is none (ensembles). Waits for a model that has left
+ * memory to come back: not for threads that serve clients. */
+SW_MUST_USE sw_serve_code sw_serve_model_take_plan(sw_serve_model *model, sw_plan **plan, sw_serve_error *error);
 /* Ready versions, ascending, into versions[0..most); returns how many there are. */
 int sw_serve_versions(sw_serve *core, const char *name, int64_t *versions, int most);
 

@@ -306,6 +306,8 @@ void sw__loading_stop(sw_serve *core);
 void sw__loading_add(sw_serve *core, const sw__task *task);
 /* A parked model is wanted: its instances come back in the background. */
 void sw__loading_revive(sw_serve_model *model);
+/* Brings a parked model back, if it is one, and waits for that; false when it failed. */
+bool sw__loading_wait_revived(sw_serve_model *model);
 /* Hands a model without references over to be destroyed. */
 void sw__loading_bury(sw_serve *core, sw_serve_model *model);
 

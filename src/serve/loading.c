@@ -489,6 +489,27 @@ void sw__loading_revive(sw_serve_model *model) {
     sw__loading_add(model->core, &(sw__task){.kind = SW__REVIVE, .model = model});
 }
 
+bool sw__loading_wait_revived(sw_serve_model *model) {
+    sw_serve *core = model->core;
+    sw__queue *q = &model->queue;
+    pthread_mutex_lock(&q->lock);
+    bool begin = q->parked && !q->reviving;
+    q->reviving |= begin;
+    pthread_mutex_unlock(&q->lock);
+    if (begin) sw__loading_revive(model);
+    pthread_mutex_lock(&core->lock);
+    for (;;) {
+        pthread_mutex_lock(&q->lock);
+        bool parked = q->parked, waits = q->reviving;
+        pthread_mutex_unlock(&q->lock);
+        if (!parked || !waits) {
+            pthread_mutex_unlock(&core->lock);
+            return !parked;
+        }
+        pthread_cond_wait(&core->idle, &core->lock);
+    }
+}
+
 static void revive(sw_serve *core, sw_serve_model *model) {
     sw_serve_error error = {0};
     pthread_mutex_lock(&model->life_lock);

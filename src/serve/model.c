@@ -340,6 +340,12 @@ void sw_serve_model_config_pb(const sw_serve_model *model, sw_buf *buf) {
     sw__message_wire(model->config.message, buf);
 }
 
-sw_plan *sw_serve_model_plan(const sw_serve_model *model) {
-    return model->nature.plan;
+sw_serve_code sw_serve_model_take_plan(sw_serve_model *model, sw_plan **plan, sw_serve_error *error) {
+    if (!sw__loading_wait_revived(model))
+        return sw_serve_fail(error, SW_SERVE_UNAVAILABLE, "model '%s' could not be brought back into memory",
+                             model->info.name);
+    pthread_mutex_lock(&model->life_lock);
+    *plan = model->nature.plan ? sw_plan_ref(model->nature.plan) : NULL;
+    pthread_mutex_unlock(&model->life_lock);
+    return SW_SERVE_OK;
 }

@@ -176,6 +176,10 @@ static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
     SW_TRY(keep_classes(d, o));
     double conf = o->conf >= 0 ? o->conf : d->model.conf >= 0 ? d->model.conf : 0.25;
     d->conf = (float)conf;
+    if (o->halves) {
+        sw_session_destroy(d->session);
+        d->session = NULL;
+    }
     d->network = o->network; /* from now on: what the outputs mean was found out by Slipway */
     d->max_det = o->max_det;
     d->polygons = o->polygons;
@@ -318,8 +322,9 @@ static sw_status preprocess(sw_detector *d, const sw_picture *p, sw_tensor *inpu
 
 /* Ultralytics' scale_boxes, which recomputes where LetterBox put the picture from the tensor's size; and
  * YOLOX's, which divides by the ratio. Boxes may also be fractions of the picture, or of a stretched one. */
-static sw__scaling scale_back(const sw_detector *d, int64_t height, int64_t width, const sw_picture *p) {
-    sw__scaling s = {.width = (float)p->width, .height = (float)p->height, .gain_x = 1, .gain_y = 1};
+static sw__scaling scale_back(const sw_detector *d, const sw_fitting *f) {
+    const int height = f->input_height, width = f->input_width;
+    sw__scaling s = {.width = (float)f->width, .height = (float)f->height, .gain_x = 1, .gain_y = 1};
     const sw__look *look = d->head->look;
     if (d->head->fractions) {
         s.gain_x = 1 / s.width;
@@ -328,13 +333,13 @@ static sw__scaling scale_back(const sw_detector *d, int64_t height, int64_t widt
         s.gain_x = (float)width / s.width;
         s.gain_y = (float)height / s.height;
     } else if (look->corner) {
-        double ratio = fmin((double)height / p->height, (double)width / p->width);
+        double ratio = fmin((double)height / f->height, (double)width / f->width);
         s.gain_x = s.gain_y = (float)ratio;
     } else if (!look->cut) {
         sw_letterbox_rule rule = {.height = height, .width = width, .center = true, .scale_up = true};
-        s.fit = sw_letterbox_place(&rule, p->height, p->width);
-        s.gain_x = (float)((double)s.fit.scaled_width / p->width);
-        s.gain_y = (float)((double)s.fit.scaled_height / p->height);
+        s.fit = sw_letterbox_place(&rule, f->height, f->width);
+        s.gain_x = (float)((double)s.fit.scaled_width / f->width);
+        s.gain_y = (float)((double)s.fit.scaled_height / f->height);
         s.pad_x = (float)s.fit.left;
         s.pad_y = (float)s.fit.top;
     }
@@ -345,18 +350,26 @@ static double milliseconds(int64_t begin, int64_t end) {
     return (double)(end - begin) / 1e6;
 }
 
-sw_status sw_detector_run(sw_detector *d, const sw_picture *picture, sw_detections *detections) {
-    sw_tensor input, outputs[SW__MAX_OUTPUTS];
-    int count = 0;
+sw_status sw_detector_prepare(sw_detector *d, const sw_picture *picture, sw_tensor *input, sw_fitting *fitting) {
     SW_TRY(check_picture(d, picture));
-    int64_t begin = sw_clock_ns();
-    SW_TRY(preprocess(d, picture, &input));
-    int64_t ready = sw_clock_ns();
-    SW_TRY(run_model(d, &input, outputs));
-    int64_t done = sw_clock_ns();
+    SW_TRY(preprocess(d, picture, input));
     int rows = d->model.channels_last || d->model.no_batch ? 1 : 2;
-    int64_t height = input.dims[rows], width = input.dims[rows + 1];
-    sw__scaling s = scale_back(d, height, width, picture);
+    *fitting = (sw_fitting){.width = picture->width,
+                            .height = picture->height,
+                            .input_width = (int)input->dims[rows + 1],
+                            .input_height = (int)input->dims[rows]};
+    sw__scaling s = scale_back(d, fitting);
+    fitting->gain_x = s.gain_x, fitting->gain_y = s.gain_y;
+    fitting->pad_x = s.pad_x, fitting->pad_y = s.pad_y;
+    return SW_OK;
+}
+
+/* From outputs that are real to what was found. */
+static sw_status read_outputs(sw_detector *d, const sw_fitting *fitting, const sw_tensor *outputs,
+                              sw_detections *detections) {
+    int count = 0;
+    int64_t begin = sw_clock_ns();
+    sw__scaling s = scale_back(d, fitting);
     SW_TRY(sw__detector_finish(d, outputs, &s, &count));
     *detections = (sw_detections){
         .items = d->items,
@@ -367,9 +380,30 @@ sw_status sw_detector_run(sw_detector *d, const sw_picture *picture, sw_detectio
         .n_keypoints = d->n_points,
         .has_visibility = d->point_values == 3,
         .rotated = d->rotated,
-        .input_width = (int)width,
-        .input_height = (int)height,
-        .times_ms = {milliseconds(begin, ready), milliseconds(ready, done), milliseconds(done, sw_clock_ns())},
+        .input_width = fitting->input_width,
+        .input_height = fitting->input_height,
+        .times_ms = {.postprocess = milliseconds(begin, sw_clock_ns())},
     };
+    return SW_OK;
+}
+
+sw_status sw_detector_finish(sw_detector *d, const sw_fitting *fitting, const sw_tensor *outputs,
+                             sw_detections *detections) {
+    sw_tensor reals[SW__MAX_OUTPUTS];
+    if (d->reals) SW_TRY(sw_session_run(d->reals, outputs, reals));
+    return read_outputs(d, fitting, d->reals ? reals : outputs, detections);
+}
+
+sw_status sw_detector_run(sw_detector *d, const sw_picture *picture, sw_detections *detections) {
+    sw_tensor input, outputs[SW__MAX_OUTPUTS];
+    sw_fitting fitting;
+    int64_t begin = sw_clock_ns();
+    SW_TRY(sw_detector_prepare(d, picture, &input, &fitting));
+    int64_t ready = sw_clock_ns();
+    SW_TRY(run_model(d, &input, outputs));
+    int64_t done = sw_clock_ns();
+    SW_TRY(read_outputs(d, &fitting, outputs, detections));
+    detections->times_ms.preprocess = milliseconds(begin, ready);
+    detections->times_ms.inference = milliseconds(ready, done);
     return SW_OK;
 }

@@ -25,13 +25,13 @@ typedef enum sw_task {
 
 const char *sw_task_name(sw_task task); /* "detect", "segment" ..., as Ultralytics calls them */
 
-/* Get the defaults from sw_detector_defaults and change what matters. */
 /* Another runtime in the place of Slipway's session: runs the model on its inputs; outputs stay valid until the next run. */
 typedef struct sw_network {
     sw_status (*run)(void *ctx, const sw_tensor *inputs, sw_tensor *outputs);
     void *ctx;
 } sw_network;
 
+/* Get the defaults from sw_detector_defaults and change what matters. */
 typedef struct sw_detector_options {
     /* Boxes must score above it; negative: the model's own `conf` metadata, else 0.25. */
     double conf;
@@ -50,6 +50,7 @@ typedef struct sw_detector_options {
     const char *device; /* where the network runs, as in sw_session_options */
     bool no_fallback;
     sw_network network; /* zeroed: Slipway */
+    bool halves;        /* only sw_detector_prepare and _finish will be called: no session of the network is kept */
     const sw_allocator *allocator;
 } sw_detector_options;
 
@@ -131,5 +132,21 @@ typedef struct sw_detections {
  * without pixels or above SW_PICTURE_MAX_SIDE; SW_E_MODEL when the model gives what it should not (outputs
  * of another shape). */
 SW_MUST_USE sw_status sw_detector_run(sw_detector *detector, const sw_picture *picture, sw_detections *detections);
+
+/* -- In two halves, for a network that runs elsewhere ---------------------------------------------------------------- */
+
+/* How a picture became the model's input: x in the picture is (x as the outputs count it - pad_x) / gain_x. */
+typedef struct sw_fitting {
+    int width, height, input_width, input_height; /* of the picture, of the tensor */
+    float gain_x, gain_y, pad_x, pad_y;
+} sw_fitting;
+
+/* The first half: the model's input, valid until the next one or the detector's end. Errors as of sw_detector_run. */
+SW_MUST_USE sw_status sw_detector_prepare(sw_detector *detector, const sw_picture *picture, sw_tensor *input,
+                                          sw_fitting *fitting);
+/* The second: from all outputs of the model, in its order. Of `fitting` only the sizes are read. Times but that of
+ * postprocessing are 0. */
+SW_MUST_USE sw_status sw_detector_finish(sw_detector *detector, const sw_fitting *fitting, const sw_tensor *outputs,
+                                         sw_detections *detections);
 
 #endif

@@ -210,6 +210,32 @@ SW_TEST(detector_refuses) {
     CHECK(strstr(sw_test_message(), "no class 2"));
 }
 
+SW_TEST(detector_in_halves) {
+    sw_status status;
+    sw_detector_options options = quick();
+    fake f = {.dims = {6, CELLS}, .answer = v8_answer()};
+    options.halves = true;
+    sw_detector *d = detector_of(&f, &options, &status);
+    CHECK_INT(status, SW_OK);
+    sw_picture picture = {pixels, 128, 64, 384, SW_PIXELS_RGB};
+    sw_tensor input, output = {.dtype = SW_F32, .rank = 3, .dims = {1, 6, CELLS}, .data = (void *)(uintptr_t)f.answer};
+    sw_fitting fitting = {0};
+    sw_detections found = {0};
+    CHECK_INT(sw_detector_prepare(d, &picture, &input, &fitting), SW_OK);
+    CHECK(input.rank == 4 && input.dims[2] == 64 && input.dims[3] == 64);
+    CHECK(fitting.width == 128 && fitting.height == 64 && fitting.input_width == 64 && fitting.input_height == 64);
+    CHECK(fitting.gain_x == 0.5f && fitting.gain_y == 0.5f && fitting.pad_x == 0 && fitting.pad_y == 16);
+    CHECK_INT(sw_detector_finish(d, &fitting, &output, &found), SW_OK);
+    CHECK_INT(found.count, 1);
+    CHECK(found.items[0].x1 == 32 && found.items[0].y1 == 16 && found.items[0].x2 == 96 && found.items[0].y2 == 48);
+    fitting.width = fitting.height = 64;
+    CHECK_INT(sw_detector_finish(d, &fitting, &output, &found), SW_OK);
+    CHECK(found.items[0].x1 == 16 && found.items[0].y1 == 24);
+    output.dims[1] = 5;
+    CHECK_INT(sw_detector_finish(d, &fitting, &output, &found), SW_E_MODEL);
+    sw_detector_destroy(d);
+}
+
 SW_TEST(detector_broken_metadata) {
     const char *const meta[] = {"names", "{0: 'cat', 1", "stride", "-3", "conf", "'x'", "imgsz", "[0]", NULL};
     fake f = {.dims = {6, CELLS}, .answer = v8_answer(), .meta = meta};

@@ -125,6 +125,10 @@ void sw__call_submit(sw__call *call) {
 }
 
 void sw__call_cancel(sw__call *call) {
+    if (call->cancel) {
+        call->cancel(call);
+        return;
+    }
     pthread_mutex_lock(&call->loop->lock);
     if (call->at_core) sw_serve_cancel(call->loop->server->core, &call->k.request);
     pthread_mutex_unlock(&call->loop->lock);

@@ -6,237 +6,235 @@
 #include "base/str.h"
 #include "media/draw.h"
 #include "media/image.h"
+#include "serve/detectors.h"
 #include "serve/server/jobs.h"
 #include "serve/server/multipart.h"
 #include "vision/result.h"
 
-enum { MAX_KEPT = 16, MAX_PICTURES = 64 };
-static const int64_t keep_ns = 30000000000;
+enum { MAX_PICTURES = 64 };
 
-/* What a detector was made for. */
-typedef struct wish {
-    sw_plan *plan;
-    double conf, iou;
-    int max_det, imgsz;
-} wish;
-
-/* A detector with the words of its complaint. */
-typedef struct kept {
-    wish wish;
-    sw_detector *detector;
-    int64_t used_ns;
-    sw_diag diag;
-    char text[400];
-    struct kept *next;
-} kept;
-
-struct sw__detectors {
-    pthread_mutex_t lock;
-    kept *list;
-    int n;
-};
+/* A picture on its way: decoded and fitted by a job, computed by the core, its boxes read where the results are. */
+typedef struct item {
+    sw__job job; /* first: a job is its item */
+    struct work *work;
+    sw__part part;
+    sw__kept *kept;
+    sw_image image;
+    int width, height;
+    sw_fitting fitting;
+    sw_serve_tensor input;
+    const char *wanted[SW__DETECTOR_OUTPUTS];
+    sw_serve_request request;
+    sw_detections found;
+    sw_buf answer; /* its JSON, or the picture with boxes */
+    sw_serve_error error;
+    double decode_ms, preprocess_ms;
+    bool at_core, skipped; /* submitted and not done, under the loop's lock; another one's error is the answer */
+} item;
 
 typedef struct work {
-    wish wish;
-    bool annotate;
+    sw__call *call;
+    sw__wish wish; /* holds a reference to the plan, once a job took it */
+    bool annotate, several;
     sw_image_format format;
+    uint64_t priority;
+    int64_t deadline_ns;
+    item *items;
+    int n, left;     /* left: under the loop's lock, as: */
+    bool over;       /* the client has gone, or a picture failed: the rest is skipped */
+    char value[256]; /* of a query parameter that was asked for */
 } work;
-
-/* -- Detectors ----------------------------------------------------------------------------------------------------- */
-
-static void note(void *ctx, const sw_message *m) {
-    kept *k = ctx;
-    if (m->severity == SW_ERROR)
-        snprintf(k->text, sizeof k->text, "%s%s%s", m->text, m->hint ? "; " : "", m->hint ? m->hint : "");
-}
-
-sw__detectors *sw__detectors_create(void) {
-    sw__detectors *d = sw_calloc(NULL, 1, sizeof *d);
-    if (d) pthread_mutex_init(&d->lock, NULL);
-    return d;
-}
-
-static void end_detector(kept *k) {
-    if (!k) return;
-    sw_detector_destroy(k->detector);
-    sw_free(NULL, k);
-}
-
-void sw__detectors_destroy(sw__detectors *d) {
-    if (!d) return;
-    for (kept *k = d->list, *next; k; k = next) {
-        next = k->next;
-        end_detector(k);
-    }
-    pthread_mutex_destroy(&d->lock);
-    sw_free(NULL, d);
-}
-
-void sw__detectors_sweep(sw__detectors *d, int64_t now_ns) {
-    kept *old = NULL;
-    pthread_mutex_lock(&d->lock);
-    for (kept **at = &d->list; *at;) {
-        kept *k = *at;
-        if (now_ns - k->used_ns < keep_ns) {
-            at = &k->next;
-            continue;
-        }
-        *at = k->next;
-        k->next = old;
-        old = k;
-        d->n--;
-    }
-    pthread_mutex_unlock(&d->lock);
-    for (kept *next; old; old = next) {
-        next = old->next;
-        end_detector(old);
-    }
-}
-
-static bool same_wish(const wish *a, const wish *b) {
-    return a->plan == b->plan && a->conf == b->conf && a->iou == b->iou && a->max_det == b->max_det &&
-           a->imgsz == b->imgsz;
-}
-
-static kept *find_kept(sw__detectors *d, const wish *w) {
-    kept *found = NULL;
-    pthread_mutex_lock(&d->lock);
-    for (kept **at = &d->list; *at && !found; at = &(*at)->next)
-        if (same_wish(&(*at)->wish, w)) {
-            found = *at;
-            *at = found->next;
-            d->n--;
-            break;
-        }
-    pthread_mutex_unlock(&d->lock);
-    return found;
-}
-
-static void keep(sw__detectors *d, kept *k) {
-    k->used_ns = sw_clock_ns();
-    pthread_mutex_lock(&d->lock);
-    bool room = d->n < MAX_KEPT;
-    if (room) {
-        k->next = d->list;
-        d->list = k;
-        d->n++;
-    }
-    pthread_mutex_unlock(&d->lock);
-    if (!room) end_detector(k);
-}
-
-static sw_serve_code code_of(sw_status status) {
-    switch (status) {
-    case SW_OK:
-        return SW_SERVE_OK;
-    case SW_E_NOMEM:
-        return SW_SERVE_UNAVAILABLE;
-    case SW_E_INTERNAL:
-    case SW_E_MODEL:
-        return SW_SERVE_INTERNAL;
-    default:
-        return SW_SERVE_INVALID_ARG;
-    }
-}
-
-static kept *get_detector(sw__detectors *d, const wish *w, sw_serve_error *error) {
-    kept *k = find_kept(d, w);
-    if (k) return k;
-    k = sw_calloc(NULL, 1, sizeof *k);
-    if (!k) {
-        sw_serve_fail(error, SW_SERVE_UNAVAILABLE, "out of memory");
-        return NULL;
-    }
-    sw_detector_options o;
-    sw_detector_defaults(&o);
-    if (w->conf >= 0) o.conf = w->conf;
-    if (w->iou >= 0) o.iou = w->iou;
-    if (w->max_det) o.max_det = w->max_det;
-    if (w->imgsz) o.imgsz[0] = o.imgsz[1] = w->imgsz;
-    k->wish = *w;
-    k->diag = (sw_diag){note, k};
-    sw_status status = sw_detector_create(w->plan, &o, &k->diag, &k->detector);
-    if (status == SW_OK) return k;
-    sw_serve_fail(error, code_of(status), "%s", *k->text ? k->text : sw_status_text(status));
-    end_detector(k);
-    return NULL;
-}
 
 /* -- One picture --------------------------------------------------------------------------------------------------- */
 
-static sw_serve_code annotate(sw__call *call, const work *w, kept *k, const sw_picture *picture,
-                              const sw_detections *found) {
-    sw_status status = sw_draw_found(picture, k->detector, found, &k->diag);
-    if (status == SW_OK) status = sw_image_encode(picture, w->format, SW_IMAGE_QUALITY, &k->diag, &call->body);
-    return status == SW_OK ? SW_SERVE_OK : sw_serve_fail(&call->error, code_of(status), "%s", k->text);
+/* The item has its answer, or its error; with the last one the call goes back to its loop. */
+static void end_item(item *it) {
+    work *w = it->work;
+    sw__call *call = w->call;
+    sw__loop *loop = call->loop;
+    sw__detectors_give(loop->server->detectors, it->kept);
+    it->kept = NULL;
+    sw_image_destroy(&it->image);
+    sw__jobs_leave(loop->server->jobs);
+    pthread_mutex_lock(&loop->lock);
+    if (it->error.code != SW_SERVE_OK) w->over = true;
+    bool last = --w->left == 0;
+    pthread_mutex_unlock(&loop->lock);
+    if (last) sw__call_return(call);
 }
 
-/* Decodes, detects, and writes JSON (an item of `json`) or the picture with boxes. */
-static sw_serve_code detect(sw__call *call, const work *w, kept *k, const sw__part *part, sw_json_writer *json) {
-    sw_image image;
-    sw_detections found;
+static void draw(sw__job *job) {
+    item *it = (item *)job;
+    it->kept->text[0] = 0;
+    sw_status status = sw_draw_found(&it->image.picture, it->kept->detector, &it->found, &it->kept->diag);
+    if (status == SW_OK)
+        status = sw_image_encode(&it->image.picture, it->work->format, SW_IMAGE_QUALITY, &it->kept->diag, &it->answer);
+    if (status != SW_OK) (void)sw__detectors_fail(it->kept, status, NULL, &it->error);
+    end_item(it);
+}
+
+static void write_json(item *it) {
+    const sw_serve_times *t = &it->request.times;
+    sw_json_writer json = sw_json_writer_make(&it->answer, 0);
+    it->found.times_ms.preprocess = it->preprocess_ms;
+    it->found.times_ms.inference = (double)(t->computed - t->computing) / 1e6;
+    sw_result_json(&(sw_result){.source = it->part.name,
+                                .width = it->width,
+                                .height = it->height,
+                                .detector = it->kept->detector,
+                                .found = &it->found,
+                                .decode_ms = it->decode_ms},
+                   &json);
+    if (it->answer.status != SW_OK) (void)sw_serve_fail(&it->error, SW_SERVE_UNAVAILABLE, "out of memory");
+}
+
+static void on_done(sw_serve_request *request) {
+    item *it = request->user;
+    sw__loop *loop = it->work->call->loop;
+    pthread_mutex_lock(&loop->lock);
+    it->at_core = false;
+    pthread_mutex_unlock(&loop->lock);
+    it->error = request->error;
+    bool good = it->error.code == SW_SERVE_OK &&
+                sw__detectors_finish(it->kept, &it->fitting, request->results, request->n_results, &it->found,
+                                     &it->error) == SW_SERVE_OK;
+    if (good && it->work->annotate) {
+        it->job.run = draw;
+        sw__jobs_add_more(loop->server->jobs, &it->job);
+        return;
+    }
+    if (good) write_json(it);
+    end_item(it);
+}
+
+static sw_serve_code decode(item *it) {
     int64_t start = sw_clock_ns();
-    k->text[0] = 0;
-    sw_status status = sw_image_decode(part->data, part->size, part->name, NULL, &k->diag, &image);
-    if (status != SW_OK) return sw_serve_fail(&call->error, code_of(status), "%s: %s", part->name, k->text);
-    double decode_ms = (double)(sw_clock_ns() - start) / 1e6;
-    status = sw_detector_run(k->detector, &image.picture, &found);
-    sw_serve_code code = SW_SERVE_OK;
-    if (status != SW_OK)
-        code = sw_serve_fail(&call->error, code_of(status), "%s: %s", part->name, k->text);
-    else if (w->annotate)
-        code = annotate(call, w, k, &image.picture, &found);
+    sw__kept *k = it->kept;
+    sw_tensor input;
+    sw_status status = sw_image_decode(it->part.data, it->part.size, it->part.name, NULL, &k->diag, &it->image);
+    int64_t decoded = sw_clock_ns();
+    if (status == SW_OK) status = sw_detector_prepare(k->detector, &it->image.picture, &input, &it->fitting);
+    if (status != SW_OK) return sw__detectors_fail(k, status, it->part.name, &it->error);
+    it->decode_ms = (double)(decoded - start) / 1e6;
+    it->preprocess_ms = (double)(sw_clock_ns() - decoded) / 1e6;
+    it->width = it->image.picture.width;
+    it->height = it->image.picture.height;
+    if (!it->work->annotate) sw_image_destroy(&it->image);
+    const sw_plan *plan = it->work->wish.plan;
+    const sw_serve_info *info = sw_serve_model_info(it->work->call->k.request.model);
+    int less = info->n_inputs == 1 && info->inputs[0].rank == input.rank - 1 && input.dims[0] == 1; /* by `reshape` */
+    it->input = (sw_serve_tensor){.name = sw_plan_input(plan, 0)->name,
+                                  .dtype = (int)input.dtype,
+                                  .rank = input.rank - less,
+                                  .data = input.data,
+                                  .bytes = (size_t)sw_tensor_bytes(&input)};
+    memcpy(it->input.dims, input.dims + less, (size_t)it->input.rank * sizeof *input.dims);
+    return SW_SERVE_OK;
+}
+
+static void submit(item *it) {
+    work *w = it->work;
+    sw__call *call = w->call;
+    int n = sw_plan_outputs(w->wish.plan);
+    for (int i = 0; i < n; i++) it->wanted[i] = sw_plan_output(w->wish.plan, i)->name;
+    it->request = (sw_serve_request){.model = call->k.request.model,
+                                     .id = call->k.request.id,
+                                     .priority = w->priority,
+                                     .deadline_ns = w->deadline_ns,
+                                     .n_inputs = 1,
+                                     .inputs = &it->input,
+                                     .n_wanted = n,
+                                     .wanted = it->wanted,
+                                     .at_once = true,
+                                     .done = on_done,
+                                     .user = it};
+    pthread_mutex_lock(&call->loop->lock);
+    bool over = w->over;
+    it->at_core = !over;
+    pthread_mutex_unlock(&call->loop->lock);
+    if (!over) {
+        sw_serve_submit(call->loop->server->core, &it->request);
+        return;
+    }
+    it->skipped = true;
+    end_item(it);
+}
+
+/* The plan that the first job finds is that of all pictures of the request. */
+static sw_serve_code take_plan(work *w, sw_serve_error *error) {
+    sw_plan *plan = NULL;
+    sw_serve_model *model = w->call->k.request.model;
+    sw_serve_code code = sw_serve_model_take_plan(model, &plan, error);
+    pthread_mutex_lock(&w->call->loop->lock);
+    if (w->wish.plan)
+        sw_plan_unref(plan);
     else
-        sw_result_json(&(sw_result){.source = part->name,
-                                    .width = image.picture.width,
-                                    .height = image.picture.height,
-                                    .detector = k->detector,
-                                    .found = &found,
-                                    .decode_ms = decode_ms},
-                       json);
-    sw_image_destroy(&image);
+        w->wish.plan = plan;
+    pthread_mutex_unlock(&w->call->loop->lock);
+    if (code == SW_SERVE_OK && !w->wish.plan)
+        code = sw_serve_fail(error, SW_SERVE_INVALID_ARG, "model '%.200s' does not take pictures",
+                             sw_serve_model_info(model)->name);
+    if (code == SW_SERVE_OK && sw_plan_outputs(w->wish.plan) > SW__DETECTOR_OUTPUTS)
+        code = sw_serve_fail(error, SW_SERVE_INVALID_ARG, "the model has more than %d outputs", SW__DETECTOR_OUTPUTS);
     return code;
 }
 
-static sw_serve_code detect_all(sw__call *call, const work *w, kept *k, const char *type) {
-    const sw_http_request *r = &call->conn->http->request;
-    sw_json_writer json = sw_json_writer_make(&call->body, 0);
-    sw__part part = {.name = "picture", .data = r->body, .size = r->body_size};
-    sw__multipart m;
-    if (!type || strncmp(type, "multipart/form-data", 19) != 0) return detect(call, w, k, &part, &json);
-    int pictures = 0, more = sw__multipart_begin(&m, type, r->body, r->body_size) ? 1 : -1;
-    sw_json_array(&json);
-    while (more > 0 && (more = sw__multipart_next(&m, &part)) > 0) {
-        if (++pictures > MAX_PICTURES || (w->annotate && pictures > 1))
-            return sw_serve_fail(&call->error, SW_SERVE_INVALID_ARG, "more than %d pictures in one request",
-                                 w->annotate ? 1 : MAX_PICTURES);
-        sw_serve_code code = detect(call, w, k, &part, &json);
-        if (code != SW_SERVE_OK) return code;
-    }
-    if (more < 0 || !pictures)
-        return sw_serve_fail(&call->error, SW_SERVE_INVALID_ARG, "the body is no multipart/form-data with pictures");
-    if (!w->annotate) sw_json_array_end(&json);
-    return SW_SERVE_OK;
+/* On a thread for slow work. The request's head and body stay where they are until it is answered. */
+static void run(sw__job *job) {
+    item *it = (item *)job;
+    work *w = it->work;
+    pthread_mutex_lock(&w->call->loop->lock);
+    it->skipped = w->over;
+    pthread_mutex_unlock(&w->call->loop->lock);
+    sw_serve_code code = SW_SERVE_OK;
+    if (!it->skipped && w->deadline_ns && sw_clock_ns() >= w->deadline_ns)
+        code =
+            sw_serve_fail(&it->error, SW_SERVE_UNAVAILABLE, "Request timeout expired before the picture was decoded");
+    if (!it->skipped && code == SW_SERVE_OK) code = take_plan(w, &it->error);
+    if (!it->skipped && code == SW_SERVE_OK)
+        it->kept = sw__detectors_take(w->call->loop->server->detectors, &w->wish, &it->error);
+    if (it->kept && decode(it) == SW_SERVE_OK)
+        submit(it);
+    else
+        end_item(it);
 }
 
 /* -- Requests ------------------------------------------------------------------------------------------------------ */
 
-/* On a thread for slow work. The request's head and body stay where they are until it is answered. */
-static void run(sw__call *call) {
+/* On the loop's thread: nobody waits any more. */
+static void cancel(sw__call *call) {
     work *w = call->owner;
-    sw__detectors *detectors = call->loop->server->detectors;
-    kept *k = get_detector(detectors, &w->wish, &call->error);
-    if (!k) return;
-    sw_serve_code code = detect_all(call, w, k, sw_http_header_of(&call->conn->http->request, "content-type"));
-    if (code == SW_SERVE_OK && call->body.status != SW_OK)
-        sw_serve_fail(&call->error, SW_SERVE_UNAVAILABLE, "out of memory");
-    keep(detectors, k);
+    pthread_mutex_lock(&call->loop->lock);
+    w->over = true;
+    for (int i = 0; i < w->n; i++)
+        if (w->items[i].at_core) sw_serve_cancel(call->loop->server->core, &w->items[i].request);
+    pthread_mutex_unlock(&call->loop->lock);
+}
+
+/* All answers in one body, or the error of the first picture that has one. */
+static void collect(sw__call *call, work *w) {
+    for (int i = 0; i < w->n && call->error.code == SW_SERVE_OK; i++) call->error = w->items[i].error;
+    if (call->error.code == SW_SERVE_OK) {
+        if (w->several) sw_buf_append_byte(&call->body, '[');
+        for (int i = 0; i < w->n; i++) {
+            if (i) sw_buf_append_byte(&call->body, ',');
+            sw_buf_append(&call->body, w->items[i].answer.data, w->items[i].answer.size);
+        }
+        if (w->several) sw_buf_append_byte(&call->body, ']');
+        if (call->body.status != SW_OK) (void)sw_serve_fail(&call->error, SW_SERVE_UNAVAILABLE, "out of memory");
+    }
+    for (int i = 0; i < w->n; i++) {
+        sw_serve_request_free(&w->items[i].request);
+        sw_buf_free(&w->items[i].answer);
+    }
+    sw_plan_unref(w->wish.plan);
 }
 
 static void finish(sw__call *call) {
     sw__conn *c = call->conn;
-    const work *w = call->owner;
+    work *w = call->owner;
     const char *type = !w || !w->annotate ? "application/json" : w->format == SW_IMAGE_PNG ? "image/png" : "image/jpeg";
+    if (w) collect(call, w);
     if (c->closed)
         c->busy = false;
     else if (call->error.code != SW_SERVE_OK)
@@ -259,32 +257,85 @@ static sw_serve_code read_number(const char *query, const char *name, double mos
 
 static sw_serve_code read_query(const char *query, work *w, sw_serve_error *error) {
     char text[16];
-    double max_det = 0, imgsz = 0;
-    *w = (work){.wish = {.conf = -1, .iou = -1}, .format = SW_IMAGE_JPEG};
+    double max_det = 0, imgsz = 0, priority = 0, timeout_us = 0;
+    w->wish = (sw__wish){.conf = -1, .iou = -1};
+    w->format = SW_IMAGE_JPEG;
     w->annotate = sw_http_query(query, "annotate", text, sizeof text) && strcmp(text, "0") != 0;
     if (sw_http_query(query, "format", text, sizeof text) && !strcmp(text, "png")) w->format = SW_IMAGE_PNG;
     sw_serve_code code = read_number(query, "conf", 1, &w->wish.conf, error);
     if (code == SW_SERVE_OK) code = read_number(query, "iou", 1, &w->wish.iou, error);
     if (code == SW_SERVE_OK) code = read_number(query, "max_det", 100000, &max_det, error);
     if (code == SW_SERVE_OK) code = read_number(query, "imgsz", 8192, &imgsz, error);
+    if (code == SW_SERVE_OK) code = read_number(query, "priority", 1e9, &priority, error);
+    if (code == SW_SERVE_OK) code = read_number(query, "timeout", 1e12, &timeout_us, error);
     w->wish.max_det = (int)max_det;
     w->wish.imgsz = (int)imgsz;
+    w->priority = (uint64_t)priority;
+    if (timeout_us > 0) w->deadline_ns = sw_clock_ns() + (int64_t)(timeout_us * 1000);
     return code;
+}
+
+/* The pictures of the body: it itself, or the parts of multipart/form-data. */
+static sw_serve_code find_pictures(sw__call *call, work *w) {
+    const sw_http_request *r = &call->conn->http->request;
+    const char *type = sw_http_header_of(r, "content-type");
+    sw__part parts[MAX_PICTURES] = {{.name = "picture", .data = r->body, .size = r->body_size}};
+    sw__multipart m;
+    if (!r->body_size)
+        return sw_serve_fail(&call->error, SW_SERVE_INVALID_ARG, "the body is empty: send a JPEG or PNG picture");
+    int n = 1, more = 0, most = w->annotate ? 1 : MAX_PICTURES;
+    w->several = type && !strncmp(type, "multipart/form-data", 19);
+    if (w->several) {
+        more = sw__multipart_begin(&m, type, r->body, r->body_size) ? 1 : -1;
+        for (n = 0; more > 0 && n < most && (more = sw__multipart_next(&m, &parts[n])) > 0;) n++;
+        sw__part extra;
+        if (n == most && more > 0 && (more = sw__multipart_next(&m, &extra)) > 0)
+            return sw_serve_fail(&call->error, SW_SERVE_INVALID_ARG, "more than %d picture%s in one request", most,
+                                 most == 1 ? "" : "s");
+    }
+    if (more < 0 || !n)
+        return sw_serve_fail(&call->error, SW_SERVE_INVALID_ARG, "the body is no multipart/form-data with pictures");
+    item *items = sw_kserve_take(&call->k, (size_t)n * sizeof *items);
+    if (!items) return sw_kserve_no_memory(&call->error);
+    memset(items, 0, (size_t)n * sizeof *items);
+    for (int i = 0; i < n; i++) {
+        items[i] = (item){.job = {.run = run, .next = i + 1 < n ? &items[i + 1].job : NULL}, .work = w};
+        items[i].part = parts[i];
+        items[i].answer = sw_buf_make(NULL, 0);
+    }
+    w->items = items;
+    w->n = w->left = n;
+    w->several &= !w->annotate;
+    return SW_SERVE_OK;
+}
+
+static const char *header_of(void *ctx, const char *name) {
+    const work *w = ctx;
+    return sw_http_header_of(&w->call->conn->http->request, name);
+}
+
+static const char *parameter_of(void *ctx, const char *name) {
+    work *w = ctx;
+    return sw_http_query(w->call->conn->http->request.query, name, w->value, sizeof w->value) ? w->value : NULL;
 }
 
 static sw_serve_code prepare(sw__call *call, const char *model, const char *version) {
     const sw_http_request *r = &call->conn->http->request;
-    work *w = call->owner = sw_kserve_take(&call->k, sizeof *w);
+    work *w = sw_kserve_take(&call->k, sizeof *w);
     if (!w) return sw_kserve_no_memory(&call->error);
+    *w = (work){.call = call};
+    call->owner = w;
+    sw_serve_hint hint = {.path = r->path,
+                          .content_type = sw_http_header_of(r, "content-type"),
+                          .header = header_of,
+                          .parameter = parameter_of,
+                          .ctx = w};
     sw_serve_code code = read_query(r->query, w, &call->error);
-    if (code == SW_SERVE_OK) code = sw__call_find(call, model, version, NULL);
+    if (code == SW_SERVE_OK) code = sw__call_find(call, model, version, &hint);
+    if (code == SW_SERVE_OK) code = find_pictures(call, w);
     if (code != SW_SERVE_OK) return code;
-    w->wish.plan = sw_serve_model_plan(call->k.request.model);
-    if (!w->wish.plan)
-        return sw_serve_fail(&call->error, SW_SERVE_INVALID_ARG, "model '%s' does not take pictures", model);
-    if (!r->body_size)
-        return sw_serve_fail(&call->error, SW_SERVE_INVALID_ARG, "the body is empty: send a JPEG or PNG picture");
-    if (!sw__jobs_add(call->loop->server->jobs, call, run))
+    call->cancel = cancel;
+    if (!sw__jobs_add(call->loop->server->jobs, &w->items[0].job, w->n))
         return sw_serve_fail(&call->error, SW_SERVE_UNAVAILABLE, "too many pictures wait");
     return SW_SERVE_OK;
 }

@@ -10,6 +10,7 @@
 
 #include "base/net.h"
 #include "base/os.h"
+#include "serve/detectors.h"
 #include "serve/http/http.h"
 #include "serve/kserve/kserve.h"
 #include "serve/server/server.h"
@@ -20,7 +21,6 @@ typedef struct sw__conn sw__conn;
 typedef struct sw__loop sw__loop;
 typedef struct sw__h2 sw__h2;
 typedef struct sw__jobs sw__jobs;
-typedef struct sw__detectors sw__detectors;
 
 /* Tags of events begin with what they are. */
 typedef enum sw__tag { SW__TAG_LISTENER, SW__TAG_CONN } sw__tag;
@@ -37,6 +37,7 @@ typedef struct sw__call {
     /* From the results to `body`, on the thread that has them; then what to do with it, on the loop's thread. */
     void (*encode)(struct sw__call *call);
     void (*finish)(struct sw__call *call);
+    void (*cancel)(struct sw__call *call); /* of what is not one request of the core's; NULL */
     sw_buf body;
     int64_t json_size;
     sw_serve_error error;

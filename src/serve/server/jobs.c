@@ -2,16 +2,15 @@
 
 enum { MAX_THREADS = 16 };
 
-typedef struct job {
-    sw__call *call;
-    sw__job_fn run;
-} job;
+typedef struct list {
+    sw__job *first, *last;
+} list;
 
 struct sw__jobs {
     pthread_mutex_t lock;
     pthread_cond_t more;
-    job waiting[SW__MAX_JOBS]; /* a ring */
-    int first, n, running, n_threads, most_threads;
+    list waiting, urgent; /* urgent: have their place already */
+    int n_waiting, n_inside, n_running, n_threads, most_threads;
     bool end;
     sw_thread threads[MAX_THREADS];
 };
@@ -25,21 +24,44 @@ sw__jobs *sw__jobs_create(int threads) {
     return j;
 }
 
+static void append(list *l, sw__job *first) {
+    if (l->last)
+        l->last->next = first;
+    else
+        l->first = first;
+    for (l->last = first; l->last->next;) l->last = l->last->next;
+}
+
+static sw__job *take(list *l) {
+    sw__job *job = l->first;
+    if (!(l->first = job->next)) l->last = NULL;
+    return job;
+}
+
+/* The next job, if there is one that may run. */
+static sw__job *next_job(sw__jobs *j) {
+    if (j->urgent.first) return take(&j->urgent);
+    if (!j->waiting.first || (j->n_inside >= SW__MAX_PICTURES_INSIDE && !j->end)) return NULL;
+    j->n_waiting--;
+    j->n_inside++;
+    return take(&j->waiting);
+}
+
 static void *work(void *ctx) {
     sw__jobs *j = ctx;
     pthread_mutex_lock(&j->lock);
     for (;;) {
-        while (!j->n && !j->end) pthread_cond_wait(&j->more, &j->lock);
-        if (!j->n) break;
-        job next = j->waiting[j->first];
-        j->first = (j->first + 1) % SW__MAX_JOBS;
-        j->n--;
-        j->running++;
+        sw__job *job = next_job(j);
+        if (!job && j->end) break;
+        if (!job) {
+            pthread_cond_wait(&j->more, &j->lock);
+            continue;
+        }
+        j->n_running++;
         pthread_mutex_unlock(&j->lock);
-        next.run(next.call);
-        sw__call_return(next.call);
+        job->run(job);
         pthread_mutex_lock(&j->lock);
-        j->running--;
+        j->n_running--;
     }
     pthread_mutex_unlock(&j->lock);
     return NULL;
@@ -57,23 +79,43 @@ void sw__jobs_destroy(sw__jobs *j) {
     sw_free(NULL, j);
 }
 
-bool sw__jobs_add(sw__jobs *j, sw__call *call, sw__job_fn run) {
-    pthread_mutex_lock(&j->lock);
-    bool idle = j->n_threads > j->running + j->n;
-    if (!idle && j->n_threads < j->most_threads && sw_thread_start(&j->threads[j->n_threads], work, j) == SW_OK)
+/* Under the lock: one more thread if those that there are will not do. */
+static void start_thread(sw__jobs *j, int n) {
+    while (j->n_threads < j->most_threads && j->n_threads < j->n_running + n &&
+           sw_thread_start(&j->threads[j->n_threads], work, j) == SW_OK)
         j->n_threads++;
-    bool taken = j->n < SW__MAX_JOBS && j->n_threads;
+}
+
+bool sw__jobs_add(sw__jobs *j, sw__job *first, int n) {
+    pthread_mutex_lock(&j->lock);
+    start_thread(j, j->n_waiting + n);
+    bool taken = j->n_waiting + n <= SW__MAX_JOBS && j->n_threads;
     if (taken) {
-        j->waiting[(j->first + j->n++) % SW__MAX_JOBS] = (job){call, run};
-        pthread_cond_signal(&j->more);
+        append(&j->waiting, first);
+        j->n_waiting += n;
+        pthread_cond_broadcast(&j->more);
     }
     pthread_mutex_unlock(&j->lock);
     return taken;
 }
 
+void sw__jobs_add_more(sw__jobs *j, sw__job *job) {
+    job->next = NULL;
+    pthread_mutex_lock(&j->lock);
+    append(&j->urgent, job);
+    pthread_cond_signal(&j->more);
+    pthread_mutex_unlock(&j->lock);
+}
+
+void sw__jobs_leave(sw__jobs *j) {
+    pthread_mutex_lock(&j->lock);
+    if (j->n_inside-- == SW__MAX_PICTURES_INSIDE) pthread_cond_signal(&j->more);
+    pthread_mutex_unlock(&j->lock);
+}
+
 int sw__jobs_left(sw__jobs *j) {
     pthread_mutex_lock(&j->lock);
-    int left = j->n + j->running;
+    int left = j->n_waiting + j->n_inside + j->n_running;
     pthread_mutex_unlock(&j->lock);
     return left;
 }

@@ -4,16 +4,23 @@
 
 #include "serve/server/internal.h"
 
-enum { SW__MAX_JOBS = 256 };
+/* Jobs that may wait; pictures that may be between decoding and answer at a time. */
+enum { SW__MAX_JOBS = 256, SW__MAX_PICTURES_INSIDE = 32 };
 
-/* Runs on one of the threads; then encode is not called, but finish on the loop's thread. */
-typedef void (*sw__job_fn)(sw__call *call);
+typedef struct sw__job {
+    void (*run)(struct sw__job *job);
+    struct sw__job *next; /* private */
+} sw__job;
 
 sw__jobs *sw__jobs_create(int threads); /* NULL without memory; threads start with the first job */
 void sw__jobs_destroy(sw__jobs *jobs);  /* waits for all; takes NULL */
-/* False when too many wait. */
-SW_MUST_USE bool sw__jobs_add(sw__jobs *jobs, sw__call *call, sw__job_fn run);
-/* Jobs that are not done. */
+/* Adds a list of `n` jobs (by `next`), or none: false when too many wait. Each, when it runs, has taken one of
+ * SW__MAX_PICTURES_INSIDE places, and gives it back by sw__jobs_leave, from any thread, later. */
+SW_MUST_USE bool sw__jobs_add(sw__jobs *jobs, sw__job *first, int n);
+void sw__jobs_leave(sw__jobs *jobs);
+/* More work for a job that has its place: before all others. */
+void sw__jobs_add_more(sw__jobs *jobs, sw__job *job);
+/* Jobs that are not done, and places that are not given back. */
 int sw__jobs_left(sw__jobs *jobs);
 
 #endif

@@ -1,6 +1,6 @@
 #include <string.h>
 
-#include "serve/server/detect.h"
+#include "serve/server/internal.h"
 
 enum { TICK_MS = 1000, MAX_EVENTS = 128, MAX_FREE_CALLS = 256, KEEP_OUT = 256 * 1024, MAX_UNSENT = 256 * 1024 };
 /* Who sends a request more slowly than this, beyond the time that every request has, is cut off. */

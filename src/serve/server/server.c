@@ -3,10 +3,9 @@
 #include <string.h>
 
 #include "base/cpu.h"
-#include "serve/server/detect.h"
 #include "serve/server/jobs.h"
 
-enum { DEFAULT_BODY = 64 << 20, IDLE_S = 300, REQUEST_S = 30, STOP_S = 30, CPUS_PER_LOOP = 4, JOB_THREADS = 2 };
+enum { DEFAULT_BODY = 64 << 20, IDLE_S = 300, REQUEST_S = 30, STOP_S = 30, CPUS_PER_LOOP = 4, LEAST_JOB_THREADS = 2 };
 
 static sw_status add_listener(sw_server *server, int fd, int speaks) {
     server->listeners[server->n_listeners++] = (sw__listener){.tag = SW__TAG_LISTENER, .fd = fd, .speaks = speaks};
@@ -61,7 +60,7 @@ sw_status sw_server_create(sw_serve *core, const sw_server_options *options, sw_
     sw_net_raise_descriptors();
     sw_status status = listen_all(server);
     server->loops = sw_calloc(NULL, (size_t)o->threads, sizeof *server->loops);
-    server->jobs = sw__jobs_create(JOB_THREADS);
+    server->jobs = sw__jobs_create(sw_cpu_allowed() > LEAST_JOB_THREADS ? sw_cpu_allowed() : LEAST_JOB_THREADS);
     server->detectors = sw__detectors_create();
     if (o->shared_memory) server->regions = sw_regions_create();
     bool whole = server->loops && server->jobs && server->detectors && (server->regions || !o->shared_memory);
