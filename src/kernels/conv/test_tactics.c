@@ -7,7 +7,7 @@
 #include "kernels/conv/act.h"
 #include "unit.h"
 
-enum { SHAPES = 1800 };
+enum { SHAPES = 1800, DEEP_SHAPES = 12 };
 static const float guard = -12288; /* a bfloat16, too */
 
 static int64_t pick(uint64_t *state, int64_t lo, int64_t hi) {
@@ -57,6 +57,20 @@ static bool random_conv(uint64_t *s, sw_conv *c) {
     return c->out_height > 0 && c->out_width > 0;
 }
 
+/* A product of matrices that is so deep that tactics take it in parts, or copy it. */
+static bool deep_conv(uint64_t *s, sw_conv *c) {
+    static const int64_t depths[] = {1024, 1025, 1537, 2048, 4099};
+    while (!random_conv(s, c) || c->in_planar) continue;
+    c->height = c->out_height = 1;
+    c->width = c->out_width = pick(s, 1, 300);
+    c->in_channels = depths[pick(s, 0, 4)], c->out_channels = pick(s, 1, 50);
+    c->in_pitch = c->in_channels + pick(s, 0, 1);
+    c->out_pitch = c->residual_pitch = c->out_channels + pick(s, 0, 1);
+    c->kernel_h = c->kernel_w = c->stride_h = c->stride_w = c->dilation_h = c->dilation_w = c->groups = 1;
+    c->pad_top = c->pad_left = 0;
+    return true;
+}
+
 /* Exactly `n` floats, so that sanitizers see what lies beyond. */
 static float *random_floats(uint64_t *s, size_t n) {
     float *p = malloc(n * sizeof *p + (n == 0));
@@ -93,8 +107,8 @@ typedef struct fixture {
     size_t n_out;
 } fixture;
 
-static bool make(uint64_t *s, fixture *f) {
-    if (!random_conv(s, &f->c)) return false;
+static bool make(uint64_t *s, fixture *f, bool deep) {
+    if (!(deep ? deep_conv : random_conv)(s, &f->c)) return false;
     const sw_conv *c = &f->c;
     int64_t pixels = c->batch * c->out_height * c->out_width;
     f->n_out = map_elements(pixels, c->out_pitch, c->out_channels);
@@ -176,26 +190,31 @@ static double tolerance_of(const sw_conv_tactic *t) {
     return winograd && strstr(t->name, "bf16") ? 0.03 : winograd ? 1e-5 : 2e-6;
 }
 
+/* Every tactic against plain C, on one thread and on more. `ran` counts what each tactic took. */
+static void compare_tactics(const fixture *f, bool in_place, sw_pool *const *pools, int *ran) {
+    run_tactic(f, sw_conv_tactics[0], NULL, false, f->want);
+    double taps = (double)(f->c.in_channels / f->c.groups * f->c.kernel_h * f->c.kernel_w), scale = 1 + sqrt(taps);
+    for (int t = 1; sw_conv_tactics[t]; t++) {
+        const sw_conv_tactic *tactic = sw_conv_tactics[t];
+        if ((tactic->features & ~sw_cpu_features()) || tactic->refuse(&f->c)) continue;
+        ran[t]++;
+        run_tactic(f, tactic, pools[0], f->c.residual && in_place, f->got);
+        CHECK(equal(f, tactic->name, tolerance_of(tactic), scale));
+        for (int threads = 1; threads < 3; threads++) {
+            run_tactic(f, tactic, pools[threads], f->c.residual && in_place, f->again);
+            CHECK(memcmp(f->got, f->again, f->n_out * sw_dtype_size(f->c.out_type)) == 0);
+        }
+    }
+}
+
 SW_TEST(conv_tactics) {
     uint64_t state = 2024;
     sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
     int ran[32] = {0};
-    for (int shape = 0; shape < SHAPES; shape++) {
+    for (int shape = 0; shape < SHAPES + DEEP_SHAPES; shape++) {
         fixture f = {0};
-        if (!make(&state, &f)) continue;
-        run_tactic(&f, sw_conv_tactics[0], NULL, false, f.want);
-        double taps = (double)(f.c.in_channels / f.c.groups * f.c.kernel_h * f.c.kernel_w), scale = 1 + sqrt(taps);
-        for (int t = 1; sw_conv_tactics[t]; t++) {
-            const sw_conv_tactic *tactic = sw_conv_tactics[t];
-            if ((tactic->features & ~sw_cpu_features()) || tactic->refuse(&f.c)) continue;
-            ran[t]++;
-            run_tactic(&f, tactic, pools[0], f.c.residual && shape % 2, f.got);
-            CHECK(equal(&f, tactic->name, tolerance_of(tactic), scale));
-            for (int threads = 1; threads < 3; threads++) {
-                run_tactic(&f, tactic, pools[threads], f.c.residual && shape % 2, f.again);
-                CHECK(memcmp(f.got, f.again, f.n_out * sw_dtype_size(f.c.out_type)) == 0);
-            }
-        }
+        if (!make(&state, &f, shape >= SHAPES)) continue;
+        compare_tactics(&f, shape % 2, pools, ran);
         destroy(&f);
     }
     for (int t = 1; sw_conv_tactics[t]; t++)
