@@ -44,8 +44,8 @@ static void *wait_loaded(void *ctx) {
     return NULL;
 }
 
-/* Until the program is told to stop, or models failed that must not. SIGHUP: look at the repositories. */
-static sw_status wait_for_stop(watch *w, int signals, bool exit_on_error, const sw_diag *diag) {
+/* Until the program is told to stop, or models failed that must not. SIGHUP: look at certificates and repositories. */
+static sw_status wait_for_stop(watch *w, sw_server *server, int signals, bool exit_on_error, const sw_diag *diag) {
     sw_poll_event event;
     for (;;) {
         if (sw_poller_wait(&w->poller, -1, &event, 1) < 1) continue;
@@ -55,6 +55,7 @@ static sw_status wait_for_stop(watch *w, int signals, bool exit_on_error, const 
                            "%d model%s could not be loaded", failed, failed == 1 ? "" : "s");
         if (!event.tag) continue;
         if (sw_signals_read(signals) == SW_SIGNAL_STOP) return SW_OK;
+        sw_server_reload(server);
         sw_serve_reload(w->core);
     }
 }
@@ -68,7 +69,7 @@ static sw_status serve(sw_serve *core, const sw_server_options *o, int signals, 
     if (status == SW_OK) {
         say_ports(server, o, o->diag);
         status = sw_thread_start(&w.thread, wait_loaded, &w);
-        if (status == SW_OK) status = wait_for_stop(&w, signals, exit_on_error, o->diag);
+        if (status == SW_OK) status = wait_for_stop(&w, server, signals, exit_on_error, o->diag);
         if (status == SW_OK) sw_info(o->diag, NULL, "Waiting for in-flight requests to complete.");
     }
     if (w.thread.handle) sw_thread_join(&w.thread);
@@ -155,7 +156,32 @@ static sw_status read_bool(const sw_args *args, const char *option, bool *value,
     return sw_fail(diag, SW_E_USAGE, "serve", NULL, "--%s is '%.32s', expected true or false", option, text);
 }
 
+/* The options of one protocol's TLS. `names`: use-ssl, use-ssl-mutual, server-cert, server-key, root-cert. */
+static sw_status read_tls(const sw_args *args, const char *const *names, sw_server_tls *tls, const sw_diag *diag) {
+    bool use, mutual;
+    SW_TRY(read_bool(args, names[0], &use, diag));
+    SW_TRY(read_bool(args, names[1], &mutual, diag));
+    sw_server_tls files = {sw_args_text(args, names[2]), sw_args_text(args, names[3]), sw_args_text(args, names[4])};
+    if (!use && !mutual) {
+        if (!files.cert && !files.key && !files.root) return SW_OK;
+        return sw_fail(diag, SW_E_USAGE, "serve", NULL, "files for TLS are given, but not --%s true", names[0]);
+    }
+    if (!files.cert || !files.key)
+        return sw_fail(diag, SW_E_USAGE, "serve", NULL, "--%s needs --%s and --%s", names[mutual && !use], names[2],
+                       names[3]);
+    if (mutual && !files.root) return sw_fail(diag, SW_E_USAGE, "serve", NULL, "--%s needs --%s", names[1], names[4]);
+    if (!mutual) files.root = NULL;
+    *tls = files;
+    return SW_OK;
+}
+
 static sw_status switches(const sw_args *args, sw_server_options *o, const sw_diag *diag) {
+    static const char *const http[] = {"http-use-ssl", "http-use-ssl-mutual", "http-server-cert", "http-server-key",
+                                       "http-root-cert"};
+    static const char *const grpc[] = {"grpc-use-ssl", "grpc-use-ssl-mutual", "grpc-server-cert", "grpc-server-key",
+                                       "grpc-root-cert"};
+    SW_TRY(read_tls(args, http, &o->http_tls, diag));
+    SW_TRY(read_tls(args, grpc, &o->grpc_tls, diag));
     return read_bool(args, "allow-client-shm", &o->shared_memory, diag);
 }
 
@@ -339,6 +365,28 @@ static const sw_option options[] = {
      .argument = "GROUP,...:KEY=VALUE",
      .many = true,
      .help = "likewise over gRPC, with the header triton-grpc-protocol-KEY"},
+#define TLS_OPTIONS(protocol, port)                                                                                    \
+    {.name = protocol "-use-ssl",                                                                                      \
+     .kind = SW_TEXT,                                                                                                  \
+     .argument = "BOOL",                                                                                               \
+     .standard = "false",                                                                                              \
+     .help = "true: TLS on the port of " port ", by OpenSSL"},                                                         \
+        {.name = protocol "-use-ssl-mutual",                                                                           \
+         .kind = SW_TEXT,                                                                                              \
+         .argument = "BOOL",                                                                                           \
+         .standard = "false",                                                                                          \
+         .help = "true: likewise, and clients must have a certificate, too"},                                          \
+        {.name = protocol "-server-cert",                                                                              \
+         .kind = SW_TEXT,                                                                                              \
+         .argument = "FILE",                                                                                           \
+         .help = "the server's certificate for it in PEM format, and those above it"},                                 \
+        {.name = protocol "-server-key", .kind = SW_TEXT, .argument = "FILE", .help = "the private key for it"}, {     \
+        .name = protocol "-root-cert", .kind = SW_TEXT, .argument = "FILE",                                            \
+        .help = "certificates of the authorities for clients' certificates"                                            \
+    }
+    TLS_OPTIONS("http", "HTTP"),
+    TLS_OPTIONS("grpc", "gRPC"),
+#undef TLS_OPTIONS
     {.name = "allow-client-shm",
      .kind = SW_TEXT,
      .argument = "BOOL",
@@ -377,7 +425,8 @@ const sw_verb sw_verb_serve = {
         "Speaks the protocol of KServe v2 as Triton Inference Server does, so that its clients (tritonclient, perf_analyzer) "
         "work as they are. Each MODEL is a trained model, served under the name of its file as version 1; "
         "--model-repository takes folders laid out as for Triton.\n\n"
-        "SIGTERM or Ctrl-C stops it: requests under way are answered first. SIGHUP makes it look at its repositories.\n\n"
+        "SIGTERM or Ctrl-C stops it: requests under way are answered first. "
+        "SIGHUP makes it read its certificates again and look at its repositories.\n\n"
         "A model file is served at once, from a plan made by estimate. Meanwhile a tuned plan is made in the background, "
         "one at a time, at the lowest priority, and takes its place; the next start finds it. Plans (.slip) are served "
         "as they are.",

@@ -44,7 +44,7 @@ typedef struct sw_verb {
     sw_status (*run)(const sw_args *args, sw_console *console);
 } sw_verb;
 
-enum { SW_MAX_OPTIONS = 32 };
+enum { SW_MAX_OPTIONS = 64 };
 
 /* What was given for an option: all values, in order. */
 typedef struct sw_given {

@@ -29,9 +29,10 @@ def identity_model(path, dtype=T.FLOAT, shape=("n", 16), n=1):
 
 
 class Server:
-    """`slipway serve` with these arguments; ports are `http`, `grpc`, `metrics`."""
+    """`slipway serve` with these arguments; ports are `http`, `grpc`, `metrics`. `context`: of ssl, where HTTP has TLS."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, context=None):
+        self.context = context
         ports = [] if "--port" in arguments else ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
         command = [slipway.PROGRAM, "serve", "--host", "127.0.0.1", *ports, *map(str, arguments)]
         self.process = subprocess.Popen(
@@ -62,11 +63,11 @@ class Server:
 
     def get(self, path, data=None, headers=None, method=None, port=None):
         """Status, headers and body of one request; errors are answers, too."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port or self.http}{path}", data=data, headers=headers or {}, method=method
-        )
+        secure = self.context and port in (None, self.http)
+        base = f"{'https' if secure else 'http'}://127.0.0.1:{port or self.http}"
+        request = urllib.request.Request(base + path, data=data, headers=headers or {}, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=30, context=self.context if secure else None) as answer:
                 return answer.status, answer.headers, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, error.headers, error.read()

@@ -14,6 +14,7 @@
 #include "serve/http/http.h"
 #include "serve/kserve/kserve.h"
 #include "serve/server/server.h"
+#include "serve/server/tls.h"
 
 enum { SW__SCRATCH_BYTES = 64 * 1024, SW__MAX_LISTENERS = 20, SW__MAX_VERSIONS = 4096 };
 
@@ -28,6 +29,7 @@ typedef enum sw__tag { SW__TAG_LISTENER, SW__TAG_CONN } sw__tag;
 typedef struct sw__listener {
     sw__tag tag;
     int fd, speaks;
+    sw__tls *tls; /* NULL: none */
 } sw__listener;
 
 typedef struct sw__call {
@@ -58,6 +60,7 @@ struct sw__conn {
     int fd, speaks;
     sw__loop *loop;
     sw__conn *next, *before;
+    sw__tls_session *tls; /* NULL: none */
     sw_http *http;        /* while a request is read or answered */
     sw__h2 *h2;           /* once it is HTTP/2 */
     sw_buf out, rest;     /* not yet written; read but not yet taken */

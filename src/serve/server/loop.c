@@ -58,6 +58,9 @@ static void bury(sw__conn *c) {
 static void close_conn(sw__conn *c) {
     if (c->closed) return;
     c->closed = true;
+    if (c->tls) sw__tls_shutdown_write(c->tls);
+    sw__tls_free(c->tls);
+    c->tls = NULL;
     sw_poller_remove(&c->loop->poller, c->fd);
     sw_net_close(c->fd);
     sw_buf_clear(&c->loop->out);
@@ -68,13 +71,22 @@ sw_buf *sw__conn_out(sw__conn *c) {
     return c->out.size ? &c->out : &c->loop->out;
 }
 
+static int64_t write_bytes(sw__conn *c, const void *first, size_t n_first, const void *second, size_t n_second) {
+    return c->tls ? sw__tls_write(c->tls, first, n_first, second, n_second)
+                  : sw_net_write(c->fd, first, n_first, second, n_second);
+}
+
+static int64_t read_bytes(sw__conn *c, void *data, size_t size) {
+    return c->tls ? sw__tls_read(c->tls, data, size) : sw_net_read(c->fd, data, size);
+}
+
 /* Writes what is pending, then `body`; what the socket does not take is kept in c->out. */
 static void write_out(sw__conn *c, const void *body, size_t size) {
     sw_buf *out = sw__conn_out(c);
     const uint8_t *head = out->data ? out->data + c->sent : NULL;
     size_t n_head = out->size - c->sent;
     if (c->closed || !(n_head + size)) return;
-    int64_t n = out->status == SW_OK ? sw_net_write(c->fd, head, n_head, body, size) : SW_NET_ERROR;
+    int64_t n = out->status == SW_OK ? write_bytes(c, head, n_head, body, size) : SW_NET_ERROR;
     if (n == SW_NET_ERROR) {
         sw_buf_clear(out);
         c->sent = 0;
@@ -107,9 +119,10 @@ void sw__conn_send(sw__conn *c, const void *body, size_t size) {
 void sw__conn_flush(sw__conn *c) {
     write_out(c, "", 0);
     if (c->closing && !c->busy && !c->out.size && !c->closed) {
-        if (c->draining && !c->ended)
+        if (c->draining && !c->ended) {
+            if (c->tls) sw__tls_shutdown_write(c->tls);
             sw_net_shutdown_write(c->fd);
-        else
+        } else
             close_conn(c);
     }
     if (c->loop->out.cap > KEEP_OUT) sw_buf_free(&c->loop->out);
@@ -161,7 +174,7 @@ static void take_rest(sw__conn *c) {
 static bool read_some(sw__conn *c) {
     size_t room = SW__SCRATCH_BYTES;
     uint8_t *space = c->http ? sw_http_space(c->http, &room) : NULL;
-    int64_t n = sw_net_read(c->fd, space ? space : c->loop->scratch, room);
+    int64_t n = read_bytes(c, space ? space : c->loop->scratch, room);
     if (n == SW_NET_AGAIN) {
         c->readable = false;
         return false;
@@ -188,14 +201,14 @@ static bool read_some(sw__conn *c) {
         take_rest(c);
     } else
         take(c, c->loop->scratch, (size_t)n);
-    if ((size_t)n < room && !c->ended) c->readable = false;
+    if ((size_t)n < room && !c->ended && !c->tls) c->readable = false; /* TLS gives a record at a time */
     return c->readable;
 }
 
 /* A client that is still sending what was refused would not see the answer if the connection were just closed. */
 static void discard(sw__conn *c) {
     while (c->readable && !c->closed) {
-        int64_t n = sw_net_read(c->fd, c->loop->scratch, SW__SCRATCH_BYTES);
+        int64_t n = read_bytes(c, c->loop->scratch, SW__SCRATCH_BYTES);
         if (n == SW_NET_AGAIN) c->readable = false;
         if (n == SW_NET_END || n == SW_NET_ERROR) close_conn(c);
     }
@@ -222,7 +235,7 @@ static void on_event(sw__conn *c, int what) {
         return;
     }
     if (what & SW_POLL_ENDED) c->ended = true;
-    if (what & (SW_POLL_READ | SW_POLL_ENDED)) c->readable = true;
+    if (what & (SW_POLL_READ | SW_POLL_ENDED) || c->tls) c->readable = true; /* TLS may have waited to write first */
     if (c->out.size) sw__conn_flush(c);
     serve(c);
     if (c->draining) discard(c);
@@ -242,7 +255,8 @@ static void add_conn(sw__loop *loop, const sw__listener *listener, int fd) {
     if (c->next) c->next->before = c;
     loop->conns = c;
     loop->n_conns++;
-    if (sw_poller_add(&loop->poller, fd, c) != SW_OK) close_conn(c);
+    if (listener->tls) c->tls = sw__tls_accept(listener->tls, fd);
+    if ((listener->tls && !c->tls) || sw_poller_add(&loop->poller, fd, c) != SW_OK) close_conn(c);
 }
 
 static void listen_again(sw__loop *loop) {
@@ -274,6 +288,7 @@ static bool is_late(const sw__conn *c) {
     const sw_server_options *o = &c->loop->server->options;
     int64_t age = c->loop->now_ns - c->since_ns, second = 1000000000;
     if (c->busy || (c->calls && !c->out.size)) return false;
+    if (c->tls && !sw__tls_is_open(c->tls)) return age > o->request_seconds * second;
     if (c->http && sw_http_is_midway(c->http))
         return age > o->request_seconds * second + (int64_t)(c->received / SLOWEST_BYTES_PER_S) * second;
     if (c->out.size || c->closing || (c->rest.size && !c->sniffed)) return age > o->request_seconds * second;

@@ -7,9 +7,35 @@
 
 enum { DEFAULT_BODY = 64 << 20, IDLE_S = 300, REQUEST_S = 30, STOP_S = 30, CPUS_PER_LOOP = 4, LEAST_JOB_THREADS = 2 };
 
+static bool same_text(const char *a, const char *b) {
+    return a == b || (a && b && !strcmp(a, b));
+}
+
+/* The files of a port's TLS; cert NULL: it has none. */
+static sw_status tls_of(const sw_server_options *o, int speaks, const sw_server_tls **files) {
+    const sw_server_tls *http = &o->http_tls, *grpc = &o->grpc_tls;
+    bool same =
+        same_text(http->cert, grpc->cert) && same_text(http->key, grpc->key) && same_text(http->root, grpc->root);
+    *files = speaks & SW_SERVER_HTTP ? http : grpc;
+    if (same || !(speaks & SW_SERVER_HTTP) || !(speaks & SW_SERVER_GRPC)) return SW_OK;
+    return sw_fail(o->diag, SW_E_USAGE, "TLS", "give both the same files, or separate ports",
+                   "HTTP and gRPC on one port have one certificate, or none");
+}
+
 static sw_status add_listener(sw_server *server, int fd, int speaks) {
-    server->listeners[server->n_listeners++] = (sw__listener){.tag = SW__TAG_LISTENER, .fd = fd, .speaks = speaks};
-    return SW_OK;
+    sw__listener *made = &server->listeners[server->n_listeners++];
+    const sw_server_tls *files;
+    *made = (sw__listener){.tag = SW__TAG_LISTENER, .fd = fd, .speaks = speaks};
+    if (!sw_net_port(fd) || !(speaks & (SW_SERVER_HTTP | SW_SERVER_GRPC))) return SW_OK;
+    SW_TRY(tls_of(&server->options, speaks, &files));
+    return files->cert ? sw__tls_create(files, speaks, server->options.diag, &made->tls) : SW_OK;
+}
+
+void sw_server_reload(sw_server *server) {
+    const sw_diag *diag = server->options.diag;
+    for (int i = 0; i < server->n_listeners; i++)
+        if (server->listeners[i].tls && sw__tls_reload(server->listeners[i].tls, diag) != SW_OK)
+            sw_warn(diag, "TLS", "the certificates that were read before stay in use");
 }
 
 /* A port of its own for each of the three, or one for those with the same number (unless 0). */
@@ -98,7 +124,10 @@ static void stop(sw_server *server) {
 void sw_server_destroy(sw_server *server) {
     if (!server) return;
     stop(server);
-    for (int i = 0; i < server->n_listeners; i++) sw_net_close(server->listeners[i].fd);
+    for (int i = 0; i < server->n_listeners; i++) {
+        sw_net_close(server->listeners[i].fd);
+        sw__tls_destroy(server->listeners[i].tls);
+    }
     if (server->options.unix_path) sw_net_remove_unix(server->options.unix_path);
     sw__detectors_destroy(server->detectors);
     sw_regions_destroy(server->regions);

@@ -34,6 +34,12 @@ typedef struct sw_server_key {
     const char *header, *value; /* header in small letters; NULL: the group is open */
 } sw_server_key;
 
+/* PEM files of TLS. */
+typedef struct sw_server_tls {
+    const char *cert, *key; /* the server's, perhaps with the chain above it; NULL: no TLS */
+    const char *root;       /* clients must have a certificate by one of these; NULL: they need none */
+} sw_server_tls;
+
 /* Zeroed fields mean what is said there. Texts must live as long as the server. */
 typedef struct sw_server_options {
     const char *host; /* NULL: all addresses */
@@ -46,11 +52,14 @@ typedef struct sw_server_options {
     int stop_seconds;                  /* for requests under way when the server stops; 0: 30 */
     bool shared_memory;                /* clients may register system shared memory for tensors */
     sw_server_key http_keys[SW_GROUP_COUNT], grpc_keys[SW_GROUP_COUNT];
+    sw_server_tls http_tls, grpc_tls; /* on a port for both they must be the same; a Unix socket has none */
     const sw_diag *diag; /* calls come one at a time */
 } sw_server_options;
 
 /* Listens, and answers from then on. The core must outlive it. SW_E_IO when a port is taken, with a message. */
 SW_MUST_USE sw_status sw_server_create(sw_serve *core, const sw_server_options *options, sw_server **server);
+/* Reads the files of TLS again, for connections to come; what cannot be used is told, and the old ones stay. Any thread. */
+void sw_server_reload(sw_server *server);
 /* The ports that it listens on: 0 where it does not. */
 int sw_server_port(const sw_server *server, int what);
 /* Stops taking connections and requests, waits for those under way, ends all connections. Takes NULL. */
