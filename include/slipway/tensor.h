@@ -13,22 +13,31 @@ extern "C" {
 #endif
 #pragma GCC visibility push(default)
 
-/* X(name, bytes, text, ONNX TensorProto.DataType). Strings, sequences, complex, float8 and sub-byte types are no
- * tensors of Slipway; readers refuse them by name. */
-#define SW_DTYPE_LIST(X)                                                                                          \
-    X(SW_F32, 4, "float32", 1)                                                                                    \
-    X(SW_U8, 1, "uint8", 2)                                                                                       \
-    X(SW_I8, 1, "int8", 3)                                                                                        \
-    X(SW_U16, 2, "uint16", 4)                                                                                     \
-    X(SW_I16, 2, "int16", 5)                                                                                      \
-    X(SW_I32, 4, "int32", 6)                                                                                      \
-    X(SW_I64, 8, "int64", 7)                                                                                      \
-    X(SW_BOOL, 1, "bool", 9)                                                                                      \
-    X(SW_F16, 2, "float16", 10)                                                                                   \
-    X(SW_F64, 8, "float64", 11)                                                                                   \
-    X(SW_U32, 4, "uint32", 12)                                                                                    \
-    X(SW_U64, 8, "uint64", 13)                                                                                    \
-    X(SW_BF16, 2, "bfloat16", 16)
+/* X(name, bytes, text, ONNX TensorProto.DataType). int4, uint4 and float4 take a byte
+ * an element, as float8 does: few operators know these types (those that move elements, Cast, QuantizeLinear and
+ * DequantizeLinear). Strings, sequences and complex numbers are no tensors of Slipway; readers refuse them by name. */
+#define SW_DTYPE_LIST(X)                                                                                               \
+    X(SW_F32, 4, "float32", 1)                                                                                         \
+    X(SW_U8, 1, "uint8", 2)                                                                                            \
+    X(SW_I8, 1, "int8", 3)                                                                                             \
+    X(SW_U16, 2, "uint16", 4)                                                                                          \
+    X(SW_I16, 2, "int16", 5)                                                                                           \
+    X(SW_I32, 4, "int32", 6)                                                                                           \
+    X(SW_I64, 8, "int64", 7)                                                                                           \
+    X(SW_BOOL, 1, "bool", 9)                                                                                           \
+    X(SW_F16, 2, "float16", 10)                                                                                        \
+    X(SW_F64, 8, "float64", 11)                                                                                        \
+    X(SW_U32, 4, "uint32", 12)                                                                                         \
+    X(SW_U64, 8, "uint64", 13)                                                                                         \
+    X(SW_BF16, 2, "bfloat16", 16)                                                                                      \
+    X(SW_F8_E4M3FN, 1, "float8e4m3fn", 17)                                                                             \
+    X(SW_F8_E4M3FNUZ, 1, "float8e4m3fnuz", 18)                                                                         \
+    X(SW_F8_E5M2, 1, "float8e5m2", 19)                                                                                 \
+    X(SW_F8_E5M2FNUZ, 1, "float8e5m2fnuz", 20)                                                                         \
+    X(SW_U4, 1, "uint4", 21)                                                                                           \
+    X(SW_I4, 1, "int4", 22)                                                                                            \
+    X(SW_F4_E2M1, 1, "float4e2m1", 23)                                                                                 \
+    X(SW_F8_E8M0, 1, "float8e8m0", 24)
 
 /* SW_DTYPE_NONE: not known (yet). */
 typedef enum sw_dtype {

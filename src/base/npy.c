@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/half.h"
+#include "base/minifloat.h"
 #include "base/os.h"
 #include "base/str.h"
 
@@ -95,8 +96,7 @@ static sw_status read_shape(parser *p) {
         const char *start = p->at;
         while (p->at < p->end && *p->at >= '0' && *p->at <= '9') p->at++;
         int64_t dim;
-        if (!sw_str_to_i64(start, (size_t)(p->at - start), &dim))
-            return broken(p, "expected a dimension of the shape");
+        if (!sw_str_to_i64(start, (size_t)(p->at - start), &dim)) return broken(p, "expected a dimension of the shape");
         if (t->rank == SW_MAX_RANK)
             return sw_fail(p->diag, SW_E_LIMIT, p->where, NULL, "the array has more than %d dimensions", SW_MAX_RANK);
         t->dims[t->rank++] = dim;
@@ -202,9 +202,10 @@ sw_status sw_npy_read(const char *path, const sw_allocator *allocator, const sw_
 
 static void format_header(const sw_tensor *t, sw_buf *buf) {
     char header[512];
-    const char *code = "f4"; /* bfloat16, too */
+    const char *code = "f4"; /* bfloat16 and smaller floats, too */
     for (int i = 0; i < N_CODES; i++)
         if (codes[i].dtype == t->dtype) code = codes[i].code;
+    if (t->dtype == SW_U4 || t->dtype == SW_I4) code = t->dtype == SW_U4 ? "u1" : "i1";
     int n = snprintf(header, sizeof header, "{'descr': '%c%s', 'fortran_order': False, 'shape': (",
                      code[1] == '1' ? '|' : '<', code);
     for (int i = 0; i < t->rank; i++)
@@ -221,14 +222,16 @@ static void format_header(const sw_tensor *t, sw_buf *buf) {
 
 void sw_npy_format(const sw_tensor *tensor, sw_buf *buf) {
     format_header(tensor, buf);
-    if (tensor->dtype != SW_BF16) {
+    bool mini = sw_dtype_is_minifloat(tensor->dtype);
+    if (tensor->dtype != SW_BF16 && !mini) {
         sw_buf_append(buf, tensor->data, (size_t)sw_tensor_bytes(tensor));
         return;
     }
     int64_t count = sw_tensor_count(tensor);
     uint8_t *to = sw_buf_extend(buf, (size_t)count * sizeof(float));
     for (int64_t i = 0; to && i < count; i++) {
-        float value = sw_bf16_to_f32(((const uint16_t *)tensor->data)[i]);
+        float value = mini ? (float)sw_minifloat_to_f64(tensor->dtype, ((const uint8_t *)tensor->data)[i])
+                           : sw_bf16_to_f32(((const uint16_t *)tensor->data)[i]);
         memcpy(to + (size_t)i * sizeof value, &value, sizeof value);
     }
 }

@@ -16,7 +16,8 @@ SW_MUST_USE sw_status sw_npy_parse(const void *bytes, size_t size, const char *w
 SW_MUST_USE sw_status sw_npy_read(const char *path, const sw_allocator *allocator, const sw_diag *diag,
                                   sw_tensor *tensor);
 
-/* Appends a version 1 file to `buf`. bfloat16, which NumPy does not know, is written as float32. */
+/* Appends a version 1 file to `buf`. Floats that NumPy does not know (of 16, 8 and 4 bits) are written as
+ * float32, integers of 4 bits as those of 8. */
 void sw_npy_format(const sw_tensor *tensor, sw_buf *buf);
 SW_MUST_USE sw_status sw_npy_write(const char *path, const sw_tensor *tensor, const sw_diag *diag);
 

@@ -15,8 +15,7 @@ enum { MOST_LIST = 1024, LEAST_COLUMNS = 6, MOST_COLUMNS = 256, OUTLIERS = 50 /*
 
 static double *to_doubles(const sw_tensor *t, int64_t n) {
     double *v = sw_calloc(NULL, (size_t)n + 1, sizeof *v);
-    bool floats = t->dtype == SW_F32 || t->dtype == SW_F16 || t->dtype == SW_BF16 || t->dtype == SW_F64;
-    for (int64_t i = 0; v && i < n; i++) v[i] = floats ? sw_tensor_float_at(t, i) : (double)sw_tensor_int_at(t, i);
+    for (int64_t i = 0; v && i < n; i++) v[i] = sw_tensor_float_at(t, i);
     return v;
 }
 

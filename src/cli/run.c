@@ -95,10 +95,6 @@ static void format_shape(const sw_tensor *t, char text[SHAPE_TEXT]) {
         used += (size_t)snprintf(text + used, SHAPE_TEXT - used, "%s%" PRId64, i ? " x " : "", t->dims[i]);
 }
 
-static bool is_float(sw_dtype dtype) {
-    return dtype == SW_F32 || dtype == SW_F16 || dtype == SW_BF16 || dtype == SW_F64;
-}
-
 typedef struct summary {
     double least, mean, most;
     int64_t odd; /* not finite: left out of the others */
@@ -108,9 +104,8 @@ static summary summarise(const sw_tensor *t) {
     summary s = {.least = INFINITY, .most = -INFINITY};
     int64_t count = sw_tensor_count(t);
     double sum = 0;
-    bool floats = is_float(t->dtype);
     for (int64_t i = 0; i < count; i++) {
-        double value = floats ? sw_tensor_float_at(t, i) : (double)sw_tensor_int_at(t, i);
+        double value = sw_tensor_float_at(t, i);
         if (!isfinite(value)) {
             s.odd++;
             continue;

@@ -1,5 +1,6 @@
 #include <inttypes.h>
 
+#include "base/minifloat.h"
 #include "ir/graph.h"
 
 static void dump_type(const sw_graph *graph, const sw_tensor *type, FILE *file) {
@@ -21,7 +22,8 @@ static void dump_type(const sw_graph *graph, const sw_tensor *type, FILE *file) 
 
 static void dump_elements(const sw_tensor *t, FILE *file) {
     int64_t n = sw_tensor_count(t);
-    bool floats = t->dtype == SW_F32 || t->dtype == SW_F64 || t->dtype == SW_F16 || t->dtype == SW_BF16;
+    bool floats = t->dtype == SW_F32 || t->dtype == SW_F64 || t->dtype == SW_F16 || t->dtype == SW_BF16 ||
+                  sw_dtype_is_minifloat(t->dtype);
     fputs(" {", file);
     for (int64_t i = 0; i < n && i < 8; i++) {
         if (floats)

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/minifloat.h"
 #include "ops/shape.h"
 
 #define SW_A_NONE
@@ -102,9 +103,13 @@ sw_status sw_call_unsupported(const sw_call *c, const char *fmt, ...) {
 
 int64_t sw_tensor_int_at(const sw_tensor *t, int64_t i) {
     switch (t->dtype) {
-    case SW_U8: return ((const uint8_t *)t->data)[i];
+    case SW_U8:
+    case SW_U4:
+        return ((const uint8_t *)t->data)[i];
     case SW_BOOL: return ((const uint8_t *)t->data)[i] != 0;
-    case SW_I8: return ((const int8_t *)t->data)[i];
+    case SW_I8:
+    case SW_I4:
+        return ((const int8_t *)t->data)[i];
     case SW_U16: return ((const uint16_t *)t->data)[i];
     case SW_I16: return ((const int16_t *)t->data)[i];
     case SW_I32: return ((const int32_t *)t->data)[i];
@@ -121,8 +126,11 @@ double sw_tensor_float_at(const sw_tensor *t, int64_t i) {
     case SW_F64: return ((const double *)t->data)[i];
     case SW_F16: return (double)sw_f16_to_f32(((const uint16_t *)t->data)[i]);
     case SW_BF16: return (double)sw_bf16_to_f32(((const uint16_t *)t->data)[i]);
-    default: return (double)sw_tensor_int_at(t, i);
+    default:
+        break;
     }
+    if (sw_dtype_is_minifloat(t->dtype)) return sw_minifloat_to_f64(t->dtype, ((const uint8_t *)t->data)[i]);
+    return (double)sw_tensor_int_at(t, i);
 }
 
 int sw_dtype_onnx(sw_dtype dtype) {
@@ -146,9 +154,27 @@ sw_dtype sw_dtype_from_onnx(int64_t number) {
     }
 }
 
+/* What takes types of less than 8 bits, and floats of 8: operators that only move elements, and those that convert. */
+static bool takes_narrow(sw_op op) {
+    static const sw_op those[] = {
+        SW_OP_Cast,      SW_OP_CastLike, SW_OP_BitCast, SW_OP_QuantizeLinear, SW_OP_DequantizeLinear,
+        SW_OP_Identity,  SW_OP_Reshape,  SW_OP_Flatten, SW_OP_Transpose,      SW_OP_Squeeze,
+        SW_OP_Unsqueeze, SW_OP_Concat,   SW_OP_Slice,   SW_OP_Split,          SW_OP_Gather,
+        SW_OP_Expand,    SW_OP_Tile,     SW_OP_Shape,   SW_OP_Size,           SW_OP_If,
+        SW_OP_Loop};
+    for (size_t i = 0; i < sizeof those / sizeof *those; i++)
+        if (those[i] == op) return true;
+    return false;
+}
+
 sw_status sw_op_infer(const sw_call *c) {
     const sw_op_info *info = sw_op_get(c->op);
     for (int i = 0; i < info->min_in; i++)
         if (!sw_call_in(c, i)) return sw_call_fail(c, "required input %d is absent", i + 1);
+    for (int i = 0; i < c->n_in && !takes_narrow(c->op); i++) {
+        sw_dtype dtype = c->in[i] ? c->in[i]->dtype : SW_DTYPE_NONE;
+        if (sw_dtype_is_minifloat(dtype) || dtype == SW_U4 || dtype == SW_I4)
+            return sw_call_unsupported(c, "%s; cast it before", sw_dtype_name(dtype));
+    }
     return info->rule(c);
 }

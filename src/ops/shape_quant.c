@@ -1,6 +1,7 @@
 /* Shape rules of quantisation and of products of integers. */
 #include <string.h>
 
+#include "base/minifloat.h"
 #include "ops/shape.h"
 
 static long long ll(int64_t v) {
@@ -13,7 +14,8 @@ sw_status sw_call_scales(const sw_call *c, sw_scales *s) {
     int64_t block = sw_call_int(c, "block_size");
     *s = (sw_scales){.axis = 0, .block = 0};
     if (x->rank < 0 || scale->rank < 0) return SW_OK;
-    if (zero && zero->rank >= 0) {
+    bool alone = sw_tensor_count(scale) == 1 && zero && sw_tensor_count(zero) == 1; /* as scalars or in one axis */
+    if (zero && zero->rank >= 0 && !alone) {
         int64_t same;
         if (zero->rank != scale->rank)
             return sw_call_fail(c, "the scale has %d axes, the zero point %d", scale->rank, zero->rank);
@@ -45,7 +47,8 @@ static bool is_float(sw_dtype t) {
 }
 
 static bool is_quantised(sw_dtype t) {
-    return t == SW_U8 || t == SW_I8 || t == SW_U16 || t == SW_I16;
+    return t == SW_U8 || t == SW_I8 || t == SW_U16 || t == SW_I16 || t == SW_U4 || t == SW_I4 ||
+           (sw_dtype_is_minifloat(t) && t != SW_F8_E8M0);
 }
 
 sw_status sw__shape_quantize(const sw_call *c) {

@@ -50,11 +50,25 @@ SW_TEST(cast_knows_its_types) {
     CHECK_INT(test_call_rule(&t), SW_OK);
     CHECK(test_call_gives(&t, 0, SW_F16, TEST_DIMS(BATCH, 3)));
     test_call_int(&t, "to", 19);
+    CHECK_INT(test_call_rule(&t), SW_OK);
+    test_call_int(&t, "to", 14);
     CHECK_INT(test_call_rule(&t), SW_E_UNSUPPORTED);
     CHECK_STR(sw_test_message(),
-              "node 'n' (Cast): 'to' asks for the ONNX element type 19 (float8e5m2), which Slipway does not have");
+              "node 'n' (Cast): 'to' asks for the ONNX element type 14 (complex64), which Slipway does not have");
     test_call_int(&t, "to", INT64_MAX);
     CHECK_INT(test_call_rule(&t), SW_E_UNSUPPORTED);
+}
+
+SW_TEST(narrow_types_are_cast_before_they_are_computed_with) {
+    static const sw_dtype types[] = {SW_F8_E5M2, SW_F4_E2M1, SW_F8_E8M0, SW_I4, SW_U4};
+    test_call t;
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        for (int moves = 0; moves < 2; moves++) {
+            test_call_init(&t, moves ? SW_OP_Identity : SW_OP_Neg, 1);
+            test_call_input(&t, test_tensor(types[i], TEST_DIMS(3), NULL));
+            CHECK_INT(sw_op_infer(&t.call), moves ? SW_OK : SW_E_UNSUPPORTED);
+        }
+    CHECK_STR(sw_test_message(), "node 'n' (Neg): uint4; cast it before");
 }
 
 SW_TEST(where_broadcasts_three) {

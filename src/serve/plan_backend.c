@@ -35,6 +35,13 @@ static bool describe_ports(sw_arena *arena, const sw_plan *plan, int n, const sw
     return true;
 }
 
+/* A port whose type the protocol cannot name, or NULL. */
+static const sw_serve_port *nameless(const sw_serve_port *ports, int n) {
+    for (int i = 0; i < n; i++)
+        if (ports[i].dtype != SW_DTYPE_NONE && !*sw_serve_dtype_name(ports[i].dtype)) return &ports[i];
+    return NULL;
+}
+
 static void plan_close(void *opened) {
     plan_model *model = opened;
     sw_plan_unref(model->plan);
@@ -71,6 +78,15 @@ static sw_serve_code plan_open(const sw_serve_backend *backend, const sw_serve_o
         !describe_ports(arena, model->plan, nature->n_outputs, sw_plan_output, &nature->outputs, &nature->batchable)) {
         plan_close(model);
         return sw__serve_no_memory(error);
+    }
+    const sw_serve_port *port = nameless(nature->inputs, nature->n_inputs);
+    if (!port) port = nameless(nature->outputs, nature->n_outputs);
+    if (port) {
+        sw_serve_fail(error, SW_SERVE_INVALID_ARG,
+                      "'%s' has type %s, which the protocol cannot carry; cast it in the model", port->name,
+                      sw_dtype_name((sw_dtype)port->dtype));
+        plan_close(model);
+        return error->code;
     }
     *opened = model;
     return SW_SERVE_OK;

@@ -16,19 +16,19 @@ sw_serve_code sw__serve_no_memory(sw_serve_error *error) {
     return sw_serve_fail(error, SW_SERVE_UNAVAILABLE, "out of memory");
 }
 
-/* Names as in the protocol. */
+/* Names as in the protocol, which has none for floats of 8 and types of 4 bits. */
 static const char *const names[SW_SERVE_BYTES + 1] = {
     [SW_DTYPE_NONE] = "", [SW_F32] = "FP32",   [SW_U8] = "UINT8",   [SW_I8] = "INT8",   [SW_U16] = "UINT16",
     [SW_I16] = "INT16",   [SW_I32] = "INT32",  [SW_I64] = "INT64",  [SW_BOOL] = "BOOL", [SW_F16] = "FP16",
     [SW_F64] = "FP64",    [SW_U32] = "UINT32", [SW_U64] = "UINT64", [SW_BF16] = "BF16", [SW_SERVE_BYTES] = "BYTES"};
 
 const char *sw_serve_dtype_name(int dtype) {
-    return dtype >= 0 && dtype <= SW_SERVE_BYTES ? names[dtype] : "";
+    return dtype >= 0 && dtype <= SW_SERVE_BYTES && names[dtype] ? names[dtype] : "";
 }
 
 int sw_serve_dtype_parse(const char *text, size_t size) {
     for (int dtype = 1; dtype <= SW_SERVE_BYTES; dtype++)
-        if (strlen(names[dtype]) == size && memcmp(names[dtype], text, size) == 0) return dtype;
+        if (names[dtype] && strlen(names[dtype]) == size && memcmp(names[dtype], text, size) == 0) return dtype;
     return SW_DTYPE_NONE;
 }
 

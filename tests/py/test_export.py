@@ -162,6 +162,29 @@ class Onnx(Case):
         dims = [d.dim_param for d in onnx.load(out).graph.input[0].type.tensor_type.shape.dim]
         self.assertEqual(dims, ["batch", "", "height", "width"])
 
+    def test_weights_of_four_bits(self):
+        """Two a byte, an odd number of them; opsets that lack the type are refused by name."""
+        helper, kept = onnx.helper, onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.INT4)
+        weights = np.arange(15).reshape(5, 3).astype(np.int8).astype(kept)
+        scales = np.array([0.5, 0.25, 0.125], np.float32)
+        graph = helper.make_graph(
+            [
+                helper.make_node("DequantizeLinear", ["w", "s"], ["f"], axis=1),
+                helper.make_node("MatMul", ["x", "f"], ["y"]),
+            ],
+            "g",
+            [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [2, 5])],
+            [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [2, 3])],
+            [onnx.numpy_helper.from_array(weights, "w"), onnx.numpy_helper.from_array(scales, "s")],
+        )
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)]), self.folder / "m.onnx")
+        refusal = slipway.export(self.folder / "m.onnx", "-o", self.folder / "out.onnx", expect=2)
+        self.assertIn("opset 18 has no int4; --opset 21", refusal.stderr)
+        slipway.export(self.folder / "m.onnx", "--opset", 21, "-o", self.folder / "out.onnx")
+        (kept_weights,) = [t for t in onnx.load(self.folder / "out.onnx").graph.initializer if list(t.dims) == [5, 3]]
+        self.assertEqual(len(kept_weights.raw_data), 8)
+        np.testing.assert_array_equal(onnx.numpy_helper.to_array(kept_weights), weights)
+
     def test_half(self):
         small_model(self.folder / "m.onnx")
         x = np.random.default_rng(0).random((1, 3, 64, 64), dtype=np.float32)

@@ -1,6 +1,7 @@
 /* What each opset has: one row where an operator, attribute or input is younger than opset 13 (onnx/defs, since_version). */
 #include <string.h>
 
+#include "base/minifloat.h"
 #include "base/pb.h"
 #include "export/onnx/onnx.h"
 
@@ -285,8 +286,23 @@ static bool is_old_roi_align(const sw_node *node, const char *attr) {
            !strcmp(sw_node_string(node, attr), "output_half_pixel");
 }
 
+/* The opset in which ONNX's operators began to take a type. */
+static int type_since(sw_dtype dtype) {
+    if (dtype == SW_F8_E8M0) return 24;
+    if (dtype == SW_F4_E2M1) return 23;
+    if (dtype == SW_I4 || dtype == SW_U4) return 21;
+    return sw_dtype_is_minifloat(dtype) ? 19 : 0;
+}
+
+static sw_status check_type(const sw_node *node, const sw_value *value, int opset, const sw_diag *diag) {
+    int since = value ? type_since(value->type.dtype) : 0;
+    return since <= opset ? SW_OK : refuse(node, opset, since, sw_dtype_name(value->type.dtype), diag);
+}
+
 static sw_status check_node(sw_graph *graph, sw_node *node, int opset, const sw_diag *diag) {
     const sw_op_info *info = sw_op_get(node->op);
+    for (int i = 0; i < node->n_in; i++) SW_TRY(check_type(node, node->in[i], opset, diag));
+    for (int i = 0; i < node->n_out; i++) SW_TRY(check_type(node, node->out[i], opset, diag));
     for (int i = 0; i < sw_op_bodies(node->op); i++) SW_TRY(sw__onnx_check(node->attrs[i].body->code, opset, diag));
     if (*info->domain)
         return sw_export_refuse(node, "onnx", "it is an operator of Slipway, of which ONNX has none", diag);

@@ -2,6 +2,7 @@
  * first byte is written, then headers and data follow each other. */
 #include <string.h>
 
+#include "base/minifloat.h"
 #include "base/os.h"
 #include "base/pb.h"
 #include "export/onnx/onnx.h"
@@ -20,6 +21,7 @@ typedef struct writer {
     int opset;
     sw_buf nodes, ports, head, tail, scratch;
     const sw_value **weights; /* in the order of their first use */
+    sw_tensor *stored;        /* their elements as they lie in the file */
     int n_weights;
     bool *seen;         /* by value id */
     const char **names; /* of nodes: open addressing */
@@ -96,6 +98,22 @@ static const char *own_name(writer *w, const sw_node *node) {
 
 static void put_bodies(writer *w, sw_buf *n, const sw_node *node, const char *name);
 
+/* Elements as the file has them: those of 4 bits two a byte. */
+static sw_tensor stored_form(writer *w, const sw_tensor *t) {
+    if (!sw_dtype_is_packed(t->dtype)) return *t;
+    int64_t n = sw_tensor_count(t);
+    sw_tensor packed = {.dtype = SW_U8, .rank = 1, .dims = {(n + 1) / 2}};
+    uint8_t *bytes = sw_arena_alloc(w->graph->arena, (size_t)packed.dims[0] + 1, 1);
+    packed.data = bytes;
+    if (!bytes) {
+        packed.dims[0] = 0;
+        w->nodes.status = SW_E_NOMEM;
+    }
+    for (int64_t i = 0; bytes && i < n; i++)
+        bytes[i / 2] |= (uint8_t)((((const uint8_t *)t->data)[i] & 15) << (i % 2 ? 4 : 0));
+    return packed;
+}
+
 /* Inputs in the file; what graphs within capture is no input there. */
 static int written_inputs(const writer *w, const sw_node *node) {
     int n_in = sw__onnx_inputs(node, w->opset);
@@ -116,8 +134,9 @@ static void put_node(writer *w, const sw_node *node) {
         const sw_value *in = node->in[i];
         if (!sw_value_is_const(in) || w->seen[in->id]) continue;
         w->seen[in->id] = true;
+        w->stored[w->n_weights] = stored_form(w, &in->type);
+        w->weight_bytes += sw_tensor_bytes(&w->stored[w->n_weights]);
         w->weights[w->n_weights++] = in;
-        w->weight_bytes += sw_tensor_bytes(&in->type);
     }
     for (int i = 0; i < n_out; i++) sw_pb_put_text(&n, 2, node->out[i] ? name_of(w, node->out[i]) : "");
     const char *name = own_name(w, node);
@@ -152,31 +171,33 @@ static void put_external(writer *w, sw_buf *t, int64_t bytes) {
     sw_pb_put_varint(t, 14, 1);
 }
 
-static bool is_external(const writer *w, const sw_value *value) {
-    return w->data_name && sw_tensor_bytes(&value->type) >= EXTERNAL_LEAST;
+static bool is_external(const writer *w, const sw_tensor *stored) {
+    return w->data_name && sw_tensor_bytes(stored) >= EXTERNAL_LEAST;
 }
 
 static int64_t aligned(int64_t at) {
     return (at + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 }
 
-static void put_tensor_head(writer *w, sw_buf *t, const sw_value *value) {
+static void put_tensor_head(writer *w, sw_buf *t, int index) {
+    const sw_value *value = w->weights[index];
     for (int i = 0; i < value->type.rank; i++) sw_pb_put_varint(t, 1, (uint64_t)value->type.dims[i]);
     sw_pb_put_varint(t, 2, (uint64_t)sw_dtype_onnx(value->type.dtype));
     sw_pb_put_text(t, 8, name_of(w, value));
-    if (!is_external(w, value)) return;
-    int64_t bytes = sw_tensor_bytes(&value->type);
+    if (!is_external(w, &w->stored[index])) return;
+    int64_t bytes = sw_tensor_bytes(&w->stored[index]);
     w->data_at = aligned(w->data_at);
     put_external(w, t, bytes);
     w->data_at += bytes;
 }
 
 /* What stands before the data of a weight in the file (all of it when the data lie outside), into w->scratch. */
-static size_t weight_head(writer *w, const sw_value *value) {
+static size_t weight_head(writer *w, int index) {
     sw_buf t = sw_buf_make(w->graph->allocator, 0);
-    size_t inside = is_external(w, value) ? 0 : (size_t)sw_tensor_bytes(&value->type);
-    put_tensor_head(w, &t, value);
-    if (!is_external(w, value)) sw_pb_put_bytes_head(&t, 9, inside);
+    bool outside = is_external(w, &w->stored[index]);
+    size_t inside = outside ? 0 : (size_t)sw_tensor_bytes(&w->stored[index]);
+    put_tensor_head(w, &t, index);
+    if (!outside) sw_pb_put_bytes_head(&t, 9, inside);
     sw_buf_clear(&w->scratch);
     sw_pb_put_bytes_head(&w->scratch, 5, t.size + inside);
     sw_buf_append(&w->scratch, t.data, t.size);
@@ -188,11 +209,11 @@ static size_t weight_head(writer *w, const sw_value *value) {
 static sw_status write_weights(writer *w, sw_outfile *file) {
     w->data_at = 0;
     for (int i = 0; i < w->n_weights; i++) {
-        weight_head(w, w->weights[i]);
+        weight_head(w, i);
         SW_TRY(w->scratch.status);
         SW_TRY(sw_outfile_write(file, w->scratch.data, w->scratch.size));
-        const sw_tensor *type = &w->weights[i]->type;
-        if (!is_external(w, w->weights[i])) SW_TRY(sw_outfile_write(file, type->data, (size_t)sw_tensor_bytes(type)));
+        const sw_tensor *type = &w->stored[i];
+        if (!is_external(w, type)) SW_TRY(sw_outfile_write(file, type->data, (size_t)sw_tensor_bytes(type)));
     }
     return SW_OK;
 }
@@ -201,8 +222,8 @@ static sw_status write_data(writer *w, sw_outfile *file) {
     static const uint8_t zeros[ALIGNMENT];
     int64_t at = 0;
     for (int i = 0; i < w->n_weights; i++) {
-        const sw_tensor *type = &w->weights[i]->type;
-        if (!is_external(w, w->weights[i])) continue;
+        const sw_tensor *type = &w->stored[i];
+        if (!is_external(w, type)) continue;
         SW_TRY(sw_outfile_write(file, zeros, (size_t)(aligned(at) - at)));
         SW_TRY(sw_outfile_write(file, type->data, (size_t)sw_tensor_bytes(type)));
         at = aligned(at) + sw_tensor_bytes(type);
@@ -219,7 +240,8 @@ static sw_status prepare_writer(writer *w) {
     w->names = sw_calloc(graph->allocator, w->cap_names, sizeof *w->names);
     w->seen = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *w->seen);
     w->weights = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *w->weights);
-    return w->names && w->seen && w->weights ? SW_OK : SW_E_NOMEM;
+    w->stored = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *w->stored);
+    return w->names && w->seen && w->weights && w->stored ? SW_OK : SW_E_NOMEM;
 }
 
 static void close_writer(writer *w) {
@@ -228,6 +250,7 @@ static void close_writer(writer *w) {
     sw_free(w->graph->allocator, w->names);
     sw_free(w->graph->allocator, w->seen);
     sw_free(w->graph->allocator, w->weights);
+    sw_free(w->graph->allocator, w->stored);
 }
 
 /* Names must not hide those of outer graphs: they are prefixed; what is captured has its outer name. */
@@ -253,8 +276,8 @@ static void put_graph(writer *w, int n_in, const char *name) {
     for (int i = 0; i < graph->n_outputs; i++) put_port(w, 12, graph->outputs[i]);
     sw_pb_put_text(&w->nodes, 2, name);
     for (int i = 0; i < w->n_weights; i++) {
-        const sw_tensor *type = &w->weights[i]->type;
-        weight_head(w, w->weights[i]);
+        const sw_tensor *type = &w->stored[i];
+        weight_head(w, i);
         sw_buf_append(&w->nodes, w->scratch.data, w->scratch.size);
         sw_buf_append(&w->nodes, type->data, (size_t)sw_tensor_bytes(type));
     }
@@ -299,7 +322,7 @@ static void put_bodies(writer *w, sw_buf *n, const sw_node *node, const char *na
 static void put_frame(writer *w) {
     const sw_graph *graph = w->graph;
     size_t weights = 0;
-    for (int i = 0; i < w->n_weights; i++) weights += weight_head(w, w->weights[i]);
+    for (int i = 0; i < w->n_weights; i++) weights += weight_head(w, i);
     sw_pb_put_text(&w->nodes, 2, *graph->name ? graph->name : "main");
     sw_pb_put_varint(&w->head, 1, IR_VERSION_8 + (w->opset >= 19) + (w->opset >= 21));
     sw_pb_put_text(&w->head, 2, "slipway");

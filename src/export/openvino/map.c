@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/minifloat.h"
 #include "base/str.h"
 #include "export/openvino/map.h"
 
@@ -239,7 +240,10 @@ static const char *element_of(sw_dtype dtype) {
 
 static sw_status map_cast(sw_ov_node *n) {
     sw_ov_ref x = sw__ov_in(n, 0);
-    const char *data = sw__ov_text(n, "destination_type=\"%s\"", element_of(n->node->out[0]->type.dtype));
+    sw_dtype dtype = n->node->out[0]->type.dtype;
+    if (sw_dtype_is_minifloat(dtype) || sw_dtype_is_packed(dtype))
+        return sw__ov_refuse(n, "numbers of less than 8 bits and floats of 8 are not supported");
+    const char *data = sw__ov_text(n, "destination_type=\"%s\"", element_of(dtype));
     return sw__ov_finish(n, "Convert", 1, data, 1, &x);
 }
 

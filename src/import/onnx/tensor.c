@@ -1,6 +1,7 @@
 /* TensorProto: raw or typed data, packed or not, here or in another file. */
 #include <string.h>
 
+#include "base/minifloat.h"
 #include "base/str.h"
 #include "import/onnx/model.h"
 
@@ -144,7 +145,7 @@ static uint32_t field_of(sw_dtype dtype) {
     }
 }
 
-/* Stores an integer of the file; false when the type cannot hold it. float16 and bfloat16 come as their bits. */
+/* Stores an integer of the file; false when the type cannot hold it. Floats of 16 and fewer bits come as their bits. */
 static bool store_int(sw_dtype dtype, int64_t v, void *to) {
 #define STORE(type, lo, hi)                                                                                            \
     do {                                                                                                               \
@@ -153,6 +154,7 @@ static bool store_int(sw_dtype dtype, int64_t v, void *to) {
         memcpy(to, &x, sizeof x);                                                                                      \
         return true;                                                                                                   \
     } while (0)
+    if (sw_dtype_is_minifloat(dtype)) dtype = SW_U8;
     switch (dtype) {
     case SW_U8:
         STORE(uint8_t, 0, UINT8_MAX);
@@ -194,6 +196,19 @@ static bool store(sw_dtype dtype, const sw_pb_field *value, void *to) {
 static sw_status count_misfit(sw__onnx *im, const header *h, size_t got, size_t want) {
     return sw__onnx_fail(im, SW_E_MODEL, "%s holds %zu%s elements, its shape asks for %zu", h->what, got,
                          got > want ? " or more" : "", want);
+}
+
+/* Two elements a byte, the first in its low half, become one a byte; signed ones with their sign. */
+static sw_status unpack(sw__onnx *im, sw_tensor *t, const uint8_t *data, size_t count) {
+    SW_TRY(sw__onnx_charge(im, count));
+    uint8_t *elements = sw_arena_alloc(im->graph->arena, count, 1);
+    if (!elements) return sw__onnx_nomem(im);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t half = data[i / 2] >> (i % 2 ? 4 : 0) & 15;
+        elements[i] = t->dtype == SW_I4 && half > 7 ? (uint8_t)(half | 0xf0) : half;
+    }
+    t->data = elements;
+    return SW_OK;
 }
 
 static sw_status read_typed(sw__onnx *im, sw_pb r, const header *h, sw_tensor *t, size_t count) {
@@ -241,21 +256,35 @@ static sw_status adopt(sw__onnx *im, sw_tensor *t, const uint8_t *data, size_t b
     return SW_OK;
 }
 
+/* Uses or unpacks `bytes` of data. */
+static sw_status take(sw__onnx *im, sw_tensor *t, const uint8_t *data, size_t bytes) {
+    return sw_dtype_is_packed(t->dtype) ? unpack(im, t, data, (size_t)sw_tensor_count(t)) : adopt(im, t, data, bytes);
+}
+
+/* Typed fields hold packed elements as bytes. */
+static sw_status take_typed(sw__onnx *im, sw_pb r, const header *h, sw_tensor *t, size_t count) {
+    if (!sw_dtype_is_packed(t->dtype)) return read_typed(im, r, h, t, count);
+    sw_tensor bytes = {.dtype = SW_U8};
+    SW_TRY(read_typed(im, r, h, &bytes, (count + 1) / 2));
+    return unpack(im, t, bytes.data, count);
+}
+
 static sw_status read_data(sw__onnx *im, sw_pb r, const header *h, sw_tensor *t) {
     int64_t count = sw_tensor_count(t), bytes = sw_tensor_bytes(t);
     if (count < 0 || bytes < 0)
         return sw__onnx_fail(im, SW_E_MODEL, "%s has a shape with a negative or overflowing size", h->what);
+    if (sw_dtype_is_packed(t->dtype)) bytes = count / 2 + count % 2;
     if (h->data_location == 1) {
         const uint8_t *data;
         if (!h->location) return sw__onnx_fail(im, SW_E_MODEL, "%s has external data without a location", h->what);
         SW_TRY(sw__onnx_external(im, h->what, h->location, h->offset, h->length, (size_t)bytes, &data));
-        return adopt(im, t, data, (size_t)bytes);
+        return take(im, t, data, (size_t)bytes);
     }
-    if (!h->raw.data) return read_typed(im, r, h, t, (size_t)count);
+    if (!h->raw.data) return take_typed(im, r, h, t, (size_t)count);
     if (h->raw.size != (size_t)bytes)
         return sw__onnx_fail(im, SW_E_MODEL, "%s has %zu bytes of data, its type and shape ask for %lld", h->what,
                              h->raw.size, (long long)bytes);
-    return adopt(im, t, h->raw.data, (size_t)bytes);
+    return take(im, t, h->raw.data, (size_t)bytes);
 }
 
 sw_status sw__onnx_tensor(sw__onnx *im, sw__bytes message, const char *fallback, sw_tensor *tensor, const char **name) {

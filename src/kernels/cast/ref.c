@@ -4,15 +4,24 @@
  * Runtime. Floats become integers towards zero. What ONNX leaves open there is what x86 compilers make of C's
  * conversion, so that results agree with ONNX Runtime's: it goes through int32 (int64 for uint32 and 64-bit types)
  * and wraps around from there; what does not fit even that becomes its lowest value. Integers wrap around. To
- * bool: everything but 0 is true. */
+ * bool: everything but 0 is true. Floats of 8 and 4 bits as base/minifloat.h says; int4 and uint4 wrap around too, but floats
+ * are rounded for them, halves away from zero, again as in ONNX Runtime. */
+#include <math.h>
+
+#include "base/minifloat.h"
 #include "kernels/dtype.h"
 #include "kernels/kernel.h"
 #include "kernels/wide.h"
 
 enum { GRAIN = 4096 };
 
+/* The type that holds elements of `dtype`. */
+static sw_dtype storage_of(sw_dtype dtype) {
+    return dtype == SW_I4 ? SW_I8 : dtype == SW_U4 ? SW_U8 : dtype;
+}
+
 static void load_ints(sw_dtype dtype, const void *data, int64_t first, int64_t n, int64_t *to) {
-    switch (dtype) {
+    switch (storage_of(dtype)) {
 #define LOAD(id, s, T, C)                                                                                              \
     case id:                                                                                                           \
         for (int64_t i = 0; i < n; i++) to[i] = (int64_t)sw__load_##s(((const T *)data)[first + i]);                   \
@@ -35,6 +44,12 @@ static void store_ints(sw_dtype dtype, const int64_t *from, int64_t n, void *dat
 #undef STORE
     case SW_BOOL:
         for (int64_t i = 0; i < n; i++) ((uint8_t *)data)[first + i] = from[i] != 0;
+        break;
+    case SW_U4:
+        for (int64_t i = 0; i < n; i++) ((uint8_t *)data)[first + i] = from[i] & 15;
+        break;
+    case SW_I4:
+        for (int64_t i = 0; i < n; i++) ((int8_t *)data)[first + i] = (int8_t)(((from[i] & 15) ^ 8) - 8);
         break;
 #define STORE(id, s, T, C)                                                                                             \
     case id:                                                                                                           \
@@ -79,19 +94,43 @@ static void cut(sw_dtype to, const double *from, int64_t n, int64_t *v) {
         for (int64_t i = 0; i < n; i++) v[i] = cut_u64(from[i]);
     else if (to == SW_I64 || to == SW_U32)
         for (int64_t i = 0; i < n; i++) v[i] = cut_64(from[i]);
+    else if (to == SW_U4 || to == SW_I4)
+        for (int64_t i = 0; i < n; i++) v[i] = cut_32(round(from[i]));
     else
         for (int64_t i = 0; i < n; i++) v[i] = cut_32(from[i]);
 }
 
 typedef struct cast_run {
     const sw_tensor *in, *out;
+    bool saturate;
+    const char *rounding;
 } cast_run;
+
+/* Where one side is a float of 8 or 4 bits. */
+static void run_minifloat(const cast_run *r, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) {
+        double value = sw_tensor_float_at(r->in, i);
+        int64_t whole;
+        if (sw_dtype_is_minifloat(r->out->dtype))
+            ((uint8_t *)r->out->data)[i] = sw_minifloat_from_f64(r->out->dtype, value, r->saturate, r->rounding);
+        else if (sw__dtype_is_float(r->out->dtype))
+            sw__put(r->out, i, value);
+        else {
+            cut(r->out->dtype, &value, 1, &whole);
+            store_ints(r->out->dtype, &whole, 1, r->out->data, i);
+        }
+    }
+}
 
 static void run_chunk(void *ctx, int64_t begin, int64_t end, int thread) {
     const cast_run *r = ctx;
     const sw_tensor *in = r->in, *out = r->out;
     double floats[SW_WIDE];
     int64_t ints[SW_WIDE];
+    if (sw_dtype_is_minifloat(in->dtype) || sw_dtype_is_minifloat(out->dtype)) {
+        run_minifloat(r, begin, end);
+        return;
+    }
     for (int64_t i = begin; i < end; i += SW_WIDE) {
         int64_t n = end - i < SW_WIDE ? end - i : SW_WIDE;
         if (!sw__dtype_is_float(in->dtype)) {
@@ -113,7 +152,7 @@ static void run_chunk(void *ctx, int64_t begin, int64_t end, int thread) {
 }
 
 sw_status sw__cast_ref(const sw_call *c) {
-    cast_run r = {c->in[0], c->out[0]};
+    cast_run r = {c->in[0], c->out[0], sw_call_int(c, "saturate") != 0, sw_call_string(c, "round_mode")};
     int64_t n = sw_tensor_count(c->in[0]);
     if (n > 0) sw_pool_for(c->pool, n, GRAIN, run_chunk, &r);
     return SW_OK;

@@ -63,6 +63,24 @@ SW_TEST(cast_between_integers_and_bool) {
     test_call_free(&t);
 }
 
+SW_TEST(cast_to_types_of_four_bits) {
+    const float x[6] = {-9.6f, -0.7f, 2.5f, 7.5f, 15.5f, NAN};
+    const int8_t whole[3] = {-9, 100, 8};
+    test_call t;
+    CHECK_INT(cast(&t, TEST_F32(x, 6), 22), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(6, -1, 3, -8, 0, 0), 0)); /* as ONNX Runtime 1.32 */
+    test_call_free(&t);
+    CHECK_INT(cast(&t, TEST_F32(x, 6), 21), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(6, 15, 3, 8, 0, 0), 0));
+    test_call_free(&t);
+    CHECK_INT(cast(&t, test_tensor(SW_I8, TEST_DIMS(3), whole), 22), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(7, 4, -8), 0));
+    test_call_free(&t);
+    CHECK_INT(cast(&t, TEST_F32(x, 6), 23), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(-6, -0.5, 2, 6, 6, 0), 0));
+    test_call_free(&t);
+}
+
 SW_TEST(cast_like_takes_the_second_type) {
     const float x[2] = {1.5f, -2};
     test_call t;

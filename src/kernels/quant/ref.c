@@ -2,14 +2,24 @@
  * float. */
 #include <math.h>
 
+#include "base/minifloat.h"
 #include "kernels/kernel.h"
 #include "kernels/quant/quant.h"
 #include "kernels/wide.h"
 #include "ops/shape.h"
 
 void sw__quant_range(sw_dtype dtype, double *lowest, double *highest) {
-    *lowest = dtype == SW_I8 ? INT8_MIN : dtype == SW_I16 ? INT16_MIN : 0;
-    *highest = dtype == SW_I8 ? INT8_MAX : dtype == SW_I16 ? INT16_MAX : dtype == SW_U8 ? UINT8_MAX : UINT16_MAX;
+    static const struct {
+        int16_t lowest;
+        uint16_t highest;
+    } ranges[SW_DTYPE_COUNT] = {[SW_I4] = {-8, 7},
+                                [SW_U4] = {0, 15},
+                                [SW_I8] = {INT8_MIN, INT8_MAX},
+                                [SW_U8] = {0, UINT8_MAX},
+                                [SW_I16] = {INT16_MIN, INT16_MAX},
+                                [SW_U16] = {0, UINT16_MAX}};
+    *lowest = ranges[dtype].lowest;
+    *highest = ranges[dtype].highest;
 }
 
 void sw__quant_store(const sw_tensor *y, int64_t i, double v, int64_t zero) {
@@ -18,7 +28,7 @@ void sw__quant_store(const sw_tensor *y, int64_t i, double v, int64_t zero) {
     v = rint(v) + (double)zero;
     int64_t whole = (int64_t)(v >= lowest ? v > highest ? highest : v : lowest); /* NaN becomes the lowest */
     uint64_t bits = (uint64_t)whole;
-    sw__narrow_integer(y->dtype, &bits, 1, y->data, i, 1);
+    sw__narrow_integer(y->dtype == SW_I4 || y->dtype == SW_U4 ? SW_U8 : y->dtype, &bits, 1, y->data, i, 1);
 }
 
 typedef struct quant_run {
@@ -41,10 +51,15 @@ static void quantise(void *ctx, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const quant_run *r = ctx;
     const sw_tensor *x = r->call->in[0], *scales = r->call->in[1], *zeros = sw_call_in(r->call, 2);
+    sw_tensor *y = r->call->out[0];
+    bool saturate = sw_call_int(r->call, "saturate") != 0, mini = sw_dtype_is_minifloat(y->dtype);
     for (int64_t i = begin; i < end; i++) {
         int64_t s = scale_of(r, i);
         float quotient = (float)sw_tensor_float_at(x, i) / (float)sw_tensor_float_at(scales, s);
-        sw__quant_store(r->call->out[0], i, (double)quotient, zeros ? sw_tensor_int_at(zeros, s) : 0);
+        if (mini)
+            ((uint8_t *)y->data)[i] = sw_minifloat_from_f64(y->dtype, (double)quotient, saturate, "");
+        else
+            sw__quant_store(y, i, (double)quotient, zeros ? sw_tensor_int_at(zeros, s) : 0);
     }
 }
 
@@ -53,8 +68,9 @@ static void dequantise(void *ctx, int64_t begin, int64_t end, int thread) {
     const quant_run *r = ctx;
     const sw_tensor *x = r->call->in[0], *scales = r->call->in[1], *zeros = sw_call_in(r->call, 2);
     for (int64_t i = begin; i < end; i++) {
-        int64_t s = scale_of(r, i), centred = sw_tensor_int_at(x, i) - (zeros ? sw_tensor_int_at(zeros, s) : 0);
-        sw__put(r->call->out[0], i, (double)centred * sw_tensor_float_at(scales, s));
+        int64_t s = scale_of(r, i);
+        double centred = sw_tensor_float_at(x, i) - (zeros ? sw_tensor_float_at(zeros, s) : 0);
+        sw__put(r->call->out[0], i, centred * sw_tensor_float_at(scales, s));
     }
 }
 
