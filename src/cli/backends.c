@@ -126,11 +126,11 @@ sw_status sw_backend_named(const char *name, size_t length, const char *verb, co
 
 sw_status sw_settings_parse(const sw_args *args, const char *backend, const sw_diag *diag, sw_settings *settings) {
     sw_given given = sw_args_all(args, "set");
-    *settings = (sw_settings){.items = SW_ARENA_ARRAY(args->arena, sw_setting, given.n + 1)};
+    *settings = (sw_settings){.items = SW_ARENA_ARRAY(args->arena, sw_setting, given.n + SW_MORE_SETTINGS)};
     for (int i = 0; settings->items && i < given.n; i++) {
         const char *word = given.values[i], *dot = strchr(word, '.'), *equals = dot ? strchr(dot, '=') : NULL;
         const sw_foreign_runtime *runtime;
-        if (!equals || equals == dot + 1 || settings->n == SW_WIRE_MOST_SETTINGS - 1)
+        if (!equals || equals == dot + 1 || settings->n == SW_WIRE_MOST_SETTINGS - SW_MORE_SETTINGS)
             return sw_fail(diag, SW_E_USAGE, args->verb->name, NULL, "--set wants BACKEND.KEY=VALUE, found '%s'", word);
         SW_TRY(sw_backend_named(word, (size_t)(dot - word), args->verb->name, diag, &runtime));
         if (strcmp(runtime->name, backend) != 0) continue;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/cuda/cuda.h"
 #include "base/cpu.h"
 #include "base/os.h"
 #include "base/str.h"
@@ -17,6 +18,7 @@ typedef struct bench {
     int n_backends, n_threads, n_batches;
     int64_t threads[MOST_LIST], batches[MOST_LIST];
     bool bf16;
+    const char *device, *precision; /* device NULL: the CPU */
     sw_bench_row *rows;
     size_t n, cap;
     sw_status failed; /* the last failure of a backend */
@@ -77,12 +79,29 @@ static sw_status read_backends(bench *b) {
     return SW_OK;
 }
 
+/* "auto" is the first GPU where there is one. */
+static sw_status find_device(bench *b) {
+    sw_device device;
+    int n;
+    b->device = sw_args_text(b->args, "device");
+    SW_TRY(sw_device_parse(b->device, &b->console->diag, &device));
+    if (device.kind == SW_DEVICE_CUDA) return sw_cuda_count(&b->console->diag, &n);
+    bool gpu = device.kind == SW_DEVICE_AUTO && sw_cuda_count(NULL, &n) == SW_OK;
+    b->device = gpu ? "cuda" : NULL;
+    return SW_OK;
+}
+
 static sw_status read_request(bench *b) {
     const char *precision = sw_args_text(b->args, "precision");
-    b->bf16 = !strcmp(precision, "bf16");
-    if (!b->bf16 && strcmp(precision, "fp32") != 0)
-        return sw_fail(&b->console->diag, SW_E_USAGE, "bench", NULL, "--precision wants fp32 or bf16, found '%s'",
-                       precision);
+    SW_TRY(find_device(b));
+    b->precision = precision ? precision : b->device ? "fp16" : "fp32";
+    b->bf16 = !strcmp(b->precision, "bf16");
+    bool half = !strcmp(b->precision, "fp16");
+    if (!b->bf16 && !half && strcmp(b->precision, "fp32") != 0)
+        return sw_fail(&b->console->diag, SW_E_USAGE, "bench", NULL, "--precision wants fp32, fp16 or bf16, found '%s'",
+                       b->precision);
+    if (half && !b->device)
+        return sw_fail(&b->console->diag, SW_E_USAGE, "bench", "give --device cuda", "--precision fp16 is for GPUs");
     SW_TRY(read_backends(b));
     SW_TRY(read_numbers(b, "threads", MOST_THREADS, b->threads, &b->n_threads));
     SW_TRY(read_numbers(b, "batch", MOST_BATCH, b->batches, &b->n_batches));
@@ -134,7 +153,26 @@ static sw_status copy_settings(const sw_settings *from, sw_arena *arena, sw_sett
 static const char *precision_of(const bench *b, const sw_foreign_runtime *r, const sw_bench_model *m) {
     bool takes = !strcmp(r->name, "slipway") || !strcmp(r->name, "openvino") || !strcmp(r->name, "torch") ||
                  !strcmp(r->name, "ncnn");
+    if (b->device && !m->quantised) return !strcmp(r->name, "slipway") ? "fp16" : takes ? b->precision : "fp32";
     return m->quantised ? "int8" : b->bf16 && takes ? "bf16" : "fp32";
+}
+
+static void set(sw_settings *s, const char *key, const char *value) {
+    for (int i = 0; i < s->n; i++)
+        if (!strcmp(s->items[i].key, key)) return;
+    s->items[s->n++] = (sw_setting){key, value};
+}
+
+/* What a backend is told beside what the user has set. */
+static sw_status add_settings(const bench *b, const sw_foreign_runtime *r, sw_settings *s, const sw_diag *diag) {
+    bool own = !strcmp(r->name, "slipway"), torch = !strcmp(r->name, "torch"), ort = !strcmp(r->name, "onnxruntime");
+    if (b->bf16 || (b->device && torch)) set(s, "precision", b->precision);
+    if (!b->device) return SW_OK;
+    if (!own && !torch && !ort)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL, "it does not run on %s", b->device);
+    set(s, ort ? "providers" : "device", ort ? "CUDA,CPU" : b->device);
+    if (!ort && sw_args_flag(b->args, "include-transfers")) set(s, "transfers", "1");
+    return SW_OK;
 }
 
 static sw_status open_backend(bench *b, runner *r, sw_bench_model *m, int threads, const sw_diag *diag) {
@@ -145,9 +183,9 @@ static sw_status open_backend(bench *b, runner *r, sw_bench_model *m, int thread
     sw_foreign_options options = {.threads = threads, .shapes = m->inputs, .n_shapes = m->n_inputs};
     SW_TRY(sw_settings_parse(b->args, r->runtime->name, diag, &options.settings));
     SW_TRY(sw_foreign_require(r->runtime, arena, diag, &place));
+    SW_TRY(add_settings(b, r->runtime, &options.settings, diag));
     for (int i = 0; i < options.settings.n; i++)
         if (!strcmp(options.settings.items[i].key, "device")) build.device = options.settings.items[i].value;
-    if (b->bf16) options.settings.items[options.settings.n++] = (sw_setting){"precision", "bf16"};
     SW_TRY(sw_bench_file(m, r->runtime, &build, arena, diag, &file));
     options.model = file;
     SW_TRY(sw_foreign_open(r->runtime, &options, diag, &r->child));
@@ -327,9 +365,16 @@ const sw_verb sw_verb_bench = {
              .help = "height and width, where the model leaves them open (default: what its metadata say)"},
             {.name = "precision",
              .kind = SW_TEXT,
-             .argument = "fp32|bf16",
-             .standard = "fp32",
-             .help = "what to compute in; backends that have no bfloat16 run in float32, and their rows say so"},
+             .argument = "fp32|fp16|bf16",
+             .help = "what to compute in; backends that have no bfloat16 run in float32, and their rows say so; fp16 is "
+                     "for GPUs (default: fp32; fp16 on a GPU)"},
+            {.name = "device",
+             .kind = SW_TEXT,
+             .argument = "cpu|cuda[:N]|auto",
+             .standard = "cpu",
+             .help = "where: on a GPU slipway, torch and onnxruntime take part, and the first two are timed between events "
+                     "there, the input on the GPU"},
+            {.name = "include-transfers", .help = "on a GPU: with the copies to it and back, by the clock"},
             {.name = "seconds",
              .kind = SW_NUMBER,
              .argument = "S",
@@ -354,6 +399,8 @@ const sw_verb sw_verb_bench = {
             {"slipway bench yolo11n.slip", "A plan, on all CPUs"},
             {"slipway bench yolo11n.pt --backend all --threads 1,2", "Which runtime wins on this machine"},
             {"slipway bench yolo11n.onnx --backend slipway,openvino --batch 1,8 --json", "For scripts"},
+            {"slipway bench yolo11n.pt --device cuda:0 --backend slipway,torch --set torch.compile=max-autotune",
+             "On a GPU, beside PyTorch"},
             {"slipway bench --isa-peaks", "What the machine can do at best"},
             {0},
         },

@@ -53,6 +53,7 @@ SW_MUST_USE sw_status sw_backend_look(const sw_foreign_runtime *runtime, const s
 SW_MUST_USE sw_status sw_backend_named(const char *name, size_t length, const char *verb, const sw_diag *diag,
                                        const sw_foreign_runtime **runtime);
 /* The settings BACKEND.KEY=VALUE of one backend, of the option --set. SW_E_USAGE for what is no such word. */
+enum { SW_MORE_SETTINGS = 4 }; /* room that it leaves for the caller's own */
 SW_MUST_USE sw_status sw_settings_parse(const sw_args *args, const char *backend, const sw_diag *diag,
                                         sw_settings *settings);
 

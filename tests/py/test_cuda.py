@@ -198,10 +198,20 @@ class Device(unittest.TestCase):
         self.assertIn("another GPU", self.run_on("cuda:1", expect=2, EMU_CUDA="sm89").stderr)
 
     def test_bench(self):
-        options = ("--backend", "slipway", "--set", "slipway.device=cuda", "--seconds", "0.2", "--opt-level", "0", "--json")
+        options = ("--device", "cuda", "--seconds", "0.2", "--opt-level", "0", "--json")
         env = {**self.env, "EMU_CUDA": "idle", "XDG_CACHE_HOME": str(self.folder)}
         (row,) = json.loads(slipway.run("bench", self.path, *options, env=env).stdout)["results"]
-        self.assertEqual((row["backend"], row["settings"]["device"]), ("slipway", "cuda"))
+        self.assertEqual((row["backend"], row["precision"], row["settings"]["device"]), ("slipway", "fp16", "cuda"))
+        self.assertEqual(row["latency_ms"]["max"], 1, "by the events of the emulator: a millisecond")
+        with_copies = slipway.run("bench", self.path, *options, "--include-transfers", env=env).stdout
+        self.assertNotEqual(json.loads(with_copies)["results"][0]["latency_ms"]["median"], 1)
+        done = slipway.run("bench", self.path, *options, "--backend", "ncnn,slipway", env=env)
+        self.assertIn("ncnn is left out: ", done.stderr)
+        refused = slipway.run("bench", self.path, "--device", "cuda", env={**env, "EMU_CUDA": "nogpu"}, expect=2)
+        self.assertIn("finds no GPU", refused.stderr)
+        refused = slipway.run("bench", self.path, "--precision", "fp16", env=env, expect=1)
+        self.assertIn("--precision fp16 is for GPUs", refused.stderr)
+        self.assertIn("there is no device 'gpu'", slipway.run("bench", self.path, "--device", "gpu", expect=1).stderr)
 
     def test_time_for_tuning_ends(self):
         self.path, cache, _ = self.build("--tune-seconds", "0.000000001")

@@ -132,6 +132,9 @@ class Ncnn:
 
 
 class Torch:
+    """On a GPU (`device`) a run is timed there by events, without copies, unless `transfers` asks for them; it is a CUDA graph
+    unless `graph` is 0. `compile`: a mode of torch.compile."""
+
     distribution = "torch"
 
     def __init__(self, path, threads, wanted, shapes):
@@ -140,16 +143,35 @@ class Torch:
         self.torch = torch
         if threads:
             torch.set_num_threads(threads)
-        self.net = self.load(path)
-        self.bf16 = wanted.get("precision") == "bf16"
-        self.channels_last = wanted.get("channels_last", "0") != "0"
+        self.device = torch.device(wanted.get("device", "cpu"))
+        self.gpu = self.device.type == "cuda"
+        self.precision = wanted.get("precision", "fp16" if self.gpu else "fp32")
+        if self.precision not in ("fp32", "bf16", "fp16"):
+            raise ValueError(f"there is no precision '{self.precision}'; fp32, bf16 and fp16 are")
+        self.dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+        self.channels_last = wanted.get("channels_last", "1" if self.gpu else "0") != "0"
+        self.transfers = wanted.get("transfers", "0") != "0"
+        self.graph = self.gpu and wanted.get("graph", "1") != "0"
+        self.net = self.load(path).to(self.device)
+        if self.gpu:
+            self.net = self.net.to(self.dtype)
+            torch.backends.cudnn.benchmark = True
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         if self.channels_last:
             self.net = self.net.to(memory_format=torch.channels_last)
+        mode = wanted.get("compile", "")
+        if mode:  # graphs are captured here: those of torch.compile copy their inputs
+            self.net = torch.compile(self.net, mode={"max-autotune": "max-autotune-no-cudagraphs"}.get(mode, mode))
         names = [name for name, _, _ in shapes] or ["images"]
         self.inputs = [(name, "float32", wanted_shape(shapes, name, i)) for i, name in enumerate(names)]
         self.outputs = []
-        precision = "bf16 (autocast)" if self.bf16 else "fp32"
+        notes = {(False, "bf16"): " (autocast)", (False, "fp16"): " (autocast)", (True, "fp32"): " (TF32)"}
+        precision = self.precision + notes.get((self.gpu, self.precision), "")
         self.used = {"num_threads": torch.get_num_threads(), "precision": precision, "channels_last": int(self.channels_last)}
+        if self.gpu:
+            self.used |= {"device": torch.cuda.get_device_name(self.device), "graph": int(self.graph)}
+        if mode:
+            self.used["compile"] = mode
 
     def load(self, path):
         import zipfile
@@ -167,20 +189,60 @@ class Torch:
         return net
 
     def bind(self, tensors):
-        self.arrays = [self.torch.from_numpy(array) for _, array in tensors]
+        self.hosts = [self.torch.from_numpy(array) for _, array in tensors]
+        self.arrays = [a.to(self.device, self.dtype if self.gpu else a.dtype) for a in self.hosts]
         if self.channels_last:
             self.arrays = [a.to(memory_format=self.torch.channels_last) if a.ndim == 4 else a for a in self.arrays]
+        self.captured = None
+        if self.graph:
+            self.capture()
+
+    def capture(self):
+        torch, side = self.torch, self.torch.cuda.Stream(self.device)
+        with torch.inference_mode():
+            with torch.cuda.stream(side):
+                for _ in range(3):
+                    self.last = self.net(*self.arrays)
+            side.synchronize()
+            self.captured = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self.captured):
+                self.last = self.net(*self.arrays)
+
+    def compute(self):
+        cpu_half = not self.gpu and self.precision != "fp32"
+        with self.torch.inference_mode(), self.torch.autocast("cpu", self.dtype, enabled=cpu_half):
+            if self.captured:
+                self.captured.replay()
+            else:
+                self.last = self.net(*self.arrays)
 
     def run(self):
-        with self.torch.inference_mode(), self.torch.autocast("cpu", self.torch.bfloat16, enabled=self.bf16):
-            self.last = self.net(*self.arrays)
+        if self.gpu:
+            for array, host in zip(self.arrays, self.hosts):
+                array.copy_(host)
+        self.compute()
+        if self.gpu:
+            self.results()
+
+    def timed(self):
+        """Nanoseconds of a run."""
+        if not self.gpu or self.transfers:
+            start = time.perf_counter_ns()
+            self.run()
+            return time.perf_counter_ns() - start
+        begin, end = (self.torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        self.compute()
+        end.record()
+        end.synchronize()
+        return int(begin.elapsed_time(end) * 1e6)
 
     def results(self):
         found = []
 
         def collect(value):
             if isinstance(value, self.torch.Tensor):
-                found.append((f"output{len(found)}", value.float().numpy()))
+                found.append((f"output{len(found)}", value.float().cpu().numpy()))
             elif isinstance(value, (list, tuple)):
                 for part in value:
                     collect(part)
@@ -233,13 +295,17 @@ class Server:
         for name, array in results:
             answer.put_tensor(name, array)
 
+    def timed(self):
+        start = time.perf_counter_ns()
+        self.net.run()
+        return time.perf_counter_ns() - start
+
     def time(self, wire, answer):
         ns, least, most = wire.number("q"), wire.number("i"), wire.number("i")
         begin, times = time.perf_counter_ns(), []
+        timed = getattr(self.net, "timed", self.timed)
         while len(times) < most and (len(times) < least or time.perf_counter_ns() - begin < ns):
-            start = time.perf_counter_ns()
-            self.net.run()
-            times.append(time.perf_counter_ns() - start)
+            times.append(timed())
         answer.put(f"i{len(times)}q", len(times), *times)
 
 

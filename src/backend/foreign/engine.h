@@ -29,6 +29,8 @@ typedef struct sw_engine {
     sw_status (*run)(sw_engine_model *model, const sw_diag *diag);
     /* Outputs of the last run, in the order of the ports, valid until the next call. */
     sw_status (*outputs)(sw_engine_model *model, sw_named *outputs, const sw_diag *diag);
+    /* Runs as above and tells how long it took: where a run is not timed by the clock around it. May be NULL. */
+    sw_status (*time)(sw_engine_model *model, const sw_diag *diag, int64_t *ns);
 } sw_engine;
 
 extern const sw_engine sw_engine_onnxruntime, sw_engine_openvino;

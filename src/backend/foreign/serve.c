@@ -109,9 +109,14 @@ static sw_status answer_time(server *s, sw_wire *wire, sw_buf *answer) {
         return fail_question(s);
     sw_wire_put_i32(answer, 0);
     for (int64_t begin = sw_clock_ns(); n < most && (n < least || sw_clock_ns() - begin < ns); n++) {
-        int64_t start = sw_clock_ns();
-        SW_TRY(s->engine->run(&s->model, &s->diag));
-        sw_wire_put_i64(answer, sw_clock_ns() - start);
+        int64_t took = 0, start = sw_clock_ns();
+        if (s->engine->time) {
+            SW_TRY(s->engine->time(&s->model, &s->diag, &took));
+        } else {
+            SW_TRY(s->engine->run(&s->model, &s->diag));
+            took = sw_clock_ns() - start;
+        }
+        sw_wire_put_i64(answer, took);
     }
     if (answer->status == SW_OK) memcpy(answer->data, &n, sizeof n);
     return SW_OK;
