@@ -13,7 +13,7 @@
 #include "cli/child.h"
 #include "engine/plan_file.h"
 
-enum { HEX = 16, SEARCH_DEPTH = 3, MOST_STEM = 64 };
+enum { SEARCH_DEPTH = 3, MOST_STEM = 64 };
 static const int64_t most_bytes = (int64_t)16 << 30, stale_ns = (int64_t)3600 * 1000000000;
 
 /* -- Names --------------------------------------------------------------------------------------------------------- */
@@ -39,10 +39,9 @@ static uint64_t hash_folder(uint64_t hash, const char *folder, const char *but, 
     return hash;
 }
 
-static uint64_t key_part(const sw_plan_cache *cache, uint64_t seed, const sw_serve_wish *wish, const sw_map *map,
-                         sw_arena *arena) {
+static uint64_t key_of(const sw_plan_cache *cache, const sw_serve_wish *wish, const sw_map *map, sw_arena *arena) {
     int numbers[] = {SW_PLAN_FORMAT, wish->threads};
-    uint64_t hash = sw_hash_text(seed, SLIPWAY_VERSION);
+    uint64_t hash = sw_hash_text(0, SLIPWAY_VERSION);
     hash = sw_hash_text(hash, sw_cpu_kernels_version());
     hash = sw_hash_text(hash, sw_cpu_model());
     hash = sw_hash_text(hash, sw_cpu_signature());
@@ -54,7 +53,7 @@ static uint64_t key_part(const sw_plan_cache *cache, uint64_t seed, const sw_ser
     return folder ? hash_folder(hash, folder, cache->folder, 0, arena) : hash;
 }
 
-/* "yolo11n-<32 hexadecimal digits>-", the beginning of the names of its plans; NULL: its plans are not kept. */
+/* "yolo11n-<16 hexadecimal digits>-", the beginning of the names of its plans; NULL: its plans are not kept. */
 static const char *name_of(const sw_plan_cache *cache, const sw_serve_wish *wish, sw_arena *arena) {
     sw_map map;
     bool cpu = !wish->device || !strcmp(wish->device, "cpu");
@@ -66,9 +65,7 @@ static const char *name_of(const sw_plan_cache *cache, const sw_serve_wish *wish
     for (char *c = stem; c && *c; c++)
         if ((unsigned char)*c <= ' ' || *c == '.') *c = '_';
     if (stem && !sw_plan_sniff(map.data, map.size))
-        full = sw_arena_printf(arena, "%s-%016llx%016llx-", stem,
-                               (unsigned long long)key_part(cache, 1, wish, &map, arena),
-                               (unsigned long long)key_part(cache, 2, wish, &map, arena));
+        full = sw_arena_printf(arena, "%s-%016llx-", stem, (unsigned long long)key_of(cache, wish, &map, arena));
     sw_map_close(&map);
     return full;
 }

@@ -9,8 +9,10 @@
 #include "engine/gpu.h"
 #include "engine/session.h"
 
-/* Instances kept at a time; the least recently used makes room. */
-enum { MAX_INSTANCES = 8 };
+/* Instances kept at a time unless more are asked for; the least recently used makes room. */
+enum { FEW_INSTANCES = 8 };
+/* More than a few are kept only while they take no more bytes. */
+static const size_t most_instance_bytes = (size_t)256 << 20;
 
 struct sw_session {
     sw_plan *plan;
@@ -20,10 +22,11 @@ struct sw_session {
     bool lent_pool, reference;
     sw_control *control; /* NULL: no graphs within */
     int64_t memory_limit;
-    sw_instance *instances[MAX_INSTANCES];
+    sw_instance **instances;
+    int n_instances;     /* places for them */
     sw_instance *latest; /* of them; NULL before the first run */
     sw_gpu *gpu; /* NULL: on the CPU */
-    sw_gpu_program *programs[MAX_INSTANCES];
+    sw_gpu_program *programs[FEW_INSTANCES];
     bool no_fallback, tune;
     uint64_t clock; /* counts runs */
     char *block;    /* shared by all instances: one runs at a time */
@@ -87,9 +90,11 @@ static sw_session *new_session(sw_plan *plan, const sw_control_host *host) {
     size_t ports = (size_t)sw_plan_max_ports(plan);
     session->in = sw_calloc(allocator, ports, sizeof *session->in);
     session->out = sw_calloc(allocator, ports, sizeof *session->out);
+    session->instances = sw_calloc(allocator, FEW_INSTANCES, sizeof(void *));
+    session->n_instances = session->instances ? FEW_INSTANCES : 0;
     bool control = has_control(plan);
     if (control) session->control = sw_control_create(host);
-    if (session->in && session->out && (session->control || !control)) return session;
+    if (session->in && session->out && session->instances && (session->control || !control)) return session;
     sw_session_destroy(session);
     return NULL;
 }
@@ -130,15 +135,18 @@ static void free_dynamic(sw_session *session) {
 }
 
 static void drop_instance(sw_session *session, int slot) {
-    if (session->gpu) sw_gpu_program_destroy(session->gpu, session->programs[slot]);
-    session->programs[slot] = NULL;
+    if (session->gpu) {
+        sw_gpu_program_destroy(session->gpu, session->programs[slot]);
+        session->programs[slot] = NULL;
+    }
     sw_instance_destroy(session->instances[slot]);
     session->instances[slot] = NULL;
 }
 
 void sw_session_destroy(sw_session *session) {
     if (!session) return;
-    for (int i = 0; i < MAX_INSTANCES; i++) drop_instance(session, i);
+    for (int i = 0; i < session->n_instances; i++) drop_instance(session, i);
+    sw_free(session->allocator, session->instances);
     sw_gpu_destroy(session->gpu);
     free_dynamic(session);
     sw_free(session->allocator, session->dynamic);
@@ -169,17 +177,31 @@ static sw_status build_program(sw_session *session, sw_instance *instance, sw_gp
     return status;
 }
 
-/* The slot of the instance for these shapes: a cached one, or a new one in the place of the least recently used. */
+/* Where a new instance goes: a free place, or that of the least recently used where there is none, or too much is kept. */
+static int place_for_one(const sw_session *session) {
+    int oldest = 0, free = -1, n = 0;
+    size_t bytes = 0;
+    for (int i = session->n_instances - 1; i >= 0; i--) {
+        const sw_instance *instance = session->instances[i], *old = session->instances[oldest];
+        if (!instance) {
+            free = i;
+            continue;
+        }
+        n++;
+        bytes += sw_arena_used(instance->arena);
+        if (!old || instance->last_used < old->last_used) oldest = i;
+    }
+    return free >= 0 && (n < FEW_INSTANCES || bytes < most_instance_bytes) ? free : oldest;
+}
+
+/* The slot of the instance for these shapes: a cached one, or a new one. */
 static sw_status find_instance(sw_session *session, const sw_tensor *inputs, int *slot) {
-    int oldest = 0;
-    for (int i = 0; i < MAX_INSTANCES; i++) {
-        sw_instance *instance = session->instances[i], *old = session->instances[oldest];
-        if (instance && sw_instance_fits(instance, session->plan, inputs)) {
+    for (int i = 0; i < session->n_instances; i++)
+        if (session->instances[i] && sw_instance_fits(session->instances[i], session->plan, inputs)) {
             *slot = i;
             return SW_OK;
         }
-        if (old && (!instance || instance->last_used < old->last_used)) oldest = i;
-    }
+    int place = place_for_one(session);
     sw_instance *fresh;
     sw_gpu_program *program = NULL;
     int threads = session->gpu ? 0 : sw_pool_threads(session->pool);
@@ -189,11 +211,22 @@ static sw_status find_instance(sw_session *session, const sw_tensor *inputs, int
         sw_instance_destroy(fresh);
         return status;
     }
-    if (session->latest == session->instances[oldest]) session->latest = NULL;
-    drop_instance(session, oldest);
-    session->instances[oldest] = fresh;
-    session->programs[oldest] = program;
-    *slot = oldest;
+    if (session->latest == session->instances[place]) session->latest = NULL;
+    drop_instance(session, place);
+    session->instances[place] = fresh;
+    if (session->gpu) session->programs[place] = program;
+    *slot = place;
+    return SW_OK;
+}
+
+sw_status sw_session_keep_shapes(sw_session *session, int n) {
+    if (n <= session->n_instances || session->gpu) return SW_OK;
+    sw_instance **more = sw_calloc(session->allocator, (size_t)n, sizeof(void *));
+    if (!more) return SW_E_NOMEM;
+    memcpy(more, session->instances, (size_t)session->n_instances * sizeof(void *));
+    sw_free(session->allocator, session->instances);
+    session->instances = more;
+    session->n_instances = n;
     return SW_OK;
 }
 
@@ -310,7 +343,7 @@ static sw_status run_cpu_step(void *ctx, size_t step) {
 
 static sw_status run_steps(sw_session *session, int slot) {
     sw_instance *instance = session->instances[slot];
-    sw_gpu_program *program = session->programs[slot];
+    sw_gpu_program *program = session->gpu ? session->programs[slot] : NULL;
     if (!program || sw_gpu_uses_cpu(program)) SW_TRY(reserve_block(session, instance));
     if (program)
         return sw_gpu_run(session->gpu, program, run_cpu_step, &(cpu_part){session, instance},
@@ -347,7 +380,7 @@ sw_instance *sw_session_instance(sw_session *session) {
 
 sw_gpu *sw_session_gpu(sw_session *session, sw_gpu_program **program) {
     *program = NULL;
-    for (int i = 0; session->latest && i < MAX_INSTANCES; i++)
+    for (int i = 0; session->latest && session->gpu && i < FEW_INSTANCES; i++)
         if (session->instances[i] == session->latest) *program = session->programs[i];
     return *program ? session->gpu : NULL;
 }

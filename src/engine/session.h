@@ -12,6 +12,10 @@ typedef struct sw_watch {
 /* From now on; a zeroed one ends it. While nobody watches, it costs nothing. */
 void sw_session_watch(sw_session *session, sw_watch watch);
 
+/* How many shapes of inputs it keeps what it made for; as they come and go, 8. On a GPU, where each takes much, it stays so;
+ * on the CPU more are kept while they take no more than 256 MiB. SW_E_NOMEM. */
+SW_MUST_USE sw_status sw_session_keep_shapes(sw_session *session, int n);
+
 /* What the session made of the plan for the shapes of its last run; NULL before. Valid until the next run. The caller may
  * change how steps are prepared, if the session has scratch for that. */
 sw_instance *sw_session_instance(sw_session *session);

@@ -55,6 +55,30 @@ SW_TEST(session_binds_each_shape) {
     sw_plan_unref(plan);
 }
 
+/* Whether what was made for a shape is there after 19 others: one that is made again lacks the mark, which stands where an
+ * input, value 0, has no offset. */
+static bool is_kept(sw_session *session, int64_t rows) {
+    enum { MARK = 4711 };
+    run_rows(session, rows);
+    sw_session_instance(session)->offsets[0] = MARK;
+    for (int64_t other = 1; other <= 20; other++)
+        if (other != rows) run_rows(session, other);
+    run_rows(session, rows);
+    return sw_session_instance(session)->offsets[0] == MARK;
+}
+
+SW_TEST(session_keeps_as_many_shapes_as_it_is_told) {
+    sw_plan *plan = small_plan();
+    sw_session *session;
+    CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 1}, &sw_test_diag, &session), SW_OK);
+    CHECK(!is_kept(session, 3));
+    CHECK_INT(sw_session_keep_shapes(session, 20), SW_OK); /* what is there stays */
+    CHECK_INT(sw_session_keep_shapes(session, 4), SW_OK);  /* it only grows */
+    for (int64_t rows = 1; rows <= 20; rows++) CHECK(is_kept(session, rows));
+    sw_session_destroy(session);
+    sw_plan_unref(plan);
+}
+
 /* y = x + the dims of x, over any rows of two: constants that follow from the shape. */
 static sw_plan *shaped_plan(void) {
     sw_attr attrs[8];

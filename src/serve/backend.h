@@ -31,6 +31,7 @@ typedef struct sw_serve_nature {
 /* How instances are to run. */
 typedef struct sw_serve_start {
     int threads;        /* of this instance */
+    int max_batch_size; /* that it will see; 0: no batches of the server's */
     const char *device; /* as in sw_session_options; NULL: the CPU */
 } sw_serve_start;
 

@@ -2,8 +2,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/session.h"
 #include "serve/backend.h"
 #include "serve/internal.h"
+
+enum { OTHER_SHAPES = 8 };
 
 typedef struct plan_model {
     sw_arena *arena;
@@ -124,6 +127,8 @@ static sw_serve_code plan_start(void *opened, const sw_serve_start *how, void **
     sw_status status = instance->in && instance->out
                            ? sw_session_create(model->plan, &options, &diag, &instance->session)
                            : SW_E_NOMEM;
+    /* Any size of batch may be next; a few more for inputs of other sizes. */
+    if (status == SW_OK) status = sw_session_keep_shapes(instance->session, how->max_batch_size + OTHER_SHAPES);
     if (status != SW_OK) {
         sw_serve_fail(error, sw__serve_code_of(status), "%s",
                       instance->why[0] ? instance->why : sw_status_text(status));

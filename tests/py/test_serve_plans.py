@@ -100,7 +100,7 @@ class PlanCache(unittest.TestCase):
         code, log = server.stop()
         self.assertEqual(code, 0, log)
         (plan,) = self.plans()
-        self.assertRegex(plan.name, r"^conv-[0-9a-f]{32}-[0-9a-f]{16}\.slip$")
+        self.assertRegex(plan.name, r"^conv-[0-9a-f]{16}-[0-9a-f]{16}\.slip$")
 
         again = self.serve(model)
         self.assertEqual(self.kind(again), ["tuned"])
