@@ -13,6 +13,9 @@ int64_t sw_clock_ns(void);
 void sw_sleep_ms(int ms);
 /* Milliseconds since 1970, by the system's clock. */
 int64_t sw_wall_ms(void);
+/* Those as ISO 8601 in UTC: "2026-11-26T02:27:00.123Z". */
+enum { SW_WALL_TEXT = 80 };
+void sw_wall_text(int64_t ms, char text[SW_WALL_TEXT]);
 
 /* -- Threads ----------------------------------------------------------------------------------------------------- */
 
@@ -81,6 +84,9 @@ SW_MUST_USE sw_status sw_fd_write(int fd, const char *where, const void *data, s
 SW_MUST_USE sw_status sw_file_rename(const char *from, const char *to, const sw_diag *diag);
 /* Nothing when it is not there, or must not be. */
 void sw_file_remove(const char *path);
+
+/* A descriptor that writes to the end of a file, which is made where it is missing; -1 when it cannot be. */
+int sw_file_append(const char *path);
 
 /* A lock between processes, and between threads that each opened it: on a file made for that, which stays. */
 typedef struct sw_lock {

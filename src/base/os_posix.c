@@ -37,6 +37,14 @@ int64_t sw_wall_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+void sw_wall_text(int64_t ms, char text[SW_WALL_TEXT]) {
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm t;
+    if (!gmtime_r(&seconds, &t)) t = (struct tm){0};
+    snprintf(text, SW_WALL_TEXT, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", t.tm_year + 1900, t.tm_mon + 1, t.tm_mday,
+             t.tm_hour, t.tm_min, t.tm_sec, (int)(ms % 1000));
+}
+
 /* -- Threads ----------------------------------------------------------------------------------------------------- */
 
 _Static_assert(sizeof(pthread_t) <= sizeof(uintptr_t), "a thread's handle fits sw_thread");
@@ -263,6 +271,10 @@ void sw_outfile_abort(sw_outfile *file) {
     if (file->fd >= 0) close(file->fd);
     if (file->temporary) unlink(file->temporary);
     outfile_free(file);
+}
+
+int sw_file_append(const char *path) {
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
 }
 
 sw_status sw_file_write(const char *path, const void *data, size_t size, const sw_diag *diag) {

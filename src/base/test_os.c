@@ -233,3 +233,11 @@ SW_TEST(cpu_quota_of_cgroups) {
     CHECK_INT(sw__os_cgroup_cpus(in_folder("none"), root), 0);
     leave();
 }
+
+SW_TEST(os_wall_time_as_text) {
+    char text[SW_WALL_TEXT];
+    sw_wall_text(1709210096007, text); /* a leap day */
+    CHECK_STR(text, "2024-02-29T12:34:56.007Z");
+    sw_wall_text(0, text);
+    CHECK_STR(text, "1970-01-01T00:00:00.000Z");
+}

@@ -1,10 +1,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/net.h"
 #include "base/os.h"
 #include "cli/plan_cache.h"
+#include "cli/serve_record.h"
 #include "serve/server/server.h"
 
 enum { MAX_MODELS = 1024 };
@@ -13,12 +15,21 @@ enum { MAX_MODELS = 1024 };
 typedef struct sink {
     pthread_mutex_t lock;
     const sw_diag *console;
+    const sw_recorder *recorder; /* says what is shown; NULL: everything */
 } sink;
 
 static void emit(void *ctx, const sw_message *message) {
     sink *s = ctx;
+    sw_message dated = *message;
+    char time[SW_WALL_TEXT + 256];
+    if (s->recorder && !sw_recorder_shows(s->recorder, message->severity)) return;
+    if (s->recorder && sw_recorder_dates(s->recorder)) {
+        sw_wall_text(sw_wall_ms(), time);
+        if (message->where) snprintf(time + strlen(time), sizeof time - strlen(time), ": %s", message->where);
+        dated.where = time;
+    }
     pthread_mutex_lock(&s->lock);
-    if (s->console->emit) s->console->emit(s->console->ctx, message);
+    if (s->console->emit) s->console->emit(s->console->ctx, &dated);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -148,19 +159,11 @@ static sw_server_options server_options(const sw_args *args, const sw_diag *diag
     return o;
 }
 
-/* "true" or "false". */
-static sw_status read_bool(const sw_args *args, const char *option, bool *value, const sw_diag *diag) {
-    const char *text = sw_args_text(args, option);
-    *value = !strcmp(text, "true");
-    if (*value || !strcmp(text, "false")) return SW_OK;
-    return sw_fail(diag, SW_E_USAGE, "serve", NULL, "--%s is '%.32s', expected true or false", option, text);
-}
-
 /* The options of one protocol's TLS. `names`: use-ssl, use-ssl-mutual, server-cert, server-key, root-cert. */
 static sw_status read_tls(const sw_args *args, const char *const *names, sw_server_tls *tls, const sw_diag *diag) {
     bool use, mutual;
-    SW_TRY(read_bool(args, names[0], &use, diag));
-    SW_TRY(read_bool(args, names[1], &mutual, diag));
+    SW_TRY(sw_serve_bool(args, names[0], &use, diag));
+    SW_TRY(sw_serve_bool(args, names[1], &mutual, diag));
     sw_server_tls files = {sw_args_text(args, names[2]), sw_args_text(args, names[3]), sw_args_text(args, names[4])};
     if (!use && !mutual) {
         if (!files.cert && !files.key && !files.root) return SW_OK;
@@ -182,7 +185,7 @@ static sw_status switches(const sw_args *args, sw_server_options *o, const sw_di
                                        "grpc-root-cert"};
     SW_TRY(read_tls(args, http, &o->http_tls, diag));
     SW_TRY(read_tls(args, grpc, &o->grpc_tls, diag));
-    return read_bool(args, "allow-client-shm", &o->shared_memory, diag);
+    return sw_serve_bool(args, "allow-client-shm", &o->shared_memory, diag);
 }
 
 static sw_status core_options(const sw_args *args, sw_serve_options *o, const sw_diag *diag) {
@@ -197,7 +200,7 @@ static sw_status core_options(const sw_args *args, sw_serve_options *o, const sw
     if (load_models.n && control != SW_SERVE_CONTROL_EXPLICIT)
         return sw_fail(diag, SW_E_USAGE, "serve", NULL, "--load-model needs --model-control-mode explicit");
     bool strict;
-    SW_TRY(read_bool(args, "strict-readiness", &strict, diag));
+    SW_TRY(sw_serve_bool(args, "strict-readiness", &strict, diag));
     o->control = (sw_serve_control)control;
     o->load_models = load_models.values;
     o->n_load_models = load_models.n;
@@ -233,11 +236,17 @@ static sw_status run(const sw_args *args, sw_console *console) {
     SW_TRY(core_options(args, &options, &diag));
     SW_TRY(sw_plan_cache_open(args, &diag, &cache));
     options.loader = sw_plan_cache_loader(&cache);
-    SW_TRY(read_bool(args, "exit-on-error", &exit_on_error, &diag));
+    SW_TRY(sw_serve_bool(args, "exit-on-error", &exit_on_error, &diag));
     SW_TRY(sw_signals_open(&diag, &signals));
-    sw_status status = sw_serve_create(&options, &core);
+    sw_status status = sw_serve_record(args, &diag, &server.recorder);
+    s.recorder = server.recorder;
+    options.access = sw_recorder_request;
+    options.access_ctx = server.recorder;
+    if (status == SW_OK) status = sw_serve_create(&options, &core);
     if (status == SW_OK) status = serve(core, &server, signals, exit_on_error);
     sw_serve_destroy(core);
+    sw_recorder_destroy(server.recorder);
+    s.recorder = NULL;
     sw_net_close(signals);
     return status;
 }
@@ -392,6 +401,34 @@ static const sw_option options[] = {
      .argument = "BOOL",
      .standard = "false",
      .help = "true: clients on this machine may name shared memory that tensors are read from and written to"},
+    {.name = "log-verbose",
+     .kind = SW_INT,
+     .argument = "N",
+     .standard = "0",
+     .least = 0,
+     .most = 1000,
+     .help = "taken as Triton's; there are no messages of more than level 0"},
+    {.name = "log-info",
+     .kind = SW_TEXT,
+     .argument = "BOOL",
+     .standard = "true",
+     .help = "false: no messages that all is well"},
+    {.name = "log-warning", .kind = SW_TEXT, .argument = "BOOL", .standard = "true", .help = "false: no warnings"},
+    {.name = "log-error", .kind = SW_TEXT, .argument = "BOOL", .standard = "true", .help = "false: no errors"},
+    {.name = "log-format",
+     .kind = SW_TEXT,
+     .argument = "FORMAT",
+     .standard = "default",
+     .help = "ISO8601: messages begin with the time"},
+    {.name = "access-log",
+     .kind = SW_TEXT,
+     .argument = "FILE",
+     .help = "a line of JSON for each request to a model, added to this file; -: standard output"},
+    {.name = "trace-config",
+     .kind = SW_TEXT,
+     .argument = "KEY=VALUE",
+     .many = true,
+     .help = "traces as Triton's: triton,file=FILE, level=TIMESTAMPS, rate=N, count=N, log-frequency=N"},
     {.name = "idle-timeout-secs",
      .kind = SW_INT,
      .argument = "N",

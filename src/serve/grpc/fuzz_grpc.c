@@ -24,7 +24,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     } else if (data[0] % 5 == 3) {
         sw_region_row row;
         sw_arena *arena = sw_arena_create(NULL, 1 << 20);
+        sw_settings settings;
+        bool typed = size % 2;
         if (arena) touched = sw_grpc_read_region(data + 1, size - 1, arena, &row, &error) == SW_SERVE_OK;
+        if (arena)
+            touched = sw_grpc_read_settings(data + 1, size - 1, typed, arena, &settings, &name, &error) == SW_SERVE_OK;
         sw_arena_destroy(arena);
     } else {
         sw_kserve_load load = {.arena = sw_arena_create(NULL, 1 << 20)};

@@ -23,6 +23,9 @@ SW_MUST_USE sw_serve_code sw_grpc_read_query(const uint8_t *data, size_t size, s
 /* SystemSharedMemoryRegisterRequest; texts in `arena`. */
 SW_MUST_USE sw_serve_code sw_grpc_read_region(const uint8_t *data, size_t size, sw_arena *arena, sw_region_row *region,
                                               sw_serve_error *error);
+/* LogSettingsRequest (`typed`) and TraceSettingRequest, whose values are lists of texts; texts in `arena`. */
+SW_MUST_USE sw_serve_code sw_grpc_read_settings(const uint8_t *data, size_t size, bool typed, sw_arena *arena,
+                                                sw_settings *settings, const char **model, sw_serve_error *error);
 /* RepositoryModelLoadRequest, RepositoryModelUnloadRequest. `name` is in load->arena. */
 SW_MUST_USE sw_serve_code sw_grpc_read_load(const uint8_t *data, size_t size, const char **name, sw_kserve_load *load,
                                             sw_serve_error *error);
@@ -32,6 +35,7 @@ void sw_grpc_write_message(uint32_t number, const sw_buf *message, sw_buf *out);
 void sw_grpc_write_server(sw_buf *out);
 void sw_grpc_write_model(const sw_serve_info *info, const int64_t *versions, int n_versions, sw_buf *out);
 void sw_grpc_write_regions(const sw_region_row *rows, int n, sw_buf *out); /* SystemSharedMemoryStatusResponse */
+void sw_grpc_write_settings(const sw_settings *settings, bool typed, sw_buf *out);
 void sw_grpc_write_index(const sw_serve_index_row *rows, int n, sw_buf *out);
 void sw_grpc_write_statistics(const sw_serve_stats *stats, int n, sw_buf *out);
 

@@ -360,6 +360,48 @@ static void no_cuda(sw__stream *s, const uint8_t *data, size_t size, sw_buf *own
     answer(s, &message, &error);
 }
 
+/* -- Logging and tracing: a request without settings asks for them -------------------------------------------------- */
+
+static sw_serve_code answer_settings(sw__stream *s, const uint8_t *data, size_t size, bool log, sw_arena *arena,
+                                     sw_buf *message, sw_serve_error *error) {
+    sw_settings settings;
+    const char *model;
+    sw_recorder *recorder = s->h2->conn->loop->server->options.recorder;
+    sw_serve_code code = sw_grpc_read_settings(data, size, log, arena, &settings, &model, error);
+    if (code != SW_SERVE_OK) return code;
+    if (log) {
+        code = sw_recorder_set_log(recorder, &settings, error);
+        sw_recorder_list_log(recorder, &settings);
+    } else if (*model && !sw_serve_model_ready(core_of(s), model, -1)) {
+        return sw_serve_fail(error, SW_SERVE_INVALID_ARG, "Request for unknown model : %.200s", model);
+    } else {
+        if (!*model) model = NULL;
+        if (settings.n) code = sw_recorder_set_trace(recorder, model, &settings, error);
+        if (code == SW_SERVE_OK) code = sw_recorder_list_trace(recorder, model, arena, &settings, error);
+    }
+    if (code == SW_SERVE_OK) sw_grpc_write_settings(&settings, log, message);
+    return code;
+}
+
+static void settings(sw__stream *s, const uint8_t *data, size_t size, bool log) {
+    sw_serve_error error = {0};
+    sw_buf message = sw_buf_make(NULL, 0);
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    sw_serve_code code =
+        arena ? answer_settings(s, data, size, log, arena, &message, &error) : sw_kserve_no_memory(&error);
+    error.code = code;
+    answer(s, &message, &error);
+    sw_arena_destroy(arena);
+}
+
+static void log_settings(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
+    settings(s, data, size, true);
+}
+
+static void trace_settings(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
+    settings(s, data, size, false);
+}
+
 /* -- Health -------------------------------------------------------------------------------------------------------- */
 
 static void health_check(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
@@ -397,6 +439,8 @@ static const sw__rpc rpcs[] = {
     {SERVICE "CudaSharedMemoryStatus", SW_GROUP_SHARED_MEMORY, no_regions, false},
     {SERVICE "CudaSharedMemoryRegister", SW_GROUP_SHARED_MEMORY, no_cuda, false},
     {SERVICE "CudaSharedMemoryUnregister", SW_GROUP_SHARED_MEMORY, no_regions, false},
+    {SERVICE "TraceSetting", SW_GROUP_TRACE, trace_settings, false},
+    {SERVICE "LogSettings", SW_GROUP_LOGGING, log_settings, false},
     {"/grpc.health.v1.Health/Check", SW_GROUP_HEALTH, health_check, false},
 };
 

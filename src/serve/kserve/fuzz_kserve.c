@@ -39,7 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (data[0] % 5 == 4) {
         sw_region_row row;
         sw_arena *arena = sw_arena_create(NULL, 1 << 20);
-        if (arena) code = sw_kserve_read_region(body, n, arena, &row, &error);
+        sw_settings settings;
+        if (arena && data[1] % 2) code = sw_kserve_read_region(body, n, arena, &row, &error);
+        if (arena && data[1] % 2 == 0) code = sw_kserve_read_settings(body, n, arena, &settings, &error);
         sw_arena_destroy(arena);
     }
     return code > SW_SERVE_CANCELLED;

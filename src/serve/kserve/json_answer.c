@@ -103,12 +103,20 @@ void sw_kserve_write_error(sw_buf *body, const char *text) {
     sw_json_object_end(&w);
 }
 
-const char *const sw_kserve_extensions[] = {"classification",       "sequence",
-                                            "model_repository",     "model_repository(unload_dependents)",
-                                            "schedule_policy",      "model_configuration",
-                                            "system_shared_memory", "cuda_shared_memory",
-                                            "binary_tensor_data",   "parameters",
-                                            "statistics",           NULL};
+const char *const sw_kserve_extensions[] = {"classification",
+                                            "sequence",
+                                            "model_repository",
+                                            "model_repository(unload_dependents)",
+                                            "schedule_policy",
+                                            "model_configuration",
+                                            "system_shared_memory",
+                                            "cuda_shared_memory",
+                                            "binary_tensor_data",
+                                            "parameters",
+                                            "statistics",
+                                            "trace",
+                                            "logging",
+                                            NULL};
 
 void sw_kserve_write_server(sw_buf *body) {
     sw_json_writer w = sw_json_writer_make(body, 0);
@@ -196,6 +204,21 @@ void sw_kserve_write_regions(const sw_region_row *rows, int n, sw_buf *body) {
         sw_json_object_end(&w);
     }
     sw_json_array_end(&w);
+}
+
+void sw_kserve_write_settings(const sw_settings *settings, sw_buf *body) {
+    sw_json_writer w = sw_json_writer_make(body, 0);
+    sw_json_object(&w);
+    for (int i = 0; i < settings->n; i++) {
+        const sw_setting *s = &settings->all[i];
+        sw_json_key(&w, s->name);
+        if (s->kind == SW_SETTING_LIST) sw_json_array(&w);
+        for (int v = 0; v < s->n_values; v++) sw_json_string(&w, s->values[v]);
+        if (s->kind == SW_SETTING_LIST) sw_json_array_end(&w);
+        if (s->kind == SW_SETTING_BOOL) sw_json_bool(&w, s->number != 0);
+        if (s->kind == SW_SETTING_NUMBER) sw_json_int(&w, s->number);
+    }
+    sw_json_object_end(&w);
 }
 
 static void put_duration(sw_json_writer *w, const char *key, sw_serve_duration duration) {

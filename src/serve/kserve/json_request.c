@@ -461,6 +461,66 @@ sw_serve_code sw_kserve_read_region(const uint8_t *data, size_t size, sw_arena *
     return SW_SERVE_OK;
 }
 
+/* -- Settings ------------------------------------------------------------------------------------------------------ */
+
+typedef struct setting_list {
+    sw_settings *settings;
+    sw_arena *arena;
+} setting_list;
+
+static sw_serve_code read_setting_text(body *b, const setting_list *list, sw_setting *s, const sw_json_event *e) {
+    if (e->type != SW_JSON_STRING || memchr(e->text, 0, e->length) || s->n_values == SW_MAX_SETTING_VALUES)
+        return fail_type(b, s->name, "a string, or a list of a few");
+    s->values[s->n_values] = sw_arena_strdup(list->arena, e->text);
+    return s->values[s->n_values++] ? SW_SERVE_OK : sw_kserve_no_memory(b->error);
+}
+
+static sw_serve_code read_setting(body *b, const sw_json_event *key, void *ctx, bool *taken) {
+    const setting_list *list = ctx;
+    sw_json_event e;
+    *taken = true;
+    if (list->settings->n == SW_MAX_SETTINGS) return fail_type(b, "request", "an object of fewer settings");
+    sw_setting *s = &list->settings->all[list->settings->n++];
+    *s = (sw_setting){.name = sw_arena_strdup(list->arena, key->text)};
+    if (!s->name) return sw_kserve_no_memory(b->error);
+    NEXT(b, &e);
+    switch (e.type) {
+    case SW_JSON_NULL:
+        return SW_SERVE_OK;
+    case SW_JSON_BOOL:
+        s->kind = SW_SETTING_BOOL;
+        s->number = e.boolean;
+        return SW_SERVE_OK;
+    case SW_JSON_NUMBER:
+        s->kind = SW_SETTING_NUMBER;
+        s->number = e.integer;
+        return e.is_integer ? SW_SERVE_OK : fail_type(b, s->name, "a whole number");
+    case SW_JSON_ARRAY:
+        s->kind = SW_SETTING_LIST;
+        for (;;) {
+            NEXT(b, &e);
+            if (e.type == SW_JSON_ARRAY_END) return SW_SERVE_OK;
+            DO(read_setting_text(b, list, s, &e));
+        }
+    default:
+        s->kind = SW_SETTING_TEXT;
+        return read_setting_text(b, list, s, &e);
+    }
+}
+
+sw_serve_code sw_kserve_read_settings(const uint8_t *data, size_t size, sw_arena *arena, sw_settings *settings,
+                                      sw_serve_error *error) {
+    setting_list list = {settings, arena};
+    settings->n = 0;
+    if (!size) return SW_SERVE_OK;
+    body b = {0};
+    begin(&b, data, size, error);
+    sw_serve_code code = read_object(&b, "request", read_setting, &list);
+    if (code == SW_SERVE_OK) code = expect(&b, SW_JSON_END, "request", "one object");
+    sw_json_reader_free(&b.r);
+    return code;
+}
+
 /* -- Loading ------------------------------------------------------------------------------------------------------- */
 
 static int base64_digit(char c) {

@@ -115,6 +115,31 @@ SW_MUST_USE sw_serve_code sw_kserve_read_region(const uint8_t *body, size_t size
                                                 sw_region_row *region, sw_serve_error *error);
 void sw_kserve_write_regions(const sw_region_row *rows, int n, sw_buf *body);
 
+/* Settings of logging and tracing, by name. Texts live as long as what they were read from or listed from. */
+enum { SW_MAX_SETTINGS = 16, SW_MAX_SETTING_VALUES = 4 };
+typedef enum sw_setting_kind {
+    SW_SETTING_NULL,
+    SW_SETTING_BOOL,
+    SW_SETTING_NUMBER,
+    SW_SETTING_TEXT,
+    SW_SETTING_LIST
+} sw_setting_kind;
+typedef struct sw_setting {
+    const char *name;
+    sw_setting_kind kind;
+    int64_t number; /* BOOL: 0 or 1 */
+    int n_values;   /* TEXT: 1 */
+    const char *values[SW_MAX_SETTING_VALUES];
+} sw_setting;
+typedef struct sw_settings {
+    int n;
+    sw_setting all[SW_MAX_SETTINGS];
+} sw_settings;
+/* An object of them, or nothing at all; texts are copied to `arena`. */
+SW_MUST_USE sw_serve_code sw_kserve_read_settings(const uint8_t *body, size_t size, sw_arena *arena,
+                                                  sw_settings *settings, sw_serve_error *error);
+void sw_kserve_write_settings(const sw_settings *settings, sw_buf *body);
+
 /* What a request to load or unload a model says besides its name. */
 typedef struct sw_kserve_load {
     const char *config; /* NULL: none */

@@ -271,6 +271,54 @@ static void done(request *r) {
     answer_bare(r, 200);
 }
 
+/* -- Logging and tracing ------------------------------------------------------------------------------------------- */
+
+static sw_serve_code answer_log(request *r, sw_recorder *recorder, sw_arena *arena, bool post) {
+    sw_settings s;
+    sw_serve_code code = SW_SERVE_OK;
+    if (post) code = sw_kserve_read_settings(r->http->body, r->http->body_size, arena, &s, &r->error);
+    if (code == SW_SERVE_OK && post) code = sw_recorder_set_log(recorder, &s, &r->error);
+    sw_recorder_list_log(recorder, &s);
+    if (code == SW_SERVE_OK) sw_kserve_write_settings(&s, r->body);
+    return code;
+}
+
+static sw_serve_code answer_trace(request *r, sw_recorder *recorder, sw_arena *arena, bool post) {
+    sw_settings s;
+    sw_serve_code code = SW_SERVE_OK;
+    if (r->model && !sw_serve_model_ready(r->core, r->model, -1))
+        return sw_serve_fail(&r->error, SW_SERVE_INVALID_ARG, "Request for unknown model : %.200s", r->model);
+    if (post) code = sw_kserve_read_settings(r->http->body, r->http->body_size, arena, &s, &r->error);
+    if (code == SW_SERVE_OK && post) code = sw_recorder_set_trace(recorder, r->model, &s, &r->error);
+    if (code == SW_SERVE_OK) code = sw_recorder_list_trace(recorder, r->model, arena, &s, &r->error);
+    if (code == SW_SERVE_OK) sw_kserve_write_settings(&s, r->body);
+    return code;
+}
+
+static void settings(request *r, sw_serve_code (*make)(request *r, sw_recorder *recorder, sw_arena *arena, bool post)) {
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    sw_serve_code code = arena
+                             ? make(r, r->conn->loop->server->options.recorder, arena, !strcmp(r->http->method, "POST"))
+                             : sw_kserve_no_memory(&r->error);
+    if (code == SW_SERVE_OK)
+        answer_json(r);
+    else
+        sw__http_error(r->conn, &r->error);
+    sw_arena_destroy(arena);
+}
+
+static void log_settings(request *r) {
+    settings(r, answer_log);
+}
+
+static void trace_settings(request *r) {
+    settings(r, answer_trace);
+}
+
+static void generate(request *r) {
+    answer_error(r, 501, "generate is not supported: models here take tensors (infer) or pictures (detect)");
+}
+
 /* -- The table ----------------------------------------------------------------------------------------------------- */
 
 typedef struct route {
@@ -292,6 +340,14 @@ static const route routes[] = {
     {"POST", "MODEL/infer", SW_GROUP_INFERENCE, infer},
     {"POST", "MODEL/detect", SW_GROUP_INFERENCE, detect},
     {"PUT", "MODEL/detect", SW_GROUP_INFERENCE, detect}, /* curl -T */
+    {"POST", "MODEL/generate", SW_GROUP_INFERENCE, generate},
+    {"POST", "MODEL/generate_stream", SW_GROUP_INFERENCE, generate},
+    {"GET", "MODEL/trace/setting", SW_GROUP_TRACE, trace_settings},
+    {"POST", "MODEL/trace/setting", SW_GROUP_TRACE, trace_settings},
+    {"GET", "trace/setting", SW_GROUP_TRACE, trace_settings},
+    {"POST", "trace/setting", SW_GROUP_TRACE, trace_settings},
+    {"GET", "logging", SW_GROUP_LOGGING, log_settings},
+    {"POST", "logging", SW_GROUP_LOGGING, log_settings},
     {"POST", "repository/index", SW_GROUP_REPOSITORY, repository_index},
     {"POST", "repository/*/index", SW_GROUP_REPOSITORY, repository_index},
     {"POST", "repository/models/*/load", SW_GROUP_REPOSITORY, model_load},

@@ -6,6 +6,7 @@
 #define SLIPWAY_SERVE_SERVER_SERVER_H
 
 #include "serve/core.h"
+#include "serve/server/recorder.h"
 
 typedef struct sw_server sw_server;
 
@@ -53,7 +54,8 @@ typedef struct sw_server_options {
     bool shared_memory;                /* clients may register system shared memory for tensors */
     sw_server_key http_keys[SW_GROUP_COUNT], grpc_keys[SW_GROUP_COUNT];
     sw_server_tls http_tls, grpc_tls; /* on a port for both they must be the same; a Unix socket has none */
-    const sw_diag *diag; /* calls come one at a time */
+    sw_recorder *recorder;            /* whose settings clients may change; outlives the server. Not NULL */
+    const sw_diag *diag;              /* calls come one at a time */
 } sw_server_options;
 
 /* Listens, and answers from then on. The core must outlive it. SW_E_IO when a port is taken, with a message. */
