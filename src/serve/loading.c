@@ -292,13 +292,14 @@ static void load_found(sw_serve *core, sw__entry *entry, const sw__task *task, s
     if (status != SW_OK) {
         char why[sizeof error->text];
         snprintf(why, sizeof why, "%s", error->text);
-        (void)sw_serve_fail(error, SW_SERVE_INVALID_ARG, "failed to load '%.100s': %.380s", task->name, why);
+        sw_serve_code code = task->config ? SW_SERVE_INVALID_ARG : SW_SERVE_INTERNAL; /* whose mistake it is */
+        (void)sw_serve_fail(error, code, "failed to load '%.100s': %.380s", task->name, why);
         (void)sw_fail(&core->diag, status, NULL, NULL, "%s", error->text);
         return;
     }
     for (int i = 0; i < p->n && error->code == SW_SERVE_OK; i++)
         if (p->errors[i].code != SW_SERVE_OK)
-            (void)sw_serve_fail(error, SW_SERVE_INVALID_ARG,
+            (void)sw_serve_fail(error, task->config ? SW_SERVE_INVALID_ARG : SW_SERVE_INTERNAL,
                                 "failed to load '%.100s', version %lld is at UNAVAILABLE state: %.350s", task->name,
                                 (long long)p->versions[i], p->errors[i].text);
 }

@@ -65,11 +65,11 @@ sw_serve_code sw_serve_statistics(sw_serve *core, const char *name, int64_t vers
     }
     *stats = made;
     if (!good) return sw__serve_no_memory(error);
-    sw_serve_model *model = NULL;
     if (*n || !name) return SW_SERVE_OK;
-    sw_serve_code code = sw_serve_find(core, name, version, NULL, &model, error); /* for its sentence */
-    sw_serve_drop(model);
-    return code;
+    if (version < 0)
+        return sw_serve_fail(error, SW_SERVE_INVALID_ARG, "requested model '%.200s' is not available", name);
+    return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
+                         "requested model version %lld is not available for model '%.200s'", (long long)version, name);
 }
 
 /* -- Metrics --------------------------------------------------------------------------------------------------------- */

@@ -161,7 +161,7 @@ SW_TEST(serve_repository_loads_and_unloads) {
     CHECK(works(old)); /* who holds it can go on */
     sw_serve_drop(old);
     write_model("a", "12", "parameters { key: 'broken' value { string_value: 'it does not start' } }");
-    CHECK_INT(load("a", NULL, NULL, 0), SW_SERVE_INVALID_ARG);
+    CHECK_INT(load("a", NULL, NULL, 0), SW_SERVE_INTERNAL);
     CHECK_STR(error.text, "failed to load 'a', version 2 is at UNAVAILABLE state: it does not start");
     CHECK_STR(versions_of("a"), "2 "); /* the old one answers on */
     sw_serve_model *model = find("a", -1);
@@ -291,11 +291,11 @@ SW_TEST(serve_repository_refuses_with_a_sentence) {
     test_write("engine/1/model.plan", "ftrt and so on");
     test_write("empty/1/readme.txt", "no model");
     CHECK_INT(serve(folder, SW_SERVE_CONTROL_EXPLICIT, NULL, 0), 0);
-    CHECK_INT(load("python", NULL, NULL, 0), SW_SERVE_INVALID_ARG);
+    CHECK_INT(load("python", NULL, NULL, 0), SW_SERVE_INTERNAL);
     CHECK(strstr(error.text, "there is no backend 'python'; models are ONNX"));
-    CHECK_INT(load("engine", NULL, NULL, 0), SW_SERVE_INVALID_ARG);
+    CHECK_INT(load("engine", NULL, NULL, 0), SW_SERVE_INTERNAL);
     CHECK(strstr(error.text, "is a TensorRT engine, which runs only in the TensorRT"));
-    CHECK_INT(load("empty", NULL, NULL, 0), SW_SERVE_INVALID_ARG);
+    CHECK_INT(load("empty", NULL, NULL, 0), SW_SERVE_INTERNAL);
     CHECK(strstr(error.text, "there is no model file in"));
     end();
 }

@@ -96,10 +96,16 @@ static sw_status complete_group(const sw__source *source, sw__message *message, 
     return SW_OK;
 }
 
+/* Empty when it was not there. */
+static sw_status complete_message(const sw__source *source, sw__message *message, const char *field) {
+    sw__message *inner;
+    return sw__message_get(message, field) ? SW_OK : set_message(source, message, field, &inner);
+}
+
 sw_status sw__config_complete(sw__message *message, const sw__source *source, const char *name,
                               const sw_serve_backend *backend, const sw_serve_nature *nature, int default_batch,
                               bool ports) {
-    sw__message *policy, *latest;
+    sw__message *policy, *latest, *optimization;
     bool ensemble = sw__message_get(message, "ensemble_scheduling") != NULL;
     if (!*sw__message_text(message, "name")) {
         sw__message_clear(message, "name");
@@ -119,8 +125,14 @@ sw_status sw__config_complete(sw__message *message, const sw__source *source, co
         SW_TRY(set_message(source, policy, "latest", &latest));
         SW_TRY(set_int(source, latest, "num_versions", 1));
     }
-    if (ports && !ensemble) SW_TRY(complete_ports(source, message, nature, default_batch));
-    return ensemble ? SW_OK : complete_group(source, message, name);
+    if (ensemble) return complete_message(source, message, "model_transaction_policy");
+    if (ports) SW_TRY(complete_ports(source, message, nature, default_batch));
+    if (!sw__message_get(message, "optimization")) { /* what Triton says of itself, too; nothing is pinned here */
+        SW_TRY(set_message(source, message, "optimization", &optimization));
+        SW_TRY(complete_message(source, optimization, "input_pinned_memory"));
+        SW_TRY(complete_message(source, optimization, "output_pinned_memory"));
+    }
+    return complete_group(source, message, name);
 }
 
 /* -- Do they fit? ---------------------------------------------------------------------------------------------------- */

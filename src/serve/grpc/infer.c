@@ -31,8 +31,8 @@ typedef struct reader {
     int n_inputs, n_raw;
 } reader;
 
-static sw_serve_code broken(sw_serve_error *error) {
-    return sw_serve_fail(error, SW_SERVE_INVALID_ARG, "the request is no message of this kind");
+static sw_serve_code broken(sw_serve_error *error) { /* the code is that of gRPC's libraries */
+    return sw_serve_fail(error, SW_SERVE_INTERNAL, "Unable to parse request: it is no message of this kind");
 }
 
 static sw_serve_code take_text(reader *r, sw_pb *pb, const sw_pb_field *f, const char **text) {
@@ -135,8 +135,10 @@ static sw_serve_code take_output(reader *r, sw_pb *pb, const sw_pb_field *field)
         const char *name, *value;
         DO(take_parameter(r, &out, &f, &name, &value));
         if (!sw_kserve_shared_parameter(name, value, &shared) && !strcmp(name, "classification") &&
-            !sw_str_to_i64(value, strlen(value), &wanted.classes))
-            return broken(r->error);
+            (!sw_str_to_i64(value, strlen(value), &wanted.classes) || wanted.classes < 1))
+            return sw_serve_fail(r->error, SW_SERVE_INVALID_ARG,
+                                 "invalid value '%.40s' for 'classification' parameter, expected a whole number > 0",
+                                 value);
     }
     if (out.status != SW_OK) return broken(r->error);
     if (!wanted.name) return sw_serve_fail(r->error, SW_SERVE_INVALID_ARG, "an output has no name");
@@ -260,6 +262,7 @@ static sw_serve_code take_field(reader *r, sw_pb *pb, const sw_pb_field *f, cons
         return take_text(r, pb, f, &r->k->request.id);
     case 4:
         DO(take_parameter(r, pb, f, &name, &value));
+        if (!strcmp(name, "triton_enable_empty_final_response")) return SW_SERVE_OK; /* each request has one answer */
         return sw_kserve_add_parameter(r->k, name, value, r->error);
     case 5:
         return take_input(r, pb, f);
@@ -396,4 +399,13 @@ sw_serve_code sw_grpc_write_infer(sw_kserve_request *k, const sw_serve_info *inf
     bool good = out->status == SW_OK && scratch.status == SW_OK;
     sw_buf_free(&scratch);
     return good ? SW_SERVE_OK : sw_kserve_no_memory(error);
+}
+
+void sw_grpc_write_final(sw_buf *out) {
+    static const uint8_t yes[] = {1 << 3, 1}; /* InferParameter.bool_param */
+    sw_buf entry = sw_buf_make(NULL, 0);
+    sw_pb_put_text(&entry, 1, "triton_final_response");
+    sw_pb_put_bytes(&entry, 2, yes, sizeof yes);
+    sw_grpc_write_message(4, &entry, out);
+    sw_buf_free(&entry);
 }

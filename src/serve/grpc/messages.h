@@ -12,6 +12,8 @@ SW_MUST_USE sw_serve_code sw_grpc_read_infer(sw_kserve_request *k, const uint8_t
 /* ModelInferResponse, from request.results. */
 SW_MUST_USE sw_serve_code sw_grpc_write_infer(sw_kserve_request *k, const sw_serve_info *info, sw_buf *out,
                                               sw_serve_error *error);
+/* Says that the ModelInferResponse is the last one to its request, as clients of streams expect. */
+void sw_grpc_write_final(sw_buf *out);
 
 /* Requests with up to two texts or a text and a flag (fields 1 and 2), and those to load and unload. */
 typedef struct sw_grpc_query {

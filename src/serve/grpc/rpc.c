@@ -100,6 +100,7 @@ static void encode_in_stream(sw__call *call) {
     if (call->error.code == SW_SERVE_OK)
         call->error.code =
             sw_grpc_write_infer(&call->k, sw_serve_model_info(call->k.request.model), &inner, &call->error);
+    if (call->error.code == SW_SERVE_OK) sw_grpc_write_final(&inner);
     if (call->error.code != SW_SERVE_OK) {
         sw_buf_clear(&inner);
         sw_pb_put_text(&message, 1, call->error.text);
@@ -257,8 +258,9 @@ static void repository_index(sw__stream *s, const uint8_t *data, size_t size, sw
     sw_arena *arena = sw_arena_create(NULL, 0);
     if (!arena)
         error = (sw_serve_error){SW_SERVE_UNAVAILABLE, "out of memory"};
-    else if (sw_grpc_read_query(data, size, &q, &error) == SW_SERVE_OK &&
-             sw_serve_index(core_of(s), q.flag, arena, &rows, &n, &error) == SW_SERVE_OK)
+    else if (sw_grpc_read_query(data, size, &q, &error) == SW_SERVE_OK && *q.first)
+        (void)sw_serve_fail(&error, SW_SERVE_UNSUPPORTED, "'repository_name' specification is not supported");
+    else if (error.code == SW_SERVE_OK && sw_serve_index(core_of(s), q.flag, arena, &rows, &n, &error) == SW_SERVE_OK)
         sw_grpc_write_index(rows, n, &message);
     answer(s, &message, &error);
     sw_arena_destroy(arena);
@@ -344,7 +346,16 @@ static void unregister_regions(sw__stream *s, const uint8_t *data, size_t size, 
     answer(s, &message, &error);
 }
 
-/* No regions; and to unregister all of them, or one, is done. */
+static void no_cuda_region(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
+    sw_grpc_query q;
+    sw_serve_error error = {0};
+    sw_buf message = sw_buf_make(NULL, 0);
+    if (sw_grpc_read_query(data, size, &q, &error) == SW_SERVE_OK && *q.first)
+        (void)sw_serve_fail(&error, SW_SERVE_NOT_FOUND, "Unable to find cuda shared memory region: '%.200s'", q.first);
+    answer(s, &message, &error);
+}
+
+/* To unregister all of them, or one, is done. */
 static void no_regions(sw__stream *s, const uint8_t *data, size_t size, sw_buf *owned) {
     sw_buf message = sw_buf_make(NULL, 0);
     answer(s, &message, &(sw_serve_error){0});
@@ -409,11 +420,8 @@ static void health_check(sw__stream *s, const uint8_t *data, size_t size, sw_buf
     sw_grpc_query q;
     sw_serve_error error = {0};
     sw_buf message = sw_buf_make(NULL, 0);
-    if (sw_grpc_read_query(data, size, &q, &error) == SW_SERVE_OK) {
-        if (*q.first && strcmp(q.first, "inference.GRPCInferenceService") != 0)
-            error = (sw_serve_error){SW_SERVE_NOT_FOUND, "unknown service"};
+    if (sw_grpc_read_query(data, size, &q, &error) == SW_SERVE_OK) /* whatever service is asked for: as Triton */
         sw_pb_put_varint(&message, 1, sw_serve_ready(core_of(s)) ? SERVING : NOT_SERVING);
-    }
     answer(s, &message, &error);
 }
 
@@ -436,7 +444,7 @@ static const sw__rpc rpcs[] = {
     {SERVICE "SystemSharedMemoryStatus", SW_GROUP_SHARED_MEMORY, list_regions, false},
     {SERVICE "SystemSharedMemoryRegister", SW_GROUP_SHARED_MEMORY, register_region, false},
     {SERVICE "SystemSharedMemoryUnregister", SW_GROUP_SHARED_MEMORY, unregister_regions, false},
-    {SERVICE "CudaSharedMemoryStatus", SW_GROUP_SHARED_MEMORY, no_regions, false},
+    {SERVICE "CudaSharedMemoryStatus", SW_GROUP_SHARED_MEMORY, no_cuda_region, false},
     {SERVICE "CudaSharedMemoryRegister", SW_GROUP_SHARED_MEMORY, no_cuda, false},
     {SERVICE "CudaSharedMemoryUnregister", SW_GROUP_SHARED_MEMORY, no_regions, false},
     {SERVICE "TraceSetting", SW_GROUP_TRACE, trace_settings, false},

@@ -235,6 +235,11 @@ static sw_serve_code read_input(body *b) {
     if (!t->name) return sw_serve_fail(b->error, SW_SERVE_INVALID_ARG, "an input has no 'name'");
     if (!in.has_shape) return sw_serve_fail(b->error, SW_SERVE_INVALID_ARG, "input '%s' has no 'shape'", t->name);
     if (!t->dtype) return sw_serve_fail(b->error, SW_SERVE_INVALID_ARG, "input '%s' has no 'datatype'", t->name);
+    if (in.shared.given + (in.binary >= 0) + (in.data != NULL) > 1)
+        return sw_serve_fail(b->error, SW_SERVE_INVALID_ARG,
+                             "input '%s' must have only one of 'data', the parameter 'binary_data_size' and the "
+                             "parameter 'shared_memory_region'",
+                             t->name);
     if (in.shared.given)
         DO(sw_kserve_share_input(b->k, &in.shared, t, b->error));
     else if (in.binary >= 0)
@@ -283,8 +288,13 @@ static sw_serve_code read_output(body *b) {
 
 static sw_serve_code read_parameter(body *b, const sw_json_event *key, void *ctx, bool *taken) {
     const char *name = sw_kserve_text(b->k, key->text, strlen(key->text)), *value;
+    bool is_flag = is_key(key, "binary_data_output"), flag;
     if (!name) return sw_kserve_no_memory(b->error);
     *taken = true;
+    if (is_flag) {
+        DO(read_bool(b, name, &flag));
+        return sw_kserve_add_parameter(b->k, name, flag ? "true" : "false", b->error);
+    }
     DO(read_value(b, name, &value));
     return sw_kserve_add_parameter(b->k, name, value, b->error);
 }
@@ -348,7 +358,7 @@ static sw_serve_code deduce_shape(const sw_serve_info *info, sw_serve_tensor *t,
                 port->name);
         open = i;
     }
-    if (port->dtype == SW_SERVE_BYTES && (known != 1 || port->rank - from > 1))
+    if (port->dtype == SW_SERVE_BYTES && (known != 1 || port->rank - from > 1 || open >= 0))
         return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
                              "For BYTE datatype raw input '%s', the model must have input shape [1]", port->name);
     if (open >= 0) t->dims[open] = size && known ? (int64_t)(t->bytes / size) / known : 1;

@@ -129,6 +129,9 @@ sw_kserve_output sw_kserve_output_of(const sw_kserve_request *k, int i) {
 sw_serve_code sw_kserve_add_parameter(sw_kserve_request *k, const char *name, const char *value,
                                       sw_serve_error *error) {
     int64_t number = 0;
+    if (sw_str_starts_with(name, "triton_"))
+        return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
+                             "parameter '%.100s': keys starting with 'triton_' are reserved", name);
     bool is_priority = !strcmp(name, "priority"), is_timeout = !strcmp(name, "timeout");
     if (is_priority || is_timeout) {
         if (!sw_str_to_i64(value, strlen(value), &number) || number < 0)
@@ -175,7 +178,11 @@ sw_serve_code sw_kserve_add_load(sw_kserve_load *load, const char *name, const c
                                  sw_serve_error *error) {
     if (!strcmp(name, "unload_dependents")) load->unload_dependents = flag;
     bool is_config = !strcmp(name, "config"), is_file = sw_str_starts_with(name, "file:");
-    if (!is_config && !is_file) return SW_SERVE_OK;
+    if (!strcmp(name, "unload_dependents")) return SW_SERVE_OK;
+    if (!is_config && !is_file)
+        return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
+                             "unknown parameter '%.100s'; config, file:VERSION/NAME and unload_dependents are known",
+                             name);
     if (!value) return sw_serve_fail(error, SW_SERVE_INVALID_ARG, "parameter '%s' must be a string", name);
     char *copy = sw_arena_alloc(load->arena, size + 1, 1);
     if (!copy) return sw_kserve_no_memory(error);
