@@ -2,13 +2,13 @@
 """The same requests to Slipway and to Triton: do users' clients see the same?
 
     tools/peers triton                       # once: the real Triton, from PyPI
-    build/venv/bin/python tests/py/compat.py            # Slipway beside what Triton answered (tests/golden/triton.json)
+    build/venv/bin/python tests/py/compat.py            # Slipway beside what Triton answered (tests/golden/triton.txt)
     build/venv/bin/python tests/py/compat.py --triton   # beside the real one, now
     build/venv/bin/python tests/py/compat.py --record   # writes what the real one answers
 
-Compared are status, content type and coding, keys and values in JSON, raw tensors; over gRPC the code and the message's
-fields and values. What differs must be in DIFFERENCES (docs/triton.md argues each). Texts of errors are compared,
-too, and counted, but may differ."""
+Compared are the status, keys and values in JSON, raw tensors, and of good answers the type and coding; over gRPC the code
+and the message's fields and values. What differs must be listed in docs/triton.md, which argues it. Texts of errors are
+compared, too, and counted, but may differ."""
 
 import argparse
 import fnmatch
@@ -30,7 +30,7 @@ import compat_requests
 import serving
 import triton
 
-GOLDEN = triton.ROOT / "tests/golden/triton.json"
+GOLDEN = triton.ROOT / "tests/golden/triton.txt"
 DOCS = triton.ROOT / "docs/triton.md"
 # Keys whose values no two servers share: what a model is made of, times, texts of errors.
 FREE = {"platform", "error", "error_message"}
@@ -78,7 +78,7 @@ def send_http(port, what):
         except TimeoutError:
             return {"status": -1}
     seen = {"status": status}
-    if body or status == 200:
+    if body and status == 200:
         seen["type"] = headers.get("content-type", "")
     coding = headers.get("content-encoding", "")
     if coding:
@@ -172,7 +172,9 @@ def normal(text):
 
 def send(server, case, backend):
     if not isinstance(case.what, bytes):
-        with grpc.insecure_channel(f"127.0.0.1:{server.grpc}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+        with grpc.insecure_channel(
+            f"127.0.0.1:{server.grpc}", options=[("grpc.use_local_subchannel_pool", 1)]
+        ) as channel:
             return send_grpc(channel, case.what)
     what = case.what
     if b"BACKEND" in what:  # of the server's own kind
@@ -203,7 +205,8 @@ ARGUMENTS = "--model-control-mode explicit --load-model * --exit-on-error false 
 def ask_slipway(made):
     with tempfile.TemporaryDirectory() as folder:
         compat_requests.write_models(pathlib.Path(folder), "identity")
-        return ask(lambda: serving.Server("--model-repository", folder, *ARGUMENTS), made, "identity")
+        shared = ("--allow-client-shm", "true")  # on in the Triton that PyPI has
+        return ask(lambda: serving.Server("--model-repository", folder, *ARGUMENTS, *shared), made, "identity")
 
 
 def ask_triton(made):
@@ -239,6 +242,12 @@ def compare(made, ours, theirs):
     return rows, words
 
 
+def unused(rows):
+    """Lines of docs/triton.md that no request needs."""
+    needed = {rule for *_, used in rows for rule in used or ()}
+    return [rule for rule in listed() if rule not in needed]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--triton", action="store_true", help="beside the real Triton")
@@ -262,7 +271,7 @@ def main():
             mine, their = normal(ours[case.name][1]), normal(theirs[case.name][1])
             if their and mine != their:
                 print(f"words    {case.name}: {mine}\n         Triton: {their}")
-    for names, what in set(listed()) - {rule for *_, used in rows for rule in used or ()}:
+    for names, what in unused(rows):
         print(f"unused   {names}: {what}")
     unlisted = sum(not allowed for *_, allowed in rows)
     print(f"{len(made)} requests: {len(made) - len(rows)} same, {len(rows)} differ, {unlisted} of them not listed")

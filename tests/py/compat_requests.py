@@ -43,9 +43,7 @@ def write_models(repository, backend):
     (folder / "labels.txt").write_text(LABELS)
     triton.write_python(folder, "[x[0] + x[1], x[0] - x[1]]")
     if backend != "python":
-        nodes = [
-            helper.make_node(kind, ["INPUT0", "INPUT1"], [f"OUTPUT{i}"]) for i, kind in enumerate(("Add", "Sub"))
-        ]
+        nodes = [helper.make_node(kind, ["INPUT0", "INPUT1"], [f"OUTPUT{i}"]) for i, kind in enumerate(("Add", "Sub"))]
         values = [
             [helper.make_tensor_value_info(f"{kind}{i}", TensorProto.INT32, ["n", 16]) for i in range(2)]
             for kind in ("INPUT", "OUTPUT")
@@ -172,7 +170,9 @@ def status_cases():
     yield http("metadata without Host", "GET", "/v2/models/identity", host=False)
     yield http("ready with a body", "GET", "/v2/health/ready", "{}")
     for coding in ("gzip", "deflate", "br", "gzip, deflate", "deflate;q=0.5, gzip", "identity", "*", "gzip;q=0"):
-        yield http(f"metadata, Accept-Encoding {coding}", "GET", "/v2/models/identity", headers={"Accept-Encoding": coding})
+        yield http(
+            f"metadata, Accept-Encoding {coding}", "GET", "/v2/models/identity", headers={"Accept-Encoding": coding}
+        )
 
 
 def json_cases():
@@ -253,7 +253,9 @@ def output_cases():
     yield infer("addsub, an input missing", two[:1], "addsub")
     yield infer("addsub, batches that differ", [two[0], tensor("INPUT1", (2, 16), "INT32", [1] * 32)], "addsub")
     yield infer("addsub, one output", two, "addsub", **outputs({"name": "OUTPUT1"}))
-    yield infer("addsub, outputs in the other order", two, "addsub", **outputs({"name": "OUTPUT1"}, {"name": "OUTPUT0"}))
+    yield infer(
+        "addsub, outputs in the other order", two, "addsub", **outputs({"name": "OUTPUT1"}, {"name": "OUTPUT0"})
+    )
     yield infer("addsub, no such output", two, "addsub", **outputs({"name": "OUTPUT9"}))
     yield infer("addsub, an output twice", two, "addsub", **outputs({"name": "OUTPUT0"}, {"name": "OUTPUT0"}))
     yield infer("addsub, outputs empty", two, "addsub", outputs=[])
@@ -264,20 +266,50 @@ def output_cases():
         yield infer(f"classification {k!r}", two, "addsub", **outputs(asked))
     both = {"name": "OUTPUT0", "parameters": {"classification": 2, "binary_data": True}}
     yield infer("classification, binary", two, "addsub", **outputs(both))
-    yield infer("classification without labels", two, "addsub", **outputs({"name": "OUTPUT1", "parameters": {"classification": 2}}))
+    yield infer(
+        "classification without labels",
+        two,
+        "addsub",
+        **outputs({"name": "OUTPUT1", "parameters": {"classification": 2}}),
+    )
     batch = [tensor(f"INPUT{i}", (2, 16), "INT32", list(range(32))) for i in range(2)]
-    yield infer("classification of a batch", batch, "addsub", **outputs({"name": "OUTPUT0", "parameters": {"classification": 2}}))
+    yield infer(
+        "classification of a batch",
+        batch,
+        "addsub",
+        **outputs({"name": "OUTPUT0", "parameters": {"classification": 2}}),
+    )
     for value in (True, False, "yes", 1):
-        yield infer(f"binary_data {value!r}", two, "addsub", **outputs({"name": "OUTPUT0", "parameters": {"binary_data": value}}))
-    yield infer("binary_data of one of two", two, "addsub", **outputs({"name": "OUTPUT0", "parameters": {"binary_data": True}}, {"name": "OUTPUT1"}))
+        yield infer(
+            f"binary_data {value!r}",
+            two,
+            "addsub",
+            **outputs({"name": "OUTPUT0", "parameters": {"binary_data": value}}),
+        )
+    yield infer(
+        "binary_data of one of two",
+        two,
+        "addsub",
+        **outputs({"name": "OUTPUT0", "parameters": {"binary_data": True}}, {"name": "OUTPUT1"}),
+    )
     for value in (True, False, "yes"):
         yield infer(f"binary_data_output {value!r}", two, "addsub", parameters={"binary_data_output": value})
     mixed = {"name": "OUTPUT0", "parameters": {"binary_data": False}}
-    yield infer("binary_data_output, an output that is not", two, "addsub", parameters={"binary_data_output": True}, **outputs(mixed, {"name": "OUTPUT1"}))
+    yield infer(
+        "binary_data_output, an output that is not",
+        two,
+        "addsub",
+        parameters={"binary_data_output": True},
+        **outputs(mixed, {"name": "OUTPUT1"}),
+    )
     region = {"shared_memory_region": "r", "shared_memory_byte_size": 64}
     yield infer("an output in shared memory", two, "addsub", **outputs({"name": "OUTPUT0", "parameters": region}))
     yield infer("an input in shared memory", [tensor(data=None, parameters=region)])
-    yield infer("ensemble", [tensor("A", datatype="INT32", data=list(range(16))), tensor("B", datatype="INT32", data=[5] * 16)], "pair")
+    yield infer(
+        "ensemble",
+        [tensor("A", datatype="INT32", data=list(range(16))), tensor("B", datatype="INT32", data=[5] * 16)],
+        "pair",
+    )
     yield infer("ensemble, an input missing", [tensor("A", datatype="INT32", data=list(range(16)))], "pair")
     parameters = (
         {"priority": 1}, {"priority": 0}, {"priority": "high"}, {"priority": -1}, {"timeout": 1000000}, {"timeout": "x"},
@@ -304,33 +336,85 @@ def binary_cases():
     yield infer("binary_data_size and data", [tensor(parameters={"binary_data_size": 64})], tail=raw)
     yield infer("raw bytes without binary_data_size", [tensor(data=None)], tail=raw)
     yield infer("JSON, and bytes that nobody wants", [tensor()], tail=b"1234")
-    yield infer("binary, two inputs", [tensor(f"INPUT{i}", data=None, datatype="INT32", parameters={"binary_data_size": 64}) for i in range(2)], "addsub", tail=np.arange(32, dtype=np.int32).tobytes())
-    mixed = [tensor("INPUT0", data=None, datatype="INT32", parameters={"binary_data_size": 64}), tensor("INPUT1", datatype="INT32", data=[1] * 16)]
+    yield infer(
+        "binary, two inputs",
+        [tensor(f"INPUT{i}", data=None, datatype="INT32", parameters={"binary_data_size": 64}) for i in range(2)],
+        "addsub",
+        tail=np.arange(32, dtype=np.int32).tobytes(),
+    )
+    mixed = [
+        tensor("INPUT0", data=None, datatype="INT32", parameters={"binary_data_size": 64}),
+        tensor("INPUT1", datatype="INT32", data=[1] * 16),
+    ]
     yield infer("binary and JSON mixed", mixed, "addsub", tail=np.arange(16, dtype=np.int32).tobytes())
     body = json.dumps({"inputs": [row()]}).encode()
-    for size in (str(len(body) - 1), str(len(body) + 1), str(len(body) + 1000), "-1", "x", "", "99999999999999999999", "+5"):
-        name = {len(body) - 1: "one less", len(body) + 1: "one more", len(body) + 1000: "beyond the body"}.get(int(size) if size.isdigit() else None, repr(size))
-        yield text_infer(f"Inference-Header-Content-Length {name}", body + raw, {"Inference-Header-Content-Length": size})
+    for size in (
+        str(len(body) - 1),
+        str(len(body) + 1),
+        str(len(body) + 1000),
+        "-1",
+        "x",
+        "",
+        "99999999999999999999",
+        "+5",
+    ):
+        name = {len(body) - 1: "one less", len(body) + 1: "one more", len(body) + 1000: "beyond the body"}.get(
+            int(size) if size.isdigit() else None, repr(size)
+        )
+        yield text_infer(
+            f"Inference-Header-Content-Length {name}", body + raw, {"Inference-Header-Content-Length": size}
+        )
     text = json.dumps({"inputs": [tensor()]})
-    yield text_infer("Inference-Header-Content-Length, JSON alone", text, {"Inference-Header-Content-Length": len(text)})
+    yield text_infer(
+        "Inference-Header-Content-Length, JSON alone", text, {"Inference-Header-Content-Length": len(text)}
+    )
     bare = {"Inference-Header-Content-Length": 0}
-    for model, size in (("identity", 64), ("identity", 60), ("identity", 128), ("identity", 0), ("line", 64), ("line", 63), ("line", 0), ("wide", 64), ("addsub", 64), ("three", 16), ("text", 64)):
+    for model, size in (
+        ("identity", 64),
+        ("identity", 60),
+        ("identity", 128),
+        ("identity", 0),
+        ("line", 64),
+        ("line", 63),
+        ("line", 0),
+        ("wide", 64),
+        ("addsub", 64),
+        ("three", 16),
+        ("text", 64),
+    ):
         yield text_infer(f"raw bytes alone: {size} for {model}", (raw * 2)[:size], bare, model)
     for dtype, size in ELEMENTS.items():
         data = bytes([0, 1] * 4) if dtype == "BOOL" else bytes(size) + b"\1" + bytes(2 * size - 1)
         n = len(data) // size
         named = tensor(shape=(n,), datatype=dtype, data=None, parameters={"binary_data_size": len(data)})
-        yield infer(f"binary {dtype}", [named], f"any_{dtype.lower()}", tail=data, parameters={"binary_data_output": True})
+        yield infer(
+            f"binary {dtype}", [named], f"any_{dtype.lower()}", tail=data, parameters={"binary_data_output": True}
+        )
         yield infer(f"binary {dtype}, answered in JSON", [named], f"any_{dtype.lower()}", tail=data)
-        for what, value in (("1", 1), ("-1", -1), ("300", 300), ("1.5", 1.5), ("true", True), ("2**64", 2**64), ("text", "a")):
-            yield infer(f"JSON {dtype}: {what}", [tensor(shape=(1,), datatype=dtype, data=[value])], f"any_{dtype.lower()}")
+        for what, value in (
+            ("1", 1),
+            ("-1", -1),
+            ("300", 300),
+            ("1.5", 1.5),
+            ("true", True),
+            ("2**64", 2**64),
+            ("text", "a"),
+        ):
+            yield infer(
+                f"JSON {dtype}: {what}", [tensor(shape=(1,), datatype=dtype, data=[value])], f"any_{dtype.lower()}"
+            )
     words = struct.pack("<I3sI2s", 3, b"abc", 2, b"\xff\0")
     named = tensor(shape=(1, 2), datatype="BYTES", data=None, parameters={"binary_data_size": len(words)})
     yield infer("binary BYTES", [named], "text", tail=words, parameters={"binary_data_output": True})
-    yield infer("JSON BYTES", [tensor(shape=(1, 2), datatype="BYTES", data=["abc", "d\u00e9\n\""])], "text")
+    yield infer("JSON BYTES", [tensor(shape=(1, 2), datatype="BYTES", data=["abc", 'd\u00e9\n"'])], "text")
     yield infer("JSON BYTES, one short", [tensor(shape=(1, 3), datatype="BYTES", data=["abc", "d"])], "text")
     yield infer("JSON BYTES, numbers", [tensor(shape=(1, 2), datatype="BYTES", data=[1, 2])], "text")
-    for what, data in (("cut off", words[:-1]), ("one more than its shape", words + words[:7]), ("one less", words[:7]), ("a length beyond", struct.pack("<I", 2**31) + b"abc")):
+    for what, data in (
+        ("cut off", words[:-1]),
+        ("one more than its shape", words + words[:7]),
+        ("one less", words[:7]),
+        ("a length beyond", struct.pack("<I", 2**31) + b"abc"),
+    ):
         named = tensor(shape=(1, 2), datatype="BYTES", data=None, parameters={"binary_data_size": len(data)})
         yield infer(f"binary BYTES, {what}", [named], "text", tail=data)
     for shape in ((2**4, 2**60 + 2), (-1, 4), (0, 4), (4, 0)):
@@ -350,7 +434,10 @@ def coding_cases():
     yield text_infer("body in identity", body, {"Content-Encoding": "identity"})
     yield text_infer("body in GZIP", packed["gzip"], {"Content-Encoding": "GZIP"})
     yield text_infer("body in gzip, twice", gzip.compress(packed["gzip"], mtime=0), {"Content-Encoding": "gzip, gzip"})
-    named = {"inputs": [tensor(data=None, parameters={"binary_data_size": 64})], "parameters": {"binary_data_output": True}}
+    named = {
+        "inputs": [tensor(data=None, parameters={"binary_data_size": 64})],
+        "parameters": {"binary_data_output": True},
+    }
     text = json.dumps(named).encode()
     size = {"Inference-Header-Content-Length": len(text)}
     yield text_infer("binary in gzip", gzip.compress(text + X.tobytes(), mtime=0), {"Content-Encoding": "gzip"} | size)
@@ -360,15 +447,27 @@ def coding_cases():
     for name, sizes in (("one", [len(body)]), ("many", [1] * len(body)), ("two", [10, len(body) - 10])):
         yield http(f"chunked, {name}", "POST", path, chunked(body, sizes), pieces, length=False)
     yield http("chunked, none", "POST", path, b"0\r\n\r\n", pieces, length=False)
-    yield http("chunked, binary", "POST", path, chunked(text + X.tobytes(), [len(text), 64]), pieces | size, length=False)
-    yield http("chunked, in gzip", "POST", path, chunked(packed["gzip"], [len(packed["gzip"])]), pieces | {"Content-Encoding": "gzip"}, length=False)
+    yield http(
+        "chunked, binary", "POST", path, chunked(text + X.tobytes(), [len(text), 64]), pieces | size, length=False
+    )
+    yield http(
+        "chunked, in gzip",
+        "POST",
+        path,
+        chunked(packed["gzip"], [len(packed["gzip"])]),
+        pieces | {"Content-Encoding": "gzip"},
+        length=False,
+    )
     yield http("infer, 100-continue", "POST", path, body, {"Expect": "100-continue"})
     yield http("infer in HTTP/1.0", "POST", path, body, version="1.0")
     yield http("infer, two slashes", "POST", "/v2/models/identity//infer", body)
     yield http("infer, slash at the end", "POST", path + "/", body)
     yield http("infer with a query", "POST", path + "?x=1", body)
     yield http("index with Content-Length 0", "POST", "/v2/repository/index", values=False)
-    yield Case("headers in other cases", b"POST /v2/models/identity/infer HTTP/1.1\r\nhOST: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    yield Case(
+        "headers in other cases",
+        b"POST /v2/models/identity/infer HTTP/1.1\r\nhOST: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body,
+    )
 
 
 def repository_cases():
@@ -469,7 +568,9 @@ def grpc_infer_cases():
     yield call("infer, contents", inputs=[("INPUT0", "FP32", (1, 16), contents)], raw=[])
     yield call("infer, contents and raw", inputs=[("INPUT0", "FP32", (1, 16), contents)])
     yield call("infer, contents of 15", inputs=[("INPUT0", "FP32", (1, 16), {"fp32_contents": FLOATS[1:]})], raw=[])
-    yield call("infer, contents of another type", inputs=[("INPUT0", "FP32", (1, 16), {"int_contents": [1] * 16})], raw=[])
+    yield call(
+        "infer, contents of another type", inputs=[("INPUT0", "FP32", (1, 16), {"int_contents": [1] * 16})], raw=[]
+    )
     two = [("INPUT0", "INT32", (1, 16)), ("INPUT1", "INT32", (1, 16))]
     raw = [np.arange(i, 16 + i, dtype=np.int32).tobytes() for i in range(2)]
     yield call("addsub", model="addsub", inputs=two, raw=raw)
@@ -478,22 +579,57 @@ def grpc_infer_cases():
     yield call("addsub, no such output", model="addsub", inputs=two, raw=raw, outputs=[("OUTPUT9", {})])
     yield call("addsub, an output twice", model="addsub", inputs=two, raw=raw, outputs=[("OUTPUT0", {})] * 2)
     for k in (0, 2, 17, -1, "2", True):
-        yield call(f"classification {k!r}", model="addsub", inputs=two, raw=raw, outputs=[("OUTPUT0", {"classification": k})])
-    yield call("an output in shared memory", model="addsub", inputs=two, raw=raw, outputs=[("OUTPUT0", {"shared_memory_region": "r", "shared_memory_byte_size": 64})])
+        yield call(
+            f"classification {k!r}", model="addsub", inputs=two, raw=raw, outputs=[("OUTPUT0", {"classification": k})]
+        )
+    yield call(
+        "an output in shared memory",
+        model="addsub",
+        inputs=two,
+        raw=raw,
+        outputs=[("OUTPUT0", {"shared_memory_region": "r", "shared_memory_byte_size": 64})],
+    )
     for each in ({"priority": 1}, {"priority": "x"}, {"timeout": 1000000}, {"mine": "text"}, {"mine": 7}, {"mine": 1.5},
                  {"mine": True}, {"triton_mine": 1}, {"sequence_id": 5}, {"sequence_id": "five"}, {"binary_data_output": True},
                  {"sequence_start": True}, {"triton_enable_empty_final_response": True}):  # fmt: skip
         yield call(f"parameters {each}", parameters=each)
     yield call("ensemble", model="pair", inputs=[("A", "INT32", (1, 16)), ("B", "INT32", (1, 16))], raw=raw)
-    values = {"BOOL": ("bool_contents", [True]), "UINT8": ("uint_contents", [200]), "UINT16": ("uint_contents", [60000])}
-    values |= {"UINT32": ("uint_contents", [2**32 - 1]), "UINT64": ("uint64_contents", [2**63]), "INT8": ("int_contents", [-100])}
-    values |= {"INT16": ("int_contents", [-30000]), "INT32": ("int_contents", [-(2**31)]), "INT64": ("int64_contents", [-(2**63)])}
+    values = {
+        "BOOL": ("bool_contents", [True]),
+        "UINT8": ("uint_contents", [200]),
+        "UINT16": ("uint_contents", [60000]),
+    }
+    values |= {
+        "UINT32": ("uint_contents", [2**32 - 1]),
+        "UINT64": ("uint64_contents", [2**63]),
+        "INT8": ("int_contents", [-100]),
+    }
+    values |= {
+        "INT16": ("int_contents", [-30000]),
+        "INT32": ("int_contents", [-(2**31)]),
+        "INT64": ("int64_contents", [-(2**63)]),
+    }
     values |= {"FP64": ("fp64_contents", [0.1]), "FP16": ("fp32_contents", [0.5])}
     for datatype, (kind, data) in values.items():
-        yield call(f"contents {datatype}", model=f"any_{datatype.lower()}", inputs=[("INPUT0", datatype, (1,), {kind: data})], raw=[])
+        yield call(
+            f"contents {datatype}",
+            model=f"any_{datatype.lower()}",
+            inputs=[("INPUT0", datatype, (1,), {kind: data})],
+            raw=[],
+        )
     for what, (kind, data) in {"UINT8": ("uint_contents", [300]), "INT8": ("int_contents", [300])}.items():
-        yield call(f"contents {what} too large", model=f"any_{what.lower()}", inputs=[("INPUT0", what, (1,), {kind: data})], raw=[])
-    yield call("contents BYTES", model="text", inputs=[("INPUT0", "BYTES", (1, 2), {"bytes_contents": [b"abc", b"\xff\0"]})], raw=[])
+        yield call(
+            f"contents {what} too large",
+            model=f"any_{what.lower()}",
+            inputs=[("INPUT0", what, (1,), {kind: data})],
+            raw=[],
+        )
+    yield call(
+        "contents BYTES",
+        model="text",
+        inputs=[("INPUT0", "BYTES", (1, 2), {"bytes_contents": [b"abc", b"\xff\0"]})],
+        raw=[],
+    )
     words = struct.pack("<I3sI2s", 3, b"abc", 2, b"\xff\0")
     yield call("raw BYTES", model="text", inputs=[("INPUT0", "BYTES", (1, 2))], raw=[words])
     yield call("raw BYTES, cut off", model="text", inputs=[("INPUT0", "BYTES", (1, 2))], raw=[words[:-1]])
@@ -531,7 +667,9 @@ def grpc_cases():
                 request = getattr(pb, kind + method + "Request")(name=region)
                 yield Case(f"gRPC {kind}{method} {region!r}", (kind + method, request))
     yield Case("gRPC TraceSetting", ("TraceSetting", pb.TraceSettingRequest()), values=False)
-    yield Case("gRPC TraceSetting of no model", ("TraceSetting", pb.TraceSettingRequest(model_name="nosuch")), values=False)
+    yield Case(
+        "gRPC TraceSetting of no model", ("TraceSetting", pb.TraceSettingRequest(model_name="nosuch")), values=False
+    )
     yield Case("gRPC LogSettings", ("LogSettings", pb.LogSettingsRequest()), values=False)
     yield Case("gRPC no such method", ("NoSuchMethod", pb.ServerLiveRequest()))
     yield Case("gRPC Health/Check", ("/grpc.health.v1.Health/Check", b""))

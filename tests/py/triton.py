@@ -73,7 +73,13 @@ class Triton:
 
     def __init__(self, repository, log, *arguments):
         self.http, self.grpc, self.metrics = free_ports(3)
-        command = [HOME / "bin/tritonserver", "--model-repository", repository, "--backend-directory", HOME / "backends"]
+        command = [
+            HOME / "bin/tritonserver",
+            "--model-repository",
+            repository,
+            "--backend-directory",
+            HOME / "backends",
+        ]
         command += ["--http-address", "127.0.0.1", "--http-port", self.http, "--grpc-address", "127.0.0.1"]
         command += ["--grpc-port", self.grpc, "--metrics-port", self.metrics, *arguments]
         environment = dict(os.environ, LD_LIBRARY_PATH=str(HOME / "lib/triton"))
