@@ -1,6 +1,6 @@
 # What a person types; the work is done by Meson, Ninja and the scripts in tools/. `make help` lists the targets.
 .DEFAULT_GOAL := build
-.PHONY: check-cuda check-cuda-text docs
+.PHONY: check-cuda check-cuda-text docs soak
 .PHONY: conformance help setup build demo check check-isa check-san check-tsan fuzz-smoke size man install lint format clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
@@ -48,6 +48,9 @@ check-tsan: ## thread pool, sessions and serving under the thread sanitizer
 	@tools/configure build-tsan -Db_sanitize=thread -Dbuildtype=debugoptimized
 	@ninja -C build-tsan --quiet unit
 	@tools/check --build build-tsan unit=pool,session,serve
+
+soak: setup build ## traffic of every kind on a server for 10 minutes, 10,000 idle connections, 1,000 reloads: memory stays
+	@tools/venv && build/venv/bin/python tests/py/soak.py
 
 fuzz-smoke: ## every fuzz target for FUZZ_SECONDS (30), with clang's libFuzzer
 	@tools/setup build fuzz
