@@ -13,6 +13,7 @@ typedef struct sw__source {
     const char *label; /* its name in messages */
     const sw_allocator *allocator;
     const sw_diag *diag;
+    sw_pixel_order order; /* wanted; a decoder may give the other one, and say so in the picture */
 } sw__source;
 
 /* As sw_image_decode and sw_image_encode say. On failure *image may hold pixels; the caller frees them. */

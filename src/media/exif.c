@@ -79,6 +79,7 @@ sw_status sw__image_turn(const sw__source *source, int orientation, sw_image *im
     bool swapped = orientation >= 5;
     sw_image upright;
     SW_TRY(sw__image_begin(source, swapped ? height : width, swapped ? width : height, working, &upright));
+    upright.picture.order = from->order;
     turn_pixels(from, turned_view(&upright.picture, orientation));
     sw_image_destroy(image);
     *image = upright;

@@ -148,9 +148,21 @@ static sw_status refuse(const sw__source *source) {
                    "is not a picture but %s %s file", s->article, s->name);
 }
 
-sw_status sw_image_decode(const void *bytes, size_t size, const char *label, const sw_allocator *allocator,
-                          const sw_diag *diag, sw_image *image) {
-    sw__source source = {.bytes = bytes, .size = size, .label = label, .allocator = allocator, .diag = diag};
+static void swap_channels(sw_picture *p) {
+    for (int y = 0; y < p->height; y++) {
+        uint8_t *at = p->data + (size_t)y * p->pitch;
+        for (int x = 0; x < p->width; x++, at += 3) {
+            uint8_t first = at[0];
+            at[0] = at[2];
+            at[2] = first;
+        }
+    }
+}
+
+sw_status sw_image_decode_as(const void *bytes, size_t size, const char *label, sw_pixel_order order,
+                             const sw_allocator *allocator, const sw_diag *diag, sw_image *image) {
+    sw__source source = {
+        .bytes = bytes, .size = size, .label = label, .allocator = allocator, .diag = diag, .order = order};
     *image = (sw_image){0};
     if (size == 0) return sw_fail(diag, SW_E_INPUT, label, NULL, "is empty");
     const char *format = sw_image_sniff(bytes, size);
@@ -161,8 +173,18 @@ sw_status sw_image_decode(const void *bytes, size_t size, const char *label, con
         status = sw__png_decode(&source, image);
     else
         return refuse(&source);
-    if (status != SW_OK) sw_image_destroy(image);
+    if (status != SW_OK) {
+        sw_image_destroy(image);
+    } else if (image->picture.order != order) {
+        swap_channels(&image->picture);
+        image->picture.order = order;
+    }
     return status;
+}
+
+sw_status sw_image_decode(const void *bytes, size_t size, const char *label, const sw_allocator *allocator,
+                          const sw_diag *diag, sw_image *image) {
+    return sw_image_decode_as(bytes, size, label, SW_PIXELS_BGR, allocator, diag, image);
 }
 
 sw_status sw_image_load(const char *path, const sw_allocator *allocator, const sw_diag *diag, sw_image *image) {

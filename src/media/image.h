@@ -41,6 +41,9 @@ void sw_image_destroy(sw_image *image);
  * SW_E_LIMIT, SW_E_NOMEM. On success the caller owns *image (sw_image_destroy); on failure it is empty. */
 SW_MUST_USE sw_status sw_image_decode(const void *bytes, size_t size, const char *label, const sw_allocator *allocator,
                                       const sw_diag *diag, sw_image *image);
+/* The same in another order of the channels. */
+SW_MUST_USE sw_status sw_image_decode_as(const void *bytes, size_t size, const char *label, sw_pixel_order order,
+                                         const sw_allocator *allocator, const sw_diag *diag, sw_image *image);
 /* The same for a file. SW_E_IO when it cannot be read. */
 SW_MUST_USE sw_status sw_image_load(const char *path, const sw_allocator *allocator, const sw_diag *diag,
                                     sw_image *image);

@@ -167,7 +167,9 @@ static void read_header(jpeg_reader *r) {
     r->orientation = orientation_of(info);
     int64_t scans = SCAN_PIXELS / ((int64_t)info->image_width * info->image_height);
     r->max_scans = scans < MIN_SCANS ? MIN_SCANS : scans > MAX_SCANS ? MAX_SCANS : (int)scans;
-    info->out_color_space = info->num_components == 4 ? JCS_CMYK : JCS_EXT_BGR;
+    info->out_color_space = info->num_components == 4           ? JCS_CMYK
+                            : r->source->order == SW_PIXELS_RGB ? JCS_EXT_RGB
+                                                                : JCS_EXT_BGR;
     info->dct_method = JDCT_ISLOW;
     info->do_fancy_upsampling = TRUE;
 }
@@ -178,6 +180,7 @@ static sw_status decode(jpeg_reader *r) {
     read_header(r);
     SW_TRY(
         sw__image_begin(r->source, r->info.image_width, r->info.image_height, coefficient_bytes(&r->info), r->image));
+    if (r->info.out_color_space == JCS_EXT_RGB) r->image->picture.order = SW_PIXELS_RGB;
     r->header_read = true;
     jpeg_start_decompress(&r->info);
     read_rows(r);

@@ -215,6 +215,25 @@ SW_TEST(image_encode_refuses_bad_quality_and_full_buffers) {
 
 /* -- JPEG */
 
+SW_TEST(image_decodes_in_the_order_that_is_asked_for) {
+    sw_image image = gradient(40, 24);
+    for (sw_image_format format = SW_IMAGE_JPEG; format <= SW_IMAGE_PNG; format++) {
+        sw_image bgr, rgb;
+        sw_buf buf = sw_buf_make(NULL, 0);
+        CHECK_INT(sw_image_encode(&image.picture, format, 95, &sw_test_diag, &buf), SW_OK);
+        CHECK_INT(decode(&buf, &bgr), SW_OK);
+        CHECK_INT(sw_image_decode_as(buf.data, buf.size, "it", SW_PIXELS_RGB, NULL, &sw_test_diag, &rgb), SW_OK);
+        CHECK_INT(rgb.picture.order, SW_PIXELS_RGB);
+        for (int y = 0; y < 24; y++)
+            for (int x = 0; x < 40; x++)
+                for (int c = 0; c < 3; c++) CHECK_INT(pixel(&rgb, x, y)[c], pixel(&bgr, x, y)[2 - c]);
+        sw_image_destroy(&bgr);
+        sw_image_destroy(&rgb);
+        sw_buf_free(&buf);
+    }
+    sw_image_destroy(&image);
+}
+
 SW_TEST(image_jpeg_is_turned_by_exif) {
     /* where the stored corners top left, top right, bottom left go: x and y, 1 meaning the far end */
     static const int corners[9][6] = {

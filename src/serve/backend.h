@@ -7,6 +7,7 @@
 /* What a backend is told of a model. Lives only during the call. */
 typedef struct sw_serve_opening {
     const char *name, *path; /* path: the model file; NULL where the model has none */
+    sw_serve *core;
     const sw_serve_loader *loader;
     const sw_diag *diag;
     /* The configured ports, dims with the batch (-1) if there is one; none where the configuration names none. */
@@ -49,10 +50,15 @@ typedef struct sw_serve_backend {
      * data NULL. Fills in dtype, rank, dims, data, bytes of the outputs: views that stay valid until the next run. */
     SW_MUST_USE sw_serve_code (*run)(void *instance, const sw_serve_tensor *in, sw_serve_tensor *out,
                                      sw_serve_error *error);
+    /* Both or neither: what the outputs of the last run lie in is taken over, and outlives run, instance and model until it is
+     * released, on any thread. NULL: the outputs must be copied. */
+    void *(*take_memory)(void *instance);
+    void (*release)(void *memory);
     void *ctx;     /* the backend's own */
     bool computes; /* it uses the CPUs: models take turns */
     bool fileless; /* its models have no file */
     bool waits;    /* it may wait for something: never run on a thread that serves clients */
+    bool light;    /* steps of ensembles by it run at once, on the thread that has their inputs */
 } sw_serve_backend;
 
 extern const sw_serve_backend sw_serve_plan_backend, sw_serve_identity_backend;

@@ -120,10 +120,10 @@ static sw_serve_code slice(sw_serve_model *model, sw__instance *instance, int64_
 }
 
 /* Averages for deciding what is quick, and for goals. */
-static void note_time(sw__queue *q, int64_t rows, int64_t ns) {
+static void note_time(sw__queue *q, int64_t rows, int64_t max_batch, int64_t ns) {
     if (ns < 1) ns = 1;
     q->mean_ns = q->mean_ns ? (7 * q->mean_ns + ns) / 8 : ns;
-    if (q->batch_ns)
+    if (q->batch_ns && rows <= max_batch)
         q->batch_ns[rows] = q->batch_ns[rows] > 0 ? q->batch_ns[rows] * 0.8 + (double)ns * 0.2 : (double)ns;
 }
 
@@ -163,12 +163,12 @@ void sw__serve_run_batch(sw_serve_model *model, sw__instance *instance, sw_serve
         else if (held->cancelled)
             (void)sw_serve_fail(&r->error, SW_SERVE_CANCELLED, "%sRequest cancelled", sw__serve_id_text(r, id));
         else if (slice(model, instance, total, from, held->rows, &r->error) == SW_SERVE_OK)
-            sw__serve_hand_over(r, instance->given);
+            sw__serve_hand_over(r, instance->given, n == 1 ? instance : NULL);
         from += held->rows;
         sw__serve_finish(r);
     }
     pthread_mutex_lock(&q->lock);
-    note_time(q, total, times.computed - times.computing);
+    note_time(q, total, model->config.max_batch, times.computed - times.computing);
     if (model->config.batching.preserve_ordering) {
         q->delivered++;
         pthread_cond_broadcast(&q->order);

@@ -53,9 +53,9 @@ static sw_serve_code wrong_number(const sw_serve_request *r, const sw_serve_tens
 static sw_serve_code check_shape(const sw_serve_request *r, const sw_serve_port *port, const sw_serve_tensor *t,
                                  sw_serve_error *error) {
     const sw_serve_info *info = &r->model->info;
-    bool fits = t->rank == port->rank;
+    bool fits = t->rank == port->rank || port->loose;
     for (int i = 0; fits && i < t->rank; i++)
-        fits = t->dims[i] >= 0 && (port->dims[i] < 0 || port->dims[i] == t->dims[i]);
+        fits = t->dims[i] >= 0 && (port->loose || port->dims[i] < 0 || port->dims[i] == t->dims[i]);
     if (fits) return SW_SERVE_OK;
     char expected[SHAPE_TEXT], got[SHAPE_TEXT], id[SW__ID_TEXT];
     return sw_serve_fail(
@@ -101,7 +101,9 @@ static sw_serve_code check_batch(const sw_serve_request *r, const sw_serve_tenso
         return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
                              "%sinput '%s' batch size does not match other inputs for '%s'", sw__serve_id_text(r, id),
                              t->name, info->name);
-    if (*batch < 1 || *batch > info->max_batch_size)
+    /* An ensemble may have made more rows than clients may send: they are computed as one batch. */
+    bool inner = ((sw__held *)r->held)->depth > 0;
+    if (*batch < 1 || (*batch > info->max_batch_size && !inner))
         return sw_serve_fail(error, SW_SERVE_INVALID_ARG, "%sinference request batch-size must be %s %d for '%s'",
                              sw__serve_id_text(r, id), *batch < 1 ? ">=" : "<=", *batch < 1 ? 1 : info->max_batch_size,
                              info->name);
@@ -112,7 +114,7 @@ static sw_serve_code check_input(const sw_serve_request *r, const sw_serve_port 
                                  int64_t *batch, sw_serve_error *error) {
     const sw_serve_info *info = &r->model->info;
     char id[SW__ID_TEXT];
-    if (t->dtype != port->dtype)
+    if (t->dtype != port->dtype && !port->loose)
         return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
                              "%sinference input '%s' data-type is '%s', but model '%s' expects '%s'",
                              sw__serve_id_text(r, id), port->name, sw_serve_dtype_name(t->dtype), info->name,

@@ -291,7 +291,8 @@ sw_status sw_serve_create(const sw_serve_options *options, sw_serve **result) {
     pthread_cond_init(&core->work, &monotonic);
     pthread_cond_init(&core->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    bool good = copy_options(core, options) && (core->gate = sw__gate_create(core->cpus));
+    bool good = copy_options(core, options) && (core->gate = sw__gate_create(core->cpus)) &&
+                (core->detectors = sw__detectors_create());
     sw_status status =
         good ? check_repositories(core) : sw_fail(options->diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     if (status == SW_OK) status = sw__loading_start(core);
@@ -310,6 +311,10 @@ int sw_serve_wait_loaded(sw_serve *core) {
     for (size_t i = 0; i < core->cap_entries; i++) failed += core->entries[i] && core->entries[i]->failed;
     pthread_mutex_unlock(&core->lock);
     return failed;
+}
+
+sw__detectors *sw_serve_detectors(sw_serve *core) {
+    return core->detectors;
 }
 
 void sw_serve_tick(sw_serve *core) {
@@ -352,6 +357,7 @@ void sw_serve_destroy(sw_serve *core) {
     }
     sw_free(NULL, core->entries);
     sw__gate_destroy(core->gate);
+    sw__detectors_destroy(core->detectors);
     pthread_mutex_destroy(&core->lock);
     pthread_mutex_destroy(&core->diag_lock);
     pthread_cond_destroy(&core->work);

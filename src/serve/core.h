@@ -58,6 +58,7 @@ typedef struct sw_serve_port {
     int dtype, rank;
     int64_t dims[SW_MAX_RANK]; /* -1: any; as in the metadata: with the batch (-1) if the model has one */
     bool optional;
+    bool loose; /* type and dims are only usual ones: the backend looks at what comes */
 } sw_serve_port;
 
 typedef struct sw_serve_info {

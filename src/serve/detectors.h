@@ -25,6 +25,8 @@ typedef struct sw__kept {
     struct sw__kept *next;
 } sw__kept;
 
+/* Those of a core, for its protocols. */
+sw__detectors *sw_serve_detectors(sw_serve *core);
 sw__detectors *sw__detectors_create(void); /* NULL without memory */
 void sw__detectors_destroy(sw__detectors *detectors);
 /* NULL with an error: SW_SERVE_INVALID_ARG for models that are no detectors. */

@@ -2,24 +2,9 @@
  * step's request keeps them, and later steps and the answer are views of them. */
 #include <string.h>
 
-#include "serve/internal.h"
+#include "serve/ensemble.h"
 
 enum { MOST_STEPS = 256, MOST_DEPTH = 8 };
-
-typedef struct step {
-    const char *model;
-    int64_t version;
-    int n_in, n_out;
-    const char **in, **out; /* ports of the model */
-    int *from, *to;         /* tensors of the ensemble */
-} step;
-
-struct sw__ensemble {
-    int n_tensors, n_steps;
-    const char **tensors; /* first the inputs, by the order of the configuration */
-    step *steps;
-    int *outputs; /* by output: its tensor */
-};
 
 /* -- Making ---------------------------------------------------------------------------------------------------------- */
 
@@ -31,8 +16,9 @@ static int tensor_at(struct sw__ensemble *e, const char *name, bool add) {
     return e->n_tensors++;
 }
 
-static bool make_step(sw_arena *arena, struct sw__ensemble *e, const sw__ensemble_step *from, step *to) {
-    *to = (step){.model = from->model, .version = from->version, .n_in = from->n_inputs, .n_out = from->n_outputs};
+static bool make_step(sw_arena *arena, struct sw__ensemble *e, const sw__ensemble_step *from, sw__member *to) {
+    *to =
+        (sw__member){.model = from->model, .version = from->version, .n_in = from->n_inputs, .n_out = from->n_outputs};
     to->in = SW_ARENA_ARRAY(arena, const char *, to->n_in + 1);
     to->out = SW_ARENA_ARRAY(arena, const char *, to->n_out + 1);
     to->from = SW_ARENA_ARRAY(arena, int, to->n_in + 1);
@@ -115,18 +101,25 @@ sw_serve_code sw__ensemble_create(sw_serve_model *model, sw_serve_error *error) 
     bool *written = SW_ARENA_ARRAY(arena, bool, most + 1);
     if (!e || !written) return sw__serve_no_memory(error);
     e->tensors = SW_ARENA_ARRAY(arena, const char *, most + 1);
-    e->steps = SW_ARENA_ARRAY(arena, step, c->n_steps);
+    e->steps = SW_ARENA_ARRAY(arena, sw__member, c->n_steps);
     e->outputs = SW_ARENA_ARRAY(arena, int, c->n_outputs + 1);
     if (!e->tensors || !e->steps || !e->outputs) return sw__serve_no_memory(error);
     for (int i = 0; i < c->n_inputs; i++) (void)tensor_at(e, c->inputs[i].name, true);
     for (; e->n_steps < c->n_steps; e->n_steps++)
         if (!make_step(arena, e, &c->steps[e->n_steps], &e->steps[e->n_steps])) return sw__serve_no_memory(error);
     sw_serve_code code = check_order(model, written, error);
-    return code == SW_SERVE_OK ? check_outputs(model, written, error) : code;
+    if (code == SW_SERVE_OK) code = check_outputs(model, written, error);
+    return code == SW_SERVE_OK ? sw__ensemble_make_own(model, error) : code;
+}
+
+void sw__ensemble_destroy(struct sw__ensemble *e) {
+    for (int s = 0; e && e->steps && s < e->n_steps; s++) sw_serve_drop(e->steps[s].own);
 }
 
 const char *sw__ensemble_member(const struct sw__ensemble *ensemble, int i) {
-    return i < ensemble->n_steps ? ensemble->steps[i].model : NULL;
+    for (int s = 0; s < ensemble->n_steps; s++)
+        if (!ensemble->steps[s].own && i-- == 0) return ensemble->steps[s].model;
+    return NULL;
 }
 
 /* -- Running --------------------------------------------------------------------------------------------------------- */
@@ -188,11 +181,45 @@ static struct sw__ensemble_run *make_run(const sw_serve_model *model) {
 
 static void step_done(sw_serve_request *request);
 
+static bool find_model(sw_serve *core, const sw__member *what, sw_serve_request *r) {
+    if (!what->own)
+        return sw_serve_find(core, what->model, what->version, &(sw_serve_hint){0}, &r->model, &r->error) ==
+               SW_SERVE_OK;
+    sw_serve_keep(what->own);
+    r->model = what->own;
+    return true;
+}
+
+/* Crops of no boxes, say: nothing is to be computed, and requests of clients must not be so. */
+static bool has_no_rows(const sw_serve_request *r) {
+    if (!r->model->info.max_batch_size) return false;
+    for (int i = 0; i < r->n_inputs; i++)
+        if (r->inputs[i].rank && !r->inputs[i].dims[0]) return true;
+    return false;
+}
+
+/* Results without rows, in the types and shapes of the metadata, as far as those are known. */
+static bool give_no_rows(sw_serve_request *r) {
+    const sw_serve_info *info = &r->model->info;
+    sw_serve_tensor *none = sw_calloc(NULL, (size_t)info->n_outputs + 1, sizeof *none);
+    for (int i = 0; none && i < info->n_outputs; i++) {
+        const sw_serve_port *port = &info->outputs[i];
+        none[i] = (sw_serve_tensor){.dtype = port->dtype, .rank = port->rank, .data = ""};
+        for (int k = 1; k < port->rank; k++) none[i].dims[k] = port->dims[k] > 0 ? port->dims[k] : 0;
+    }
+    if (none)
+        sw__serve_hand_over(r, none, NULL);
+    else
+        (void)sw__serve_no_memory(&r->error);
+    sw_free(NULL, none);
+    return none != NULL;
+}
+
 /* Submits a step whose tensors are there. What goes wrong comes back through step_done, too. */
 static void begin_step(struct sw__ensemble_run *run, int s) {
     sw_serve_request *outer = run->request;
     sw_serve_model *model = outer->model;
-    const step *what = &model->ensemble->steps[s];
+    const sw__member *what = &model->ensemble->steps[s];
     step_run *now = &run->steps[s];
     sw_serve_request *r = &now->request;
     int n = 0;
@@ -211,6 +238,7 @@ static void begin_step(struct sw__ensemble_run *run, int s) {
                             .n_wanted = what->n_out,
                             .wanted = what->out,
                             .off_thread = outer->off_thread,
+                            .at_once = what->at_once,
                             .done = step_done,
                             .user = now,
                             .held = r->held};
@@ -222,13 +250,21 @@ static void begin_step(struct sw__ensemble_run *run, int s) {
         (void)sw_serve_fail(&r->error, SW_SERVE_INVALID_ARG,
                             "ensembles within ensembles are deeper than %d: is '%s' within itself?", MOST_DEPTH,
                             what->model);
-    else if (sw_serve_find(model->core, what->model, what->version, &(sw_serve_hint){0}, &r->model, &r->error) ==
-             SW_SERVE_OK) {
-        sw__serve_submit(model->core, r, true);
-        return;
+    else if (find_model(model->core, what, r)) {
+        if (!has_no_rows(r)) {
+            sw__serve_submit(model->core, r, true);
+            return;
+        }
+        (void)give_no_rows(r);
     }
     step_done(r);
 }
+
+/* What results of steps lie in. */
+typedef struct lent {
+    void *memory;
+    void (*release)(void *memory);
+} lent;
 
 static void finish(struct sw__ensemble_run *run) {
     sw_serve_request *request = run->request;
@@ -241,13 +277,22 @@ static void finish(struct sw__ensemble_run *run) {
     } else if (run->error.code == SW_SERVE_OK) {
         request->times.started = request->times.computing = request->times.queued;
         for (int i = 0; i < model->info.n_outputs; i++) run->out[i] = run->tensors[model->ensemble->outputs[i]];
-        sw__serve_hand_over(request, run->out);
+        sw__serve_hand_over(request, run->out, NULL);
         pthread_mutex_lock(&model->tally->lock);
         sw__stats_execution(&model->tally->stats, (uint64_t)((sw__held *)request->held)->rows, 0,
                             (uint64_t)(request->times.computed - request->times.queued), 0);
         pthread_mutex_unlock(&model->tally->lock);
     }
-    sw__serve_finish(request);
+    lent memory[MOST_STEPS];
+    int n = 0;
+    for (int i = 0; i < run->n_steps; i++) {
+        sw__held *held = run->steps[i].request.held;
+        if (!held || !held->memory) continue;
+        memory[n++] = (lent){held->memory, held->release};
+        held->memory = NULL;
+    }
+    sw__serve_finish(request); /* with it the run may belong to somebody else */
+    for (int i = 0; i < n; i++) memory[i].release(memory[i].memory);
 }
 
 /* Begins what can be begun. `ended`: a step has. */
@@ -270,11 +315,30 @@ static void advance(struct sw__ensemble_run *run, bool ended) {
     for (int i = 0; i < n; i++) begin_step(run, ready[i]); /* the run lives while one of them has not ended */
 }
 
+/* Whether all steps that read what this one gives can begin now. Under lock. */
+static bool readers_are_ready(const struct sw__ensemble_run *run, const sw__member *what) {
+    const struct sw__ensemble *e = run->of->ensemble;
+    for (int s = 0; s < e->n_steps; s++) {
+        const sw__member *reader = &e->steps[s];
+        bool reads = false, ready = true;
+        for (int i = 0; i < reader->n_in; i++) {
+            bool given = false;
+            for (int k = 0; k < what->n_out; k++) given |= what->to[k] == reader->from[i];
+            reads |= given;
+            ready &= given || run->there[reader->from[i]];
+        }
+        if (reads && !ready) return false;
+    }
+    return true;
+}
+
 static void step_done(sw_serve_request *r) {
     step_run *now = r->user;
     struct sw__ensemble_run *run = now->run;
-    const step *what = &run->of->ensemble->steps[now - run->steps];
+    const sw__member *what = &run->of->ensemble->steps[now - run->steps];
     pthread_mutex_lock(&run->lock);
+    /* Results that lie in the model's memory are read before this returns, or copied. */
+    if (r->error.code == SW_SERVE_OK && r->at_once && !readers_are_ready(run, what)) sw__serve_keep_results(r);
     if (r->error.code != SW_SERVE_OK && run->error.code == SW_SERVE_OK)
         (void)sw_serve_fail(&run->error, r->error.code, "in ensemble '%.100s', %.390s", run->of->info.name,
                             r->error.text);

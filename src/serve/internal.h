@@ -11,6 +11,7 @@
 #include "base/os.h"
 #include "serve/backend.h"
 #include "serve/config/config.h"
+#include "serve/detectors.h"
 #include "serve/stats.h"
 
 /* -- Small things ---------------------------------------------------------------------------------------------------- */
@@ -34,6 +35,8 @@ sw_serve_code sw__serve_code_of(sw_status status);
 
 /* -- Requests -------------------------------------------------------------------------------------------------------- */
 
+typedef struct sw__instance sw__instance;
+
 typedef enum sw__request_state { SW__IDLE, SW__QUEUED, SW__RUNNING } sw__request_state;
 
 /* What a request keeps between its uses (request->held), and what is known of it while it is submitted. */
@@ -51,6 +54,9 @@ typedef struct sw__held {
     atomic_bool cancelled;
     int depth;                    /* of ensembles that it is a step in */
     struct sw__ensemble_run *run; /* of an ensemble, kept; else NULL */
+    /* What the results lie in, where the backend gave it away; and who takes it back. */
+    void *memory;
+    void (*release)(void *memory);
 } sw__held;
 
 /* request->held, with room for the model's inputs; NULL when out of memory. */
@@ -58,8 +64,13 @@ sw__held *sw__serve_hold(sw_serve_request *request, int n_inputs);
 /* Whether the request is one that its model takes: fills in the held inputs and rows. */
 SW_MUST_USE sw_serve_code sw__serve_check(const sw_serve_request *request, sw__held *held, sw_serve_error *error);
 /* Puts the results together from outputs by the order of the model's configuration: views, or copies when the request
- * wants to keep them. What goes wrong is the request's error. */
-void sw__serve_hand_over(sw_serve_request *request, const sw_serve_tensor *out);
+ * wants to keep them, unless the instance (NULL: none) can give away what they lie in. What goes wrong is the request's
+ * error. */
+void sw__serve_hand_over(sw_serve_request *request, const sw_serve_tensor *out, sw__instance *instance);
+/* Copies results that are views so far. */
+void sw__serve_keep_results(sw_serve_request *request);
+/* Gives back what the results lie in. */
+void sw__serve_release(sw__held *held);
 /* Checks a request and queues it, or runs it. `inner`: of one that was let in already. */
 void sw__serve_submit(sw_serve *core, sw_serve_request *request, bool inner);
 /* Statistics, log, done(). The request is no longer ours after it. */
@@ -82,7 +93,7 @@ void sw__gate_leave(sw__gate *gate, sw__share *share, int threads, int64_t ns);
 /* -- A model's queue ------------------------------------------------------------------------------------------------- */
 
 /* Runs one batch at a time. */
-typedef struct sw__instance {
+struct sw__instance {
     void *handle;              /* of the backend */
     sw_serve_tensor *in, *out; /* by the order of the backend */
     sw_serve_tensor *given;    /* outputs by the order of the configuration */
@@ -90,7 +101,7 @@ typedef struct sw__instance {
     size_t *cap_staging;
     sw_serve_request **batch; /* room for max_batch requests */
     struct sw__instance *next_free;
-} sw__instance;
+};
 
 typedef struct sw__list {
     sw_serve_request *first, *last;
@@ -135,6 +146,7 @@ typedef struct sw__model_source {
     bool config_is_json;
     const char *config_where;
     bool temporary; /* the folder is gone once it is loaded */
+    bool own;       /* a built-in step of an ensemble: completed whatever the options say */
 } sw__model_source;
 
 struct sw_serve_model {
@@ -210,7 +222,9 @@ void sw__queue_fail_all(sw_serve_model *model, const sw_serve_error *error);
 
 /* From the model's configuration: model->ensemble. */
 SW_MUST_USE sw_serve_code sw__ensemble_create(sw_serve_model *model, sw_serve_error *error);
-const char *sw__ensemble_member(const struct sw__ensemble *ensemble, int i); /* its model; NULL after the last */
+/* Models that must be there beside it; NULL after the last. */
+const char *sw__ensemble_member(const struct sw__ensemble *ensemble, int i);
+void sw__ensemble_destroy(struct sw__ensemble *ensemble); /* takes NULL, and what is half made */
 /* Checked, held. */
 void sw__ensemble_submit(sw_serve_model *model, sw_serve_request *request);
 void sw__ensemble_run_free(struct sw__ensemble_run *run); /* takes NULL */
@@ -281,7 +295,9 @@ struct sw_serve {
 
     atomic_bool draining;
     atomic_int inside; /* requests */
+    atomic_ullong copied; /* bytes of results between steps of ensembles */
     sw__gate *gate;
+    sw__detectors *detectors; /* kept for the next picture */
     int cpus;
     int n_alive; /* models that are not destroyed; under lock */
 };

@@ -214,6 +214,12 @@ static void write_histogram(sw_buf *buf, const struct family *f, const sample *s
     }
 }
 
+static void write_copied(sw_serve *core, sw_buf *buf) {
+    const char *name = "slipway_ensemble_copied_bytes_total";
+    head(buf, name, "counter", "Bytes of results copied between steps of ensembles");
+    sw_buf_printf(buf, "%s %llu\n", name, (unsigned long long)atomic_load(&core->copied));
+}
+
 static void write_memory(sw_buf *buf) {
     head(buf, "nv_cpu_memory_total_bytes", "gauge", "CPU total memory (RAM), in bytes.");
     sw_buf_printf(buf, "nv_cpu_memory_total_bytes %" PRId64 "\n", sw_os_memory_bytes());
@@ -245,6 +251,7 @@ void sw_serve_metrics(sw_serve *core, sw_buf *buf) {
             head(buf, families[f].name, "histogram", families[f].help);
             for (int i = 0; i < n; i++) write_histogram(buf, &families[f], &samples[i]);
         }
+        write_copied(core, buf);
         write_memory(buf);
     } else if (buf->status == SW_OK) {
         buf->status = SW_E_NOMEM;

@@ -19,6 +19,7 @@ static int threads_of(const sw_serve_model *model) {
 
 static sw_serve_code open_backend(sw_serve_model *model, sw_serve_error *error) {
     sw_serve_opening opening = {.name = model->config.name,
+                                .core = model->core,
                                 .path = model->path,
                                 .loader = &model->core->options.loader,
                                 .diag = &model->core->diag,
@@ -103,6 +104,7 @@ void sw__serve_model_inherit(sw_serve_model *model, const sw_serve_model *from) 
 void sw__serve_model_destroy(sw_serve_model *model) {
     if (!model) return;
     sw__queue_close(&model->queue);
+    sw__ensemble_destroy(model->ensemble);
     if (model->backend) sw__serve_model_stop(model);
     drop_tally(model->tally);
     pthread_mutex_destroy(&model->life_lock);
@@ -116,12 +118,23 @@ static sw_serve_code fail_status(sw_status status, sw_serve_error *error) {
     return error->code = sw__serve_code_of(status);
 }
 
+/* Whether the backend takes what comes at the port of that name. */
+static bool is_loose(const sw_serve_port *ports, int n, const char *name) {
+    for (int i = 0; i < n; i++)
+        if (strcmp(ports[i].name, name) == 0) return ports[i].loose;
+    return false;
+}
+
 /* The ports of a configuration as the metadata shows them. */
-static const sw_serve_port *make_ports(sw_arena *arena, const sw__io *ios, int n, bool batched) {
+static const sw_serve_port *make_ports(sw_arena *arena, const sw__io *ios, int n, bool batched,
+                                       const sw_serve_port *natural, int n_natural) {
     sw_serve_port *ports = SW_ARENA_ARRAY(arena, sw_serve_port, n + 1);
     for (int i = 0; ports && i < n; i++) {
-        ports[i] = (sw_serve_port){
-            .name = ios[i].name, .dtype = ios[i].dtype, .rank = ios[i].rank + batched, .optional = ios[i].optional};
+        ports[i] = (sw_serve_port){.name = ios[i].name,
+                                   .dtype = ios[i].dtype,
+                                   .rank = ios[i].rank + batched,
+                                   .optional = ios[i].optional,
+                                   .loose = is_loose(natural, n_natural, ios[i].name)};
         ports[i].dims[0] = -1;
         memcpy(ports[i].dims + batched, ios[i].dims, (size_t)ios[i].rank * sizeof *ports[i].dims);
     }
@@ -130,16 +143,18 @@ static const sw_serve_port *make_ports(sw_arena *arena, const sw__io *ios, int n
 
 static bool make_info(sw_serve_model *model, int64_t version) {
     const sw__config *c = &model->config;
+    const sw_serve_nature *nature = &model->nature;
     bool batched = c->max_batch > 0;
-    model->info = (sw_serve_info){.name = c->name,
-                                  .platform = *c->platform ? c->platform : c->backend,
-                                  .backend = c->backend,
-                                  .version = version,
-                                  .max_batch_size = c->max_batch,
-                                  .n_inputs = c->n_inputs,
-                                  .n_outputs = c->n_outputs,
-                                  .inputs = make_ports(model->arena, c->inputs, c->n_inputs, batched),
-                                  .outputs = make_ports(model->arena, c->outputs, c->n_outputs, batched)};
+    model->info = (sw_serve_info){
+        .name = c->name,
+        .platform = *c->platform ? c->platform : c->backend,
+        .backend = c->backend,
+        .version = version,
+        .max_batch_size = c->max_batch,
+        .n_inputs = c->n_inputs,
+        .n_outputs = c->n_outputs,
+        .inputs = make_ports(model->arena, c->inputs, c->n_inputs, batched, nature->inputs, nature->n_inputs),
+        .outputs = make_ports(model->arena, c->outputs, c->n_outputs, batched, nature->outputs, nature->n_outputs)};
     return model->info.inputs && model->info.outputs;
 }
 

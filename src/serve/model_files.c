@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "serve/internal.h"
+#include "serve/steps.h"
 
 enum { MAX_LABELS_BYTES = 16 << 20, MAX_LABELS = 1 << 20 };
 
@@ -21,6 +22,7 @@ static const sw_serve_backend *find_backend(const sw_serve *core, const char *na
         if (strcmp(core->options.backends[i]->name, name) == 0) return core->options.backends[i];
     for (size_t i = 0; i < sizeof built_in / sizeof *built_in; i++)
         if (strcmp(built_in[i]->name, name) == 0) return built_in[i];
+    if (sw__step_named(name)) return sw__step_named(name);
     for (size_t i = 0; i < sizeof plan_names / sizeof *plan_names; i++)
         if (strcmp(plan_names[i], name) == 0) return &sw_serve_plan_backend;
     return NULL;

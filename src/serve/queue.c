@@ -186,6 +186,7 @@ static search gather(const sw_serve_model *model, sw_serve_request **batch) {
 /* How long a batch of so many rows takes, about; 0: not known. */
 static double batch_time(const sw_serve_model *model, int64_t rows) {
     const double *known = model->queue.batch_ns;
+    if (rows > model->config.max_batch) rows = model->config.max_batch; /* of steps of ensembles */
     for (int64_t n = rows; n >= 1; n--)
         if (known[n] > 0) return known[n] * (double)rows / (double)n; /* at most */
     for (int64_t n = rows + 1; n <= model->config.max_batch; n++)
@@ -306,6 +307,7 @@ void sw__queue_add_instance(sw__queue *q, sw__instance *instance) {
     instance->next_free = q->free;
     q->free = instance;
     q->n_free++;
+    pthread_cond_broadcast(&q->order);
     if (q->n && q->n_idle) pthread_cond_signal(&q->wake);
 }
 
@@ -348,7 +350,10 @@ void sw__queue_submit(sw_serve_model *model, sw_serve_request *r) {
     int64_t most = model->config.batching.policies[held->level].max_size;
     pthread_mutex_lock(&q->lock);
     if (q->batch_ns) note_arrival(q, r->times.queued);
-    if (runs_here(model, r) && !(r->deadline_ns && r->times.queued >= r->deadline_ns)) {
+    /* Nobody who has an instance of a light model waits for anything else: one will be free at once. */
+    bool light = model->backend->light && held->depth;
+    while (light && !q->free) pthread_cond_wait(&q->order, &q->lock);
+    if ((light || runs_here(model, r)) && !(r->deadline_ns && r->times.queued >= r->deadline_ns)) {
         sw__instance *instance = take_instance(q);
         uint64_t ticket = q->next_ticket++;
         r->state = SW__RUNNING;

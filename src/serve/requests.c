@@ -23,6 +23,7 @@ void sw_serve_request_free(sw_serve_request *request) {
     sw__held *held = request->held;
     if (!held) return;
     sw__ensemble_run_free(held->run);
+    sw__serve_release(held);
     sw_free(NULL, held->results);
     sw_free(NULL, held->bytes);
     sw_free(NULL, held->inputs);
@@ -34,10 +35,17 @@ static size_t padded(size_t bytes) {
     return (bytes + SW_ALIGN - 1) / SW_ALIGN * SW_ALIGN;
 }
 
-/* Copies of the results into memory of the request. */
-static void keep_results(sw_serve_request *request, sw__held *held, int n) {
+void sw__serve_release(sw__held *held) {
+    if (held->memory) held->release(held->memory);
+    held->memory = NULL;
+}
+
+void sw__serve_keep_results(sw_serve_request *request) {
+    sw__held *held = request->held;
+    const int n = request->n_results;
     size_t total = 0;
     for (int i = 0; i < n; i++) total += padded(held->results[i].bytes);
+    for (int i = 0; i < n && held->depth; i++) atomic_fetch_add(&request->model->core->copied, held->results[i].bytes);
     if (total > held->cap_bytes) {
         void *fresh = sw_alloc(NULL, total);
         if (!fresh) {
@@ -56,7 +64,7 @@ static void keep_results(sw_serve_request *request, sw__held *held, int n) {
     }
 }
 
-void sw__serve_hand_over(sw_serve_request *request, const sw_serve_tensor *out) {
+void sw__serve_hand_over(sw_serve_request *request, const sw_serve_tensor *out, sw__instance *instance) {
     const sw_serve_info *info = &request->model->info;
     sw__held *held = request->held;
     int n = request->n_wanted ? request->n_wanted : info->n_outputs;
@@ -73,7 +81,14 @@ void sw__serve_hand_over(sw_serve_request *request, const sw_serve_tensor *out) 
     }
     request->n_results = n;
     request->results = held->results;
-    if (!request->at_once) keep_results(request, held, n);
+    const sw_serve_backend *backend = request->model->backend;
+    if (request->at_once) return;
+    sw__serve_release(held);
+    if (instance && backend->take_memory) {
+        held->memory = backend->take_memory(instance->handle);
+        held->release = backend->release;
+    }
+    if (!held->memory) sw__serve_keep_results(request);
 }
 
 static sw__failure reason_of(const sw_serve_request *request) {

@@ -232,7 +232,7 @@ void sw_detector_destroy(sw_detector *d) {
     sw_free(d->allocator, d->rotated);
     sw_arena_destroy(d->results);
     sw_free(d->allocator, d->input);
-    sw_free(d->allocator, d->packed);
+    sw_free(d->allocator, d->packing.bytes);
     sw_free(d->allocator, d->classes);
     sw_free(d->allocator, d->names);
     sw_arena_destroy(d->arena);
@@ -272,49 +272,48 @@ const char *sw_task_name(sw_task task) {
  * ----------------------------------------------------------------------------------------------------- */
 
 /* A buffer of at least `size` bytes, zeroed when it is new. */
-static sw_status reserve(const sw_detector *d, void **buffer, size_t *have, size_t size) {
+static sw_status reserve(const sw_allocator *allocator, const sw_diag *diag, void **buffer, size_t *have, size_t size) {
     if (*buffer && *have >= size) return SW_OK;
-    void *fresh = sw_calloc(d->allocator, size, 1);
-    if (!fresh) return out_of_memory(d);
-    sw_free(d->allocator, *buffer);
+    void *fresh = sw_calloc(allocator, size, 1);
+    if (!fresh) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    sw_free(allocator, *buffer);
     *buffer = fresh;
     *have = size;
     return SW_OK;
 }
 
-static sw_status check_picture(const sw_detector *d, const sw_picture *p) {
+sw_status sw__picture_check(const sw_picture *p, const sw_diag *diag) {
     if (!p->data || p->width < 1 || p->height < 1 || p->width > SW_PICTURE_MAX_SIDE || p->height > SW_PICTURE_MAX_SIDE)
-        return sw_fail(d->diag, SW_E_INPUT, NULL, NULL,
-                       "a picture of %d x %d pixels cannot be taken; 1 to %d a side can", p->width, p->height,
-                       SW_PICTURE_MAX_SIDE);
+        return sw_fail(diag, SW_E_INPUT, NULL, NULL, "a picture of %d x %d pixels cannot be taken; 1 to %d a side can",
+                       p->width, p->height, SW_PICTURE_MAX_SIDE);
     if (p->pitch < 3 * (size_t)p->width)
-        return sw_fail(d->diag, SW_E_INPUT, NULL, NULL, "rows of %d pixels need %zu bytes, they have %zu", p->width,
+        return sw_fail(diag, SW_E_INPUT, NULL, NULL, "rows of %d pixels need %zu bytes, they have %zu", p->width,
                        3 * (size_t)p->width, p->pitch);
     return SW_OK;
 }
 
-/* The picture as a tensor; rows with gaps are copied together. */
-static sw_status picture_tensor(sw_detector *d, const sw_picture *p, sw_tensor *t) {
+sw_status sw__picture_tensor(const sw_picture *p, sw__packing *packing, const sw_allocator *allocator,
+                             const sw_diag *diag, sw_tensor *t) {
     *t = (sw_tensor){.dtype = SW_U8, .rank = 3, .dims = {p->height, p->width, 3}, .data = p->data};
     size_t row = 3 * (size_t)p->width;
     if (p->pitch == row) return SW_OK;
-    SW_TRY(reserve(d, (void **)&d->packed, &d->packed_size, row * (size_t)p->height));
-    for (int y = 0; y < p->height; y++) memcpy(d->packed + (size_t)y * row, p->data + (size_t)y * p->pitch, row);
-    t->data = d->packed;
+    SW_TRY(reserve(allocator, diag, (void **)&packing->bytes, &packing->size, row * (size_t)p->height));
+    for (int y = 0; y < p->height; y++) memcpy(packing->bytes + (size_t)y * row, p->data + (size_t)y * p->pitch, row);
+    t->data = packing->bytes;
     return SW_OK;
 }
 
 /* One picture to the model's input; in models with a fixed larger batch it is the first of them. */
 static sw_status preprocess(sw_detector *d, const sw_picture *p, sw_tensor *input) {
     sw_tensor picture;
-    SW_TRY(picture_tensor(d, p, &picture));
+    SW_TRY(sw__picture_tensor(p, &d->packing, d->allocator, d->diag, &picture));
     SW_TRY(sw_session_run(d->picture[p->order == SW_PIXELS_BGR], &picture, input));
     if (d->model.batch == 1) return SW_OK;
     size_t bytes = (size_t)sw_tensor_bytes(input);
     input->dims[0] = d->model.batch;
     int64_t whole = sw_tensor_bytes(input);
     if (whole < 0) return sw_fail(d->diag, SW_E_LIMIT, NULL, NULL, "the model's input is too large");
-    SW_TRY(reserve(d, &d->input, &d->input_size, (size_t)whole));
+    SW_TRY(reserve(d->allocator, d->diag, &d->input, &d->input_size, (size_t)whole));
     memcpy(d->input, input->data, bytes);
     input->data = d->input;
     return SW_OK;
@@ -322,11 +321,11 @@ static sw_status preprocess(sw_detector *d, const sw_picture *p, sw_tensor *inpu
 
 /* Ultralytics' scale_boxes, which recomputes where LetterBox put the picture from the tensor's size; and
  * YOLOX's, which divides by the ratio. Boxes may also be fractions of the picture, or of a stretched one. */
-static sw__scaling scale_back(const sw_detector *d, const sw_fitting *f) {
+static sw__scaling scale_back(const sw__head *head, const sw_fitting *f) {
     const int height = f->input_height, width = f->input_width;
     sw__scaling s = {.width = (float)f->width, .height = (float)f->height, .gain_x = 1, .gain_y = 1};
-    const sw__look *look = d->head->look;
-    if (d->head->fractions) {
+    const sw__look *look = head->look;
+    if (head->fractions) {
         s.gain_x = 1 / s.width;
         s.gain_y = 1 / s.height;
     } else if (look->stretch) {
@@ -350,17 +349,20 @@ static double milliseconds(int64_t begin, int64_t end) {
     return (double)(end - begin) / 1e6;
 }
 
-sw_status sw_detector_prepare(sw_detector *d, const sw_picture *picture, sw_tensor *input, sw_fitting *fitting) {
-    SW_TRY(check_picture(d, picture));
-    SW_TRY(preprocess(d, picture, input));
-    int rows = d->model.channels_last || d->model.no_batch ? 1 : 2;
-    *fitting = (sw_fitting){.width = picture->width,
-                            .height = picture->height,
-                            .input_width = (int)input->dims[rows + 1],
-                            .input_height = (int)input->dims[rows]};
-    sw__scaling s = scale_back(d, fitting);
+void sw__fitting_of(const sw__head *head, const sw_picture *picture, int64_t height, int64_t width,
+                    sw_fitting *fitting) {
+    *fitting = (sw_fitting){
+        .width = picture->width, .height = picture->height, .input_width = (int)width, .input_height = (int)height};
+    sw__scaling s = scale_back(head, fitting);
     fitting->gain_x = s.gain_x, fitting->gain_y = s.gain_y;
     fitting->pad_x = s.pad_x, fitting->pad_y = s.pad_y;
+}
+
+sw_status sw_detector_prepare(sw_detector *d, const sw_picture *picture, sw_tensor *input, sw_fitting *fitting) {
+    SW_TRY(sw__picture_check(picture, d->diag));
+    SW_TRY(preprocess(d, picture, input));
+    int rows = d->model.channels_last || d->model.no_batch ? 1 : 2;
+    sw__fitting_of(d->head, picture, input->dims[rows], input->dims[rows + 1], fitting);
     return SW_OK;
 }
 
@@ -369,7 +371,7 @@ static sw_status read_outputs(sw_detector *d, const sw_fitting *fitting, const s
                               sw_detections *detections) {
     int count = 0;
     int64_t begin = sw_clock_ns();
-    sw__scaling s = scale_back(d, fitting);
+    sw__scaling s = scale_back(d->head, fitting);
     SW_TRY(sw__detector_finish(d, outputs, &s, &count));
     *detections = (sw_detections){
         .items = d->items,

@@ -5,6 +5,12 @@
 #include "ops/letterbox.h"
 #include "vision/plans.h"
 
+/* A picture without gaps between its rows. */
+typedef struct sw__packing {
+    uint8_t *bytes;
+    size_t size;
+} sw__packing;
+
 struct sw_detector {
     const sw_diag *diag;
     const sw_allocator *allocator;
@@ -29,8 +35,7 @@ struct sw_detector {
     sw_session *boxes;
     sw_session *masks; /* made for the first picture with a box */
     int64_t mask_scale;
-    uint8_t *packed; /* a picture without gaps between its rows */
-    size_t packed_size;
+    sw__packing packing;
     void *input; /* the model's input, where it takes more than one picture: zeros after the first */
     size_t input_size;
 
@@ -48,6 +53,15 @@ typedef struct sw__scaling {
     float width, height; /* of the picture */
     sw_letterbox_fit fit;
 } sw__scaling;
+
+/* SW_E_INPUT for what is no picture. */
+SW_MUST_USE sw_status sw__picture_check(const sw_picture *picture, const sw_diag *diag);
+/* The picture as a tensor; rows with gaps are copied together. */
+SW_MUST_USE sw_status sw__picture_tensor(const sw_picture *picture, sw__packing *packing, const sw_allocator *allocator,
+                                         const sw_diag *diag, sw_tensor *tensor);
+/* How a picture lies in a tensor of that size. */
+void sw__fitting_of(const sw__head *head, const sw_picture *picture, int64_t height, int64_t width,
+                    sw_fitting *fitting);
 
 /* A session of a plan, whose reference it takes. */
 SW_MUST_USE sw_status sw__detector_session(sw_detector *d, sw_plan *plan, int threads, sw_session **session);

@@ -37,6 +37,11 @@ static sw_status add_ports(const sw__source *source, sw__message *message, const
         SW_TRY(set_message(source, message, field, &port));
         SW_TRY(set_text(source, port, "name", ports[i].name));
         SW_TRY(set_int(source, port, "data_type", sw__config_data_type(ports[i].dtype)));
+        if (ports[i].optional) {
+            sw__node *node = sw__message_add(source->arena, port, "optional");
+            if (!node) return out_of_memory(source);
+            node->boolean = true;
+        }
         for (int d = batched; d < ports[i].rank; d++) SW_TRY(set_int(source, port, "dims", ports[i].dims[d]));
         if (ports[i].rank == batched) { /* no dims: one element */
             SW_TRY(set_int(source, port, "dims", 1));
@@ -150,6 +155,7 @@ static const char *shape_text(int rank, const int64_t *dims, char text[SHAPE_TEX
 static sw_status match_port(const sw__config *config, const sw__source *source, const char *what, const sw__io *io,
                             const sw_serve_port *port) {
     const char *name = config->name;
+    if (port->loose) return SW_OK;
     if (io->dtype != port->dtype)
         return sw_fail(source->diag, SW_E_MODEL, source->where, NULL,
                        "model '%s': %s '%s' is of data type %s in the configuration, but %s in the model", name, what,

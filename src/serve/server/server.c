@@ -87,9 +87,9 @@ sw_status sw_server_create(sw_serve *core, const sw_server_options *options, sw_
     sw_status status = listen_all(server);
     server->loops = sw_calloc(NULL, (size_t)o->threads, sizeof *server->loops);
     server->jobs = sw__jobs_create(sw_cpu_allowed() > LEAST_JOB_THREADS ? sw_cpu_allowed() : LEAST_JOB_THREADS);
-    server->detectors = sw__detectors_create();
+    server->detectors = sw_serve_detectors(core);
     if (o->shared_memory) server->regions = sw_regions_create();
-    bool whole = server->loops && server->jobs && server->detectors && (server->regions || !o->shared_memory);
+    bool whole = server->loops && server->jobs && (server->regions || !o->shared_memory);
     if (!whole && status == SW_OK) status = SW_E_NOMEM;
     for (int i = 0; i < o->threads && status == SW_OK; i++) {
         status = sw__loop_start(&server->loops[i], server);
@@ -129,7 +129,6 @@ void sw_server_destroy(sw_server *server) {
         sw__tls_destroy(server->listeners[i].tls);
     }
     if (server->options.unix_path) sw_net_remove_unix(server->options.unix_path);
-    sw__detectors_destroy(server->detectors);
     sw_regions_destroy(server->regions);
     sw_free(NULL, server->loops);
     sw_free(NULL, server);
