@@ -1,5 +1,6 @@
-/* Built-in steps of an ensemble. Which network they are for is seen from the ensemble: slipway_letterbox and slipway_crop
- * prepare for the model that reads what they write, slipway_yolo reads what a model writes. Other parameters are the ensemble's:
+/* Built-in steps of an ensemble. Which network they are for is seen from the ensemble: slipway_letterbox and
+ * slipway_crop prepare for the model that reads what they write, slipway_yolo reads what a model writes. Other
+ * parameters are the ensemble's:
  *
  *     parameters { key: "slipway_yolo.conf" value { string_value: "0.4" } } */
 #include <string.h>
