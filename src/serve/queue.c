@@ -316,8 +316,8 @@ void sw__queue_add_instance(sw__queue *q, sw__instance *instance) {
 static void rank(sw_serve_model *model, sw_serve_request *r) {
     const sw__batching *batching = &model->config.batching;
     sw__held *held = r->held;
-    held->level =
-        r->priority >= 1 && r->priority <= (uint64_t)batching->levels ? (int)r->priority : batching->default_level;
+    bool has_one = r->priority >= 1 && r->priority <= (uint64_t)batching->priorities;
+    held->level = has_one ? sw__config_level((int64_t)r->priority) : batching->default_level;
     held->timed_out = false;
     const sw__queue_policy *policy = &batching->policies[held->level];
     int64_t timeout_us = policy->timeout_us;

@@ -129,28 +129,30 @@ static void read_policy(const sw__message *message, sw__queue_policy *policy) {
                                  .max_size = sw__message_int(message, "max_queue_size")};
 }
 
+int sw__config_level(int64_t priority) {
+    return priority < MOST_LEVELS ? (int)priority : MOST_LEVELS;
+}
+
 static sw_status read_levels(const sw__source *source, const sw__message *m, const sw__node *at,
                              sw__batching *batching) {
     int64_t levels = sw__message_int(m, "priority_levels"), usual = sw__message_int(m, "default_priority_level");
-    if (levels > MOST_LEVELS)
-        return sw__source_fail(source, at->line, at->column, NULL, "priority_levels is %" PRId64 ", at most %d", levels,
-                               MOST_LEVELS);
     if (levels && (usual < 1 || usual > levels))
         return sw__source_fail(source, at->line, at->column, "set default_priority_level to the usual one, from 1 on",
                                "default_priority_level %" PRId64 " is not within %" PRId64 " priority_levels", usual,
                                levels);
-    batching->levels = levels ? (int)levels : 1;
-    batching->default_level = levels ? (int)usual : 1;
+    batching->priorities = levels ? levels : 1;
+    batching->levels = sw__config_level(batching->priorities);
+    batching->default_level = levels ? sw__config_level(usual) : 1;
     sw__queue_policy *policies = SW_ARENA_ARRAY(source->arena, sw__queue_policy, batching->levels + 1);
     if (!policies) return out_of_memory(source);
     for (int i = 0; i <= batching->levels; i++) read_policy(sw__message_of(m, "default_queue_policy"), &policies[i]);
     for (const sw__node *node = sw__message_get(m, "priority_queue_policy"); node; node = sw__node_next(node)) {
         int64_t level = sw__message_int(node->message, "key");
-        if (level < 1 || level > batching->levels)
+        if (level < 1 || level > batching->priorities)
             return sw__source_fail(source, node->line, node->column, NULL,
-                                   "priority_queue_policy for level %" PRId64 " of %d priority_levels", level,
-                                   batching->levels);
-        read_policy(sw__message_of(node->message, "value"), &policies[level]);
+                                   "priority_queue_policy for level %" PRId64 " of %" PRId64 " priority_levels", level,
+                                   batching->priorities);
+        read_policy(sw__message_of(node->message, "value"), &policies[sw__config_level(level)]);
     }
     batching->policies = policies;
     return SW_OK;

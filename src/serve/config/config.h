@@ -27,9 +27,12 @@ typedef struct sw__batching {
     const int64_t *preferred; /* ascending */
     int64_t delay_us;
     int64_t slo_p99_us;               /* parameters.slo_p99_ms: the delay is chosen to keep it; 0: none */
-    int levels, default_level;        /* levels: 1 when there are no priorities; levels count from 1 */
+    int64_t priorities;               /* that requests may have: 1 when there are none */
+    int levels, default_level;        /* levels count from 1 */
     const sw__queue_policy *policies; /* by level, from [1] on */
 } sw__batching;
+/* The level of a priority of at least 1: its own, but all from the 1,024th on share one. */
+int sw__config_level(int64_t priority);
 
 typedef enum sw__policy_kind { SW__LATEST, SW__ALL, SW__SPECIFIC } sw__policy_kind;
 

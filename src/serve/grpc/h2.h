@@ -42,6 +42,7 @@ typedef struct sw__stream {
     bool finished, closed; /* the client has sent all; HTTP/2 knows it no more */
     bool running;          /* messages are being taken out of `in` */
     bool deferred;         /* HTTP/2 waits to be told of more to send */
+    bool try_again;        /* the failure will pass */
     sw__grpc_status status;
     char message[600];
 } sw__stream;

@@ -21,6 +21,11 @@ static sw__grpc_status status_of(sw_serve_code code) {
     return status[code];
 }
 
+static void end(sw__stream *s, const sw_serve_error *error) {
+    s->try_again = error->code == SW_SERVE_UNAVAILABLE;
+    sw__stream_end(s, status_of(error->code), error->text);
+}
+
 static sw_serve *core_of(const sw__stream *s) {
     return s->h2->conn->loop->server->core;
 }
@@ -28,7 +33,7 @@ static sw_serve *core_of(const sw__stream *s) {
 /* Answers with one message, or with the error. Frees the message. */
 static void answer(sw__stream *s, sw_buf *message, const sw_serve_error *error) {
     if (error->code == SW_SERVE_OK) sw__stream_reply(s, message);
-    sw__stream_end(s, status_of(error->code), error->text);
+    end(s, error);
     sw_buf_free(message);
 }
 
@@ -47,7 +52,7 @@ static void encode(sw__call *call) {
 static void finish(sw__call *call) {
     sw__stream *s = call->owner;
     if (call->error.code == SW_SERVE_OK) sw__stream_send(s, call->body.data, call->body.size);
-    sw__stream_end(s, status_of(call->error.code), call->error.text);
+    end(s, &call->error);
     sw__call_end(call);
     s->calls--;
     sw__stream_bury(s);

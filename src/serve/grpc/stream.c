@@ -35,6 +35,7 @@ static size_t ending(const sw__stream *s, char *code, size_t size, nghttp2_nv *n
     snprintf(code, size, "%d", (int)s->status);
     nv[n++] = header("grpc-status", code);
     if (*s->message) nv[n++] = header("grpc-message", s->message);
+    if (s->try_again) nv[n++] = header("grpc-retry-pushback-ms", "1000"); /* HTTP's Retry-After */
     return n;
 }
 
@@ -54,7 +55,7 @@ static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *to, size_
         s->sent = 0;
         if (s->ended) {
             char code[16];
-            nghttp2_nv nv[2];
+            nghttp2_nv nv[3];
             size_t n_nv = ending(s, code, sizeof code, nv);
             *flags = NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
             nghttp2_submit_trailer(session, id, nv, n_nv);
@@ -97,7 +98,7 @@ void sw__stream_end(sw__stream *s, sw__grpc_status status, const char *message) 
         return;
     }
     char code[16];
-    nghttp2_nv nv[4] = {header(":status", "200"), header("content-type", "application/grpc")};
+    nghttp2_nv nv[5] = {header(":status", "200"), header("content-type", "application/grpc")};
     size_t n = 2 + ending(s, code, sizeof code, nv + 2);
     s->began = true;
     nghttp2_submit_response(s->h2->session, s->id, nv, n, NULL);
