@@ -186,6 +186,8 @@ def send(server, case, backend):
 def ask(start, made, backend):
     """{name: (summary, text of the error)} for every case; a server that dies of one is started again."""
     answers, server = {}, start()
+    shared = pathlib.Path("/dev/shm" + compat_requests.SHARED_KEY)
+    shared.write_bytes(compat_requests.X.tobytes().ljust(4096, b"\0"))
     try:
         for case in made:
             seen = send(server, case, backend)
@@ -196,6 +198,7 @@ def ask(start, made, backend):
             answers[case.name] = summary(case, seen)
     finally:
         server.stop()
+        shared.unlink(missing_ok=True)
     return answers
 
 

@@ -13,6 +13,7 @@ import triton
 
 ELEMENTS = {"BOOL": 1, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8, "INT8": 1, "INT16": 2, "INT32": 4, "INT64": 8}
 ELEMENTS |= {"FP16": 2, "FP32": 4, "FP64": 8}
+SHARED_KEY = "/slipway_compat"
 LABELS = "".join(f"label{i}\n" for i in range(16))
 
 
@@ -683,6 +684,59 @@ def grpc_cases():
         yield Case(f"gRPC stream, {name}", ("ModelStreamInfer", messages))
 
 
+def shared_cases():
+    """Tensors in shared memory: SHARED_KEY is a region of 4,096 bytes, the first 64 of them X."""
+    register = {"key": SHARED_KEY, "offset": 0, "byte_size": 4096}
+    base = "/v2/systemsharedmemory"
+    post = lambda name, body, region="m": http(name, "POST", f"{base}/region/{region}/register", body)
+    yield post("register a region", register)
+    yield post("register a region again", register)
+    yield post("register beyond its end", register | {"byte_size": 8192}, "far")
+    yield post("register from beyond its end", register | {"offset": 4096}, "far")
+    yield post("register no bytes", register | {"byte_size": 0}, "none")
+    yield post("register without byte_size", {"key": SHARED_KEY}, "less")
+    yield post("register an unknown key", register | {"key": "/slipway_nosuch"}, "nosuch")
+    yield http("regions", "GET", f"{base}/status")
+    yield http("region m", "GET", f"{base}/region/m/status")
+    place = lambda offset=0, size=64, region="m": {
+        "shared_memory_region": region,
+        "shared_memory_offset": offset,
+        "shared_memory_byte_size": size,
+    }
+    out = {"outputs": [{"name": "OUTPUT0", "parameters": place(256)}]}
+    for name, where in (
+        ("", place()),
+        (" beyond its end", place(4064)),
+        (" of 60 bytes", place(size=60)),
+        (" of no region", place(region="nosuch")),
+        (" without a size", {"shared_memory_region": "m"}),
+        (" with its size as text", place() | {"shared_memory_byte_size": "64"}),
+    ):
+        yield infer("an input in shared memory" + name, [tensor(data=None, parameters=where)])
+    yield infer("an input in shared memory and data", [tensor(parameters=place())])
+    yield infer("an output to shared memory", [tensor()], **out)
+    yield infer("both in shared memory", [tensor(data=None, parameters=place())], **out)
+    for name, where in (
+        (" beyond its end", place(4064)),
+        (" of 60 bytes", place(size=60)),
+        (" of no region", place(region="x")),
+    ):
+        more = {"outputs": [{"name": "OUTPUT0", "parameters": where}]}
+        yield infer("an output to shared memory" + name, [tensor()], **more)
+    request = message(raw=[], outputs=[("OUTPUT0", place(256))])
+    parameters_of(request.inputs[0].parameters, place())
+    yield Case("gRPC both in shared memory", ("ModelInfer", request))
+    request = message(raw=[])
+    parameters_of(request.inputs[0].parameters, place(4064))
+    yield Case("gRPC an input in shared memory beyond its end", ("ModelInfer", request))
+    status = pb.SystemSharedMemoryStatusRequest()
+    yield Case("gRPC SystemSharedMemoryStatus of a region", ("SystemSharedMemoryStatus", status))
+    again = pb.SystemSharedMemoryRegisterRequest(name="m", key=SHARED_KEY, byte_size=4096)
+    yield Case("gRPC SystemSharedMemoryRegister, again", ("SystemSharedMemoryRegister", again))
+    yield http("unregister a region", "POST", f"{base}/region/m/unregister")
+    yield infer("an input in shared memory that is gone", [tensor(data=None, parameters=place())])
+
+
 def last_cases():
     """Triton does not live through these."""
     yield infer("wide, shape [4, 2**60 + 2]", [tensor(shape=(4, 2**60 + 2), data=FLOATS)], "wide")
@@ -691,7 +745,16 @@ def last_cases():
 
 def cases():
     """All of them, in the order in which they are sent: some load and unload what later ones ask for."""
-    groups = (status_cases, json_cases, output_cases, binary_cases, coding_cases, grpc_cases, repository_cases)
+    groups = (
+        status_cases,
+        json_cases,
+        output_cases,
+        binary_cases,
+        coding_cases,
+        grpc_cases,
+        shared_cases,
+        repository_cases,
+    )
     groups += (last_cases,)
     made = {}
     for group in groups:

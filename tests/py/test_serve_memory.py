@@ -89,11 +89,9 @@ class Memory(unittest.TestCase):
             self.assertFalse(back[:, :8].any() or back[:, 24:].any())
             output = answer.get_output("OUTPUT0")
             if module is triton_http:
-                place = {"shared_memory_region": "out", "shared_memory_offset": 32, "shared_memory_byte_size": 64}
-                self.assertEqual(output, {"name": "OUTPUT0", "datatype": "FP32", "shape": [1, 16], "parameters": place})
+                self.assertEqual(output, {"name": "OUTPUT0", "datatype": "FP32", "shape": [1, 16]})  # as Triton's answer
             else:
-                self.assertEqual(output.parameters["shared_memory_region"].string_param, "out")
-                self.assertEqual(output.parameters["shared_memory_byte_size"].int64_param, 64)
+                self.assertFalse(output.parameters)
 
     def test_beside_tensors_in_the_request(self):
         for module, client in self.clients():

@@ -338,22 +338,7 @@ sw_serve_code sw_grpc_read_infer(sw_kserve_request *k, const uint8_t *data, size
 
 /* -- The answer ---------------------------------------------------------------------------------------------------- */
 
-/* An entry of map<string, InferParameter>, field 4 of an output, with a text or a whole number. */
-static void put_parameter(const char *name, const char *text, uint64_t number, sw_buf *out) {
-    sw_buf value = sw_buf_make(NULL, 0), entry = sw_buf_make(NULL, 0);
-    if (text)
-        sw_pb_put_text(&value, 3, text);
-    else
-        sw_pb_put_varint(&value, 2, number);
-    sw_pb_put_text(&entry, 1, name);
-    sw_pb_put_bytes(&entry, 2, value.data, value.size);
-    sw_pb_put_bytes(out, 4, entry.data, entry.size);
-    if (value.status != SW_OK || entry.status != SW_OK) out->status = SW_E_NOMEM;
-    sw_buf_free(&value);
-    sw_buf_free(&entry);
-}
-
-static void put_output(const sw_serve_tensor *t, const sw_kserve_output *place, sw_buf *scratch, sw_buf *out) {
+static void put_output(const sw_serve_tensor *t, sw_buf *scratch, sw_buf *out) {
     sw_buf_clear(scratch);
     sw_pb_put_text(scratch, 1, t->name);
     sw_pb_put_text(scratch, 2, sw_serve_dtype_name(t->dtype));
@@ -367,11 +352,6 @@ static void put_output(const sw_serve_tensor *t, const sw_kserve_output *place, 
     if (head && scratch->status == SW_OK) {
         scratch->data[start - 2] = 3 << 3 | SW_PB_BYTES;
         scratch->data[start - 1] = (uint8_t)(scratch->size - start); /* at most 8 * 10 */
-    }
-    if (place->region) {
-        put_parameter("shared_memory_region", sw_region_name(place->region), 0, scratch);
-        if (place->offset) put_parameter("shared_memory_offset", NULL, place->offset, scratch);
-        put_parameter("shared_memory_byte_size", NULL, t->bytes, scratch);
     }
     sw_pb_put_bytes(out, 5, scratch->data, scratch->size);
 }
@@ -387,12 +367,8 @@ sw_serve_code sw_grpc_write_infer(sw_kserve_request *k, const sw_serve_info *inf
     sw_pb_put_text(out, 1, info->name);
     sw_pb_put_text(out, 2, version);
     if (r->id && *r->id) sw_pb_put_text(out, 3, r->id);
-    for (int i = 0; i < r->n_results; i++) {
-        sw_kserve_output place = sw_kserve_output_of(k, i);
-        put_output(&r->results[i], &place, &scratch, out);
-    }
-    for (int i = 0; i < r->n_results;
-         i++) { /* empty for those in shared memory, so that the others keep their places */
+    for (int i = 0; i < r->n_results; i++) put_output(&r->results[i], &scratch, out);
+    for (int i = 0; i < r->n_results; i++) { /* empty if in shared memory: so the others keep their places */
         bool shared = sw_kserve_output_of(k, i).region != NULL;
         sw_pb_put_bytes(out, 6, r->results[i].data, shared ? 0 : r->results[i].bytes);
     }

@@ -11,20 +11,6 @@ static void put_shape(sw_json_writer *w, const int64_t *dims, int rank) {
     sw_json_array_end(w);
 }
 
-static void put_place(sw_json_writer *w, const sw_serve_tensor *t, const sw_kserve_output *place) {
-    sw_json_key(w, "parameters");
-    sw_json_object(w);
-    sw_json_key(w, "shared_memory_region");
-    sw_json_string(w, sw_region_name(place->region));
-    if (place->offset) {
-        sw_json_key(w, "shared_memory_offset");
-        sw_json_int(w, (int64_t)place->offset);
-    }
-    sw_json_key(w, "shared_memory_byte_size");
-    sw_json_int(w, (int64_t)t->bytes);
-    sw_json_object_end(w);
-}
-
 static sw_serve_code put_result(sw_json_writer *w, const sw_serve_tensor *t, const sw_kserve_output *place,
                                 sw_serve_error *error) {
     sw_json_object(w);
@@ -35,15 +21,13 @@ static sw_serve_code put_result(sw_json_writer *w, const sw_serve_tensor *t, con
     sw_json_key(w, "shape");
     put_shape(w, t->dims, t->rank);
     sw_serve_code code = SW_SERVE_OK;
-    if (place->region) {
-        put_place(w, t, place);
-    } else if (place->binary) {
+    if (place->binary && !place->region) {
         sw_json_key(w, "parameters");
         sw_json_object(w);
         sw_json_key(w, "binary_data_size");
         sw_json_int(w, (int64_t)t->bytes);
         sw_json_object_end(w);
-    } else {
+    } else if (!place->region) { /* in shared memory: clients know where, and expect to be told nothing */
         sw_json_key(w, "data");
         w->after_key = false; /* the array writes itself */
         code = sw__kserve_write_array(t, w->buf, error);
