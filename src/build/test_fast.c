@@ -189,6 +189,52 @@ static int rare_convs(net *n, sw_value *x, sw_value **out) {
     return 2;
 }
 
+static sw_value *transpose(net *n, sw_value *x, const int64_t *perm) {
+    sw_value *y = APPLY(n, SW_OP_Transpose, x);
+    CHECK_INT(sw_node_set_ints(n->g, y->producer, "perm", perm, 4), SW_OK);
+    return y;
+}
+
+static sw_value *linear(net *n, sw_value *x, int64_t in, int64_t out) {
+    sw_value *y = APPLY(n, SW_OP_MatMul, x, weights(n, 2, (int64_t[]){in, out}));
+    return APPLY(n, SW_OP_Add, weights(n, 1, &out), y);
+}
+
+static const int64_t to_rows[4] = {0, 2, 3, 1}, to_map[4] = {0, 3, 1, 2};
+
+/* As ConvNeXt: products over the pixels of a map, a factor per channel behind them, a residual that is a map; a part of a
+ * join; a turn that is none of these; an output that is one. */
+static int pixel_rows(net *n, sw_value *x, sw_value **out) {
+    sw_value *map = conv(n, x, 8, 8, 8), *rows = transpose(n, map, to_rows);
+    rows = linear(n, APPLY(n, SW_OP_Gelu, linear(n, rows, 8, 24)), 24, 8);
+    sw_value *back = APPLY(n, SW_OP_Mul, transpose(n, rows, to_map), weights(n, 3, (int64_t[]){8, 1, 1}));
+    sw_value *sum = APPLY(n, SW_OP_Add, back, map);
+    sw_value *other = transpose(n, linear(n, transpose(n, conv(n, sum, 8, 8, 1), to_rows), 8, 8), to_map);
+    out[0] = conv(n, concat(n, 2, (sw_value *[]){sum, other}), 16, 4, 1);
+    out[1] = transpose(n, sum, to_rows);
+    out[2] = transpose(n, sum, (int64_t[]){0, 3, 2, 1});
+    return 3;
+}
+
+/* Products with all that may stand behind them: residuals on either side of the activation, an activation without a bias, a
+ * result that is read twice, Gemm with its weights either way; biases and factors that are none. */
+static int perceptrons(net *n, sw_value *x, sw_value **out) {
+    sw_value *a = APPLY(n, SW_OP_Relu, APPLY(n, SW_OP_Add, linear(n, x, 8, 8), x)),
+             *w = weights(n, 2, (int64_t[]){8, 8});
+    sw_value *b = APPLY(n, SW_OP_Add, silu(n, linear(n, a, 8, 8)), a);
+    sw_value *c = APPLY(n, SW_OP_Tanh, APPLY(n, SW_OP_Sigmoid, APPLY(n, SW_OP_MatMul, b, w)));
+    c = APPLY(n, SW_OP_Mul, linear(n, c, 8, 8), weights(n, 2, (int64_t[]){8, 1}));
+    c = APPLY(n, SW_OP_Mul, linear(n, c, 8, 8), weights(n, 1, (int64_t[]){8}));
+    sw_value *rows = APPLY(n, SW_OP_Reshape, c, sw_graph_const_ints(n->g, "rows", (int64_t[]){-1, 8}, 2));
+    sw_value *d = APPLY(n, SW_OP_Gemm, rows, w, weights(n, 2, (int64_t[]){1, 8}));
+    sw_node_set_int(d->producer, "transB", 1);
+    d = APPLY(n, SW_OP_Gelu, d);
+    out[0] = APPLY(n, SW_OP_Clip, APPLY(n, SW_OP_Gemm, d, w));
+    out[1] = APPLY(n, SW_OP_Add, APPLY(n, SW_OP_MatMul, c, w), weights(n, 2, (int64_t[]){8, 8}));
+    out[2] = APPLY(n, SW_OP_Gelu, d);
+    return 3;
+}
+
 /* ---- Running ------------------------------------------------------------------------------------------------------- */
 
 typedef struct result {
@@ -206,6 +252,7 @@ static result run(make_fn make, const char *last_pass, bool open_size, bool bflo
     CHECK_INT(sw_graph_set_outputs(n.g, outputs, r.n), SW_OK);
     sw_plan *plan = NULL;
     CHECK_INT(sw_passes_run(n.g, last_pass, &sw_test_diag), SW_OK);
+    if (!last_pass) CHECK_INT(sw_passes_for_cpu(n.g), SW_OK);
     if (bfloat16) CHECK_INT(sw_pass_bfloat16(n.g), SW_OK);
     CHECK_INT(sw_plan_lower(n.g, &sw_test_diag, &plan), SW_OK);
     sw_session *session = NULL;
@@ -239,6 +286,7 @@ static sw_status try_all(make_fn make, test_memory *memory, int fail_at) {
     memory->calls = 0;
     memory->fail_at = fail_at;
     if (status == SW_OK) status = sw_passes_run(n.g, NULL, NULL);
+    if (status == SW_OK) status = sw_passes_for_cpu(n.g);
     if (status == SW_OK) status = sw_plan_lower(n.g, NULL, &plan);
     if (!plan) sw_graph_destroy(n.g);
     if (status == SW_OK) status = sw_session_create(plan, &(sw_session_options){.threads = 1}, NULL, &session);
@@ -320,13 +368,20 @@ SW_TEST(fast_excitation) {
     check_graph(excitation);
 }
 
+SW_TEST(fast_pixel_rows) {
+    check_graph(pixel_rows);
+}
+SW_TEST(fast_perceptrons) {
+    check_graph(perceptrons);
+}
+
 SW_TEST(fast_rare_convs) {
     check_graph(rare_convs);
 }
 
 /* Without memory there is a status, and nothing leaks. (A fast kernel without scratch leaves its work to others.) */
 SW_TEST(building_survives_each_failing_allocation) {
-    static const make_fn makes[] = {halves, levels, rare_convs};
+    static const make_fn makes[] = {halves, levels, rare_convs, pixel_rows};
     for (size_t i = 0; i < sizeof makes / sizeof makes[0]; i++) {
         test_memory memory = {0};
         CHECK_INT(try_all(makes[i], &memory, 0), SW_OK);

@@ -241,7 +241,8 @@ static sw_status plan_memory(binder *b) {
 static bool has_constant_weights(const sw_instance *instance, const sw_plan *plan, const sw_step *step) {
     if (!sw_call_is_product(&(sw_call){.op = step->op})) return true;
     bool constant = !plan->reference;
-    for (int i = 1; i < step->n_in; i++) constant &= step->in[i] < 0 || instance->places[step->in[i]] <= SW_PLACE_CONST;
+    for (int i = 1; i < step->n_in && i < 3; i++)
+        constant &= step->in[i] < 0 || instance->places[step->in[i]] <= SW_PLACE_CONST;
     return constant;
 }
 

@@ -43,6 +43,17 @@ static void view_same(finder *f, const sw_step *step) {
     if (a->dtype == b->dtype && sw_tensor_count(a) == sw_tensor_count(b)) place(f, out, in, 0);
 }
 
+/* A map whose pixels have no gaps, and its pixels as rows, N H W C: the same memory. The kernel takes no other order of axes. */
+static void view_turn(finder *f, const sw_step *step) {
+    int32_t in = step->in[0], out = step->out[0];
+    const sw_instance *instance = f->instance;
+    if (instance->places[in] != SW_PLACE_PLANNED || instance->places[out] != SW_PLACE_PLANNED || !is_root(f, out))
+        return;
+    const sw_tensor *a = type_of(f, in), *b = type_of(f, out), *map = a->layout == SW_CHANNELS_LAST ? a : b;
+    if (a->layout == b->layout || map->pitch != map->dims[1] || a->dtype != b->dtype) return;
+    place(f, out, in, 0);
+}
+
 /* Whether cuts along the axis are whole runs of memory. */
 static bool is_outermost(const sw_tensor *t, int axis) {
     for (int i = 0; i < axis; i++)
@@ -120,6 +131,9 @@ static void look(finder *f, const sw_step *step) {
     case SW_OP_Identity:
         view_same(f, step);
         break;
+    case SW_OP_Transpose:
+        view_turn(f, step);
+        break;
     case SW_OP_Split:
     case SW_OP_Concat: {
         const sw_call call = {.op = step->op, .attrs = step->attrs};
@@ -149,7 +163,7 @@ sw_status sw_row_views_find(const sw_plan *plan, sw_instance *instance, const sw
     for (size_t s = 0; s < plan->n_steps; s++)
         if (!instance->skip[s]) look(&f, &plan->steps[s]);
     for (size_t v = 0; v < plan->n_values; v++) {
-        if (!is_row(&f, (int32_t)v)) continue;
+        if (instance->places[v] != SW_PLACE_PLANNED) continue;
         int64_t inner;
         int32_t root = root_of(&f, (int32_t)v, &inner);
         instance->roots[v] = root;

@@ -38,6 +38,7 @@ double sw_call_macs(const sw_call *c) {
     case SW_OP_Gemm:
         return a->rank != 2 ? -1 : multiply(product(y, 0), dim(a, sw_call_int(c, "transA") ? 0 : 1));
     case SW_OP_MatMul:
+    case SW_OP_FusedProduct:
     case SW_OP_MatMulInteger:
     case SW_OP_QLinearMatMul:
         return a->rank < 1 ? -1 : multiply(product(y, 0), dim(a, a->rank - 1));
@@ -64,8 +65,8 @@ typedef struct row {
 
 #define OP(id, basis, times) [SW_OP_##id] = {basis, times},
 static const row rows[SW_OP_COUNT] = {
-    OP(Conv, MACS, 0) OP(FusedConv, MACS, 0) OP(ConvInteger, MACS, 0) OP(DeformConv, MACS, 0) OP(
-        QLinearConv, MACS, 0) OP(ConvTranspose, MACS, 0) OP(Gemm, MACS, 0) OP(MatMul, MACS, 0)
+    OP(Conv, MACS, 0) OP(FusedConv, MACS, 0) OP(FusedProduct, MACS, 0) OP(ConvInteger, MACS, 0) OP(
+        DeformConv, MACS, 0) OP(QLinearConv, MACS, 0) OP(ConvTranspose, MACS, 0) OP(Gemm, MACS, 0) OP(MatMul, MACS, 0)
         OP(MatMulInteger, MACS, 0) OP(QLinearMatMul, MACS, 0) OP(QuantizeLinear, OUTPUTS, 2) OP(
             DequantizeLinear, OUTPUTS, 2) OP(BatchNormalization, OUTPUTS, 2) OP(InstanceNormalization, OUTPUTS, 6)
             OP(LayerNormalization, OUTPUTS, 6) OP(RMSNormalization, OUTPUTS, 4) OP(LpNormalization, OUTPUTS, 3) OP(
@@ -88,23 +89,21 @@ static const row rows[SW_OP_COUNT] = {
                                 OP(Sqrt, OUTPUTS, 1) OP(Reciprocal, OUTPUTS, 1) OP(Floor, OUTPUTS, 1)
                                     OP(Ceil, OUTPUTS, 1) OP(Round, OUTPUTS, 1) OP(Sin, OUTPUTS, 1) OP(
                                         Cos, OUTPUTS,
-                                        1) OP(Tan, OUTPUTS,
-                                              1) OP(Tanh, OUTPUTS, 1)
-                                        OP(Erf, OUTPUTS,
-                                           1) OP(Sigmoid, OUTPUTS,
-                                                 3) OP(Relu, OUTPUTS, 1)
-                                            OP(LeakyRelu, OUTPUTS, 2) OP(Elu, OUTPUTS, 3) OP(HardSigmoid, OUTPUTS, 4)
-                                                OP(HardSwish, OUTPUTS, 5) OP(Swish, OUTPUTS, 4) OP(Mish, OUTPUTS, 5) OP(
-                                                    Softplus,
-                                                    OUTPUTS,
-                                                    3) OP(Gelu, OUTPUTS,
-                                                          5) OP(Clip, OUTPUTS, 2)
-                                                    OP(PRelu, OUTPUTS, 2) OP(Add, OUTPUTS, 1) OP(Sub, OUTPUTS, 1) OP(
-                                                        Mul, OUTPUTS,
-                                                        1) OP(Div, OUTPUTS,
-                                                              1) OP(Pow, OUTPUTS, 1)
-                                                        OP(Mod, OUTPUTS,
-                                                           1) OP(And, OUTPUTS, 1)
+                                        1) OP(Tan, OUTPUTS, 1)
+                                        OP(Tanh, OUTPUTS, 1) OP(Erf, OUTPUTS, 1) OP(Sigmoid, OUTPUTS, 3)
+                                            OP(Relu, OUTPUTS, 1) OP(LeakyRelu, OUTPUTS, 2) OP(Elu, OUTPUTS, 3) OP(
+                                                HardSigmoid,
+                                                OUTPUTS,
+                                                4) OP(HardSwish, OUTPUTS,
+                                                      5) OP(Swish, OUTPUTS, 4)
+                                                OP(Mish, OUTPUTS, 5) OP(Softplus, OUTPUTS, 3) OP(Gelu, OUTPUTS, 5)
+                                                    OP(Clip, OUTPUTS, 2) OP(PRelu, OUTPUTS, 2) OP(Add, OUTPUTS, 1) OP(
+                                                        Sub, OUTPUTS,
+                                                        1) OP(Mul, OUTPUTS,
+                                                              1) OP(Div, OUTPUTS, 1)
+                                                        OP(Pow, OUTPUTS,
+                                                           1) OP(Mod, OUTPUTS,
+                                                                 1) OP(And, OUTPUTS, 1)
                                                             OP(Or, OUTPUTS, 1) OP(Xor, OUTPUTS, 1) OP(Not, OUTPUTS, 1)
                                                                 OP(Equal, OUTPUTS, 1) OP(Less, OUTPUTS, 1) OP(
                                                                     LessOrEqual,

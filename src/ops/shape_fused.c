@@ -15,8 +15,16 @@ static sw_status infer_conv(const sw_call *c) {
     return sw__shape_conv(&conv);
 }
 
+/* What is added to a result has its shape. */
+static sw_status check_residual(const sw_call *c) {
+    const sw_tensor *residual = sw_call_in(c, 3), *y = sw_call_out(c, 0);
+    if (!residual || !y || !sw_tensor_is_concrete(residual) || !sw_tensor_is_concrete(y)) return SW_OK;
+    if (residual->rank != y->rank || memcmp(residual->dims, y->dims, (size_t)y->rank * sizeof y->dims[0]) != 0)
+        return sw_call_fail(c, "what is added has another shape than the result");
+    return SW_OK;
+}
+
 sw_status sw__shape_fused_conv(const sw_call *c) {
-    const sw_tensor *residual = sw_call_in(c, 3);
     const char *out_type = sw_call_string(c, "out_type");
     sw_tensor *y = sw_call_out(c, 0);
     SW_TRY(infer_conv(c));
@@ -27,10 +35,28 @@ sw_status sw__shape_fused_conv(const sw_call *c) {
             return sw_call_fail(c, "attribute out_type is '%.32s', expected float32 or bfloat16", out_type);
         if (y) y->dtype = is_float ? SW_F32 : SW_BF16;
     }
-    if (!residual || !y || !sw_tensor_is_concrete(residual) || !sw_tensor_is_concrete(y)) return SW_OK;
-    if (residual->rank != y->rank || memcmp(residual->dims, y->dims, (size_t)y->rank * sizeof y->dims[0]) != 0)
-        return sw_call_fail(c, "what is added has another shape than the result");
-    return SW_OK;
+    return check_residual(c);
+}
+
+sw_status sw__shape_fused_product(const sw_call *c) {
+    const sw_tensor *x = c->in[0], *w = c->in[1], *bias = sw_call_in(c, 2);
+    sw_tensor *y = sw_call_out(c, 0);
+    bool transposed = sw_call_int(c, "transposed");
+    if (x->dtype != SW_F32 || w->dtype != SW_F32)
+        return sw_call_unsupported(c, "types other than float32 are not supported");
+    if (w->rank != 2) return sw_call_fail(c, "its weights have %d axes, expected 2", w->rank);
+    int64_t depth, n = w->dims[!transposed];
+    if (bias && (bias->rank != 1 || bias->dtype != SW_F32)) return sw_call_fail(c, "its bias is no float32 vector");
+    if (bias) SW_TRY(sw__agree(c, "the number of columns", n, bias->dims[0], &n));
+    if (y) y->dtype = SW_F32;
+    if (x->rank < 0) return SW_OK;
+    if (x->rank < 2) return sw_call_fail(c, "its first factor has %d axes, expected at least 2", x->rank);
+    SW_TRY(sw__agree(c, "the depth", x->dims[x->rank - 1], w->dims[transposed], &depth));
+    if (!y) return SW_OK;
+    y->rank = x->rank;
+    memcpy(y->dims, x->dims, (size_t)x->rank * sizeof y->dims[0]);
+    y->dims[y->rank - 1] = n;
+    return check_residual(c);
 }
 
 /* Rows or columns after the shuffle. */

@@ -3,8 +3,7 @@
 
 #include "pass/pass.h"
 
-/* The only reader of a node's result; NULL when there are more, or when it is an output of the graph. */
-static sw_node *only_reader(const sw_graph *graph, const sw_node *node) {
+sw_node *sw__only_reader(const sw_graph *graph, const sw_node *node) {
     sw_value *value = node->out[0];
     if (value->uses != 1 || sw_graph_is_output(graph, value)) return NULL;
     int ahead = 0; /* readers are near; a file made to be slow shall not be */
@@ -14,13 +13,8 @@ static sw_node *only_reader(const sw_graph *graph, const sw_node *node) {
     return NULL;
 }
 
-typedef struct activation {
-    const char *name;
-    float a, b;
-} activation;
-
 /* Bounds of Clip that are constant; absent ones are the type's. */
-static bool clip_bounds(const sw_node *node, activation *act) {
+static bool clip_bounds(const sw_node *node, sw_activation *act) {
     double v[2] = {-3.4028234663852886e38, 3.4028234663852886e38};
     for (int i = 1; i < node->n_in; i++)
         if (node->in[i] && !sw__const_scalar(node->in[i], &v[i - 1])) return false;
@@ -29,8 +23,8 @@ static bool clip_bounds(const sw_node *node, activation *act) {
     return true;
 }
 
-static bool match_activation(const sw_node *node, activation *act) {
-    *act = (activation){0};
+bool sw__match_activation(const sw_node *node, sw_activation *act) {
+    *act = (sw_activation){0};
     switch (node->op) {
     case SW_OP_Relu:
         act->name = "relu";
@@ -48,18 +42,17 @@ static bool match_activation(const sw_node *node, activation *act) {
         act->name = "clip";
         return clip_bounds(node, act);
     case SW_OP_LeakyRelu:
-        *act = (activation){"leaky", sw_node_float(node, "alpha"), 0};
+        *act = (sw_activation){"leaky", sw_node_float(node, "alpha"), 0};
         return true;
     case SW_OP_HardSigmoid:
-        *act = (activation){"hardsigmoid", sw_node_float(node, "alpha"), sw_node_float(node, "beta")};
+        *act = (sw_activation){"hardsigmoid", sw_node_float(node, "alpha"), sw_node_float(node, "beta")};
         return true;
     default:
         return false;
     }
 }
 
-/* What is added to `value` by `add`, when both certainly have one shape; else NULL. */
-static sw_value *match_residual(const sw_node *add, const sw_value *value) {
+sw_value *sw__match_residual(const sw_node *add, const sw_value *value) {
     if (add->op != SW_OP_Add || add->in[0] == add->in[1]) return NULL;
     sw_value *other = add->in[add->in[0] == value ? 1 : 0];
     const sw_tensor *a = &value->type, *b = &other->type;
@@ -73,7 +66,7 @@ static sw_value *match_residual(const sw_node *add, const sw_value *value) {
 typedef struct chain {
     sw_node *nodes[3]; /* the convolution first */
     int n;
-    activation act;
+    sw_activation act;
     sw_value *residual;
     bool before; /* the residual comes before the activation */
 } chain;
@@ -83,14 +76,14 @@ static chain collect(const sw_graph *graph, sw_node *conv) {
     chain c = {.nodes = {conv}, .n = 1, .act = {"none", 0, 0}};
     bool activated = false;
     while (c.n < 3) {
-        sw_node *last = c.nodes[c.n - 1], *reader = only_reader(graph, last);
-        activation found;
+        sw_node *last = c.nodes[c.n - 1], *reader = sw__only_reader(graph, last);
+        sw_activation found;
         sw_value *other;
-        if (reader && !activated && match_activation(reader, &found)) {
+        if (reader && !activated && sw__match_activation(reader, &found)) {
             c.act = found;
             c.before = c.residual != NULL;
             activated = true;
-        } else if (reader && !c.residual && (other = match_residual(reader, last->out[0]))) {
+        } else if (reader && !c.residual && (other = sw__match_residual(reader, last->out[0]))) {
             c.residual = other;
         } else {
             break;

@@ -6,6 +6,7 @@ static const sw_pass passes[] = {
     {"fold", "infer types and shapes; compute what is constant; drop nodes that change nothing", sw__pass_fold},
     {"activations", "recognise activations written as several nodes: x * sigmoid(x) is Swish", sw__pass_activations},
     {"batch-norm", "fold batch normalisation into the convolution or Gemm before it", sw__pass_batch_norm},
+    {"scale", "a factor per column behind a product into its weights", sw__pass_scale},
     {"parallel", "two convolutions of one map that are added become one", sw__pass_parallel},
     {"dfl", "decode box distributions in one node", sw__pass_dfl},
     {"dead-code", "drop nodes whose results nobody reads", sw__pass_dead_code},
@@ -63,6 +64,11 @@ sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_diag *diag) 
     }
     for (const sw_node *node = graph->first; node; node = node->next) SW_TRY(run_bodies(node, last, diag));
     return SW_OK;
+}
+
+sw_status sw_passes_for_cpu(sw_graph *graph) {
+    SW_TRY(sw__pass_turns(graph));
+    return sw__pass_products(graph);
 }
 
 bool sw__const_scalar(const sw_value *value, double *scalar) {

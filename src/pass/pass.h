@@ -19,6 +19,7 @@ SW_MUST_USE sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_
 sw_status sw__pass_fold(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_activations(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_batch_norm(sw_graph *graph, const sw_diag *diag);
+sw_status sw__pass_scale(sw_graph *graph, const sw_diag *diag);
 SW_MUST_USE sw_status sw__pass_parallel(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_dfl(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_half(sw_graph *graph, const sw_diag *diag);
@@ -33,6 +34,27 @@ sw_status sw__pass_dead_code(sw_graph *graph, const sw_diag *diag);
 SW_MUST_USE sw_status sw_pass_float32(sw_graph *graph, bool *was_half);
 /* After all passes, where the builder wants it: maps become bfloat16 (precision.c). SW_E_NOMEM. */
 SW_MUST_USE sw_status sw_pass_bfloat16(sw_graph *graph);
+
+/* After all passes, where the plan is for a CPU: turns, then products. SW_E_NOMEM. */
+SW_MUST_USE sw_status sw_passes_for_cpu(sw_graph *graph);
+SW_MUST_USE sw_status sw__pass_turns(sw_graph *graph);
+SW_MUST_USE sw_status sw__pass_products(sw_graph *graph);
+
+/* N C H W to N H W C, and back, of float32. */
+bool sw__is_turn_to_rows(const sw_node *node);
+bool sw__is_turn_to_map(const sw_node *node);
+
+/* An activation as fused steps have it. */
+typedef struct sw_activation {
+    const char *name;
+    float a, b;
+} sw_activation;
+/* False: the node is none. */
+bool sw__match_activation(const sw_node *node, sw_activation *act);
+/* What is added to `value` by `add`, when both certainly have one shape; else NULL. */
+sw_value *sw__match_residual(const sw_node *add, const sw_value *value);
+/* The only reader of a node's result; NULL when there are more, or when it is an output of the graph. */
+sw_node *sw__only_reader(const sw_graph *graph, const sw_node *node);
 
 /* Constant of one element: true and its value. */
 bool sw__const_scalar(const sw_value *value, double *scalar);

@@ -235,7 +235,7 @@ SW_TEST(passes_are_named) {
     sw_graph *g = sw_graph_create(NULL);
     CHECK_INT(sw_passes_run(g, "flod", &sw_test_diag), SW_E_USAGE);
     CHECK_STR(sw_test_message(),
-              "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, parallel, dfl, "
+              "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, scale, parallel, dfl, "
               "dead-code, half, taps, upsample, transposed, fuse, layout");
     CHECK_INT(sw_passes_run(g, "none", &sw_test_diag), SW_OK);
     sw_graph_destroy(g);
@@ -249,6 +249,43 @@ static sw_value *conv_of(sw_graph *g, sw_value *x, const char *name) {
 
 /* Maps between convolutions change their type; what a node of float32 touches, a graph output or what is joined to one does
  * not. */
+/* ConvNeXt's block behind its first convolution: products over pixels, a factor per channel, a residual that is a map. */
+SW_TEST(products_take_what_is_behind_them) {
+    static const int64_t perms[2][4] = {{0, 2, 3, 1}, {0, 3, 1, 2}};
+    const float ones[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, factors[4] = {1, 2, 3, 4};
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *x = input(g, 4, (int64_t[]){1, 4, 6, 5});
+    sw_value *map = apply(g, SW_OP_Conv, "map", 2, (sw_value *[]){x, floats(g, "k", 4, (int64_t[]){4, 4, 1, 1}, ones)});
+    sw_value *w = floats(g, "w", 2, (int64_t[]){4, 4}, ones), *b = floats(g, "b", 1, (int64_t[]){4}, ones);
+    sw_value *rows = apply(g, SW_OP_Transpose, "rows", 1, &map);
+    CHECK_INT(sw_node_set_ints(g, rows->producer, "perm", perms[0], 4), SW_OK);
+    sw_value *wide =
+        apply(g, SW_OP_Gelu, "wide", 1, (sw_value *[]){apply(g, SW_OP_MatMul, "p", 2, (sw_value *[]){rows, w})});
+    sw_value *sum =
+        apply(g, SW_OP_Add, "sum", 2, (sw_value *[]){apply(g, SW_OP_MatMul, "q", 2, (sw_value *[]){wide, w}), b});
+    sw_value *back = apply(g, SW_OP_Transpose, "back", 1, &sum);
+    CHECK_INT(sw_node_set_ints(g, back->producer, "perm", perms[1], 4), SW_OK);
+    sw_value *scaled =
+        apply(g, SW_OP_Mul, "scaled", 2, (sw_value *[]){back, floats(g, "f", 3, (int64_t[]){4, 1, 1}, factors)});
+    sw_value *y = apply(g, SW_OP_Add, "y", 2, (sw_value *[]){scaled, map});
+    run_all(g, y);
+    CHECK_INT(count(g, SW_OP_Mul), 0);
+    CHECK_INT(sw_passes_for_cpu(g), SW_OK);
+    CHECK_INT(sw_graph_verify(g, &sw_test_diag), SW_OK);
+    CHECK_INT(count(g, SW_OP_FusedProduct), 2);
+    CHECK_INT(count(g, SW_OP_Add) + count(g, SW_OP_Gelu) + count(g, SW_OP_MatMul), 0);
+    const sw_node *last = NULL;
+    for (const sw_node *node = g->first; node; node = node->next)
+        if (node->op == SW_OP_FusedProduct) last = node;
+    CHECK_INT(last->n_in, 4);
+    for (int i = 0; i < 4; i++) {
+        CHECK_NEAR(((const float *)last->in[1]->type.data)[4 + i], factors[i], 0);
+        CHECK_NEAR(((const float *)last->in[2]->type.data)[i], factors[i], 0);
+    }
+    CHECK_INT(count(g, SW_OP_Relayout), 2); /* of input and output: all turns read and write maps */
+    sw_graph_destroy(g);
+}
+
 SW_TEST(bfloat16_stays_inside) {
     sw_graph *g = sw_graph_create(NULL);
     sw_value *x = input(g, 4, (int64_t[]){1, 4, 8, 8});

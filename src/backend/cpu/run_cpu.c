@@ -62,12 +62,18 @@ static sw_status no_weights(const sw_call *call) {
                         "its weights are missing: the plan holds them for another tactic or shape, or was stripped");
 }
 
+/* Whether a product's weights lie with one row for each output. */
+static bool is_transposed(const sw_call *call) {
+    return (call->op == SW_OP_Gemm && sw_call_int(call, "transB")) ||
+           (call->op == SW_OP_FusedProduct && sw_call_int(call, "transposed"));
+}
+
 /* Weights as convolutions have them, outputs first: a copy where a product has them the other way round. NULL when out of
  * memory; the caller frees what is not the call's. */
 static float *weights_of(const sw_call *call, const sw_allocator *allocator) {
     const sw_tensor *w = call->in[1];
     float *from = w->data;
-    if (call->op == SW_OP_FusedConv || (call->op == SW_OP_Gemm && sw_call_int(call, "transB"))) return from;
+    if (call->op == SW_OP_FusedConv || is_transposed(call)) return from;
     int64_t rows = w->dims[0], columns = w->dims[1];
     float *to = sw_alloc(allocator, (size_t)(rows * columns) * sizeof *to);
     for (int64_t block = 0; to && block < columns; block += 16) /* as many columns as a cache line of a row holds */
@@ -118,8 +124,8 @@ sw_status sw_call_conv(const sw_call *c, sw_conv *conv) {
                  (x->layout == SW_CHANNELS_LAST || x->dtype == SW_F32);
     if (!typed) return sw_call_unsupported(c, "these types are not supported");
     SW_TRY(sw_call_window(c, x, w->dims + 2, &window));
-    sw_act act = sw_act_find(sw_call_string(c, "activation"));
-    if (act == SW_ACT_COUNT) return sw_call_fail(c, "activation '%.32s' is not known", sw_call_string(c, "activation"));
+    sw_act act;
+    SW_TRY(sw_call_act(c, &act));
     *conv = (sw_conv){
         .batch = x->dims[0],
         .height = x->dims[2],
@@ -155,22 +161,33 @@ sw_status sw_call_conv(const sw_call *c, sw_conv *conv) {
 /* ---- Products ------------------------------------------------------------------------------------------------------ */
 
 bool sw_call_is_product(const sw_call *c) {
-    return c->op == SW_OP_MatMul || c->op == SW_OP_Gemm;
+    return c->op == SW_OP_MatMul || c->op == SW_OP_Gemm || c->op == SW_OP_FusedProduct;
 }
 
 static bool is_row_f32(const sw_tensor *t) {
     return t->dtype == SW_F32 && t->layout == SW_ROW_MAJOR;
 }
 
+/* What a fused product does with its sums. */
+static bool add_epilogue(const sw_call *c, sw_conv *conv) {
+    if (sw_call_act(c, &conv->act) != SW_OK) return false;
+    conv->act_a = sw_call_float(c, "act_a");
+    conv->act_b = sw_call_float(c, "act_b");
+    conv->residual = sw_call_in(c, 3) != NULL;
+    conv->residual_pitch = conv->out_pitch;
+    conv->residual_before_act = sw_call_int(c, "residual_before_act");
+    return !conv->residual || is_row_f32(c->in[3]);
+}
+
 /* A product with constant weights is a 1x1 convolution over the rows of its first factor. False: it is not one of these. */
 static bool product_as_conv(const sw_call *c, sw_conv *conv) {
     const sw_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0], *bias = sw_call_in(c, 2);
-    bool gemm = c->op == SW_OP_Gemm, transposed = gemm && sw_call_int(c, "transB");
+    bool gemm = c->op == SW_OP_Gemm, transposed = is_transposed(c);
     if (!y || w->rank != 2 || x->rank < 2 || !is_row_f32(x) || !is_row_f32(w) || !is_row_f32(y)) return false;
     if (gemm && (sw_call_int(c, "transA") || sw_call_float(c, "alpha") != 1)) return false;
     int64_t k = x->dims[x->rank - 1], n = w->dims[!transposed];
-    if (bias && (!is_row_f32(bias) || sw_call_float(c, "beta") != 1 || sw_tensor_count(bias) != n || bias->rank < 1 ||
-                 bias->dims[bias->rank - 1] != n))
+    if (bias && (!is_row_f32(bias) || (gemm && sw_call_float(c, "beta") != 1) || sw_tensor_count(bias) != n ||
+                 bias->rank < 1 || bias->dims[bias->rank - 1] != n))
         return false;
     if (k == 0 || sw_tensor_count(y) == 0) return false;
     int64_t rows = sw_tensor_count(y) / n;
@@ -180,7 +197,7 @@ static bool product_as_conv(const sw_call *c, sw_conv *conv) {
     conv->kernel_h = conv->kernel_w = conv->stride_h = conv->stride_w = conv->dilation_h = conv->dilation_w = 1;
     conv->groups = 1;
     conv->in_type = conv->out_type = SW_F32;
-    return true;
+    return c->op != SW_OP_FusedProduct || add_epilogue(c, conv);
 }
 
 static bool choose_tactic(const char *tactic, sw_prepared *prepared) {
@@ -190,11 +207,17 @@ static bool choose_tactic(const char *tactic, sw_prepared *prepared) {
     return prepared->tactic->features != 0;
 }
 
+/* False: the fast kernels of its operator are to run it, which for a fused product there are not. */
+static bool prepare_product(const sw_call *call, const char *tactic, sw_prepared *p) {
+    if (!product_as_conv(call, &p->conv)) return false;
+    return choose_tactic(tactic, p) || call->op == SW_OP_FusedProduct; /* in plain C packing gains nothing */
+}
+
 sw_status sw_cpu_prepare(const sw_call *call, int32_t step, const char *tactic, sw_packs *packs, int threads,
                          sw_prepared *prepared) {
     *prepared = (sw_prepared){0};
     if (sw_call_is_product(call)) {
-        if (!product_as_conv(call, &prepared->conv) || !choose_tactic(tactic, prepared)) { /* plain C gains nothing */
+        if (!prepare_product(call, tactic, prepared)) {
             *prepared = (sw_prepared){0};
             return SW_OK;
         }
@@ -254,8 +277,11 @@ sw_status sw_cpu_run(const sw_call *call, const sw_prepared *prepared, void *scr
         return SW_OK;
     }
     if (is_fast_conv(call)) return sw_tensor_count(call->out[0]) ? run_unprepared(call) : SW_OK;
+    sw_conv conv;
+    if (call->op == SW_OP_FusedProduct && !call->reference && call->in[1]->data && product_as_conv(call, &conv))
+        return run_unprepared(call);
     /* Packed weights only, for a shape or machine that does not take them. */
-    for (int i = 1; sw_call_is_product(call) && i < call->n_in; i++)
+    for (int i = 1; sw_call_is_product(call) && i < call->n_in && i < 3; i++)
         if (call->in[i] && !call->in[i]->data && sw_tensor_count(call->in[i])) return no_weights(call);
     if (sw_kernel_fast(call)) return SW_OK;
     bool maps = has_channels_last(call);

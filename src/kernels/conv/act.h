@@ -3,10 +3,13 @@
 #define SLIPWAY_KERNELS_CONV_ACT_H
 
 #include "kernels/conv/conv.h"
+#include "ops/op.h"
 
 /* SW_ACT_COUNT for an unknown name. */
 sw_act sw_act_find(const char *name);
 const char *sw_act_name(sw_act act);
+/* That of a fused step, by its attribute. */
+SW_MUST_USE sw_status sw_call_act(const sw_call *call, sw_act *act);
 float sw_act_apply(sw_act act, float a, float b, float s);
 
 #endif

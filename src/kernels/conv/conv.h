@@ -22,7 +22,8 @@
     X(SIGMOID, "sigmoid")         /* 1 / (1 + exp(-s)) */                                                              \
     X(HARDSWISH, "hardswish")     /* s * clamp(s / 6 + 0.5, 0, 1) */                                                   \
     X(HARDSIGMOID, "hardsigmoid") /* clamp(a * s + b, 0, 1) */                                                         \
-    X(CLIP, "clip")               /* clamp(s, a, b) */
+    X(CLIP, "clip")               /* clamp(s, a, b) */                                                                 \
+    X(GELU, "gelu")               /* s / 2 * (1 + erf(s / sqrt(2))) */
 
 typedef enum sw_act {
 #define SW_ACT_ENUM(id, text) SW_ACT_##id,

@@ -4,6 +4,7 @@
 #include "kernels/nhwc/nhwc.h"
 
 sw_status sw__relayout(const sw_call *c);
+sw_status sw__nhwc_turn(const sw_call *c);
 sw_status sw__nhwc_concat(const sw_call *c);
 sw_status sw__nhwc_split(const sw_call *c);
 
@@ -80,6 +81,22 @@ sw_status sw__relayout(const sw_call *c) {
     t.plane = sw_nhwc_plane(y);
     t.blocks = (t.pixels + BLOCK - 1) / BLOCK;
     sw_pool_for(c->pool, x->dims[0] * t.blocks, 16, transpose_blocks, &t);
+    return SW_OK;
+}
+
+/* Between a map and its pixels as rows: N H W C. */
+sw_status sw__nhwc_turn(const sw_call *c) {
+    bool to_rows = c->out[0]->layout == SW_ROW_MAJOR;
+    const sw_tensor *map = to_rows ? c->in[0] : c->out[0], *rows = to_rows ? c->out[0] : c->in[0];
+    const sw_attr *perm = sw_call_attr(c, "perm", SW_ATTR_INTS);
+    const int64_t *p = perm->ints.v;
+    bool fits = map->layout == SW_CHANNELS_LAST && rows->layout == SW_ROW_MAJOR && perm->set && perm->ints.n == 4 &&
+                p[0] == 0 && p[1] == (to_rows ? 2 : 3) && p[2] == (to_rows ? 3 : 1) && p[3] == (to_rows ? 1 : 2);
+    if (!fits) return sw_call_unsupported(c, "this order of axes of maps is not supported");
+    sw_nhwc a = sw_nhwc_of(map), b = a;
+    b.data = rows->data;
+    b.pitch = a.channels;
+    copy_channels(c->pool, to_rows ? &a : &b, 0, to_rows ? &b : &a, 0, a.channels);
     return SW_OK;
 }
 

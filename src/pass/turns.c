@@ -1,0 +1,38 @@
+/* Transpositions between a channels-last map and its pixels as rows, N C H W and N H W C: where a Relayout stands beside one,
+ * the two together move nothing. The transposition then reads or writes the map where it lies. For CPUs. */
+#include "pass/pass.h"
+
+static bool has_perm(const sw_node *node, int64_t a, int64_t b, int64_t c, int64_t d) {
+    if (!node || node->op != SW_OP_Transpose || node->out[0]->type.dtype != SW_F32) return false;
+    const sw_attr *perm = sw_node_attr(node, "perm", SW_ATTR_INTS);
+    if (!perm->set || perm->ints.n != 4) return false;
+    const int64_t *p = perm->ints.v;
+    return p[0] == a && p[1] == b && p[2] == c && p[3] == d;
+}
+
+bool sw__is_turn_to_rows(const sw_node *node) {
+    return has_perm(node, 0, 2, 3, 1);
+}
+bool sw__is_turn_to_map(const sw_node *node) {
+    return has_perm(node, 0, 3, 1, 2);
+}
+
+sw_status sw__pass_turns(sw_graph *graph) {
+    for (sw_node *node = graph->first, *next; node; node = next) {
+        next = node->next;
+        sw_node *before = node->n_in && node->in[0] ? node->in[0]->producer : NULL;
+        if (!before) continue;
+        if (sw__is_turn_to_rows(node) && before->op == SW_OP_Relayout && before->out[0]->type.layout == SW_ROW_MAJOR) {
+            sw_node_set_input(node, 0, before->in[0]);
+        } else if (node->op == SW_OP_Relayout && sw__is_turn_to_map(before) &&
+                   node->out[0]->type.layout == SW_CHANNELS_LAST) {
+            sw_value *map = node->out[0], *rows = before->in[0];
+            const sw_attr perm = *sw_node_attr(before, "perm", SW_ATTR_INTS);
+            sw_graph_remove_node(graph, node);
+            sw_node *turn = sw_graph_add_node(graph, next, SW_OP_Transpose, before->name, 1, &rows, 1, &map);
+            if (!turn) return SW_E_NOMEM;
+            turn->attrs[0] = perm;
+        }
+    }
+    return sw__pass_dead_code(graph, NULL);
+}
