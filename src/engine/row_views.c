@@ -43,7 +43,8 @@ static void view_same(finder *f, const sw_step *step) {
     if (a->dtype == b->dtype && sw_tensor_count(a) == sw_tensor_count(b)) place(f, out, in, 0);
 }
 
-/* A map whose pixels have no gaps, and its pixels as rows, N H W C: the same memory. The kernel takes no other order of axes. */
+/* A map whose pixels have no gaps, and its pixels as rows, N H W C: the same memory. The kernel takes no other order of
+ * axes. */
 static void view_turn(finder *f, const sw_step *step) {
     int32_t in = step->in[0], out = step->out[0];
     const sw_instance *instance = f->instance;
