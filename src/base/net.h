@@ -34,8 +34,6 @@ void sw_net_close(int fd);
 void sw_net_remove_unix(const char *path);
 /* How many descriptors may be open at once, raised as far as the system allows. */
 int64_t sw_net_raise_descriptors(void);
-/* Descriptors handed over by systemd (LISTEN_FDS): 3 and on. 0: none. */
-int sw_net_inherited(void);
 
 typedef struct sw_poller {
     int fd, wake;

@@ -19,7 +19,6 @@
 #include <unistd.h>
 
 #include "base/net.h"
-#include "base/str.h"
 
 enum { BACKLOG = 4096, MAX_EVENTS = 256 };
 
@@ -196,19 +195,6 @@ int64_t sw_net_raise_descriptors(void) {
         if (setrlimit(RLIMIT_NOFILE, &raised) == 0) limit = raised;
     }
     return limit.rlim_cur > INT_MAX ? INT_MAX : (int64_t)limit.rlim_cur;
-}
-
-int sw_net_inherited(void) {
-    const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-    int64_t owner = 0, n = 0;
-    if (!pid || !count || !sw_str_to_i64(pid, strlen(pid), &owner) || !sw_str_to_i64(count, strlen(count), &n))
-        return 0;
-    if (owner != getpid() || n < 0 || n > 16) return 0;
-    for (int fd = 3; fd < 3 + (int)n; fd++) {
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-        fcntl(fd, F_SETFL, O_NONBLOCK);
-    }
-    return (int)n;
 }
 
 /* -- Waiting ------------------------------------------------------------------------------------------------------- */

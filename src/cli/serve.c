@@ -5,6 +5,7 @@
 
 #include "base/net.h"
 #include "base/os.h"
+#include "base/service.h"
 #include "cli/plan_cache.h"
 #include "cli/serve_record.h"
 #include "serve/server/server.h"
@@ -43,6 +44,7 @@ static void say_ports(const sw_server *server, const sw_server_options *o, const
 /* Tells the main thread when a model could not be loaded at the start. */
 typedef struct watch {
     sw_serve *core;
+    bool exit_on_error;
     sw_poller poller;
     atomic_int failed;
     sw_thread thread;
@@ -51,38 +53,42 @@ typedef struct watch {
 static void *wait_loaded(void *ctx) {
     watch *w = ctx;
     atomic_store(&w->failed, sw_serve_wait_loaded(w->core));
+    if (!w->exit_on_error || !atomic_load(&w->failed)) sw_service_notify("READY=1");
     sw_poller_wake(&w->poller);
     return NULL;
 }
 
 /* Until the program is told to stop, or models failed that must not. SIGHUP: look at certificates and repositories. */
-static sw_status wait_for_stop(watch *w, sw_server *server, int signals, bool exit_on_error, const sw_diag *diag) {
+static sw_status wait_for_stop(watch *w, sw_server *server, int signals, const sw_diag *diag) {
     sw_poll_event event;
     for (;;) {
         if (sw_poller_wait(&w->poller, -1, &event, 1) < 1) continue;
         int failed = atomic_load(&w->failed);
-        if (failed && exit_on_error)
+        if (failed && w->exit_on_error)
             return sw_fail(diag, SW_E_MODEL, NULL, "or go on without them by --exit-on-error false",
                            "%d model%s could not be loaded", failed, failed == 1 ? "" : "s");
         if (!event.tag) continue;
         if (sw_signals_read(signals) == SW_SIGNAL_STOP) return SW_OK;
+        sw_service_notify_reloading();
         sw_server_reload(server);
         sw_serve_reload(w->core);
+        sw_service_notify("READY=1"); /* models come in the background, while the old ones answer */
     }
 }
 
 static sw_status serve(sw_serve *core, const sw_server_options *o, int signals, bool exit_on_error) {
     sw_server *server = NULL;
-    watch w = {.core = core};
+    watch w = {.core = core, .exit_on_error = exit_on_error};
     SW_TRY(sw_poller_open(o->diag, &w.poller));
     sw_status status = sw_poller_add(&w.poller, signals, &w);
     if (status == SW_OK) status = sw_server_create(core, o, &server);
     if (status == SW_OK) {
         say_ports(server, o, o->diag);
         status = sw_thread_start(&w.thread, wait_loaded, &w);
-        if (status == SW_OK) status = wait_for_stop(&w, server, signals, exit_on_error, o->diag);
+        if (status == SW_OK) status = wait_for_stop(&w, server, signals, o->diag);
         if (status == SW_OK) sw_info(o->diag, NULL, "Waiting for in-flight requests to complete.");
     }
+    sw_service_notify("STOPPING=1");
     if (w.thread.handle) sw_thread_join(&w.thread);
     sw_server_destroy(server);
     sw_poller_close(&w.poller);
@@ -155,6 +161,10 @@ static sw_server_options server_options(const sw_args *args, const sw_diag *diag
                            .request_seconds = (int)sw_args_int(args, "request-timeout-secs"),
                            .stop_seconds = (int)sw_args_int(args, "exit-timeout-secs"),
                            .diag = diag};
+    static const char *const ports[] = {"http-port", "grpc-port", "metrics-port"};
+    int *const numbers[] = {&o.http_port, &o.grpc_port, &o.metrics_port};
+    for (int i = 0; i < 3 && sw_service_sockets(); i++) /* who is given sockets opens no others unless told to */
+        if (!sw_args_given(args, ports[i])) *numbers[i] = -1;
     if (sw_args_given(args, "port")) o.http_port = o.grpc_port = o.metrics_port = (int)sw_args_int(args, "port");
     return o;
 }

@@ -31,12 +31,12 @@ def identity_model(path, dtype=T.FLOAT, shape=("n", 16), n=1):
 class Server:
     """`slipway serve` with these arguments; ports are `http`, `grpc`, `metrics`. `context`: of ssl, where HTTP has TLS."""
 
-    def __init__(self, *arguments, context=None):
+    def __init__(self, *arguments, context=None, env=None):
         self.context = context
         ports = [] if "--port" in arguments else ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]
         command = [slipway.PROGRAM, "serve", "--host", "127.0.0.1", *ports, *map(str, arguments)]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=slipway.ENVIRONMENT
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=env or slipway.ENVIRONMENT
         )
         self.log, self.listening = [], threading.Event()
         self.reader = threading.Thread(target=self.read_log, daemon=True)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/service.h"
 #include "serve/server/jobs.h"
 
 enum { DEFAULT_BODY = 64 << 20, IDLE_S = 300, REQUEST_S = 30, STOP_S = 30, CPUS_PER_LOOP = 4, LEAST_JOB_THREADS = 2 };
@@ -38,6 +39,14 @@ void sw_server_reload(sw_server *server) {
             sw_warn(diag, "TLS", "the certificates that were read before stay in use");
 }
 
+/* A socket that was handed over says by its name what it is for; others speak everything. */
+static int speaks_by_name(const char *name) {
+    static const char *const names[] = {"http", "grpc", "metrics"};
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(name, names[i])) return 1 << i;
+    return SW_SERVER_HTTP | SW_SERVER_GRPC | SW_SERVER_METRICS;
+}
+
 /* A port of its own for each of the three, or one for those with the same number (unless 0). */
 static sw_status listen_all(sw_server *server) {
     const sw_server_options *o = &server->options;
@@ -59,9 +68,13 @@ static sw_status listen_all(sw_server *server) {
         SW_TRY(sw_net_listen_unix(o->unix_path, o->diag, &fd));
         SW_TRY(add_listener(server, fd, SW_SERVER_HTTP | SW_SERVER_GRPC | SW_SERVER_METRICS));
     }
-    int inherited = sw_net_inherited();
-    for (int i = 0; i < inherited; i++)
-        SW_TRY(add_listener(server, 3 + i, SW_SERVER_HTTP | SW_SERVER_GRPC | SW_SERVER_METRICS));
+    int handed_over = sw_service_sockets();
+    for (int i = 0; i < handed_over; i++) {
+        char name[SW_SERVICE_NAME];
+        int fd;
+        SW_TRY(sw_service_socket(i, o->diag, &fd, name));
+        SW_TRY(add_listener(server, fd, speaks_by_name(name)));
+    }
     return SW_OK;
 }
 
