@@ -6,6 +6,7 @@ Each case is made from a seed; to look at one again: `test_mutations.py FORMAT S
 
 import concurrent.futures
 import functools
+import json
 import os
 import pathlib
 import random
@@ -253,6 +254,18 @@ parameters { key: "slo_p99_ms" value { string_value: "12.5" } }
 model_warmup { name: 'w' inputs { key: 'x' value { data_type: TYPE_FP32 dims: [3, 5] zero_data: true } } }
 """
 
+# One that loads: the identity backend needs no file.
+LOADABLE_CONFIG = """name: "m" backend: 'identity' max_batch_size: 8 # batches
+input [ { name: "x", data_type: TYPE_FP32, dims: [ 3, -1 ] }, { name: "y" data_type: TYPE_STRING dims: 1 optional: true } ]
+output < name: "z" data_type: 11 dims: 3; dims: -1; > output { name: "t" data_type: TYPE_STRING dims: [ 1 ] }
+dynamic_batching { preferred_batch_size: [ 8, 4 ] max_queue_delay_microseconds: 100 priority_levels: 2
+  default_priority_level: 2 priority_queue_policy { key: 1 value: { default_timeout_microseconds: 7 } } }
+version_policy: { specific { versions: [ 1 ] } } instance_group [ { count: 2 kind: KIND_CPU } ]
+parameters { key: "execute_delay_ms" value { string_value: "1" } }
+model_warmup { name: 'w' inputs { key: 'x' value { data_type: TYPE_FP32 dims: [ 3, 5 ] zero_data: true } }
+  inputs { key: 'y' value { data_type: TYPE_STRING dims: 1 zero_data: true } } }
+"""
+
 # Format -> the good files that are damaged in turn.
 SEEDS = {
     "onnx": lambda: [tiny_detector(), busy_model(), control_model()],
@@ -456,6 +469,31 @@ def http_requests():
     ]
 
 
+class ConfigMutations(unittest.TestCase):
+    """One server is told to load models whose config.pbtxt is damaged: it loads them or says why not, and lives."""
+
+    def test_pbtxt(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        config = pathlib.Path(temporary.name, "m", "config.pbtxt")
+        (config.parent / "1").mkdir(parents=True)
+        server = serving.Server("--model-repository", temporary.name, "--model-control-mode", "explicit")
+        self.addCleanup(server.stop)
+        good, loaded = LOADABLE_CONFIG.encode(), 0
+        for seed in (None, *range(4 * COUNT)):
+            config.write_bytes(good if seed is None else damage(good, random.Random(f"pbtxt {seed}")))
+            status, _, answer = server.get("/v2/repository/models/m/load", b"")
+            self.assertIsNone(server.process.poll(), f"pbtxt {seed}: the server ended: {server.log}")
+            loaded += status == 200
+            if seed is None:
+                self.assertEqual((status, answer), (200, b""))
+            elif status != 200:
+                self.assertGreater(len(json.loads(answer)["error"].split()), 2, f"pbtxt {seed}: no sentence")
+        self.assertGreater(loaded, 1)
+        self.assertEqual(server.get("/v2/models/m/ready")[0], 200)  # a version that loaded stays
+        self.assertEqual(server.stop()[0], 0)
+
+
 class ServerMutations(unittest.TestCase):
     """One server is sent damaged requests: it answers or ends the connection, and lives."""
 
@@ -513,8 +551,16 @@ def write_good(folder):
             b"\1\0" + bytes(64),
             b"\2\0" + load,
             b'\3\0{"ready":true}',
+            b'\4\1{"key":"/a","offset":8,"byte_size":64}',
+            b'\4\0{"trace_level":["OFF"],"trace_rate":"7","log_info":true,"log_verbose_level":1,"trace_count":null}',
         ],
-        "grpc": [b"\0" + infer_message(), b"\2\x0a\1m\x12\1" + b"1", b"\3\x12\1m"],
+        "grpc": [
+            b"\0" + infer_message(),
+            b"\2\x0a\1m\x12\1" + b"1",
+            b"\3\x0a\1a\x12\2/a\x18\1\x20\x40",  # a region
+            b"\3\x0a\x0b\x0a\1a\x12\6\x0a\1b\x0a\1c\x12\1m",  # settings
+            b"\4\x12\1m",
+        ],
         "h2": [h2_frames()],
     }.items():
         place = pathlib.Path(folder, f"fuzz_{target}")
