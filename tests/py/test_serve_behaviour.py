@@ -177,11 +177,12 @@ class Status(Serving):
                 for call in (
                     lambda: client.get_model_metadata(name, version),
                     lambda: client.get_model_config(name, version),
-                    lambda: client.get_inference_statistics(name, version),
                     lambda: client.infer(name, tensors(module, ROW), model_version=version),
                 ):
                     self.refused(call, part, ("404", "StatusCode.NOT_FOUND"))
                 self.assertFalse(client.is_model_ready(name, version))
+                with self.assertRaises(InferenceServerException):
+                    client.get_inference_statistics(name, version)
 
 
 class Versions(Serving):

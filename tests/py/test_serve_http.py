@@ -305,6 +305,23 @@ class Limits(Serving):
         self.assertLess(time.monotonic() - began, 10)
         self.alive()
 
+    def test_slow_senders_over_grpc_are_cut_off(self):
+        import grpc
+
+        def drip():
+            while True:
+                time.sleep(0.3)
+                yield b""
+
+        channel = grpc.insecure_channel(self.server.grpc_url)
+        self.addCleanup(channel.close)
+        began = time.monotonic()
+        with self.assertRaises(grpc.RpcError) as failure:
+            channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")(drip(), timeout=20)
+        self.assertIn("took too long to come", failure.exception.details())
+        self.assertLess(time.monotonic() - began, 10)
+        self.alive()
+
     def test_idle_connections_stay(self):
         connection = self.connect()
         time.sleep(2.5)

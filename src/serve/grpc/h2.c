@@ -38,6 +38,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     size_t max = h2->conn->loop->server->options.max_body;
     s->h2 = h2;
     s->id = frame->hd.stream_id;
+    s->since_ns = h2->conn->loop->now_ns;
     s->in = sw_buf_make(NULL, max + 1024);
     s->out = sw_buf_make(NULL, 0);
     s->next = h2->streams;
@@ -250,6 +251,21 @@ void sw__h2_pump(sw__conn *conn) {
     }
     for (sw__stream *s = h2->streams; s; s = s->next) open_window(s);
     if (!nghttp2_session_want_read(h2->session) && !nghttp2_session_want_write(h2->session)) conn->closing = true;
+}
+
+void sw__h2_sweep(sw__conn *conn) {
+    bool any = false;
+    for (sw__stream *s = conn->h2->streams; s; s = s->next) {
+        bool sending = !s->finished && (s->ended || !(s->rpc && s->rpc->streaming));
+        if (!sending || !sw__conn_is_slow(conn, s->since_ns, s->in.size)) continue;
+        if (s->ended) /* it was answered, and goes on */
+            nghttp2_submit_rst_stream(conn->h2->session, NGHTTP2_FLAG_NONE, s->id, NGHTTP2_NO_ERROR);
+        else
+            sw__stream_end(s, SW__GRPC_DEADLINE_EXCEEDED, "the request took too long to come");
+        any = true;
+    }
+    if (any) sw__h2_pump(conn);
+    if (any) sw__conn_flush(conn);
 }
 
 void sw__h2_stop(sw__conn *conn) {

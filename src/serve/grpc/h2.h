@@ -14,6 +14,7 @@ typedef enum sw__grpc_status {
     SW__GRPC_CANCELLED = 1,
     SW__GRPC_UNKNOWN = 2,
     SW__GRPC_INVALID_ARGUMENT = 3,
+    SW__GRPC_DEADLINE_EXCEEDED = 4,
     SW__GRPC_NOT_FOUND = 5,
     SW__GRPC_ALREADY_EXISTS = 6,
     SW__GRPC_RESOURCE_EXHAUSTED = 8,
@@ -30,7 +31,7 @@ typedef struct sw__stream {
     char key_header[64], key_value[128]; /* a header "triton-grpc-protocol-..." of restricted routes */
     sw_http_coding coding;               /* of messages that say they are coded */
     int accepts;                         /* codings of answers */
-    int64_t deadline_ns;
+    int64_t deadline_ns, since_ns;       /* the client's; when it began */
     const struct sw__rpc *rpc; /* NULL until the headers are there */
     sw_buf in, out;            /* received; to be sent, from `sent` on */
     size_t taken, sent;        /* of in, of out */

@@ -113,6 +113,8 @@ sw_buf *sw__conn_out(sw__conn *conn);
 /* Writes `body` behind what is pending, without copying it if the socket takes it. */
 void sw__conn_send(sw__conn *conn, const void *body, size_t size);
 void sw__conn_flush(sw__conn *conn);
+/* Whether a request that began then should be there, with so many bytes of it received. */
+bool sw__conn_is_slow(const sw__conn *conn, int64_t since_ns, uint64_t received);
 
 /* -- Calls --------------------------------------------------------------------------------------------------------- */
 
@@ -156,5 +158,7 @@ void sw__h2_pump(sw__conn *conn);
 /* No new streams; it ends when those that are open have been answered. */
 void sw__h2_stop(sw__conn *conn);
 bool sw__h2_is_idle(const sw__conn *conn);
+/* Ends streams whose requests take too long to come. */
+void sw__h2_sweep(sw__conn *conn);
 
 #endif

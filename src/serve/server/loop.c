@@ -284,13 +284,17 @@ static void on_listener(sw__loop *loop, const sw__listener *listener) {
 
 /* -- The loop ------------------------------------------------------------------------------------------------------ */
 
+bool sw__conn_is_slow(const sw__conn *c, int64_t since_ns, uint64_t received) {
+    int64_t seconds = c->loop->server->options.request_seconds + (int64_t)(received / SLOWEST_BYTES_PER_S);
+    return c->loop->now_ns - since_ns > seconds * 1000000000;
+}
+
 static bool is_late(const sw__conn *c) {
     const sw_server_options *o = &c->loop->server->options;
     int64_t age = c->loop->now_ns - c->since_ns, second = 1000000000;
     if (c->busy || (c->calls && !c->out.size)) return false;
     if (c->tls && !sw__tls_is_open(c->tls)) return age > o->request_seconds * second;
-    if (c->http && sw_http_is_midway(c->http))
-        return age > o->request_seconds * second + (int64_t)(c->received / SLOWEST_BYTES_PER_S) * second;
+    if (c->http && sw_http_is_midway(c->http)) return sw__conn_is_slow(c, c->since_ns, c->received);
     if (c->out.size || c->closing || (c->rest.size && !c->sniffed)) return age > o->request_seconds * second;
     return age > o->idle_seconds * second;
 }
@@ -302,6 +306,7 @@ static void sweep(sw__loop *loop) {
     sw__detectors_sweep(loop->server->detectors, loop->now_ns);
     for (sw__conn *c = loop->conns, *next; c; c = next) {
         next = c->next;
+        if (c->h2 && !c->closed) sw__h2_sweep(c);
         if (stopping && c->h2 && !c->closed) sw__h2_stop(c);
         bool idle =
             !c->calls && !c->out.size && !(c->http && sw_http_is_midway(c->http)) && (!c->h2 || sw__h2_is_idle(c));
