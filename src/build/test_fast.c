@@ -4,6 +4,7 @@
 
 #include "base/test_memory.h"
 #include "build/build.h"
+#include "engine/session.h"
 #include "pass/pass.h"
 #include "unit.h"
 
@@ -399,6 +400,112 @@ SW_TEST(building_survives_each_failing_allocation) {
 
 SW_TEST(fast_levels) {
     check_graph(levels);
+}
+
+/* ---- What is demanded ------------------------------------------------------------------------------------------------ */
+
+enum { LARGE = 26, CLASSES = 3, COLUMNS = LARGE * LARGE + 12 * 12 };
+
+/* Two levels of a head: boxes by three convolutions each, scores by one; boxes, scores and more of the boxes are joined.
+ * `trap`: 1: a box depends on all columns; 2: a map of boxes is an output, too. */
+static int head(net *n, sw_value *x, int trap, sw_value **out) {
+    sw_value *maps[2] = {conv(n, x, 8, 24, 1)}, *boxes[2], *scores[2], *map = NULL;
+    maps[1] = pool(n, SW_OP_MaxPool, maps[0]);
+    for (int i = 0; i < 2; i++) {
+        map = silu(n, conv(n, silu(n, conv(n, maps[i], 24, 20, 1)), 20, 17, 1));
+        boxes[i] = flat(n, APPLY(n, SW_OP_Conv, map, weights(n, 4, (int64_t[]){6, 17, 1, 1})), 6);
+        scores[i] = flat(n, conv(n, maps[i], 24, CLASSES, 1), CLASSES);
+    }
+    sw_value *box = apply(n, SW_OP_Concat, 2, boxes), *score = apply(n, SW_OP_Concat, 2, scores), *parts[2];
+    sw_node_set_int(box->producer, "axis", 2);
+    sw_node_set_int(score->producer, "axis", 2);
+    if (trap == 1) box = APPLY(n, SW_OP_Softmax, box);
+    split(n, box, parts);
+    out[0] = concat(n, 3, (sw_value *[]){parts[0], APPLY(n, SW_OP_Sigmoid, score), APPLY(n, SW_OP_Exp, parts[1])});
+    out[1] = trap == 2 ? map : score;
+    return 2;
+}
+
+static sw_session *head_session(int trap, bool bfloat16) {
+    net n = {.g = sw_graph_create(NULL), .seed = 3};
+    sw_value *x = sw_graph_add_value(n.g, "x", SW_F32, 4, (int64_t[]){1, 8, LARGE, LARGE}), *outputs[2];
+    CHECK_INT(sw_graph_set_inputs(n.g, &x, 1), SW_OK);
+    CHECK_INT(sw_graph_set_outputs(n.g, outputs, head(&n, x, trap, outputs)), SW_OK);
+    sw_plan *plan = NULL;
+    sw_session *session = NULL;
+    CHECK_INT(sw_passes_run(n.g, NULL, &sw_test_diag), SW_OK);
+    if (bfloat16) CHECK_INT(sw_pass_bfloat16(n.g), SW_OK);
+    CHECK_INT(sw_plan_lower(n.g, &sw_test_diag, &plan), SW_OK);
+    CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 2}, &sw_test_diag, &session), SW_OK);
+    sw_plan_unref(plan);
+    return session;
+}
+
+static const float *run_head(sw_session *session, int round) {
+    static float data[8 * LARGE * LARGE];
+    uint64_t seed = 5 + (uint64_t)round;
+    for (int i = 0; i < 8 * LARGE * LARGE; i++) data[i] = sw_test_uniform(&seed, -1, 1);
+    sw_tensor in = {.dtype = SW_F32, .rank = 4, .dims = {1, 8, LARGE, LARGE}, .data = data}, out[2];
+    CHECK_INT(sw_session_run(session, &in, out), SW_OK);
+    CHECK_INT(out[0].dims[2], COLUMNS);
+    return out[0].data;
+}
+
+/* The scores and the columns above the threshold are the same to the bit; returns how many those are. */
+static int check_demanded(const float *got, const float *want, float above) {
+    enum { FIRST = 3, ROWS = 3 + CLASSES + 3 };
+    int n = 0;
+    for (int64_t i = 0; i < COLUMNS; i++) {
+        bool read = false;
+        for (int row = FIRST; row < FIRST + CLASSES; row++) {
+            CHECK(memcmp(got + row * COLUMNS + i, want + row * COLUMNS + i, sizeof *got) == 0);
+            read |= want[row * COLUMNS + i] > above;
+        }
+        n += read;
+        for (int row = 0; read && row < ROWS; row++)
+            CHECK(memcmp(got + row * COLUMNS + i, want + row * COLUMNS + i, sizeof *got) == 0);
+    }
+    return n;
+}
+
+static void check_demand(bool bfloat16) {
+    static const float thresholds[] = {-1, 0.5f, 0.9f, 0.97f, 2};
+    int last = COLUMNS + 1;
+    for (int i = 0; i < 5; i++) {
+        sw_session *all = head_session(0, bfloat16), *some = head_session(0, bfloat16);
+        run_head(some, 0); /* bound without a demand before */
+        sw_session_demand(some, &(sw_demand){.first = 3, .rows = CLASSES, .above = thresholds[i]});
+        for (int round = 0; round < 3; round++) {
+            int n = check_demanded(run_head(some, round), run_head(all, round), thresholds[i]);
+            CHECK(n < last);
+            if (round == 2) last = n ? n : last;
+            CHECK(i == 0 ? n == COLUMNS : i < 4 ? n > 0 : n == 0);
+        }
+        CHECK(sw_session_instance(some)->demanded != NULL && sw_session_instance(all)->demanded == NULL);
+        sw_session_destroy(all);
+        sw_session_destroy(some);
+    }
+}
+
+SW_TEST(demand_gives_what_is_read) {
+    for (int bfloat16 = 0; bfloat16 < 2; bfloat16++) {
+        check_demand(bfloat16);
+        CHECK_INT(setenv("SLIPWAY_NO_ALIAS", "1", 1), 0);
+        check_demand(bfloat16);
+        CHECK_INT(unsetenv("SLIPWAY_NO_ALIAS"), 0);
+    }
+}
+
+/* Where boxes depend on other columns, all is computed; where an output needs a map of boxes, that is. */
+SW_TEST(demand_knows_traps) {
+    for (int trap = 1; trap < 3; trap++) {
+        sw_session *all = head_session(trap, false), *some = head_session(trap, false);
+        sw_session_demand(some, &(sw_demand){.first = 3, .rows = CLASSES, .above = 0.9f});
+        check_demanded(run_head(some, 0), run_head(all, 0), 0.9f);
+        CHECK((sw_session_instance(some)->demanded == NULL) == (trap == 1));
+        sw_session_destroy(all);
+        sw_session_destroy(some);
+    }
 }
 
 /* Joins whose inputs all moved in copy nothing: the views say so. */

@@ -78,7 +78,7 @@ static sw_status measure_on(tuner *t, sw_gpu *gpu, const sw_tensor *inputs) {
     sw_instance *instance = NULL;
     sw_gpu_program *program = NULL;
     const sw_gpu_times times = {find_time, add_time, tell_progress, t->o->seconds, t};
-    sw_status status = sw_instance_create(t->plan, inputs, 0, t->diag, t->plan->allocator, &instance);
+    sw_status status = sw_instance_create(t->plan, inputs, 0, NULL, t->diag, t->plan->allocator, &instance);
     if (status == SW_OK) status = sw_gpu_build(gpu, instance, true, t->diag, &program);
     if (status == SW_OK) status = sw_gpu_tune(gpu, program, &times, t->diag);
     sw_gpu_program_destroy(gpu, program);

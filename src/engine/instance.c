@@ -119,6 +119,7 @@ typedef struct binder {
     const sw_diag *diag;
     const sw_allocator *allocator;
     int threads;
+    const sw_demand *demand; /* NULL: none */
     bool no_alias; /* for bug hunts: every value in memory of its own */
     const sw_tensor **in;
     sw_tensor **out;
@@ -214,15 +215,16 @@ static void keep(binder *b, sw_span *spans, int32_t value, int32_t step) {
     if (step > span->last) span->last = step;
 }
 
-/* Spans of all memory: from the step that first writes into it to the last that reads it; outputs stay to the end. */
+/* Spans of all memory, in the order in which steps run: from the one that first writes into it to the last that reads it;
+ * outputs stay to the end. */
 static sw_status plan_memory(binder *b) {
     const sw_plan *plan = b->plan;
     sw_instance *instance = b->instance;
     sw_span *spans = sw_calloc(b->allocator, plan->n_values + 1, sizeof *spans);
     if (!spans) return SW_E_NOMEM;
     for (size_t s = 0; s < plan->n_steps; s++) {
-        const sw_step *step = &plan->steps[s];
-        if (instance->skip[s]) continue;
+        const sw_step *step = &plan->steps[instance->order[s]];
+        if (instance->skip[instance->order[s]]) continue;
         for (int i = 0; i < step->n_in; i++) keep(b, spans, step->in[i], (int32_t)s);
         for (int i = 0; i < step->n_out; i++) keep(b, spans, step->out[i], (int32_t)s);
     }
@@ -287,12 +289,15 @@ static sw_status bind_all(binder *b, const sw_tensor *inputs) {
     settle_views(b);
     /* A GPU's program finds its own. */
     if (b->threads && !b->no_alias) SW_TRY(sw_row_views_find(plan, instance, b->allocator));
+    if (b->demand) SW_TRY(sw_demand_find(plan, instance, b->demand, b->allocator));
     SW_TRY(plan_memory(b));
-    return b->threads ? sw_instance_prepare(instance, plan, b->threads, NULL, NULL, b->diag) : SW_OK;
+    if (b->threads) SW_TRY(sw_instance_prepare(instance, plan, b->threads, NULL, NULL, b->diag));
+    sw_demand_connect(instance);
+    return SW_OK;
 }
 
-sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int threads, const sw_diag *diag,
-                             const sw_allocator *allocator, sw_instance **result) {
+sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int threads, const sw_demand *demand,
+                             const sw_diag *diag, const sw_allocator *allocator, sw_instance **result) {
     SW_TRY(check_inputs(plan, inputs, diag));
     sw_status status = SW_E_NOMEM;
     sw_arena *arena = sw_arena_create(allocator, (size_t)1 << 30); /* bounds what is computed while binding */
@@ -300,6 +305,7 @@ sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int t
     sw_instance *instance = SW_ARENA_NEW(arena, sw_instance);
     int ports = sw_plan_max_ports(plan);
     binder b = {.plan = plan, .instance = instance, .diag = diag, .allocator = allocator, .threads = threads};
+    b.demand = demand;
     b.no_alias = getenv("SLIPWAY_NO_ALIAS") != NULL;
     b.in = SW_ARENA_ARRAY(arena, const sw_tensor *, ports);
     b.out = SW_ARENA_ARRAY(arena, sw_tensor *, ports);
@@ -313,9 +319,12 @@ sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int t
     instance->channels = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
     instance->inner = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
     instance->prepared = SW_ARENA_ARRAY(arena, sw_prepared, plan->n_steps);
+    instance->order = SW_ARENA_ARRAY(arena, int32_t, plan->n_steps);
+    instance->n_early = plan->n_steps;
     if (!instance->values || !instance->places || !instance->offsets || !instance->skip || !instance->roots ||
-        !instance->channels || !instance->inner || !instance->prepared)
+        !instance->channels || !instance->inner || !instance->prepared || !instance->order)
         goto out;
+    for (size_t s = 0; s < plan->n_steps; s++) instance->order[s] = (int32_t)s;
     status = bind_all(&b, inputs);
 out:
     if (status == SW_OK) {

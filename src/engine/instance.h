@@ -3,6 +3,7 @@
 #define SLIPWAY_ENGINE_INSTANCE_H
 
 #include "base/pool.h"
+#include "engine/demand.h"
 #include "engine/plan.h"
 
 /* Where a value's data is during a run. */
@@ -25,6 +26,9 @@ typedef struct sw_instance {
     int64_t *channels;      /* and, of a map, from which channel on */
     int64_t *inner;         /* bytes from the beginning of the root's memory */
     sw_prepared *prepared;  /* by step */
+    int32_t *order;         /* of the steps */
+    size_t n_early;         /* of them, those that run before it is known what is wanted; all without a demand */
+    sw_demanded *demanded;  /* NULL: all is wanted */
     int64_t scratch_offset; /* in the block, for the steps that need scratch */
     int64_t block_bytes;
     char *block; /* that the data pointers are set for */
@@ -32,9 +36,11 @@ typedef struct sw_instance {
 } sw_instance;
 
 /* Binds for a pool of so many threads (0: the caller prepares the steps that run on the CPU). `inputs`: as
- * sw_session_run. SW_E_INPUT when they do not fit the plan, SW_E_MODEL from shape rules. */
-SW_MUST_USE sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int threads, const sw_diag *diag,
-                                         const sw_allocator *allocator, sw_instance **instance);
+ * sw_session_run. `demand`: NULL for all outputs as they are. SW_E_INPUT when they do not fit the plan, SW_E_MODEL from shape
+ * rules. */
+SW_MUST_USE sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int threads,
+                                         const sw_demand *demand, const sw_diag *diag, const sw_allocator *allocator,
+                                         sw_instance **instance);
 void sw_instance_destroy(sw_instance *instance); /* takes NULL */
 /* Makes the steps ready that `wanted` (NULL: all) tells to run on the CPU. */
 SW_MUST_USE sw_status sw_instance_prepare(sw_instance *instance, const sw_plan *plan, int threads,

@@ -137,6 +137,18 @@ sw_status sw_plan_set_tactic(sw_plan *plan, size_t step, const char *name) {
     return plan->steps[step].tactic ? SW_OK : SW_E_NOMEM;
 }
 
+void sw_plan_readers(const sw_plan *plan, int32_t *uses, int32_t *makers) {
+    for (size_t v = 0; v < plan->n_values; v++) makers[v] = -1;
+    for (size_t s = 0; s < plan->n_steps; s++) {
+        const sw_step *step = &plan->steps[s];
+        for (int i = 0; i < step->n_in; i++)
+            if (step->in[i] >= 0) uses[step->in[i]]++;
+        for (int i = 0; i < step->n_out; i++)
+            if (step->out[i] >= 0) makers[step->out[i]] = (int32_t)s;
+    }
+    for (int i = 0; i < plan->n_outputs; i++) uses[plan->outputs[i]]++;
+}
+
 sw_status sw_plan_set_ports(sw_plan *plan, const int32_t *inputs, int n_in, const int32_t *outputs, int n_out) {
     plan->inputs = sw_arena_copy(plan->arena, inputs, (size_t)n_in * sizeof *inputs);
     plan->outputs = sw_arena_copy(plan->arena, outputs, (size_t)n_out * sizeof *outputs);

@@ -105,6 +105,10 @@ SW_MUST_USE sw_status sw_plan_set_gpu(sw_plan *plan, const char *name, int sm, b
 SW_MUST_USE sw_status sw_plan_add_gpu_tile(sw_plan *plan, const char *conv, const char *tile);
 const char *sw_plan_gpu_tile(const sw_plan *plan, const char *conv); /* NULL: none was chosen */
 
+/* By value: how many inputs of steps and outputs of the plan read it (`uses`, zeroed by the caller), and the step that writes
+ * it, -1 for none. */
+void sw_plan_readers(const sw_plan *plan, int32_t *uses, int32_t *makers);
+
 /* Describes a plan as what an operator of `owner` runs; from then on, or when this fails, owner has `child`. */
 SW_MUST_USE sw_status sw_plan_hold(sw_plan *owner, sw_plan *child, int n_in, int n_captured, const sw_body **body);
 

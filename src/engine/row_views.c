@@ -152,15 +152,7 @@ sw_status sw_row_views_find(const sw_plan *plan, sw_instance *instance, const sw
     f.uses = sw_calloc(allocator, 2 * plan->n_values + 1, sizeof *f.uses);
     if (!f.uses) return SW_E_NOMEM;
     f.makers = f.uses + plan->n_values;
-    for (size_t v = 0; v < plan->n_values; v++) f.makers[v] = -1;
-    for (size_t s = 0; s < plan->n_steps; s++) {
-        const sw_step *step = &plan->steps[s];
-        for (int i = 0; i < step->n_in; i++)
-            if (step->in[i] >= 0) f.uses[step->in[i]]++;
-        for (int i = 0; i < step->n_out; i++)
-            if (step->out[i] >= 0) f.makers[step->out[i]] = (int32_t)s;
-    }
-    for (int i = 0; i < plan->n_outputs; i++) f.uses[plan->outputs[i]]++;
+    sw_plan_readers(plan, f.uses, f.makers);
     for (size_t s = 0; s < plan->n_steps; s++)
         if (!instance->skip[s]) look(&f, &plan->steps[s]);
     for (size_t v = 0; v < plan->n_values; v++) {

@@ -27,7 +27,8 @@ struct sw_session {
     sw_instance *latest; /* of them; NULL before the first run */
     sw_gpu *gpu; /* NULL: on the CPU */
     sw_gpu_program *programs[FEW_INSTANCES];
-    bool no_fallback, tune;
+    bool no_fallback, tune, has_demand;
+    sw_demand demand;
     uint64_t clock; /* counts runs */
     char *block;    /* shared by all instances: one runs at a time */
     int64_t block_bytes;
@@ -205,7 +206,8 @@ static sw_status find_instance(sw_session *session, const sw_tensor *inputs, int
     sw_instance *fresh;
     sw_gpu_program *program = NULL;
     int threads = session->gpu ? 0 : sw_pool_threads(session->pool);
-    SW_TRY(sw_instance_create(session->plan, inputs, threads, &session->diag, session->allocator, &fresh));
+    const sw_demand *demand = session->has_demand ? &session->demand : NULL;
+    SW_TRY(sw_instance_create(session->plan, inputs, threads, demand, &session->diag, session->allocator, &fresh));
     sw_status status = session->gpu ? build_program(session, fresh, &program) : SW_OK;
     if (status != SW_OK) {
         sw_instance_destroy(fresh);
@@ -348,8 +350,11 @@ static sw_status run_steps(sw_session *session, int slot) {
     if (program)
         return sw_gpu_run(session->gpu, program, run_cpu_step, &(cpu_part){session, instance},
                           &session->diag);
-    for (size_t s = 0; s < session->plan->n_steps; s++)
-        if (!instance->skip[s]) SW_TRY(run_step(session, instance, s));
+    for (size_t s = 0; s < session->plan->n_steps; s++) {
+        size_t step = (size_t)instance->order[s];
+        if (s == instance->n_early) sw_demand_look(instance);
+        if (!instance->skip[step]) SW_TRY(run_step(session, instance, step));
+    }
     return SW_OK;
 }
 
@@ -368,6 +373,13 @@ sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor
         if (instance->places[plan->outputs[i]] == SW_PLACE_INPUT) SW_TRY(copy_input(session, &outputs[i]));
     }
     return SW_OK;
+}
+
+void sw_session_demand(sw_session *session, const sw_demand *demand) {
+    session->has_demand = demand && !session->gpu && !session->reference;
+    if (demand) session->demand = *demand;
+    for (int i = 0; i < session->n_instances; i++) drop_instance(session, i);
+    session->latest = NULL;
 }
 
 void sw_session_watch(sw_session *session, sw_watch watch) {

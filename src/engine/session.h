@@ -23,6 +23,9 @@ sw_instance *sw_session_instance(sw_session *session);
 struct sw_gpu;
 struct sw_gpu_program;
 struct sw_gpu *sw_session_gpu(sw_session *session, struct sw_gpu_program **program);
+/* From now on only what the demand says is read of the outputs (NULL: all of them). Ignored on GPUs, and by plans of reference
+ * kernels. */
+void sw_session_demand(sw_session *session, const sw_demand *demand);
 /* Scratch memory for steps in place of the session's own; the caller's. NULL: the session's own again. */
 void sw_session_use_scratch(sw_session *session, void *scratch);
 sw_pool *sw_session_pool(sw_session *session);

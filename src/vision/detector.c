@@ -3,9 +3,11 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/os.h"
+#include "engine/session.h"
 #include "vision/state.h"
 
 void sw_detector_defaults(sw_detector_options *options) {
@@ -161,6 +163,15 @@ static sw_status make_room(sw_detector *d) {
     }
 }
 
+/* Boxes, and what comes with them, are read only where a score passes the threshold: of tables of scores by row, the network
+ * need not calculate others. SLIPWAY_WHOLE=1 lets it do so, for bug hunts. */
+static void demand_boxes(sw_detector *d, float conf) {
+    const sw__head *h = d->head;
+    if (!d->session || h->form != SW__TABLE || h->by_anchor || d->reals || d->network.run || getenv("SLIPWAY_WHOLE"))
+        return;
+    sw_session_demand(d->session, &(sw_demand){.first = h->values, .rows = sw__head_classes(h, &d->model), .above = conf});
+}
+
 static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
     sw_plan *plan;
     sw_status status = sw__model_describe(d->plan, o->imgsz, d->arena, d->diag, &d->model);
@@ -191,6 +202,7 @@ static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
             return out_of_memory(d);
         SW_TRY(sw__detector_session(d, plan, o->threads, &d->picture[order]));
     }
+    demand_boxes(d, (float)conf);
     sw__nms_options nms = {conf, o->iou, o->max_det, d->classes, d->n_classes, o->agnostic, o->multi_label};
     if (sw__plan_boxes(&d->model, d->head, &nms, d->allocator, &plan) != SW_OK) return out_of_memory(d);
     SW_TRY(sw__detector_session(d, plan, 1, &d->boxes));

@@ -32,6 +32,8 @@ typedef enum sw_act {
         SW_ACT_COUNT
 } sw_act;
 
+enum { SW_CONV_TILE = 4 };
+
 /* Element (n, y, x, c) of a map lies at data[((n * height + y) * width + x) * pitch + c]. A map may be a slice of the channels
  * of a wider one: nothing outside its own channels may be written, and reads past them must not influence results. */
 typedef struct sw_conv {
@@ -46,6 +48,9 @@ typedef struct sw_conv {
     float act_a, act_b;
     bool residual;            /* another map of the output's shape is added ... */
     bool residual_before_act; /* ... to the sum, else to the activated result */
+    /* NULL: the whole map is wanted. Else, for a batch of one, a byte for each tile of SW_CONV_TILE x SW_CONV_TILE pixels of
+     * the output, by rows: tiles of 0 need not be computed, and tactics may write anything there. Read during runs only. */
+    const uint8_t *wanted;
 } sw_conv;
 
 typedef struct sw_conv_tactic {

@@ -1,0 +1,36 @@
+/* Demand: what a caller will read of an output, so that the rest need not be computed.
+ *
+ * Detectors look at the box of an anchor only where the score of one of its classes passes their threshold. Scores do not
+ * depend on boxes: the steps that only boxes need run last, and their convolutions compute what the wanted anchors depend on,
+ * tile by tile. Everything that is read is the same to the bit as without. */
+#ifndef SLIPWAY_ENGINE_DEMAND_H
+#define SLIPWAY_ENGINE_DEMAND_H
+
+#include <stdint.h>
+
+#include "base/alloc.h"
+#include "slipway/status.h"
+
+/* Of an output 1 x rows x columns of float32, rows first .. first + rows - 1 are read, and the other rows of those columns only
+ * in which one of these is above `above`. What the others hold then means nothing. */
+typedef struct sw_demand {
+    int output;
+    int64_t first, rows;
+    float above;
+} sw_demand;
+
+/* Where that was found in an instance. */
+typedef struct sw_demanded sw_demanded;
+
+struct sw_instance;
+struct sw_plan;
+/* Orders the steps of a bound instance, before its memory is planned: those first that the scores and other outputs need.
+ * Leaves order and demanded alone where nothing can be gained, or where a step between mixes columns. SW_E_NOMEM. */
+SW_MUST_USE sw_status sw_demand_find(const struct sw_plan *plan, struct sw_instance *instance, const sw_demand *demand,
+                                     const sw_allocator *allocator);
+/* Lets the convolutions know where they find what is wanted; after they were prepared. */
+void sw_demand_connect(struct sw_instance *instance);
+/* Finds out what is wanted, from the scores of the run. */
+void sw_demand_look(struct sw_instance *instance);
+
+#endif
