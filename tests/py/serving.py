@@ -8,17 +8,16 @@ import time
 import urllib.error
 import urllib.request
 
-import onnx
-from onnx import TensorProto as T
-from onnx import helper
-
 import slipway
 
 STARTS_IN_S = 30
 
 
-def identity_model(path, dtype=T.FLOAT, shape=("n", 16), n=1):
-    """INPUT0.. to OUTPUT0.. without change."""
+def identity_model(path, dtype=1, shape=("n", 16), n=1):
+    """INPUT0.. to OUTPUT0.. without change; `dtype`: an onnx.TensorProto's, float32 by default."""
+    import onnx  # here: benchmarks start servers, too, and do without
+    from onnx import helper
+
     kind = [
         [helper.make_tensor_value_info(f"{name}{i}", dtype, shape) for i in range(n)] for name in ("INPUT", "OUTPUT")
     ]
