@@ -169,7 +169,8 @@ int64_t sw_net_write(int fd, const void *first, size_t n_first, const void *seco
     struct msghdr message = {.msg_iov = pieces + skip, .msg_iovlen = (size_t)(2 - skip - (n_second == 0))};
     if (!message.msg_iovlen) return 0;
     ssize_t n;
-    do n = sendmsg(fd, &message, MSG_NOSIGNAL);
+    do n = message.msg_iovlen == 1 ? send(fd, message.msg_iov->iov_base, message.msg_iov->iov_len, MSG_NOSIGNAL)
+                                   : sendmsg(fd, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     return outcome(n);
 }

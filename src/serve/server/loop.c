@@ -100,6 +100,12 @@ static void write_out(sw__conn *c, const void *body, size_t size) {
         sw_buf_append(out, body, size);
         return;
     }
+    if (done == n_head + size) { /* as nearly always */
+        sw_buf_clear(out);
+        c->sent = 0;
+        if (out == &c->out) sw_buf_free(out);
+        return;
+    }
     size_t of_body = done > n_head ? done - n_head : 0, of_head = done - of_body;
     if (out == &c->loop->out) {
         sw_buf_append(&c->out, head ? (const void *)(head + of_head) : "", n_head - of_head);
@@ -109,7 +115,6 @@ static void write_out(sw__conn *c, const void *body, size_t size) {
         c->sent = 0;
     }
     sw_buf_append(&c->out, (const uint8_t *)body + of_body, size - of_body);
-    if (!c->out.size) sw_buf_free(&c->out);
 }
 
 void sw__conn_send(sw__conn *c, const void *body, size_t size) {
