@@ -240,7 +240,7 @@ static sw_status plan_memory(binder *b) {
 }
 
 /* Products are made ready where their weights are the plan's own, raw or packed only. */
-static bool has_constant_weights(const sw_instance *instance, const sw_plan *plan, const sw_step *step) {
+bool sw_instance_has_weights(const sw_instance *instance, const sw_plan *plan, const sw_step *step) {
     if (!sw_call_is_product(&(sw_call){.op = step->op})) return true;
     bool constant = !plan->reference;
     for (int i = 1; i < step->n_in && i < 3; i++)
@@ -260,7 +260,7 @@ sw_status sw_instance_prepare(sw_instance *instance, const sw_plan *plan, int th
         bool ready = !instance->skip[s] && (!wanted || wanted(ctx, s));
         for (int i = 0; i < step->n_out; i++)
             ready &= step->out[i] < 0 || instance->places[step->out[i]] == SW_PLACE_PLANNED;
-        if (!ready || !has_constant_weights(instance, plan, step)) continue;
+        if (!ready || !sw_instance_has_weights(instance, plan, step)) continue;
         sw_call call = sw_step_call(step, instance->values, in, out, diag);
         SW_TRY(sw_cpu_prepare(&call, (int32_t)s, step->tactic, plan->packs, threads, &instance->prepared[s]));
         if (instance->prepared[s].scratch_bytes > scratch) scratch = instance->prepared[s].scratch_bytes;

@@ -46,6 +46,8 @@ void sw_instance_destroy(sw_instance *instance); /* takes NULL */
 SW_MUST_USE sw_status sw_instance_prepare(sw_instance *instance, const sw_plan *plan, int threads,
                                           bool (*wanted)(const void *ctx, size_t step), const void *ctx,
                                           const sw_diag *diag);
+/* Whether the weights of a product or convolution are the plan's own, so that they may be packed once; true of others. */
+bool sw_instance_has_weights(const sw_instance *instance, const sw_plan *plan, const sw_step *step);
 bool sw_instance_fits(const sw_instance *instance, const sw_plan *plan, const sw_tensor *inputs);
 /* Points planned values into a block of at least block_bytes. */
 void sw_instance_place(sw_instance *instance, const sw_plan *plan, char *block);

@@ -285,9 +285,27 @@ static bool is_dynamic(const sw_instance *instance, const sw_step *step) {
     return false;
 }
 
+/* A step whose shape the data decided: packed weights are kept for the next run, which may bring another shape. */
+static sw_status execute_late(sw_session *session, size_t index, const sw_call *call) {
+    sw_plan *plan = session->plan;
+    sw_prepared prepared;
+    SW_TRY(sw_cpu_prepare(call, (int32_t)index, plan->steps[index].tactic, plan->packs, sw_pool_threads(session->pool),
+                          &prepared));
+    void *scratch = prepared.scratch_bytes ? sw_alloc(session->allocator, prepared.scratch_bytes) : NULL;
+    if (prepared.scratch_bytes && !scratch) return SW_E_NOMEM;
+    sw_status status = sw_cpu_run(call, &prepared, scratch);
+    sw_free(session->allocator, scratch);
+    return status;
+}
+
 /* Runs a step, whose outputs have memory, or get it. */
 static sw_status execute(sw_session *session, const sw_instance *instance, size_t index, const sw_call *call) {
+    const sw_step *step = &session->plan->steps[index];
     if (sw_op_is_control(call->op)) return sw_control_run(session->control, call);
+    bool packs = call->op == SW_OP_FusedConv || sw_call_is_product(call);
+    if (packs && !call->reference && is_dynamic(instance, step) &&
+        sw_instance_has_weights(instance, session->plan, step))
+        return execute_late(session, index, call);
     void *scratch = session->scratch ? session->scratch
                     : session->block ? session->block + instance->scratch_offset
                                      : NULL;

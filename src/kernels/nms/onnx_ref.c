@@ -12,6 +12,9 @@ typedef struct scored {
     int64_t box;
 } scored;
 
+/* AREA: of the five numbers of a kept box, after its corners. TOGETHER: boxes between two looks at the result. */
+enum { AREA = 4, TOGETHER = 64 };
+
 typedef struct suppression {
     const sw_call *call;
     bool centers;
@@ -19,7 +22,8 @@ typedef struct suppression {
     float iou, threshold;
     bool has_threshold;
     scored *items;
-    int64_t *found; /* triples: batch, class, box */
+    float *kept[AREA + 1]; /* of the selected boxes of a class */
+    int64_t *found;        /* triples: batch, class, box */
     int64_t n_found;
     size_t cap_found;
 } suppression;
@@ -46,12 +50,29 @@ static void read_box(const suppression *s, int64_t at, float *corner) {
     }
 }
 
-static bool overlaps(const float *a, const float *b, float iou) {
-    float height = fminf(a[2], b[2]) - fmaxf(a[0], b[0]), width = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
-    float area_a = (a[2] - a[0]) * (a[3] - a[1]), area_b = (b[2] - b[0]) * (b[3] - b[1]);
-    if (!(height > 0 && width > 0) || !(area_a > 0 && area_b > 0)) return false;
-    float both = height * width;
-    return both / (area_a + area_b - both) > iou;
+/* Keeps a selected box: number `at` of its class. */
+static void keep_box(suppression *s, int64_t at, const float *corner) {
+    for (int i = 0; i < 4; i++) s->kept[i][at] = corner[i];
+    s->kept[AREA][at] = (corner[2] - corner[0]) * (corner[3] - corner[1]);
+}
+
+/* Does it overlap any of the `n` boxes kept? Sides that are no numbers make areas that are none, and such boxes overlap
+ * nothing; so plain comparisons may stand for fminf and fmaxf, and compilers can take several boxes at once. */
+static bool overlaps_any(const suppression *s, int64_t n, const float *restrict box) {
+    const float area = (box[2] - box[0]) * (box[3] - box[1]), iou = s->iou;
+    const float *restrict top = s->kept[0], *restrict left = s->kept[1], *restrict bottom = s->kept[2],
+                          *restrict right = s->kept[3], *restrict areas = s->kept[AREA];
+    for (int64_t from = 0; from < n; from += TOGETHER) {
+        int any = 0;
+        for (int64_t k = from; k < sw__min64(from + TOGETHER, n); k++) {
+            float height = (box[2] < bottom[k] ? box[2] : bottom[k]) - (box[0] > top[k] ? box[0] : top[k]);
+            float width = (box[3] < right[k] ? box[3] : right[k]) - (box[1] > left[k] ? box[1] : left[k]);
+            float both = height * width;
+            any |= (height > 0) & (width > 0) & (area > 0) & (areas[k] > 0) & (both / (area + areas[k] - both) > iou);
+        }
+        if (any) return true;
+    }
+    return false;
 }
 
 static sw_status add(suppression *s, int64_t batch, int64_t class_id, int64_t box) {
@@ -69,14 +90,11 @@ static sw_status run_class(suppression *s, int64_t batch, int64_t class_id, int6
             s->items[n++] = (scored){scores[i], i};
     qsort(s->items, (size_t)n, sizeof *s->items, by_falling_score);
     for (int64_t i = 0; i < n && s->n_found - first < s->most; i++) {
-        float box[4], other[4];
-        bool keep = true;
+        float box[4];
         read_box(s, batch * boxes + s->items[i].box, box);
-        for (int64_t k = first; k < s->n_found && keep; k++) {
-            read_box(s, batch * boxes + s->found[3 * k + 2], other);
-            keep = !overlaps(box, other, s->iou);
-        }
-        if (keep) SW_TRY(add(s, batch, class_id, s->items[i].box));
+        if (overlaps_any(s, s->n_found - first, box)) continue;
+        keep_box(s, s->n_found - first, box);
+        SW_TRY(add(s, batch, class_id, s->items[i].box));
     }
     return SW_OK;
 }
@@ -93,12 +111,15 @@ sw_status sw__non_max_suppression_ref(const sw_call *c) {
     s.threshold = threshold ? (float)sw_tensor_float_at(threshold, 0) : 0;
     int64_t n = boxes->dims[1], classes = scores->dims[1];
     s.items = sw_calloc(c->allocator, (size_t)n + 1, sizeof *s.items);
-    sw_status status = s.items ? SW_OK : SW_E_NOMEM;
+    float *kept = sw_calloc(c->allocator, (size_t)n + 1, (AREA + 1) * sizeof *kept);
+    for (int i = 0; kept && i <= AREA; i++) s.kept[i] = kept + i * n;
+    sw_status status = s.items && kept ? SW_OK : SW_E_NOMEM;
     for (int64_t b = 0; status == SW_OK && n > 0 && s.most > 0 && b < boxes->dims[0]; b++)
         for (int64_t k = 0; status == SW_OK && k < classes; k++) status = run_class(&s, b, k, n, classes);
     if (status == SW_OK) status = c->resize(c, 0, 2, (int64_t[]){s.n_found, 3});
     if (status == SW_OK && s.n_found) memcpy(c->out[0]->data, s.found, (size_t)s.n_found * 3 * sizeof *s.found);
     sw_free(c->allocator, s.items);
+    sw_free(c->allocator, kept);
     sw_free(c->allocator, s.found);
     return status;
 }

@@ -1,3 +1,5 @@
+#include <math.h>
+
 #include "kernels/test_run.h"
 
 /* Boxes 0 and 1 overlap by a half, 2 lies apart; 3 is 0 with its corners swapped. */
@@ -37,6 +39,42 @@ SW_TEST(non_max_suppression_by_hand) {
     t.call.n_in = 2; /* no count: none */
     CHECK_INT(test_call_run(&t), SW_OK);
     CHECK(test_call_gives(&t, 0, SW_I64, TEST_DIMS(0, 3)));
+    test_call_free(&t);
+}
+
+/* The text of the standard, one pair at a time. */
+static bool overlap(const float *a, const float *b, float iou) {
+    float height = fminf(a[2], b[2]) - fmaxf(a[0], b[0]), width = fminf(a[3], b[3]) - fmaxf(a[1], b[1]);
+    float both = height * width, area_a = (a[2] - a[0]) * (a[3] - a[1]), area_b = (b[2] - b[0]) * (b[3] - b[1]);
+    return height > 0 && width > 0 && both / (area_a + area_b - both) > iou;
+}
+
+SW_TEST(non_max_suppression_of_many_boxes) {
+    enum { N = 300 };
+    static const int64_t most[] = {N};
+    static const float iou[] = {0.2f};
+    static float many[N][4], falling[N];
+    int64_t want[N], n = 0;
+    uint32_t state = 1;
+    for (int i = 0; i < N; i++) {
+        float v[4];
+        for (int k = 0; k < 4; k++) v[k] = (float)((state = state * 1664525u + 1013904223u) >> 8 & 1023) / 64;
+        for (int k = 0; k < 4; k++) many[i][k] = k < 2 ? v[k] : v[k - 2] + v[k] / 4;
+        if (i % 97 == 5) many[i][i % 4] = NAN;
+        falling[i] = (float)(N - i);
+        bool keep = true;
+        for (int64_t k = 0; k < n && keep; k++) keep = !overlap(many[i], many[want[k]], iou[0]);
+        if (keep) want[n++] = i;
+    }
+    test_call t;
+    test_call_init(&t, SW_OP_NonMaxSuppression, 1);
+    test_call_input(&t, TEST_F32(many[0], 1, N, 4));
+    test_call_input(&t, TEST_F32(falling, 1, 1, N));
+    test_call_input(&t, TEST_I64(most, 1));
+    test_call_input(&t, TEST_F32(iou, 1));
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(n > 64 && n < N && test_call_gives(&t, 0, SW_I64, TEST_DIMS(n, 3)));
+    for (int64_t i = 0; i < n; i++) CHECK_INT(((const int64_t *)t.y[0].data)[3 * i + 2], want[i]);
     test_call_free(&t);
 }
 

@@ -19,47 +19,78 @@ typedef struct roi_run {
 /* The largest region in pixels that may decide how many points are sampled. */
 static const double max_extent = 65536;
 
-/* Bilinear value at (y, x); with `maximum` the largest of the four weighted pixels, as ONNX has it. 0 beyond the
- * border. */
-static double roi_point(const roi_run *r, int64_t plane, double y, double x) {
-    const sw_tensor *in = r->call->in[0];
-    int64_t height = in->dims[2], width = in->dims[3];
-    if (!(y >= -1 && y <= (double)height && x >= -1 && x <= (double)width)) return 0;
+/* Channels that share the points of a bin, and points that are found before they are read. */
+enum { BLOCK = 16, POINTS = 64 };
+
+/* A sampled point: four pixels of a plane and their shares. */
+typedef struct roi_point {
+    bool inside;
+    int64_t at[4];
+    double share[4];
+} roi_point;
+
+static roi_point find_point(const roi_run *r, double y, double x) {
+    int64_t height = r->call->in[0]->dims[2], width = r->call->in[0]->dims[3];
+    if (!(y >= -1 && y <= (double)height && x >= -1 && x <= (double)width)) return (roi_point){.inside = false};
     y = fmax(y, 0);
     x = fmax(x, 0);
     int64_t y0 = sw__min64((int64_t)y, height - 1), x0 = sw__min64((int64_t)x, width - 1);
     int64_t y1 = sw__min64(y0 + 1, height - 1), x1 = sw__min64(x0 + 1, width - 1);
     double fy = y0 == height - 1 ? 0 : y - (double)y0, fx = x0 == width - 1 ? 0 : x - (double)x0;
-    double v00 = (1 - fy) * (1 - fx) * sw_tensor_float_at(in, (plane * height + y0) * width + x0);
-    double v01 = (1 - fy) * fx * sw_tensor_float_at(in, (plane * height + y0) * width + x1);
-    double v10 = fy * (1 - fx) * sw_tensor_float_at(in, (plane * height + y1) * width + x0);
-    double v11 = fy * fx * sw_tensor_float_at(in, (plane * height + y1) * width + x1);
-    return r->maximum ? fmax(fmax(v00, v01), fmax(v10, v11)) : v00 + v01 + v10 + v11;
+    return (roi_point){.inside = true,
+                       .at = {y0 * width + x0, y0 * width + x1, y1 * width + x0, y1 * width + x1},
+                       .share = {(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx}};
 }
 
-static double roi_bin(const roi_run *r, int64_t plane, double y, double x, double height, double width, int64_t ny,
-                      int64_t nx) {
-    double sum = 0, best = -HUGE_VAL;
-    for (int64_t i = 0; i < ny; i++)
-        for (int64_t j = 0; j < nx; j++) {
-            double v = roi_point(r, plane, y + ((double)i + 0.5) * height / (double)ny,
-                                 x + ((double)j + 0.5) * width / (double)nx);
-            sum += v;
-            best = fmax(best, v);
-        }
-    if (ny * nx == 0) return 0;
-    return r->maximum ? best : sum / (double)(ny * nx);
+static double pixel(const sw_tensor *in, int64_t at) {
+    return in->dtype == SW_F32 ? (double)((const float *)in->data)[at] : sw_tensor_float_at(in, at);
+}
+
+/* Bilinear value; with `maximum` the largest of the four weighted pixels, as ONNX has it. 0 beyond the border. */
+static double value_of(const roi_run *r, int64_t plane, const roi_point *p) {
+    const sw_tensor *in = r->call->in[0];
+    if (!p->inside) return 0;
+    double v[4];
+    for (int i = 0; i < 4; i++) v[i] = p->share[i] * pixel(in, plane + p->at[i]);
+    return r->maximum ? fmax(fmax(v[0], v[1]), fmax(v[2], v[3])) : v[0] + v[1] + v[2] + v[3];
+}
+
+/* A bin of ny x nx points: its first point's corner and extent in pixels. */
+typedef struct roi_bin {
+    double y, x, height, width;
+    int64_t ny, nx;
+} roi_bin;
+
+/* The values of a bin in `n` channels, of which the first is plane number `first`. */
+static void read_bin(const roi_run *r, const roi_bin *b, int64_t first, int n, double values[BLOCK]) {
+    const sw_tensor *in = r->call->in[0];
+    int64_t points = b->ny * b->nx, size = in->dims[2] * in->dims[3];
+    roi_point found[POINTS];
+    for (int k = 0; k < n; k++) values[k] = r->maximum && points ? -HUGE_VAL : 0;
+    for (int64_t from = 0; from < points; from += POINTS) {
+        int64_t count = sw__min64(POINTS, points - from);
+        for (int64_t i = 0; i < count; i++)
+            found[i] = find_point(r, b->y + ((double)((from + i) / b->nx) + 0.5) * b->height / (double)b->ny,
+                                  b->x + ((double)((from + i) % b->nx) + 0.5) * b->width / (double)b->nx);
+        for (int k = 0; k < n; k++)
+            for (int64_t i = 0; i < count; i++) {
+                double v = value_of(r, (first + k) * size, &found[i]);
+                values[k] = r->maximum ? fmax(values[k], v) : values[k] + v;
+            }
+    }
+    for (int k = 0; k < n && points && !r->maximum; k++) values[k] /= (double)points;
 }
 
 static void align_regions(void *ctx, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const roi_run *r = ctx;
     const sw_tensor *in = r->call->in[0], *rois = r->call->in[1], *out = r->call->out[0];
-    int64_t channels = in->dims[1], rows = out->dims[2], columns = out->dims[3];
+    int64_t channels = in->dims[1], rows = out->dims[2], columns = out->dims[3], blocks = sw__ceil_div(channels, BLOCK);
     for (int64_t item = begin; item < end; item++) {
-        int64_t region = item / channels, ch = item % channels;
+        int64_t region = item / blocks, first = item % blocks * BLOCK;
+        int n = (int)sw__min64(BLOCK, channels - first);
         int64_t batch = sw__index_wrap(sw__index_at(r->call->in[2], region), in->dims[0]);
-        double box[4];
+        double box[4], values[BLOCK];
         for (int i = 0; i < 4; i++) {
             box[i] = sw_tensor_float_at(rois, region * 4 + i) * r->scale - r->offset;
             if (!(fabs(box[i]) < max_extent)) box[i] = 0; /* no picture is as large */
@@ -69,13 +100,14 @@ static void align_regions(void *ctx, int64_t begin, int64_t end, int thread) {
             width = fmax(width, 1);
             height = fmax(height, 1);
         }
-        double bin_h = height / (double)rows, bin_w = width / (double)columns;
-        int64_t ny = r->sampling > 0 ? r->sampling : (int64_t)fmin(ceil(bin_h), 4096),
-                nx = r->sampling > 0 ? r->sampling : (int64_t)fmin(ceil(bin_w), 4096);
+        roi_bin bin = {.height = height / (double)rows, .width = width / (double)columns};
+        bin.ny = r->sampling > 0 ? r->sampling : sw__max64((int64_t)fmin(ceil(bin.height), 4096), 0);
+        bin.nx = r->sampling > 0 ? r->sampling : sw__max64((int64_t)fmin(ceil(bin.width), 4096), 0);
         for (int64_t i = 0; i < rows * columns; i++) {
-            double y = box[1] + (double)(i / columns) * bin_h, x = box[0] + (double)(i % columns) * bin_w;
-            double v = roi_bin(r, batch * channels + ch, y, x, bin_h, bin_w, sw__max64(ny, 0), sw__max64(nx, 0));
-            sw__put(out, item * rows * columns + i, v);
+            bin.y = box[1] + (double)(i / columns) * bin.height;
+            bin.x = box[0] + (double)(i % columns) * bin.width;
+            read_bin(r, &bin, batch * channels + first, n, values);
+            for (int k = 0; k < n; k++) sw__put(out, ((region * channels + first + k) * rows * columns) + i, values[k]);
         }
     }
 }
@@ -94,7 +126,7 @@ sw_status sw__roi_align_ref(const sw_call *c) {
     if (!y || sw_tensor_count(y) == 0) return SW_OK;
     SW_TRY(sw__index_check(c, c->in[2], x->dims[0]));
     if (x->dims[2] == 0 || x->dims[3] == 0) return sw_call_fail(c, "the input has no pixels");
-    sw_pool_for(c->pool, y->dims[0] * y->dims[1], 1, align_regions, &r);
+    sw_pool_for(c->pool, y->dims[0] * sw__ceil_div(y->dims[1], BLOCK), 1, align_regions, &r);
     return SW_OK;
 }
 

@@ -42,6 +42,24 @@ SW_TEST(roi_align_by_hand) {
     CHECK_INT(test_call_rule(&t), SW_E_MODEL);
 }
 
+SW_TEST(roi_align_of_many_channels_and_points) {
+    enum { CHANNELS = 19, SIDE = 12 };
+    static float planes[CHANNELS][SIDE][SIDE];
+    static const float roi[] = {0, 0, 10, 10};
+    static const int64_t batch[] = {0};
+    for (int c = 0; c < CHANNELS; c++)
+        for (int i = 0; i < SIDE * SIDE; i++) planes[c][i / SIDE][i % SIDE] = (float)(c + i / SIDE * 2 + i % SIDE);
+    test_call t;
+    test_call_init(&t, SW_OP_RoiAlign, 1);
+    test_call_input(&t, TEST_F32(planes[0][0], 1, CHANNELS, SIDE, SIDE));
+    test_call_input(&t, TEST_F32(roi, 1, 4));
+    test_call_input(&t, TEST_I64(batch, 1));
+    CHECK_INT(test_call_run(&t), SW_OK); /* one bin of 100 points; a plane that rises evenly: its value in the middle */
+    CHECK(test_call_gives(&t, 0, SW_F32, TEST_DIMS(1, CHANNELS, 1, 1)));
+    for (int c = 0; c < CHANNELS; c++) CHECK_NEAR(((const float *)t.y[0].data)[c], c + 3 * 4.5, 0.1);
+    test_call_free(&t);
+}
+
 SW_TEST(max_roi_pool_by_hand) {
     static const float rois[] = {0, 0, 0, 3, 3, 0, 1, 1, 2, 2}, wrong[] = {2, 0, 0, 3, 3};
     test_call t;
