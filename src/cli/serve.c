@@ -41,10 +41,22 @@ static void say_ports(const sw_server *server, const sw_server_options *o, const
             o->unix_path ? ", all on " : "", o->unix_path ? o->unix_path : "");
 }
 
+static sw_status read_routes(sw_serve *core, const char *path, const sw_diag *diag) {
+    enum { MOST_BYTES = 2 << 20 };
+    sw_buf text = sw_buf_make(NULL, MOST_BYTES);
+    sw_serve_error error = {0};
+    sw_status status = sw_file_read(path, diag, &text);
+    if (status == SW_OK && sw_serve_set_routes(core, (const char *)text.data, text.size, path, &error) != SW_SERVE_OK)
+        status = sw_fail(diag, SW_E_INPUT, NULL, NULL, "%s", error.text);
+    sw_buf_free(&text);
+    return status;
+}
+
 /* Tells the main thread when a model could not be loaded at the start. */
 typedef struct watch {
     sw_serve *core;
     bool exit_on_error;
+    const char *routes; /* a file; NULL: none */
     sw_poller poller;
     atomic_int failed;
     sw_thread thread;
@@ -72,13 +84,16 @@ static sw_status wait_for_stop(watch *w, sw_server *server, int signals, const s
         sw_service_notify_reloading();
         sw_server_reload(server);
         sw_serve_reload(w->core);
+        if (w->routes && read_routes(w->core, w->routes, diag) != SW_OK)
+            sw_warn(diag, NULL, "the routes stay as they were");
         sw_service_notify("READY=1"); /* models come in the background, while the old ones answer */
     }
 }
 
-static sw_status serve(sw_serve *core, const sw_server_options *o, int signals, bool exit_on_error) {
+static sw_status serve(sw_serve *core, const char *routes, const sw_server_options *o, int signals,
+                       bool exit_on_error) {
     sw_server *server = NULL;
-    watch w = {.core = core, .exit_on_error = exit_on_error};
+    watch w = {.core = core, .routes = routes, .exit_on_error = exit_on_error};
     SW_TRY(sw_poller_open(o->diag, &w.poller));
     sw_status status = sw_poller_add(&w.poller, signals, &w);
     if (status == SW_OK) status = sw_server_create(core, o, &server);
@@ -130,7 +145,7 @@ static sw_status read_key(const sw_args *args, const char *option, const char *p
             return sw_fail(
                 diag, SW_E_USAGE, option,
                 "there are health, metadata, inference, shared-memory, model-config, model-repository, statistics, "
-                "trace and logging",
+                "trace, logging and route",
                 "unknown group '%.*s'", (int)n, at);
         if (keys[group].header)
             return sw_fail(diag, SW_E_USAGE, option, NULL, "group '%.*s' is restricted twice", (int)n, at);
@@ -253,7 +268,9 @@ static sw_status run(const sw_args *args, sw_console *console) {
     options.access = sw_recorder_request;
     options.access_ctx = server.recorder;
     if (status == SW_OK) status = sw_serve_create(&options, &core);
-    if (status == SW_OK) status = serve(core, &server, signals, exit_on_error);
+    const char *routes = sw_args_text(args, "routes");
+    if (status == SW_OK && routes) status = read_routes(core, routes, &diag);
+    if (status == SW_OK) status = serve(core, routes, &server, signals, exit_on_error);
     sw_serve_destroy(core);
     sw_recorder_destroy(server.recorder);
     s.recorder = NULL;
@@ -284,6 +301,12 @@ static const sw_option options[] = {
      .least = 1,
      .most = 86400,
      .help = "under poll: how often to look"},
+    {.name = "routes",
+     .kind = SW_TEXT,
+     .argument = "FILE",
+     .help =
+         "rules that choose models for requests to @route, and traffic to copy to other models, in JSON; read again on "
+         "SIGHUP"},
     {.name = "model-config-name",
      .kind = SW_TEXT,
      .argument = "NAME",

@@ -8,6 +8,8 @@
 #ifndef SLIPWAY_MEDIA_IMAGE_H
 #define SLIPWAY_MEDIA_IMAGE_H
 
+#include <stdbool.h>
+
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "vision/picture.h"
@@ -63,6 +65,8 @@ SW_MUST_USE sw_status sw_image_save(const char *path, const sw_picture *picture,
 /* The format that a name's ending asks for (.jpg .jpeg .jpe .jfif .png in any case), else SW_IMAGE_NONE: for
  * choosing the pictures of a folder, and for checking an output name early. */
 sw_image_format sw_image_format_of_name(const char *path);
+/* Width and height that the picture will have when it is decoded, as its first bytes tell; false when they do not. */
+bool sw_image_measure(const void *bytes, size_t size, int *width, int *height);
 /* The name of the picture or video format that the first bytes tell: "JPEG", "PNG", or one that is known but not read
  * ("WebP", "GIF", "TIFF", "HEIC", "MP4" ...). NULL for everything else. 32 bytes are enough. */
 const char *sw_image_sniff(const void *bytes, size_t size);

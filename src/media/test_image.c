@@ -234,6 +234,20 @@ SW_TEST(image_decodes_in_the_order_that_is_asked_for) {
     sw_image_destroy(&image);
 }
 
+SW_TEST(image_measures_from_the_head) {
+    sw_image image = gradient(40, 24);
+    for (sw_image_format format = SW_IMAGE_JPEG; format <= SW_IMAGE_PNG; format++) {
+        sw_buf buf = sw_buf_make(NULL, 0);
+        int width = 0, height = 0;
+        CHECK_INT(sw_image_encode(&image.picture, format, 95, &sw_test_diag, &buf), SW_OK);
+        CHECK(sw_image_measure(buf.data, buf.size, &width, &height) && width == 40 && height == 24);
+        for (size_t n = 0; n < buf.size; n++) (void)sw_image_measure(buf.data, n, &width, &height);
+        CHECK(!sw_image_measure(buf.data, 16, &width, &height));
+        sw_buf_free(&buf);
+    }
+    sw_image_destroy(&image);
+}
+
 SW_TEST(image_jpeg_is_turned_by_exif) {
     /* where the stored corners top left, top right, bottom left go: x and y, 1 meaning the far end */
     static const int corners[9][6] = {
@@ -250,6 +264,9 @@ SW_TEST(image_jpeg_is_turned_by_exif) {
         int width = swapped ? 24 : 40, height = swapped ? 40 : 24;
         CHECK_INT(back.picture.width, width);
         CHECK_INT(back.picture.height, height);
+        int measured[2] = {0, 0};
+        CHECK(sw_image_measure(buf.data, buf.size, &measured[0], &measured[1]));
+        CHECK(measured[0] == width && measured[1] == height);
         const int *c = corners[known ? orientation : 1];
         static const int stored[3][2] = {{0, 0}, {39, 0}, {0, 23}};
         for (int i = 0; i < 3; i++) {

@@ -85,6 +85,11 @@ static sw_serve_model *choose(sw_serve *core, const char *name, int64_t version,
 
 sw_serve_code sw_serve_find(sw_serve *core, const char *name, int64_t version, const sw_serve_hint *hint,
                             sw_serve_model **result, sw_serve_error *error) {
+    if (*name == '@' && !strcmp(name, SW_SERVE_ROUTE)) {
+        if (version < 0) return sw__route_find(core, hint, result, error);
+        *result = NULL;
+        return sw_serve_fail(error, SW_SERVE_INVALID_ARG, "'%s' has no versions: its rules choose one", name);
+    }
     int64_t now = sw__serve_now(core);
     const char *sticky = hint && atomic_load_explicit(&core->routed, memory_order_relaxed) ? sw__route_key(hint) : NULL;
     pthread_mutex_lock(&core->lock);
@@ -113,6 +118,12 @@ int sw_serve_versions(sw_serve *core, const char *name, int64_t *versions, int m
 
 bool sw_serve_model_ready(sw_serve *core, const char *name, int64_t version) {
     sw_serve_error error;
+    if (*name == '@' && !strcmp(name, SW_SERVE_ROUTE)) {
+        sw_serve_model *model;
+        bool found = sw_serve_find(core, name, version, NULL, &model, &error) == SW_SERVE_OK;
+        sw_serve_drop(model);
+        return found;
+    }
     pthread_mutex_lock(&core->lock);
     bool ready = choose(core, name, version, NULL, NULL, &error) != NULL;
     pthread_mutex_unlock(&core->lock);
@@ -288,6 +299,7 @@ sw_status sw_serve_create(const sw_serve_options *options, sw_serve **result) {
     core->diag = (sw_diag){emit, core};
     pthread_mutex_init(&core->diag_lock, NULL);
     pthread_mutex_init(&core->lock, NULL);
+    pthread_mutex_init(&core->rules_lock, NULL);
     pthread_cond_init(&core->work, &monotonic);
     pthread_cond_init(&core->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
@@ -347,6 +359,7 @@ int sw_serve_drain(sw_serve *core, int64_t timeout_ns) {
 
 void sw_serve_destroy(sw_serve *core) {
     if (!core) return;
+    while (atomic_load(&core->n_copies)) sw_sleep_ms(1);
     sw__loading_stop(core);
     for (size_t i = 0; i < core->cap_entries; i++) {
         sw__entry *entry = core->entries[i];
@@ -359,6 +372,8 @@ void sw_serve_destroy(sw_serve *core) {
     sw__gate_destroy(core->gate);
     sw__detectors_destroy(core->detectors);
     pthread_mutex_destroy(&core->lock);
+    pthread_mutex_destroy(&core->rules_lock);
+    sw__rules_drop(core->rules);
     pthread_mutex_destroy(&core->diag_lock);
     pthread_cond_destroy(&core->work);
     pthread_cond_destroy(&core->idle);

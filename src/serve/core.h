@@ -80,8 +80,12 @@ typedef struct sw_serve_hint {
     void *ctx;
 } sw_serve_hint;
 
+/* The name that stands for what the rules of routing choose. */
+#define SW_SERVE_ROUTE "@route"
+
 /* Finds a ready version; `version` -1: the highest, or with a `hint` the one whose turn it is by the model's route_weights. The
- * caller drops the model when done. SW_SERVE_NOT_FOUND, SW_SERVE_UNAVAILABLE. */
+ * caller drops the model when done. Under the name SW_SERVE_ROUTE: the one that the first rule that takes the hint names.
+ * SW_SERVE_NOT_FOUND, SW_SERVE_UNAVAILABLE. */
 SW_MUST_USE sw_serve_code sw_serve_find(sw_serve *core, const char *name, int64_t version, const sw_serve_hint *hint,
                                         sw_serve_model **model, sw_serve_error *error);
 void sw_serve_keep(sw_serve_model *model);
@@ -101,6 +105,18 @@ int sw_serve_versions(sw_serve *core, const char *name, int64_t *versions, int m
 
 bool sw_serve_ready(sw_serve *core); /* answers, and all models asked for are ready */
 bool sw_serve_model_ready(sw_serve *core, const char *name, int64_t version); /* -1: any version */
+
+/* -- Routing --------------------------------------------------------------------------------------------------------- */
+
+/* Takes a document of rules (docs/routing.md) in the place of the one before, as a whole: requests see the old rules or the new
+ * ones. `where` names it in messages. SW_SERVE_INVALID_ARG with a sentence that names the rule; then the old ones stay. */
+SW_MUST_USE sw_serve_code sw_serve_set_routes(sw_serve *core, const char *text, size_t size, const char *where,
+                                              sw_serve_error *error);
+/* The document as it was given, appended. */
+void sw_serve_routes(sw_serve *core, sw_buf *buf);
+/* Whether rules look at the size of pictures, so that hints should have it; and whether headers of requests may matter. */
+bool sw_serve_routes_by_size(sw_serve *core);
+bool sw_serve_routes_by_header(sw_serve *core);
 
 /* -- Inference ------------------------------------------------------------------------------------------------------- */
 

@@ -12,6 +12,7 @@
 #include "serve/backend.h"
 #include "serve/config/config.h"
 #include "serve/detectors.h"
+#include "serve/rules.h"
 #include "serve/stats.h"
 
 /* -- Small things ---------------------------------------------------------------------------------------------------- */
@@ -52,6 +53,7 @@ typedef struct sw__held {
     int level;       /* its priority */
     bool timed_out;  /* and stays, behind the others */
     atomic_bool cancelled;
+    bool copy;                    /* of another request, for comparison */
     int depth;                    /* of ensembles that it is a step in */
     struct sw__ensemble_run *run; /* of an ensemble, kept; else NULL */
     /* What the results lie in, where the backend gave it away; and who takes it back. */
@@ -291,11 +293,17 @@ struct sw_serve {
     struct sw__tuning *tuning; /* NULL: nothing was to be tuned yet; under lock */
 
     atomic_bool routed; /* some model has weights */
+    pthread_mutex_t rules_lock;
+    sw__rules *rules; /* one reference; NULL: none. Under rules_lock */
+    atomic_bool rules_set, rules_by_size;
     uint64_t turn;      /* counts requests that name no version; under lock */
 
     atomic_bool draining;
     atomic_int inside; /* requests */
-    atomic_ullong copied; /* bytes of results between steps of ensembles */
+    atomic_llong picture_bytes; /* decoded for ensembles that run */
+    atomic_int n_copies;        /* of requests, for comparison, on their way */
+    atomic_llong copied_bytes;  /* of them */
+    atomic_ullong copied;       /* bytes of results between steps of ensembles */
     sw__gate *gate;
     sw__detectors *detectors; /* kept for the next picture */
     int cpus;
@@ -311,6 +319,21 @@ const char *sw__route_key(const sw_serve_hint *hint);
 /* The ready version for traffic that names none (`hint` NULL: the highest); NULL when no version is ready. `turn` differs from
  * request to request; those with equal sticky keys get the same version while the same ones are ready. Under core->lock. */
 sw_serve_model *sw__route_choose(const sw__entry *entry, const sw_serve_hint *hint, const char *sticky, uint64_t turn);
+
+/* The version by the rules that are set, a reference. */
+SW_MUST_USE sw_serve_code sw__route_find(sw_serve *core, const sw_serve_hint *hint, sw_serve_model **model,
+                                         sw_serve_error *error);
+/* A reference to the rules; NULL: there are none. */
+sw__rules *sw__route_rules(sw_serve *core);
+
+/* shadow.c: copies of a request that is done, but not handed back, as the rules want them; to be sent after that. NULL: none. */
+typedef struct sw__copy sw__copy;
+sw__copy *sw__shadow_take(sw_serve *core, const sw_serve_request *request);
+void sw__shadow_send(sw__copy *copies); /* takes NULL */
+void sw__shadow_metrics(sw_serve *core, sw_buf *buf);
+/* metrics.c: the two lines before a metric; a label's value with what must be escaped. */
+void sw__metrics_head(sw_buf *buf, const char *name, const char *kind, const char *help);
+void sw__metrics_label(sw_buf *buf, const char *text);
 
 /* Under core->lock; NULL: there is none, or (make) out of memory. */
 sw__entry *sw__core_entry(sw_serve *core, const char *name, bool make);

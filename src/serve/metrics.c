@@ -83,7 +83,7 @@ typedef struct sample {
     sw_serve_plan_kind plan_kind;
 } sample;
 
-static void label(sw_buf *buf, const char *text) {
+void sw__metrics_label(sw_buf *buf, const char *text) {
     for (; *text; text++) {
         if (*text == '\\' || *text == '"') sw_buf_append_byte(buf, '\\');
         if (*text == '\n')
@@ -96,11 +96,11 @@ static void label(sw_buf *buf, const char *text) {
 /* name{model="m",version="1"  without the closing brace. */
 static void begin(sw_buf *buf, const char *name, const sample *s) {
     sw_buf_printf(buf, "%s{model=\"", name);
-    label(buf, s->model->info.name);
+    sw__metrics_label(buf, s->model->info.name);
     sw_buf_printf(buf, "\",version=\"%" PRId64 "\"", s->model->info.version);
 }
 
-static void head(sw_buf *buf, const char *name, const char *kind, const char *help) {
+void sw__metrics_head(sw_buf *buf, const char *name, const char *kind, const char *help) {
     sw_buf_printf(buf, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
 }
 
@@ -132,7 +132,7 @@ static const struct counter {
 
 static void write_counters(sw_buf *buf, const sample *samples, int n) {
     for (size_t c = 0; c < sizeof counters / sizeof *counters; c++) {
-        head(buf, counters[c].name, "counter", counters[c].help);
+        sw__metrics_head(buf, counters[c].name, "counter", counters[c].help);
         for (int i = 0; i < n; i++) {
             uint64_t value;
             memcpy(&value, (const char *)&samples[i].stats + counters[c].offset, sizeof value);
@@ -145,7 +145,7 @@ static void write_counters(sw_buf *buf, const sample *samples, int n) {
 static void write_failures(sw_buf *buf, const sample *samples, int n) {
     static const char *const reasons[SW__FAILURES] = {"REJECTED", "CANCELED", "BACKEND", "OTHER"};
     const char *name = "nv_inference_request_failure";
-    head(buf, name, "counter", "Number of failed inference requests, all batch sizes");
+    sw__metrics_head(buf, name, "counter", "Number of failed inference requests, all batch sizes");
     for (int i = 0; i < n; i++)
         for (int k = 0; k < SW__FAILURES; k++) {
             begin(buf, name, &samples[i]);
@@ -155,7 +155,7 @@ static void write_failures(sw_buf *buf, const sample *samples, int n) {
 
 static void write_pending(sw_buf *buf, const sample *samples, int n) {
     const char *name = "nv_inference_pending_request_count";
-    head(buf, name, "gauge", "Instantaneous number of pending requests awaiting execution per-model.");
+    sw__metrics_head(buf, name, "gauge", "Instantaneous number of pending requests awaiting execution per-model.");
     for (int i = 0; i < n; i++) {
         begin(buf, name, &samples[i]);
         sw_buf_printf(buf, "} %" PRId64 "\n", samples[i].pending);
@@ -166,7 +166,7 @@ static void write_pending(sw_buf *buf, const sample *samples, int n) {
 static void write_plans(sw_buf *buf, const sample *samples, int n) {
     static const char *const kinds[] = {"given", "default", "tuned"};
     const char *name = "slipway_plan";
-    head(buf, name, "gauge", "1: the version runs on a plan of this kind");
+    sw__metrics_head(buf, name, "gauge", "1: the version runs on a plan of this kind");
     for (int i = 0; i < n; i++) {
         if (!samples[i].plan) continue;
         begin(buf, name, &samples[i]);
@@ -192,7 +192,7 @@ static void write_histogram(sw_buf *buf, const struct family *f, const sample *s
     for (int i = 0; i <= n; i++) {
         total += h.buckets[i];
         sw_buf_printf(buf, "%s_bucket{model=\"", f->name);
-        label(buf, s->model->info.name);
+        sw__metrics_label(buf, s->model->info.name);
         sw_buf_printf(buf, "\",version=\"%" PRId64 "\",le=\"", s->model->info.version);
         if (i == n)
             sw_buf_append_text(buf, "+Inf");
@@ -205,7 +205,7 @@ static void write_histogram(sw_buf *buf, const struct family *f, const sample *s
     static const char *const ends[] = {"_sum", "_count"};
     for (int i = 0; i < 2; i++) {
         sw_buf_printf(buf, "%s%s{model=\"", f->name, ends[i]);
-        label(buf, s->model->info.name);
+        sw__metrics_label(buf, s->model->info.name);
         sw_buf_printf(buf, "\",version=\"%" PRId64 "\"} ", s->model->info.version);
         if (i == 1 || f->rows)
             sw_buf_printf(buf, "%" PRIu64 "\n", i ? total : h.sum);
@@ -216,12 +216,12 @@ static void write_histogram(sw_buf *buf, const struct family *f, const sample *s
 
 static void write_copied(sw_serve *core, sw_buf *buf) {
     const char *name = "slipway_ensemble_copied_bytes_total";
-    head(buf, name, "counter", "Bytes of results copied between steps of ensembles");
+    sw__metrics_head(buf, name, "counter", "Bytes of results copied between steps of ensembles");
     sw_buf_printf(buf, "%s %llu\n", name, (unsigned long long)atomic_load(&core->copied));
 }
 
 static void write_memory(sw_buf *buf) {
-    head(buf, "nv_cpu_memory_total_bytes", "gauge", "CPU total memory (RAM), in bytes.");
+    sw__metrics_head(buf, "nv_cpu_memory_total_bytes", "gauge", "CPU total memory (RAM), in bytes.");
     sw_buf_printf(buf, "nv_cpu_memory_total_bytes %" PRId64 "\n", sw_os_memory_bytes());
 }
 
@@ -248,10 +248,11 @@ void sw_serve_metrics(sw_serve *core, sw_buf *buf) {
         write_pending(buf, samples, n);
         write_plans(buf, samples, n);
         for (size_t f = 0; f < sizeof families / sizeof *families; f++) {
-            head(buf, families[f].name, "histogram", families[f].help);
+            sw__metrics_head(buf, families[f].name, "histogram", families[f].help);
             for (int i = 0; i < n; i++) write_histogram(buf, &families[f], &samples[i]);
         }
         write_copied(core, buf);
+        sw__shadow_metrics(core, buf);
         write_memory(buf);
     } else if (buf->status == SW_OK) {
         buf->status = SW_E_NOMEM;

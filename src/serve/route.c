@@ -1,4 +1,4 @@
-/* Which version gets a request that names none: the highest, or by weights:
+/* Which version gets a request that names none: the highest, or by weights; which model gets one to "@route": by rules. Weights:
  *
  *     parameters { key: "route_weights" value { string_value: "1=90 2=10" } }
  *
@@ -75,4 +75,88 @@ sw_serve_model *sw__route_choose(const sw__entry *entry, const sw_serve_hint *hi
         highest = model; /* the last with a weight, should rounding leave a rest */
     }
     return highest;
+}
+
+/* -- Rules ----------------------------------------------------------------------------------------------------------- */
+
+sw__rules *sw__route_rules(sw_serve *core) {
+    if (!atomic_load_explicit(&core->rules_set, memory_order_relaxed)) return NULL;
+    pthread_mutex_lock(&core->rules_lock);
+    sw__rules *rules = core->rules;
+    if (rules) atomic_fetch_add(&rules->refs, 1);
+    pthread_mutex_unlock(&core->rules_lock);
+    return rules;
+}
+
+static int choose_target(sw_serve *core, const sw__rule *rule, const sw_serve_hint *hint) {
+    int last = 0;
+    if (rule->n_targets == 1) return 0;
+    pthread_mutex_lock(&core->lock);
+    uint64_t turn = core->turn++;
+    pthread_mutex_unlock(&core->lock);
+    double point = point_of(sw__route_key(hint), turn) * rule->total;
+    for (int i = 0; i < rule->n_targets; i++) {
+        if (rule->targets[i].weight <= 0) continue;
+        if (point < rule->targets[i].weight) return i;
+        point -= rule->targets[i].weight;
+        last = i; /* should rounding leave a rest */
+    }
+    return last;
+}
+
+sw_serve_code sw__route_find(sw_serve *core, const sw_serve_hint *hint, sw_serve_model **model, sw_serve_error *error) {
+    static const sw_serve_hint nothing;
+    *model = NULL;
+    if (!hint) hint = &nothing;
+    sw__rules *rules = sw__route_rules(core);
+    const sw__rule *rule = sw__rules_match(rules, hint);
+    sw_serve_code code;
+    if (!rule) {
+        const char *why = rules && rules->n_rules
+                              ? "no rule of routing takes this request; a last one without \"when\" would"
+                              : "there are no rules of routing; give them by --routes or PUT /v2/routes";
+        code = sw_serve_fail(error, SW_SERVE_NOT_FOUND, "%s", why);
+    } else {
+        int i = choose_target(core, rule, hint);
+        code = sw_serve_find(core, rule->targets[i].model, rule->targets[i].version, hint, model, error);
+        if (code == SW_SERVE_OK) atomic_fetch_add_explicit(&rule->taken[i], 1, memory_order_relaxed);
+    }
+    sw__rules_drop(rules);
+    return code;
+}
+
+sw_serve_code sw_serve_set_routes(sw_serve *core, const char *text, size_t size, const char *where,
+                                  sw_serve_error *error) {
+    sw__rules *rules = NULL;
+    sw__sink sink = {error, NULL};
+    sw_diag diag = sw__serve_sink(&sink);
+    sw_status status = sw__rules_read(text, size, where, &diag, &rules);
+    if (status != SW_OK) return error->code = status == SW_E_NOMEM ? SW_SERVE_UNAVAILABLE : SW_SERVE_INVALID_ARG;
+    bool by_size = rules->by_size; /* it may be replaced at once */
+    pthread_mutex_lock(&core->rules_lock);
+    sw__rules *old = core->rules;
+    core->rules = rules;
+    atomic_store(&core->rules_by_size, by_size);
+    atomic_store(&core->rules_set, true);
+    pthread_mutex_unlock(&core->rules_lock);
+    sw__rules_drop(old);
+    return SW_SERVE_OK;
+}
+
+void sw_serve_routes(sw_serve *core, sw_buf *buf) {
+    sw__rules *rules = sw__route_rules(core);
+    if (rules)
+        sw_buf_append(buf, rules->text, rules->size);
+    else
+        sw_buf_append_text(buf, "{\"rules\":[],\"shadows\":[]}");
+    sw__rules_drop(rules);
+}
+
+bool sw_serve_routes_by_size(sw_serve *core) {
+    return atomic_load_explicit(&core->rules_by_size, memory_order_relaxed);
+}
+
+bool sw_serve_routes_by_header(sw_serve *core) {
+    return atomic_load_explicit(&core->rules_set, memory_order_relaxed) ||
+           atomic_load_explicit(&core->routed, memory_order_relaxed);
 }

@@ -45,12 +45,24 @@ static sw_serve_code fail_status(const sw__step *s, const sw__step_memory *memor
 
 /* -- Decode ---------------------------------------------------------------------------------------------------------- */
 
+/* Small files may be large pictures: those under way have a limit together, though one alone may be above it. */
+static bool reserve_picture(const sw__step *s, const void *bytes, size_t size, sw__step_memory *memory) {
+    int width, height;
+    if (!sw_image_measure(bytes, size, &width, &height)) return true; /* decoding tells what is wrong */
+    memory->picture_bytes = 3 * (int64_t)width * height;
+    int64_t others = atomic_fetch_add(&s->core->picture_bytes, memory->picture_bytes);
+    return !others || others + memory->picture_bytes <= (int64_t)SW__PICTURE_BYTES;
+}
+
 sw_serve_code sw__step_decode(const sw__step *s, const sw_serve_tensor *in, sw_serve_tensor *out,
                               sw__step_memory *memory, sw_serve_error *error) {
     const uint8_t *text = in[0].data;
+    const uint8_t *file = text + sizeof(uint32_t);
+    const size_t size = in[0].bytes - sizeof(uint32_t);
     memory->diag = (sw_diag){keep_why, memory};
-    sw_status status = sw_image_decode_as(text + sizeof(uint32_t), in[0].bytes - sizeof(uint32_t), "IMAGE",
-                                          SW_PIXELS_RGB, NULL, &memory->diag, &memory->image);
+    if (!reserve_picture(s, file, size, memory))
+        return sw_serve_fail(error, SW_SERVE_UNAVAILABLE, "too many large pictures are under way");
+    sw_status status = sw_image_decode_as(file, size, "IMAGE", SW_PIXELS_RGB, NULL, &memory->diag, &memory->image);
     if (status != SW_OK) return fail_status(s, memory, status, error);
     const sw_picture *p = &memory->image.picture;
     set_output(&out[0], SW_U8, 3, (int64_t[]){p->height, p->width, 3}, p->data);

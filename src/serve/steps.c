@@ -245,6 +245,7 @@ static void release(void *memory) {
     sw__step_memory *m = memory;
     if (!m) return;
     sw__detectors_give(m->detectors, m->kept);
+    if (m->picture_bytes) atomic_fetch_sub(&m->core->picture_bytes, m->picture_bytes);
     sw_fitter_destroy(m->fitter);
     sw_image_destroy(&m->image);
     sw_free(NULL, m->block);
@@ -269,6 +270,7 @@ static sw_serve_code step_run(void *instance, const sw_serve_tensor *in, sw_serv
     release(run->memory);
     run->memory = sw_calloc(NULL, 1, sizeof *run->memory);
     if (!run->memory) return sw__serve_no_memory(error);
+    run->memory->core = run->step->core;
     run->memory->detectors = run->step->core->detectors;
     return kind_of(run->step->backend)->run(run->step, in, out, run->memory, error);
 }

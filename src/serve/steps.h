@@ -10,7 +10,7 @@
 #include "serve/detectors.h"
 #include "vision/fitter.h"
 
-enum { SW__STEPS = 4, SW__STEP_PORTS = 17, SW__META = 8, SW__MAX_CROPS = 1024 };
+enum { SW__STEPS = 4, SW__STEP_PORTS = 17, SW__META = 8, SW__MAX_CROPS = 1024, SW__PICTURE_BYTES = 1 << 30 };
 extern const sw_serve_backend sw__step_backends[SW__STEPS];
 
 /* The step of that name; NULL: none. */
@@ -38,6 +38,8 @@ typedef struct sw__step_memory {
     char why[400]; /* of the fitter */
     sw_diag diag;
     sw_image image;
+    sw_serve *core; /* whose picture_bytes have: */
+    int64_t picture_bytes;
     void *block;
     float meta[SW__META];
 } sw__step_memory;

@@ -27,6 +27,7 @@ void sw__stream_bury(sw__stream *s) {
     h2->buffered -= s->in.size;
     sw_buf_free(&s->in);
     sw_buf_free(&s->out);
+    sw_buf_free(&s->headers);
     sw_free(NULL, s);
 }
 
@@ -41,6 +42,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     s->since_ns = h2->conn->loop->now_ns;
     s->in = sw_buf_make(NULL, max + 1024);
     s->out = sw_buf_make(NULL, 0);
+    s->headers = sw_buf_make(NULL, MAX_HEADERS);
     s->next = h2->streams;
     if (s->next) s->next->before = s;
     h2->streams = s;
@@ -81,6 +83,7 @@ static bool has_word(const uint8_t *list, size_t n, const char *word) {
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const uint8_t *name, size_t n_name,
                      const uint8_t *value, size_t n, uint8_t flags, void *ctx) {
+    const sw__h2 *h2 = ctx;
     sw__stream *s = nghttp2_session_get_stream_user_data(session, frame->hd.stream_id);
     static const char restricted[] = "triton-grpc-protocol-";
     if (!s || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
@@ -99,6 +102,12 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, const
     } else if (n_name > sizeof restricted - 1 && !memcmp(name, restricted, sizeof restricted - 1)) {
         keep(s->key_header, sizeof s->key_header, name, n_name);
         keep(s->key_value, sizeof s->key_value, value, n);
+    } else if (sw_serve_routes_by_header(h2->conn->loop->server->core) && *name != ':') {
+        const uint8_t end = 0;
+        sw_buf_append(&s->headers, name, n_name);
+        sw_buf_append(&s->headers, &end, 1);
+        sw_buf_append(&s->headers, value, n);
+        sw_buf_append(&s->headers, &end, 1);
     }
     return 0;
 }

@@ -29,6 +29,7 @@ typedef struct sw__stream {
     int32_t id;
     char path[128], content_type[40];
     char key_header[64], key_value[128]; /* a header "triton-grpc-protocol-..." of restricted routes */
+    sw_buf headers;                      /* name, 0, value, 0 ...: what rules of routing may look at */
     sw_http_coding coding;               /* of messages that say they are coded */
     int accepts;                         /* codings of answers */
     int64_t deadline_ns, since_ns;       /* the client's; when it began */

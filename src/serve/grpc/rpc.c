@@ -74,12 +74,31 @@ static void out_of_memory(sw__stream *s) {
     sw__stream_end(s, SW__GRPC_RESOURCE_EXHAUSTED, "out of memory");
 }
 
+static const char *header_of(void *ctx, const char *name) {
+    const sw__call *call = ctx;
+    const sw_buf *headers = &((const sw__stream *)call->owner)->headers;
+    const char *at = (const char *)headers->data, *end = at + headers->size;
+    if (headers->status != SW_OK) return NULL; /* too many */
+    while (at < end) {
+        const char *value = at + strlen(at) + 1;
+        if (!strcmp(at, name)) return value;
+        at = value + strlen(value) + 1;
+    }
+    return NULL;
+}
+
+static const char *parameter_of(void *ctx, const char *name) {
+    return sw_kserve_parameter_of(&((sw__call *)ctx)->k, name);
+}
+
 static sw_serve_code prepare(sw__call *call, const uint8_t *data, size_t size) {
     const sw__stream *s = call->owner;
     const char *model, *version;
-    sw_serve_hint hint = {.path = s->path, .parameter = sw_kserve_parameter_of, .ctx = &call->k};
+    sw_serve_hint hint = {
+        .path = s->path, .content_type = s->content_type, .header = header_of, .parameter = parameter_of, .ctx = call};
     sw_serve_code code = sw_grpc_read_infer(&call->k, data, size, &model, &version, &call->error);
     call->k.request.deadline_ns = s->deadline_ns;
+    if (code == SW_SERVE_OK) sw__hint_measure_input(&hint, call->loop->server, model, &call->k.request);
     return code == SW_SERVE_OK ? sw__call_find(call, model, version, &hint) : code;
 }
 

@@ -11,7 +11,8 @@
 #include "serve/server/multipart.h"
 #include "vision/result.h"
 
-enum { MAX_PICTURES = 64 };
+/* Larger pictures are decoded again to be drawn on, not kept while they wait for the network. */
+enum { MAX_PICTURES = 64, MAX_KEPT_BYTES = 32 << 20 };
 
 /* A picture on its way: decoded and fitted by a job, computed by the core, its boxes read where the results are. */
 typedef struct item {
@@ -66,7 +67,10 @@ static void end_item(item *it) {
 static void draw(sw__job *job) {
     item *it = (item *)job;
     it->kept->text[0] = 0;
-    sw_status status = sw_draw_found(&it->image.picture, it->kept->detector, &it->found, &it->kept->diag);
+    sw_status status = SW_OK;
+    if (!it->image.picture.data)
+        status = sw_image_decode(it->part.data, it->part.size, it->part.name, NULL, &it->kept->diag, &it->image);
+    if (status == SW_OK) status = sw_draw_found(&it->image.picture, it->kept->detector, &it->found, &it->kept->diag);
     if (status == SW_OK)
         status = sw_image_encode(&it->image.picture, it->work->format, SW_IMAGE_QUALITY, &it->kept->diag, &it->answer);
     if (status != SW_OK) (void)sw__detectors_fail(it->kept, status, NULL, &it->error);
@@ -119,7 +123,8 @@ static sw_serve_code decode(item *it) {
     it->preprocess_ms = (double)(sw_clock_ns() - decoded) / 1e6;
     it->width = it->image.picture.width;
     it->height = it->image.picture.height;
-    if (!it->work->annotate) sw_image_destroy(&it->image);
+    if (!it->work->annotate || it->image.picture.pitch * (size_t)it->height > MAX_KEPT_BYTES)
+        sw_image_destroy(&it->image);
     const sw_plan *plan = it->work->wish.plan;
     const sw_serve_info *info = sw_serve_model_info(it->work->call->k.request.model);
     int less = info->n_inputs == 1 && info->inputs[0].rank == input.rank - 1 && input.dims[0] == 1; /* by `reshape` */
@@ -331,8 +336,10 @@ static sw_serve_code prepare(sw__call *call, const char *model, const char *vers
                           .parameter = parameter_of,
                           .ctx = w};
     sw_serve_code code = read_query(r->query, w, &call->error);
-    if (code == SW_SERVE_OK) code = sw__call_find(call, model, version, &hint);
     if (code == SW_SERVE_OK) code = find_pictures(call, w);
+    if (code == SW_SERVE_OK)
+        sw__hint_measure(&hint, call->loop->server, model, w->items[0].part.data, w->items[0].part.size);
+    if (code == SW_SERVE_OK) code = sw__call_find(call, model, version, &hint);
     if (code != SW_SERVE_OK) return code;
     call->cancel = cancel;
     if (!sw__jobs_add(call->loop->server->jobs, &w->items[0].job, w->n))

@@ -141,6 +141,10 @@ void sw__http_infer(sw__conn *c, const char *model, const char *version) {
     bool raw = r->json_size == 0; /* then the model tells what the bytes are, else the request may tell which model */
     sw_serve_code code =
         raw ? SW_SERVE_OK : sw_kserve_read(&call->k, model, r->body, r->body_size, r->json_size, &call->error);
+    if (code == SW_SERVE_OK && raw)
+        sw__hint_measure(&hint, c->loop->server, model, r->body, r->body_size);
+    else if (code == SW_SERVE_OK)
+        sw__hint_measure_input(&hint, c->loop->server, model, &call->k.request);
     if (code == SW_SERVE_OK) code = sw__call_find(call, model, version, &hint);
     if (code == SW_SERVE_OK && raw)
         code = sw_kserve_read_raw(&call->k, sw_serve_model_info(call->k.request.model), r->body, r->body_size,

@@ -134,6 +134,11 @@ void sw__call_cancel(sw__call *call);
 void sw__call_end(sw__call *call); /* gives it back */
 /* Why a region of CUDA shared memory cannot be registered. */
 void sw__no_cuda_regions(const sw_server *server, const char *name, sw_serve_error *error);
+/* For rules of routing, when the model is theirs to choose and they look at sizes: that of a picture's file; that of a
+ * request's first input. */
+void sw__hint_measure(sw_serve_hint *hint, const sw_server *server, const char *model, const void *bytes, size_t size);
+void sw__hint_measure_input(sw_serve_hint *hint, const sw_server *server, const char *model,
+                            const sw_serve_request *request);
 SW_MUST_USE bool sw__parse_version(const char *text, int64_t *version);
 
 /* -- HTTP/1 -------------------------------------------------------------------------------------------------------- */

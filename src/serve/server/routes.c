@@ -141,6 +141,22 @@ static void page(request *r) {
         sw__serve_page, strlen(sw__serve_page));
 }
 
+/* -- Rules of routing ---------------------------------------------------------------------------------------------- */
+
+static void get_routes(request *r) {
+    sw_serve_routes(r->core, r->body);
+    answer_json(r);
+}
+
+static void put_routes(request *r) {
+    if (sw_serve_set_routes(r->core, (const char *)r->http->body, r->http->body_size, "routes", &r->error) ==
+        SW_SERVE_OK)
+        sw_serve_routes(r->core, r->body);
+    answer_json(r);
+}
+
+/* -- The repository ------------------------------------------------------------------------------------------------ */
+
 static void repository_index(request *r) {
     int n = 0;
     bool ready = false;
@@ -348,6 +364,8 @@ static const route routes[] = {
     {"POST", "trace/setting", SW_GROUP_TRACE, trace_settings},
     {"GET", "logging", SW_GROUP_LOGGING, log_settings},
     {"POST", "logging", SW_GROUP_LOGGING, log_settings},
+    {"GET", "routes", SW_GROUP_ROUTE, get_routes},
+    {"PUT", "routes", SW_GROUP_ROUTE, put_routes},
     {"POST", "repository/index", SW_GROUP_REPOSITORY, repository_index},
     {"POST", "repository/*/index", SW_GROUP_REPOSITORY, repository_index},
     {"POST", "repository/models/*/load", SW_GROUP_REPOSITORY, model_load},

@@ -23,7 +23,8 @@ enum { SW_SERVER_HTTP = 1, SW_SERVER_GRPC = 2, SW_SERVER_METRICS = 4 };
     X(SW_GROUP_REPOSITORY, "model-repository")                                                                         \
     X(SW_GROUP_STATISTICS, "statistics")                                                                               \
     X(SW_GROUP_TRACE, "trace")                                                                                         \
-    X(SW_GROUP_LOGGING, "logging")
+    X(SW_GROUP_LOGGING, "logging")                                                                                     \
+    X(SW_GROUP_ROUTE, "route")
 typedef enum sw_server_group {
 #define SW_SERVER_GROUP(name, text) name,
     SW_SERVER_GROUPS(SW_SERVER_GROUP)
