@@ -326,7 +326,8 @@ SW_MUST_USE sw_serve_code sw__route_find(sw_serve *core, const sw_serve_hint *hi
 /* A reference to the rules; NULL: there are none. */
 sw__rules *sw__route_rules(sw_serve *core);
 
-/* shadow.c: copies of a request that is done, but not handed back, as the rules want them; to be sent after that. NULL: none. */
+/* shadow.c: copies of a request that is done, but not handed back, as the rules want them; to be sent after that. NULL:
+ * none. */
 typedef struct sw__copy sw__copy;
 sw__copy *sw__shadow_take(sw_serve *core, const sw_serve_request *request);
 void sw__shadow_send(sw__copy *copies); /* takes NULL */

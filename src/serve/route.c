@@ -1,4 +1,5 @@
-/* Which version gets a request that names none: the highest, or by weights; which model gets one to "@route": by rules. Weights:
+/* Which version gets a request that names none: the highest, or by weights; which model gets one to "@route": by rules.
+ * Weights:
  *
  *     parameters { key: "route_weights" value { string_value: "1=90 2=10" } }
  *

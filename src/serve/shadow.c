@@ -120,7 +120,7 @@ static bool detections_of(const sw_serve_tensor *tensors, int n, const float **b
     return true;
 }
 
-/* The share of detections that both have, of the same class and overlapping by half: F1. Negative: there are none to compare. */
+/* The share of detections that both have, of the same class and overlapping by half: F1. Negative: there are none. */
 static double agreement(const sw__copy *copy) {
     const float *a, *b;
     const int32_t *a_class, *b_class;
