@@ -6,7 +6,7 @@
 
 #include "base/os.h"
 
-enum { MAX_KEPT = 16 };
+enum { MAX_KEPT = 64 }; /* no fewer than pictures that are under way at once */
 static const int64_t keep_ns = 30000000000;
 
 struct sw__detectors {

@@ -18,8 +18,8 @@ static int tensor_of(const char **ports, const int *tensors, int n, const char *
     return -1;
 }
 
-/* The name of the network that a step is for; NULL: none is seen. */
-static const char *network_of(const struct sw__ensemble *e, const sw__member *step) {
+/* The step of the network that a step is for; NULL: none is seen. */
+static const sw__member *network_of(const struct sw__ensemble *e, const sw__member *step) {
     bool reads = !strcmp(step->model, "slipway_yolo");
     int tensor = reads ? tensor_of(step->in, step->from, step->n_in, "RAW")
                        : tensor_of(step->out, step->to, step->n_out,
@@ -28,7 +28,7 @@ static const char *network_of(const struct sw__ensemble *e, const sw__member *st
         const sw__member *other = &e->steps[s];
         const int *tensors = reads ? other->to : other->from, n = reads ? other->n_out : other->n_in;
         for (int i = 0; i < n && other != step; i++)
-            if (tensors[i] == tensor && !sw__step_named(other->model)) return other->model;
+            if (tensors[i] == tensor && !sw__step_named(other->model)) return other;
     }
     return NULL;
 }
@@ -52,10 +52,13 @@ static void write_config(const sw_serve_model *ensemble, const sw__member *step,
     sw_json_key(&w, "kind"), sw_json_string(&w, "KIND_CPU");
     sw_json_object_end(&w), sw_json_array_end(&w);
     sw_json_key(&w, "parameters"), sw_json_object(&w);
+    const sw__member *network = network_of(ensemble->ensemble, step);
     for (const char *const *key = sw__step_parameters(backend); *key; key++) {
         const char *name = sw_arena_printf(arena, "%s.%s", backend->name, *key);
         const char *value = name ? sw__config_parameter(&ensemble->config, name) : NULL;
-        if (!value && !strcmp(*key, "model")) value = network_of(ensemble->ensemble, step);
+        if (!value && network && !strcmp(*key, "model")) value = network->model;
+        if (!value && network && network->version > 0 && !strcmp(*key, "version"))
+            value = sw_arena_printf(arena, "%lld", (long long)network->version);
         write_parameter(&w, *key, value);
     }
     sw_json_object_end(&w);

@@ -17,7 +17,7 @@ static void set_output(sw_serve_tensor *out, int dtype, int rank, const int64_t 
 static sw__kept *take_detector(const sw__step *s, sw__step_memory *memory, sw_serve_error *error) {
     sw_serve_model *model = NULL;
     sw__wish wish = s->wish;
-    if (sw_serve_find(s->core, s->network, -1, NULL, &model, error) != SW_SERVE_OK) return NULL;
+    if (sw_serve_find(s->core, s->network, s->version, NULL, &model, error) != SW_SERVE_OK) return NULL;
     sw_serve_code code = sw_serve_model_take_plan(model, &wish.plan, error);
     sw_serve_drop(model);
     if (code != SW_SERVE_OK) return NULL;

@@ -23,7 +23,7 @@ typedef struct port {
 static const struct kind {
     const char *name;
     sw__step_fn *run;
-    const char *parameters[12];
+    const char *parameters[14];
     port inputs[SW__STEP_PORTS + 1], outputs[5];
 } kinds[SW__STEPS] = {
     {"slipway_decode",
@@ -33,12 +33,12 @@ static const struct kind {
      {{"PICTURE", SW_U8, 3, {-1, -1, 3}}}},
     {"slipway_letterbox",
      sw__step_letterbox,
-     {"model", "imgsz", FIT},
+     {"model", "version", "imgsz", FIT},
      {{"PICTURE", SW_U8, 3, {-1, -1, 3}}},
      {{"TENSOR", SW_F32, 4, {-1, -1, -1, -1}, .loose = true}, {"META", SW_F32, 1, {SW__META}}}},
     {"slipway_yolo",
      sw__step_yolo,
-     {"model", "conf", "iou", "max_det", "imgsz"},
+     {"model", "version", "conf", "iou", "max_det", "imgsz"},
      {{"RAW", SW_F32, 3, {-1, -1, -1}, .loose = true},
       {"META", SW_F32, 1, {SW__META}},
       RAW(1),
@@ -62,7 +62,7 @@ static const struct kind {
       {"LABELS", SW_SERVE_BYTES, 1, {-1}}}},
     {"slipway_crop",
      sw__step_crop,
-     {"model", "max_crops", FIT},
+     {"model", "version", "max_crops", FIT},
      {{"PICTURE", SW_U8, 3, {-1, -1, 3}}, {"BOXES", SW_F32, 2, {-1, 4}}},
      {{"CROPS", SW_F32, 4, {-1, -1, -1, -1}, .loose = true}}},
 };
@@ -176,7 +176,7 @@ static sw_serve_code read_fit(const sw_serve_opening *o, sw_fitter_options *fit,
 
 static sw_serve_code read_parameters(sw__step *s, const sw_serve_opening *o, sw_serve_error *error) {
     const char *network = o->parameter(o->parameter_ctx, "model");
-    double max_det = 0, imgsz = 0, max_crops = 32;
+    double max_det = 0, imgsz = 0, max_crops = 32, version = -1;
     s->wish = (sw__wish){.conf = -1, .iou = -1};
     if (network && *network && !(s->network = sw_alloc(NULL, strlen(network) + 1))) return sw__serve_no_memory(error);
     if (s->network) memcpy(s->network, network, strlen(network) + 1);
@@ -185,11 +185,13 @@ static sw_serve_code read_parameters(sw__step *s, const sw_serve_opening *o, sw_
     if (code == SW_SERVE_OK) code = read_number(o, "max_det", 1, 100000, &max_det, error);
     if (code == SW_SERVE_OK) code = read_number(o, "imgsz", 1, 8192, &imgsz, error);
     if (code == SW_SERVE_OK) code = read_number(o, "max_crops", 1, SW__MAX_CROPS, &max_crops, error);
+    if (code == SW_SERVE_OK) code = read_number(o, "version", 1, 1e15, &version, error);
     if (code == SW_SERVE_OK) code = read_fit(o, &s->fit, error);
     if (code != SW_SERVE_OK) return code;
     s->wish.max_det = (int)max_det;
     s->wish.imgsz = (int)imgsz;
     s->max_crops = (int)max_crops;
+    s->version = (int64_t)version;
     const char *const *known = kind_of(s->backend)->parameters;
     if (!*known || s->network || (s->fit.height && strcmp(s->backend->name, "slipway_yolo") != 0)) return SW_SERVE_OK;
     return sw_serve_fail(error, SW_SERVE_INVALID_ARG,

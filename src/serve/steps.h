@@ -23,6 +23,7 @@ typedef struct sw__step {
     const sw_serve_backend *backend;
     sw_serve *core;
     char *network;  /* the model that it prepares for, or whose outputs it reads; NULL: none */
+    int64_t version; /* of it; -1: the highest */
     sw__wish wish;  /* without the plan */
     sw_fitter_options fit; /* without a network */
     int max_crops;
