@@ -1,6 +1,6 @@
 # What a person types; the work is done by Meson, Ninja and the scripts in tools/. `make help` lists the targets.
 .DEFAULT_GOAL := build
-.PHONY: check-cuda check-cuda-text docs soak
+.PHONY: check-cuda check-cuda-text docs soak image
 .PHONY: conformance help setup build demo check check-isa check-san check-tsan fuzz-smoke size man install lint format clean
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
@@ -69,6 +69,9 @@ size: build ## bytes of the program and of the runtime library
 
 man: build ## manual pages into build/man
 	@tools/make-man build/slipway build/man
+
+image: build ## an image for container engines in build/slipway-oci.tar (no engine needed)
+	@tools/oci-image build/slipway-oci.tar
 
 install: build man ## program and manual pages, under PREFIX (/usr/local)
 	@meson install -C build --quiet
