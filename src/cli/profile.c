@@ -110,6 +110,8 @@ static sw_status run(const sw_args *args, sw_console *c) {
     sw_profile profile;
     const char *device = sw_args_text(args, "device");
     if (device && strcmp(device, "cpu") != 0) return sw_profile_gpu(args, c, device);
+    if (sw_args_given(args, "picture"))
+        return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, "give --device cuda", "--picture is for GPUs");
     sw_status status = sw_profile_make(args, c, &profile);
     if (status == SW_OK) status = show(args, &profile, c);
     sw_profile_free(&profile);
@@ -155,6 +157,10 @@ const sw_verb sw_verb_profile = {
              .least = 1,
              .most = 1000,
              .help = "how often to run it, after two runs that do not count"},
+            {.name = "picture",
+             .kind = SW_TEXT,
+             .argument = "FILE",
+             .help = "on a GPU, of a detector: also time this picture from its pixels in pinned memory to boxes"},
             {.name = "sort", .letter = 's', .help = "the slowest step first, instead of the order of the run"},
             {.name = "json", .help = "print JSON"},
             {.name = "trace",

@@ -7,6 +7,8 @@
 #include "base/sort.h"
 #include "cli/profile.h"
 #include "engine/gpu.h"
+#include "media/image.h"
+#include "vision/detector.h"
 
 enum { NAME_TEXT = 34 };
 
@@ -25,6 +27,9 @@ typedef struct gpu_profile {
     row *rows;
     size_t n;
     double run_ms, in_ms, compute_ms, out_ms;
+    const char *picture; /* NULL: none */
+    int width, height, boxes; /* of the picture */
+    double picture_ms[2];     /* from its pixels in pinned memory to boxes: median, 99th percentile */
 } gpu_profile;
 
 /* ---- Measuring ----------------------------------------------------------------------------------------------------- */
@@ -86,6 +91,58 @@ static sw_status time_runs(const sw_args *args, gpu_profile *p) {
     return SW_OK;
 }
 
+static sw_status time_detector(gpu_profile *p, sw_detector *detector, const sw_picture *picture) {
+    sw_detections found;
+    double *ms = sw_calloc(NULL, (size_t)p->base.runs, sizeof *ms);
+    sw_status status = ms ? SW_OK : SW_E_NOMEM;
+    for (int i = -5; i < p->base.runs && status == SW_OK; i++) {
+        int64_t begin = sw_clock_ns();
+        status = sw_detector_run(detector, picture, &found);
+        if (i >= 0) ms[i] = (double)(sw_clock_ns() - begin) / 1e6;
+    }
+    if (status == SW_OK) {
+        qsort(ms, (size_t)p->base.runs, sizeof *ms, sw_by_f64);
+        p->picture_ms[0] = ms[p->base.runs / 2], p->picture_ms[1] = ms[p->base.runs * 99 / 100];
+        p->width = picture->width, p->height = picture->height, p->boxes = found.count;
+    }
+    sw_free(NULL, ms);
+    return status;
+}
+
+/* From the decoded picture in pinned memory to boxes on the host, by the clock. */
+static sw_status time_pictures(const sw_diag *diag, const char *device, sw_cuda *gpu, gpu_profile *p) {
+    sw_image image;
+    sw_detector_options o;
+    sw_detector *detector = NULL;
+    void *pinned = NULL;
+    SW_TRY(sw_image_load(p->picture, NULL, diag, &image));
+    size_t bytes = image.picture.pitch * (size_t)image.picture.height;
+    sw_detector_defaults(&o);
+    o.device = device;
+    sw_status status = sw_cuda_check(gpu, gpu->driver->host_alloc(&pinned, bytes), "host_alloc", diag);
+    if (status == SW_OK) status = sw_detector_create(p->base.plan, &o, diag, &detector);
+    if (status == SW_OK) {
+        sw_picture picture = image.picture;
+        memcpy(pinned, picture.data, bytes);
+        picture.data = pinned;
+        status = time_detector(p, detector, &picture);
+    }
+    sw_detector_destroy(detector);
+    if (pinned) gpu->driver->host_free(pinned);
+    sw_image_destroy(&image);
+    return status;
+}
+
+static sw_status time_picture(const sw_diag *diag, const char *device, gpu_profile *p) {
+    sw_device where;
+    sw_cuda *gpu;
+    SW_TRY(sw_device_parse(device, diag, &where));
+    SW_TRY(sw_cuda_open(where.index, NULL, diag, &gpu));
+    sw_status status = time_pictures(diag, device, gpu, p);
+    sw_cuda_close(gpu);
+    return status;
+}
+
 static sw_status measure(const sw_args *args, sw_console *c, const char *device, gpu_profile *p) {
     const sw_session_options options = {.threads = (int)sw_args_int(args, "threads"), .device = device};
     const sw_diag *diag = &c->diag;
@@ -98,6 +155,7 @@ static sw_status measure(const sw_args *args, sw_console *c, const char *device,
     SW_TRY(time_runs(args, p));
     SW_TRY(sw_gpu_time_copies(p->gpu, p->program, p->base.runs, diag, &p->in_ms, &p->out_ms));
     SW_TRY(sw_gpu_time(p->gpu, p->program, p->base.runs, diag, &p->compute_ms));
+    if ((p->picture = sw_args_text(args, "picture"))) SW_TRY(time_picture(diag, device, p));
     return time_nodes(args, diag, p);
 }
 
@@ -129,6 +187,9 @@ static void print_table(const sw_args *args, const gpu_profile *p, sw_console *c
     }
     sw_print(c, "\na run %.3f ms (median of %d): %.3f to the GPU, %.3f computing, %.3f back, each measured alone\n", p->run_ms,
              p->base.runs, p->in_ms, p->compute_ms, p->out_ms);
+    if (p->picture)
+        sw_print(c, "from %d x %d pixels in pinned memory to %d boxes %.3f ms (median), %.3f ms (99th percentile)\n",
+                 p->width, p->height, p->boxes, p->picture_ms[0], p->picture_ms[1]);
     sw_print(c, "%d kernels on %d stream%s in %d graph%s, %.1f us one after the other; %d steps on the CPU; %.1f MiB of maps, "
                 "%.1f MiB of weights\n",
              s.launches, s.streams, s.streams == 1 ? "" : "s", s.graphs, s.graphs == 1 ? "" : "s", sum * 1e3, s.cpu_steps,
@@ -145,6 +206,15 @@ static void print_json(const gpu_profile *p, sw_console *c) {
     sw_json_key(&w, "to_gpu_ms"), sw_json_fixed(&w, p->in_ms, 4);
     sw_json_key(&w, "compute_ms"), sw_json_fixed(&w, p->compute_ms, 4);
     sw_json_key(&w, "from_gpu_ms"), sw_json_fixed(&w, p->out_ms, 4);
+    if (p->picture) {
+        sw_json_key(&w, "picture"), sw_json_flat(&w), sw_json_object(&w);
+        sw_json_key(&w, "width"), sw_json_int(&w, p->width);
+        sw_json_key(&w, "height"), sw_json_int(&w, p->height);
+        sw_json_key(&w, "boxes"), sw_json_int(&w, p->boxes);
+        sw_json_key(&w, "median_ms"), sw_json_fixed(&w, p->picture_ms[0], 4);
+        sw_json_key(&w, "p99_ms"), sw_json_fixed(&w, p->picture_ms[1], 4);
+        sw_json_object_end(&w);
+    }
     sw_json_key(&w, "kernels"), sw_json_int(&w, s.launches);
     sw_json_key(&w, "streams"), sw_json_int(&w, s.streams);
     sw_json_key(&w, "graphs"), sw_json_int(&w, s.graphs);

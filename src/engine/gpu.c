@@ -310,6 +310,7 @@ void sw_gpu_program_destroy(sw_gpu *gpu, sw_gpu_program *p) {
     if (!p) return;
     const sw_cu_driver *driver = gpu->cuda->driver;
     driver->context_set(gpu->cuda->context);
+    sw__gpu_program_ends_destroy(gpu, p->ends);
     for (int i = 0; i < p->n_segments; i++)
         if (p->segments[i].graph) driver->graph_exec_destroy(p->segments[i].graph);
     for (int i = 0; p->events && i < p->n_nodes + SW_GPU_MAX_STREAMS; i++)

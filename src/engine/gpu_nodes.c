@@ -351,8 +351,9 @@ static bool is_reshape(const finder *f, int32_t s) {
         op != SW_OP_Identity)
         return false;
     const sw_tensor *x = value_of(f, f->plan->steps[s].in[0]), *y = value_of(f, f->plan->steps[s].out[0]);
+    sw_place place = f->instance->places[f->plan->steps[s].in[0]];
     return x->layout == SW_ROW_MAJOR && y->layout == SW_ROW_MAJOR && x->dtype == SW_F32 &&
-           f->instance->places[f->plan->steps[s].in[0]] == SW_PLACE_PLANNED;
+           (place == SW_PLACE_PLANNED || place == SW_PLACE_INPUT);
 }
 
 /* A stem whose only reader is a convolution that has a kernel with it. */

@@ -69,6 +69,8 @@ struct sw_gpu_program {
     int64_t memory_bytes, staging_bytes;
     void *host_staging; /* pinned */
     float **outputs;    /* by output: pinned host memory */
+    struct sw_gpu_program_ends *ends; /* NULL: not wanted yet, or `no_ends` says why not */
+    const char *no_ends;
 };
 
 enum { SW_GPU_MAX_ROUNDS = 1000 };
@@ -89,6 +91,10 @@ static inline bool sw__gpu_is_before(const sw_gpu_program *p, int a, int b) { /*
 SW_MUST_USE sw_status sw__gpu_record(sw_gpu *gpu, sw_gpu_program *program, int first, int end, const sw_diag *diag);
 SW_MUST_USE sw_status sw__gpu_launch(sw_gpu *gpu, const sw_cuda_launch *launch, sw_cu_stream stream, bool programmatic,
                                      const sw_diag *diag);
+typedef struct sw_gpu_program_ends sw_gpu_program_ends;
+void sw__gpu_program_ends_destroy(sw_gpu *gpu, sw_gpu_program_ends *ends); /* takes NULL */
+/* Copies all outputs that the GPU makes to the host, but for one (-1: none); they are there when the stream is done. */
+SW_MUST_USE sw_status sw__gpu_copy_outputs(sw_gpu *gpu, sw_gpu_program *program, int except, const sw_diag *diag);
 /* The description of a convolution node, as it runs on the GPU. */
 sw_status sw__gpu_conv(sw_gpu *gpu, const sw_gpu_program *program, const sw_gpu_node *node, sw_conv *conv);
 bool sw__gpu_same_conv(const sw_conv *a, const sw_conv *b); /* for the choice of a tile */

@@ -162,14 +162,18 @@ static sw_status copy_inputs(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag
     return SW_OK;
 }
 
-static sw_status copy_outputs(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
+sw_status sw__gpu_copy_outputs(sw_gpu *gpu, sw_gpu_program *p, int except, const sw_diag *diag) {
     const sw_plan *plan = gpu->plan;
     for (int i = 0; i < plan->n_outputs; i++) {
-        if (!p->outputs[i]) continue;
+        if (!p->outputs[i] || i == except) continue;
         p->instance->values[plan->outputs[i]].data = p->outputs[i];
         SW_TRY(copy_out(gpu, p, plan->outputs[i], diag));
     }
     return SW_OK;
+}
+
+static sw_status copy_outputs(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
+    return sw__gpu_copy_outputs(gpu, p, -1, diag);
 }
 
 sw_status sw_gpu_run(sw_gpu *gpu, sw_gpu_program *p, sw_status (*run_step)(void *ctx, size_t step), void *ctx,

@@ -27,6 +27,7 @@ struct sw_session {
     sw_instance *latest; /* of them; NULL before the first run */
     sw_gpu *gpu; /* NULL: on the CPU */
     sw_gpu_program *programs[FEW_INSTANCES];
+    sw_gpu_ends *ends; /* NULL: none */
     bool no_fallback, tune, has_demand;
     sw_demand demand;
     uint64_t clock; /* counts runs */
@@ -148,6 +149,7 @@ void sw_session_destroy(sw_session *session) {
     if (!session) return;
     for (int i = 0; i < session->n_instances; i++) drop_instance(session, i);
     sw_free(session->allocator, session->instances);
+    if (session->gpu) sw_gpu_ends_destroy(session->gpu, session->ends);
     sw_gpu_destroy(session->gpu);
     free_dynamic(session);
     sw_free(session->allocator, session->dynamic);
@@ -398,6 +400,33 @@ void sw_session_demand(sw_session *session, const sw_demand *demand) {
     if (demand) session->demand = *demand;
     for (int i = 0; i < session->n_instances; i++) drop_instance(session, i);
     session->latest = NULL;
+}
+
+sw_status sw_session_set_ends(sw_session *session, sw_plan *const pictures[2], sw_plan *boxes, int output,
+                              const char **why) {
+    *why = session->gpu ? sw_gpu_ends_refuse(session->gpu, pictures, boxes) : "the network is not on a GPU";
+    if (*why || session->ends) return SW_OK;
+    return sw_gpu_ends_create(session->gpu, pictures, boxes, output, &session->diag, &session->ends);
+}
+
+sw_status sw_session_run_picture(sw_session *session, const sw_tensor *picture, int order, sw_tensor *canvas,
+                                 sw_tensor *rows, sw_tensor *outputs) {
+    const sw_plan *plan = session->plan;
+    int slot;
+    *rows = (sw_tensor){0};
+    if (!session->ends) return SW_OK;
+    sw_letterbox_fit fit = sw_gpu_ends_fit(session->ends, picture->dims[0], picture->dims[1]);
+    *canvas = (sw_tensor){.dtype = SW_F32, .rank = 4, .dims = {1, 3, fit.height, fit.width}};
+    sw_tensor known = *canvas;
+    known.data = picture->data; /* by its shape; nobody reads it */
+    free_dynamic(session);
+    SW_TRY(find_instance(session, &known, &slot));
+    sw_instance *instance = session->instances[slot];
+    instance->last_used = ++session->clock;
+    session->latest = instance;
+    SW_TRY(sw_gpu_run_ends(session->gpu, session->programs[slot], session->ends, picture, order, &session->diag, rows));
+    for (int i = 0; i < plan->n_outputs; i++) outputs[i] = instance->values[plan->outputs[i]];
+    return SW_OK;
 }
 
 void sw_session_watch(sw_session *session, sw_watch watch) {

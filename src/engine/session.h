@@ -26,6 +26,13 @@ struct sw_gpu *sw_session_gpu(sw_session *session, struct sw_gpu_program **progr
 /* From now on only what the demand says is read of the outputs (NULL: all of them). Ignored on GPUs, and by plans of reference
  * kernels. */
 void sw_session_demand(sw_session *session, const sw_demand *demand);
+/* Gives a session on a GPU both ends of a detector, as sw_gpu_ends_create; nothing, and why, where they cannot be had. */
+SW_MUST_USE sw_status sw_session_set_ends(sw_session *session, sw_plan *const pictures[2], sw_plan *boxes, int output,
+                                          const char **why);
+/* Runs on a picture, uint8 [height][width][3], in the order of pixels whose plan was given as `order`. *canvas: the network's
+ * input without data. *rows as sw_gpu_run_ends: data NULL when it was not run; outputs other than that of the boxes are set. */
+SW_MUST_USE sw_status sw_session_run_picture(sw_session *session, const sw_tensor *picture, int order, sw_tensor *canvas,
+                                             sw_tensor *rows, sw_tensor *outputs);
 /* Scratch memory for steps in place of the session's own; the caller's. NULL: the session's own again. */
 void sw_session_use_scratch(sw_session *session, void *scratch);
 sw_pool *sw_session_pool(sw_session *session);

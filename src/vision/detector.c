@@ -172,6 +172,29 @@ static void demand_boxes(sw_detector *d, float conf) {
     sw_session_demand(d->session, &(sw_demand){.first = h->values, .rows = sw__head_classes(h, &d->model), .above = conf});
 }
 
+/* Sessions for both ends; on a GPU, where it has kernels for them, they become parts of the network's, too. */
+static sw_status make_ends(sw_detector *d, const sw__nms_options *nms, int threads) {
+    sw_plan *plans[3] = {0}, *const *pictures = plans;
+    const sw__model *m = &d->model;
+    const char *why = NULL;
+    bool made = true;
+    for (int order = 0; order < 2 && made; order++)
+        made = sw__plan_picture(m, d->head, (sw_pixel_order)order, d->allocator, &plans[order]) == SW_OK;
+    made = made && sw__plan_boxes(m, d->head, nms, d->allocator, &plans[2]) == SW_OK;
+    sw_status status = made ? SW_OK : out_of_memory(d);
+    bool simple = d->session && d->head->form == SW__TABLE && !d->network.run && !d->reals && m->batch == 1;
+    if (status == SW_OK && simple) status = sw_session_set_ends(d->session, pictures, plans[2], d->order[0], &why);
+    d->fused = status == SW_OK && simple && !why;
+    for (int i = 0; i < 3; i++) {
+        sw_session **session = i < 2 ? &d->picture[i] : &d->boxes;
+        if (status == SW_OK)
+            status = sw__detector_session(d, plans[i], i < 2 ? threads : 1, session);
+        else if (plans[i])
+            sw_plan_unref(plans[i]);
+    }
+    return status;
+}
+
 static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
     sw_plan *plan;
     sw_status status = sw__model_describe(d->plan, o->imgsz, d->arena, d->diag, &d->model);
@@ -197,15 +220,9 @@ static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
     d->n_boxes_inputs = sw__head_inputs(d->head, &d->model, d->order, NULL);
     d->extra = sw__head_extra(d->head, &d->model);
     SW_TRY(describe_preparation(d));
-    for (int order = 0; order < 2; order++) {
-        if (sw__plan_picture(&d->model, d->head, (sw_pixel_order)order, d->allocator, &plan) != SW_OK)
-            return out_of_memory(d);
-        SW_TRY(sw__detector_session(d, plan, o->threads, &d->picture[order]));
-    }
     demand_boxes(d, (float)conf);
     sw__nms_options nms = {conf, o->iou, o->max_det, d->classes, d->n_classes, o->agnostic, o->multi_label};
-    if (sw__plan_boxes(&d->model, d->head, &nms, d->allocator, &plan) != SW_OK) return out_of_memory(d);
-    SW_TRY(sw__detector_session(d, plan, 1, &d->boxes));
+    SW_TRY(make_ends(d, &nms, o->threads));
     return make_room(d);
 }
 
@@ -370,21 +387,25 @@ void sw__fitting_of(const sw__head *head, const sw_picture *picture, int64_t hei
     fitting->pad_x = s.pad_x, fitting->pad_y = s.pad_y;
 }
 
+static void fit(const sw_detector *d, const sw_picture *picture, const sw_tensor *input, sw_fitting *fitting) {
+    int rows = d->model.channels_last || d->model.no_batch ? 1 : 2;
+    sw__fitting_of(d->head, picture, input->dims[rows], input->dims[rows + 1], fitting);
+}
+
 sw_status sw_detector_prepare(sw_detector *d, const sw_picture *picture, sw_tensor *input, sw_fitting *fitting) {
     SW_TRY(sw__picture_check(picture, d->diag));
     SW_TRY(preprocess(d, picture, input));
-    int rows = d->model.channels_last || d->model.no_batch ? 1 : 2;
-    sw__fitting_of(d->head, picture, input->dims[rows], input->dims[rows + 1], fitting);
+    fit(d, picture, input, fitting);
     return SW_OK;
 }
 
-/* From outputs that are real to what was found. */
+/* From outputs that are real to what was found; `boxes` (may be NULL): their detections, which the GPU made. */
 static sw_status read_outputs(sw_detector *d, const sw_fitting *fitting, const sw_tensor *outputs,
-                              sw_detections *detections) {
+                              const sw_tensor *boxes, sw_detections *detections) {
     int count = 0;
     int64_t begin = sw_clock_ns();
     sw__scaling s = scale_back(d->head, fitting);
-    SW_TRY(sw__detector_finish(d, outputs, &s, &count));
+    SW_TRY(sw__detector_finish(d, outputs, boxes, &s, &count));
     *detections = (sw_detections){
         .items = d->items,
         .count = count,
@@ -405,18 +426,39 @@ sw_status sw_detector_finish(sw_detector *d, const sw_fitting *fitting, const sw
                              sw_detections *detections) {
     sw_tensor reals[SW__MAX_OUTPUTS];
     if (d->reals) SW_TRY(sw_session_run(d->reals, outputs, reals));
-    return read_outputs(d, fitting, d->reals ? reals : outputs, detections);
+    return read_outputs(d, fitting, d->reals ? reals : outputs, NULL, detections);
+}
+
+/* From pixels to boxes on the GPU; *done: it can do that. */
+static sw_status run_on_gpu(sw_detector *d, const sw_picture *picture, bool *done, sw_detections *detections) {
+    sw_tensor pixels, input, boxes, outputs[SW__MAX_OUTPUTS];
+    sw_fitting fitting;
+    int64_t begin = sw_clock_ns();
+    SW_TRY(sw__picture_check(picture, d->diag));
+    SW_TRY(sw__picture_tensor(picture, &d->packing, d->allocator, d->diag, &pixels));
+    SW_TRY(sw_session_run_picture(d->session, &pixels, picture->order == SW_PIXELS_BGR, &input, &boxes, outputs));
+    *done = boxes.data != NULL;
+    d->fused = *done;
+    if (!*done) return SW_OK;
+    int64_t end = sw_clock_ns();
+    fit(d, picture, &input, &fitting);
+    SW_TRY(read_outputs(d, &fitting, outputs, &boxes, detections));
+    detections->times_ms.inference = milliseconds(begin, end);
+    return SW_OK;
 }
 
 sw_status sw_detector_run(sw_detector *d, const sw_picture *picture, sw_detections *detections) {
     sw_tensor input, outputs[SW__MAX_OUTPUTS];
     sw_fitting fitting;
+    bool ran = false;
+    if (d->fused) SW_TRY(run_on_gpu(d, picture, &ran, detections));
+    if (ran) return SW_OK;
     int64_t begin = sw_clock_ns();
     SW_TRY(sw_detector_prepare(d, picture, &input, &fitting));
     int64_t ready = sw_clock_ns();
     SW_TRY(run_model(d, &input, outputs));
     int64_t done = sw_clock_ns();
-    SW_TRY(read_outputs(d, &fitting, outputs, detections));
+    SW_TRY(read_outputs(d, &fitting, outputs, NULL, detections));
     detections->times_ms.preprocess = milliseconds(begin, ready);
     detections->times_ms.inference = milliseconds(ready, done);
     return SW_OK;

@@ -221,9 +221,11 @@ static void take_classes(sw_detector *d, const float *scores, int n, const sw__s
     }
 }
 
-sw_status sw__detector_finish(sw_detector *d, const sw_tensor *outputs, const sw__scaling *s, int *count) {
+sw_status sw__detector_finish(sw_detector *d, const sw_tensor *outputs, const sw_tensor *boxes, const sw__scaling *s,
+                              int *count) {
     sw_tensor inputs[SW__MAX_OUTPUTS], results[SW__MAX_OUTPUTS];
     *count = 0;
+    if (boxes) return take_rows(d, &(rows){boxes->data, boxes->dims[0], boxes->dims[1]}, outputs, s, count);
     for (int i = 0; i < d->n_boxes_inputs; i++) SW_TRY(first_of(d, &outputs[d->order[i]], d->order[i], &inputs[i]));
     SW_TRY(sw_session_run(d->boxes, inputs, results));
     switch (d->head->form) {

@@ -33,6 +33,7 @@ struct sw_detector {
     sw_session *reals;      /* makes quantised outputs real; NULL: there are none */
     sw_session *picture[2]; /* by sw_pixel_order */
     sw_session *boxes;
+    bool fused; /* pictures go to the GPU as they are, and boxes come back */
     sw_session *masks; /* made for the first picture with a box */
     int64_t mask_scale;
     sw__packing packing;
@@ -68,7 +69,9 @@ SW_MUST_USE sw_status sw__detector_session(sw_detector *d, sw_plan *plan, int th
 /* Makes sure that ids below `n` have names: the model's or made-up ones. SW_E_NOMEM without a message. */
 SW_MUST_USE sw_status sw__detector_name(sw_detector *d, int n);
 
-/* Reads the outputs of a run into the results; *count gets their number. */
-SW_MUST_USE sw_status sw__detector_finish(sw_detector *d, const sw_tensor *outputs, const sw__scaling *s, int *count);
+/* Reads the outputs of a run into the results; *count gets their number. `boxes`: rows x1 y1 x2 y2 score class extra that were made
+ * of them already; NULL: they are made here. */
+SW_MUST_USE sw_status sw__detector_finish(sw_detector *d, const sw_tensor *outputs, const sw_tensor *boxes,
+                                          const sw__scaling *s, int *count);
 
 #endif

@@ -158,9 +158,11 @@ static unsigned fake_memory_free(sw_cu_pointer at) {
     return free((void *)(size_t)at), 0;
 }
 static unsigned fake_host_alloc(void **at, size_t bytes) {
-    return (*at = malloc(bytes)) ? 0 : SW_CU_NO_MEMORY;
+    if (!(*at = malloc(bytes))) return SW_CU_NO_MEMORY;
+    return emu_allow(*at, bytes), 0; /* kernels reach it */
 }
 static unsigned fake_host_free(void *at) {
+    emu_forbid(at);
     return free(at), 0;
 }
 static unsigned fake_copy_in(sw_cu_pointer to, const void *from, size_t bytes, sw_cu_stream stream) {

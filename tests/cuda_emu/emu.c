@@ -6,7 +6,7 @@
 #include <ucontext.h>
 
 enum {
-    MAX_THREADS = 256,
+    MAX_THREADS = 1024,
     STACK = 64 * 1024,
     MAX_SHARED = 228 * 1024,
     WORDS = MAX_SHARED / 4,

@@ -123,6 +123,7 @@ EMU_LOAD(load4, unsigned)
 EMU_LOAD(load_float, float)
 EMU_LOAD(load_float_const, float)
 EMU_LOAD(load_half, unsigned short)
+EMU_LOAD(load_byte, unsigned char)
 #define EMU_STORE(name, type)                                                                                          \
     DEV void name(void *p, type v) {                                                                                   \
         emu_check_global(p, sizeof v);                                                                                 \
@@ -138,6 +139,15 @@ DEV void store_half(void *p, unsigned v) {
 }
 DEV void store8(void *p, unsigned x, unsigned y) {
     emu_store8(p, x | (unsigned long long)y << 32);
+}
+
+DEV unsigned atomic_add(unsigned *p, unsigned v) {
+    unsigned before = load4(p);
+    store4(p, before + v);
+    return before;
+}
+DEV float product(float a, float b) {
+    return a * b;
 }
 
 DEV vec4 shared_load16(unsigned s) {

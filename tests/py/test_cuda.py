@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -26,7 +27,9 @@ RANKED = ["rtdetr-l_64", "yolo26n_64", "yolov10n_64"]  # with generated weights 
 CUDA_H = pathlib.Path("/usr/local/cuda/include/cuda.h")
 
 
-class Device(unittest.TestCase):
+class Emulated(unittest.TestCase):
+    """A driver without a GPU."""
+
     def setUp(self):
         if not LIBRARY.exists():
             self.skipTest("the emulator is not built")
@@ -38,6 +41,11 @@ class Device(unittest.TestCase):
             "SLIPWAY_NVRTC": str(LIBRARY),
             "SLIPWAY_CACHE": str(self.folder / "cache"),
         }
+
+
+class Device(Emulated):
+    def setUp(self):
+        super().setUp()
         node = helper.make_node("Conv", ["x", "w"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
         self.model(node, np.full((8, 8, 3, 3), 0.5, np.float32))
 
@@ -304,6 +312,99 @@ class Device(unittest.TestCase):
         command = ["cc", "-std=gnu17", "-fsyntax-only", "-x", "c", f"-I{CUDA_H.parent}", f"-I{slipway.ROOT}/src", "-"]
         process = subprocess.run(command, input=text, capture_output=True, text=True)
         self.assertEqual(process.returncode, 0, process.stderr)
+
+
+class Pictures(Emulated):
+    """Pictures in, boxes out, on the GPU: letterbox, table and suppression give bit for bit what the CPU gives."""
+
+    SIDE, ANCHORS, CLASSES, POINTS = 64, 252, 3, 2
+
+    def detector(self, layout="v8", **metadata):
+        """A network whose table is noise that the first pixels of the letterboxed picture move; float32 all the way."""
+        values = (5 if layout == "v5" else 4) + self.CLASSES + 3 * self.POINTS * (metadata.get("task") == "pose")
+        noise = np.random.default_rng(5)
+        table = np.zeros((1, values, self.ANCHORS), np.float32)
+        table[0, :2] = noise.uniform(0, self.SIDE, (2, self.ANCHORS))
+        table[0, 2:4] = noise.uniform(4, 40, (2, self.ANCHORS))
+        table[0, 4:] = noise.uniform(-1, 0.5, (values - 4, self.ANCHORS))
+        table[0, 4:, 7] = table[0, 4:, 3]  # equal scores: the order of anchors decides
+        count = values * self.ANCHORS
+        table = table if layout == "v8" else np.ascontiguousarray(table.transpose(0, 2, 1))
+        ints = lambda name, v: helper.make_tensor(name, T.INT64, [len(v)], v)  # noqa: E731
+        graph = helper.make_graph(
+            [
+                helper.make_node("Reshape", ["images", "flat"], ["a"]),
+                helper.make_node("Slice", ["a", "from", "to", "axis"], ["b"]),
+                helper.make_node("Reshape", ["b", "shape"], ["c"]),
+                helper.make_node("Add", ["c", "table"], ["output0"]),
+            ],
+            "g",
+            [helper.make_tensor_value_info("images", T.FLOAT, [1, 3, self.SIDE, self.SIDE])],
+            [helper.make_tensor_value_info("output0", T.FLOAT, list(table.shape))],
+            [
+                *(ints("flat", [1, -1]), ints("from", [1000]), ints("to", [1000 + count]), ints("axis", [1])),
+                *(ints("shape", table.shape), helper.make_tensor("table", T.FLOAT, table.shape, table.ravel())),
+            ],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+        names = str({i: f"c{i}" for i in range(self.CLASSES)})
+        helper.set_model_props(model, {"names": names, "stride": "32", "task": "detect"} | metadata)
+        self.path = self.folder / "detector.onnx"
+        onnx.save(model, self.path)
+
+    def pictures(self, sizes):
+        folder = self.folder / "pictures"
+        folder.mkdir(exist_ok=True)
+        noise = np.random.default_rng(3)
+        for height, width in sizes:
+            rows = b"".join(b"\0" + noise.bytes(3 * width) for _ in range(height))
+            data = b"\x89PNG\r\n\x1a\n"
+            header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+            for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+                data += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+            (folder / f"{height}x{width}.png").write_bytes(data)
+        return folder
+
+    def compare(self, *options, sizes=((37, 91),), fused=True):
+        found = {}
+        for device in ("cpu", "cuda"):
+            words = ("predict", self.path, self.pictures(sizes), "--json", "-", "--device", device, *options)
+            results = json.loads(slipway.run(*words, env=self.env).stdout)
+            self.assertEqual(len(results), len(sizes))
+            found[device] = [{k: v for k, v in picture.items() if "ms" not in k and k != "speed"} for picture in results]
+        self.assertEqual(found["cuda"], found["cpu"])
+        kernels = b"".join(path.read_bytes() for path in (self.folder / "cache/cuda").iterdir())
+        self.assertEqual(b"NMS" in kernels, fused)
+        return found["cpu"]
+
+    def test_pictures_of_all_sizes(self):
+        self.detector()
+        found = self.compare("--conf", "0.4", sizes=((64, 64), (128, 128), (200, 150), (5, 3), (1, 64)))
+        self.assertTrue(all(str(picture).count("confidence") > 3 for picture in found))
+
+    def test_options(self):
+        self.detector()
+        self.assertNotEqual(
+            self.compare("--conf", "0.3", "--max-det", "3", "--classes", "1,2", "--iou", "0.2"),
+            self.compare("--conf", "0.3", "--max-det", "5", "--agnostic"),
+        )
+
+    def test_objectness(self):
+        self.detector("v5")
+        self.compare("--conf", "0.1")
+
+    def test_keypoints(self):
+        self.detector(task="pose", kpt_shape=f"[{self.POINTS}, 3]")
+        self.compare("--conf", "0.4")
+
+    def test_with_steps_on_the_cpu_boxes_are_made_there(self):
+        self.detector()
+        model = onnx.load(self.path)
+        model.graph.node[-1].output[0] = "d"
+        model.graph.node.append(helper.make_node("IsNaN", ["d"], ["e"]))
+        model.graph.node.append(helper.make_node("Where", ["e", "table", "d"], ["output0"]))
+        onnx.save(model, self.path)
+        self.compare("--conf", "0.4", fused=False)
 
 
 class Networks(unittest.TestCase):

@@ -132,11 +132,15 @@ static int64_t shared_of(const sw_conv *c, const sw_cuda_kernel_info *k) {
     return stages > sums ? stages : sums;
 }
 
+int sw_cuda_most_shared(const sw_cuda_info *gpu) {
+    return gpu->sm == 75                     ? 64 * 1024
+           : gpu->sm == 80 || gpu->sm == 87  ? 163 * 1024
+           : gpu->sm >= 90 && gpu->sm != 120 ? 227 * 1024
+                                             : 99 * 1024;
+}
+
 static bool fits(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
-    int most = gpu->sm == 75                     ? 64 * 1024
-               : gpu->sm == 80 || gpu->sm == 87  ? 163 * 1024
-               : gpu->sm >= 90 && gpu->sm != 120 ? 227 * 1024
-                                                 : 99 * 1024;
+    int most = sw_cuda_most_shared(gpu);
     return k->bm > 0 && (!k->wgmma || gpu->sm == 90) && (!k->patch || patch_fits(c, k)) && shared_of(c, k) <= most;
 }
 

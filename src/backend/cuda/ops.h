@@ -9,6 +9,7 @@
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/kernels/args.h"
 #include "kernels/conv/conv.h"
+#include "ops/letterbox.h"
 #include "ops/op.h"
 
 /* One kernel, ready to be launched. */
@@ -31,6 +32,8 @@ typedef struct sw_cuda_launch {
         sw_cuda_attention attention;
         sw_cuda_decode decode;
         sw_cuda_convert convert;
+        sw_cuda_letterbox letterbox;
+        sw_cuda_boxes boxes;
     } args;
 } sw_cuda_launch;
 
@@ -73,6 +76,22 @@ void sw_cuda_launch_attention(sw_cuda_launch *launch, int dq, int dv, int batch)
 void sw_cuda_launch_decode(sw_cuda_launch *launch, int batch);
 /* Whether there is an attention kernel for these depths. */
 bool sw_cuda_has_attention(int64_t dq, int64_t dv);
+/* Bytes of dynamic shared memory that a block may have. */
+int sw_cuda_most_shared(const sw_cuda_info *gpu);
+
+/* Both ends of a detector. The place of a picture of `height` x `width` pixels on a canvas; bytes for it, by the canvas. */
+size_t sw_cuda_picture_bytes(int64_t height, int64_t width);
+void sw_cuda_place_picture(const sw_letterbox_fit *fit, int64_t height, int64_t width, bool swap, int pad,
+                           sw_cuda_picture *picture);
+void sw_cuda_launch_letterbox(sw_cuda_launch *launch);
+/* What YoloDecode and Nms with these attributes make of the table; returns why there is no kernel for it, or NULL. */
+const char *sw_cuda_describe_boxes(const sw_call *decode, const sw_call *nms, const sw_tensor *table,
+                                   const sw_cuda_info *gpu, sw_cuda_boxes *boxes);
+/* Bytes of the lists of candidates (the first 4 of them zeros at the beginning); places them from `at` on (NULL: nowhere). */
+size_t sw_cuda_boxes_bytes(sw_cuda_boxes *boxes, char *at);
+enum { SW_CUDA_BOXES_LAUNCHES = 3 };
+void sw_cuda_launch_boxes(const sw_cuda_boxes *boxes, sw_cuda_launch launches[SW_CUDA_BOXES_LAUNCHES]);
+
 /* A map from (to_map) or to dense float32 pixels. */
 void sw_cuda_launch_convert(sw_cuda_launch *launch, bool to_map);
 

@@ -12,12 +12,7 @@
 #include "kernels/letterbox/values.h"
 #include "ops/letterbox.h"
 
-/* Where a scaled row or column comes from: two source indices and their weights, which add up to about
- * 2048. */
-typedef struct tap {
-    int32_t at, next;
-    int32_t weight_at, weight_next;
-} tap;
+typedef sw__tap tap;
 
 typedef struct job {
     const uint8_t *picture; /* rows of 3 * width bytes */
@@ -33,21 +28,27 @@ typedef struct job {
 
 /* Positions are floats, from doubles. Columns outside the picture take its edge alone (`clamp`); rows keep
  * their weights there and only clamp the index, which rounds differently. */
-static void make_taps(tap *taps, int64_t scaled, int64_t side, bool clamp, int step) {
+sw__tap sw__letterbox_tap(int64_t i, int64_t scaled, int64_t side, bool clamp) {
     double scale = 1.0 / ((double)scaled / (double)side);
+    float position = (float)(((double)i + 0.5) * scale - 0.5);
+    int64_t at = (int64_t)floorf(position);
+    float fraction = position - (float)at;
+    if (clamp && (at < 0 || at >= side - 1)) {
+        at = at < 0 ? 0 : side - 1;
+        fraction = 0;
+    }
+    int64_t next = at + 1;
+    at = at < 0 ? 0 : at > side - 1 ? side - 1 : at;
+    next = next > side - 1 ? side - 1 : next;
+    return (tap){(int32_t)at, (int32_t)next, (int32_t)lrintf((1.0f - fraction) * 2048.0f),
+                 (int32_t)lrintf(fraction * 2048.0f)};
+}
+
+static void make_taps(tap *taps, int64_t scaled, int64_t side, bool clamp, int step) {
     for (int64_t i = 0; i < scaled; i++) {
-        float position = (float)(((double)i + 0.5) * scale - 0.5);
-        int64_t at = (int64_t)floorf(position);
-        float fraction = position - (float)at;
-        if (clamp && (at < 0 || at >= side - 1)) {
-            at = at < 0 ? 0 : side - 1;
-            fraction = 0;
-        }
-        int64_t next = at + 1;
-        at = at < 0 ? 0 : at > side - 1 ? side - 1 : at;
-        next = next > side - 1 ? side - 1 : next;
-        taps[i] = (tap){(int32_t)at * step, (int32_t)next * step, (int32_t)lrintf((1.0f - fraction) * 2048.0f),
-                        (int32_t)lrintf(fraction * 2048.0f)};
+        taps[i] = sw__letterbox_tap(i, scaled, side, clamp);
+        taps[i].at *= step;
+        taps[i].next *= step;
     }
 }
 

@@ -87,6 +87,9 @@ DEV float load_float_const(const void *p) {
     asm("ld.global.nc.f32 %0, [%1];" : "=f"(f) : "l"(p));
     return f;
 }
+DEV u32 load_byte(const void *p) {
+    return *(const unsigned char *)p;
+}
 DEV f16 load_half(const void *p) {
     return *(const f16 *)p;
 }
@@ -130,6 +133,14 @@ DEV void shared_store16(u32 s, vec4 v) {
 }
 DEV void shared_store4(u32 s, u32 v) {
     asm volatile("st.shared.u32 [%0], %1;" ::"r"(s), "r"(v) : "memory");
+}
+// Returns what was there.
+DEV u32 atomic_add(u32 *p, u32 v) {
+    return atomicAdd(p, v);
+}
+// A product that is rounded by itself, whatever is added to it.
+DEV float product(float a, float b) {
+    return __fmul_rn(a, b);
 }
 DEV void barrier(void) {
     __syncthreads();
