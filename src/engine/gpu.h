@@ -68,8 +68,8 @@ bool sw_gpu_step_on_cpu(const sw_gpu_program *program, size_t step);
 SW_MUST_USE sw_status sw_gpu_run(sw_gpu *gpu, sw_gpu_program *program, sw_status (*run_step)(void *ctx, size_t step),
                                  void *ctx, const sw_diag *diag);
 
-/* Both ends of a detector as parts of programs: pictures in, boxes out, one graph. `pictures`: plans of one Letterbox each, for
- * RGB and for BGR; `boxes`: a plan of YoloDecode and Nms for the network's output `output`. */
+/* Both ends of a detector as parts of programs: pictures in, boxes out, one graph. `pictures`: plans of one Letterbox
+ * each, for RGB and for BGR; `boxes`: a plan of YoloDecode and Nms for the network's output `output`. */
 typedef struct sw_gpu_ends sw_gpu_ends;
 /* Why these plans cannot be ends, or NULL. */
 const char *sw_gpu_ends_refuse(const sw_gpu *gpu, sw_plan *const pictures[2], const sw_plan *boxes);
@@ -79,9 +79,9 @@ SW_MUST_USE sw_status sw_gpu_ends_create(sw_gpu *gpu, sw_plan *const pictures[2]
 void sw_gpu_ends_destroy(sw_gpu *gpu, sw_gpu_ends *ends); /* takes NULL */
 /* Where a picture of this size lies on the network's input. */
 sw_letterbox_fit sw_gpu_ends_fit(const sw_gpu_ends *ends, int64_t height, int64_t width);
-/* Runs once on a picture, uint8 [height][width][3], fastest from pinned memory. *rows: detections x1 y1 x2 y2 score class extra,
- * memory of the program, valid until its next run; the other outputs lie in the program as after sw_gpu_run. rows->data is NULL
- * when this program cannot have ends (steps on the CPU, another kind of table): nothing was run then. */
+/* Runs once on a picture, uint8 [height][width][3], fastest from pinned memory. *rows: detections x1 y1 x2 y2 score class
+ * extra, memory of the program, valid until its next run; the other outputs lie in the program as after sw_gpu_run.
+ * rows->data is NULL when this program cannot have ends (steps on the CPU, another kind of table): nothing was run. */
 SW_MUST_USE sw_status sw_gpu_run_ends(sw_gpu *gpu, sw_gpu_program *program, sw_gpu_ends *ends, const sw_tensor *picture,
                                       int order, const sw_diag *diag, sw_tensor *rows);
 

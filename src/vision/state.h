@@ -69,8 +69,8 @@ SW_MUST_USE sw_status sw__detector_session(sw_detector *d, sw_plan *plan, int th
 /* Makes sure that ids below `n` have names: the model's or made-up ones. SW_E_NOMEM without a message. */
 SW_MUST_USE sw_status sw__detector_name(sw_detector *d, int n);
 
-/* Reads the outputs of a run into the results; *count gets their number. `boxes`: rows x1 y1 x2 y2 score class extra that were made
- * of them already; NULL: they are made here. */
+/* Reads the outputs of a run into the results; *count gets their number. `boxes`: rows x1 y1 x2 y2 score class extra that
+ * were made of them already; NULL: they are made here. */
 SW_MUST_USE sw_status sw__detector_finish(sw_detector *d, const sw_tensor *outputs, const sw_tensor *boxes,
                                           const sw__scaling *s, int *count);
 

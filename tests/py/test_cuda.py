@@ -382,6 +382,15 @@ class Pictures(Emulated):
         found = self.compare("--conf", "0.4", sizes=((64, 64), (128, 128), (200, 150), (5, 3), (1, 64)))
         self.assertTrue(all(str(picture).count("confidence") > 3 for picture in found))
 
+    def test_profile_times_a_picture(self):
+        self.detector()
+        words = ("profile", self.path, "--picture", self.pictures([(9, 9)]) / "9x9.png", "--runs", "2")
+        found = json.loads(slipway.run(*words, "--device", "cuda", "--json", env=self.env).stdout)["picture"]
+        self.assertEqual((found["width"], found["height"]), (9, 9))
+        self.assertGreater(found["boxes"], 0)
+        self.assertGreaterEqual(found["p99_ms"], found["median_ms"])
+        self.assertIn("--picture is for GPUs", slipway.run(*words, expect=1).stderr)
+
     def test_options(self):
         self.detector()
         self.assertNotEqual(

@@ -155,13 +155,13 @@ typedef struct sw_cuda_decode {
     int levels, anchors, classes;
 } sw_cuda_decode;
 
-/* Where a scaled row or column of a picture comes from: two of its own (columns in bytes), and their weights in 2048ths. */
+/* Where a scaled row or column of a picture comes from: two of its own (columns in bytes), with weights in 2048ths. */
 typedef struct sw_cuda_tap {
     int at, next, weight_at, weight_next;
 } sw_cuda_tap;
 
-/* A picture of `width` pixels a row, 3 bytes a pixel, and where it lies on the canvas. In GPU memory, written anew for every other
- * size of picture; taps of the rows follow those of the columns. A multiple of 16 bytes. */
+/* A picture of `width` pixels a row, 3 bytes a pixel, and where it lies on the canvas. In GPU memory, written anew for
+ * every other size of picture; taps of the rows follow those of the columns. A multiple of 16 bytes. */
 typedef struct sw_cuda_picture {
     int width, top, left, scaled_height, scaled_width, halve, swap, pad;
     sw_cuda_tap columns[1];
@@ -175,8 +175,8 @@ typedef struct sw_cuda_letterbox {
     int height, width;
 } sw_cuda_letterbox;
 
-/* From a table of `anchors` boxes (centre, size, maybe objectness, scores, extra values) to detections x1 y1 x2 y2 score class
- * extra. Lists of candidates have room for all anchors; `count` is 0 before and after. */
+/* From a table of `anchors` boxes (centre, size, maybe objectness, scores, extra values) to detections x1 y1 x2 y2 score
+ * class extra. Lists of candidates have room for all anchors; `count` is 0 before and after. */
 enum { CUDA_MAX_CLASSES = 1024 };
 typedef struct sw_cuda_boxes {
     const void *table;                         /* float32; steps in floats */
