@@ -28,10 +28,10 @@ from tritonclient.grpc import service_pb2 as pb
 
 import compat_requests
 import serving
-import triton
+import real_triton
 
-GOLDEN = triton.ROOT / "tests/golden/triton.txt"
-DOCS = triton.ROOT / "docs/triton.md"
+GOLDEN = real_triton.ROOT / "tests/golden/triton.txt"
+DOCS = real_triton.ROOT / "docs/triton.md"
 # Keys whose values no two servers share: what a model is made of, times, texts of errors.
 FREE = {"platform", "error", "error_message"}
 TIMEOUT_S = 10
@@ -217,7 +217,7 @@ def ask_triton(made):
         folder = pathlib.Path(folder)
         compat_requests.write_models(folder / "models", "python")
         arguments = [f"{a}={b}" for a, b in zip(ARGUMENTS[::2], ARGUMENTS[1::2])]
-        return ask(lambda: triton.Triton(folder / "models", folder / "log", *arguments), made, "python")
+        return ask(lambda: real_triton.Triton(folder / "models", folder / "log", *arguments), made, "python")
 
 
 def listed():

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from tritonclient.grpc import service_pb2 as pb
 
-import triton
+import real_triton
 
 ELEMENTS = {"BOOL": 1, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8, "INT8": 1, "INT16": 2, "INT32": 4, "INT64": 8}
 ELEMENTS |= {"FP16": 2, "FP32": 4, "FP64": 8}
@@ -23,8 +23,8 @@ def write_models(repository, backend):
 
     def identity(name, max_batch, ports, more="", versions=(1,)):
         outputs = [(f"OUTPUT{i}", dtype, dims) for i, (_, dtype, dims, *_) in enumerate(ports)]
-        triton.write_config(repository / name, backend, max_batch, ports, outputs, more)
-        triton.write_python(repository / name, "x", versions)
+        real_triton.write_config(repository / name, backend, max_batch, ports, outputs, more)
+        real_triton.write_python(repository / name, "x", versions)
 
     identity("identity", 64, [("INPUT0", "FP32", [16])], "dynamic_batching { }\n")
     identity("versions", 8, [("INPUT0", "FP32", [4])], "version_policy { specific { versions: [1, 3] } }\n", (1, 2, 3))
@@ -40,9 +40,9 @@ def write_models(repository, backend):
     labelled = [(*ports[1][0], 'label_filename: "labels.txt"'), ports[1][1]]
     folder = repository / "addsub"
     kind = "python" if backend == "python" else "onnxruntime"
-    triton.write_config(folder, kind, 8, ports[0], labelled, "dynamic_batching { }\n")
+    real_triton.write_config(folder, kind, 8, ports[0], labelled, "dynamic_batching { }\n")
     (folder / "labels.txt").write_text(LABELS)
-    triton.write_python(folder, "[x[0] + x[1], x[0] - x[1]]")
+    real_triton.write_python(folder, "[x[0] + x[1], x[0] - x[1]]")
     if backend != "python":
         nodes = [helper.make_node(kind, ["INPUT0", "INPUT1"], [f"OUTPUT{i}"]) for i, kind in enumerate(("Add", "Sub"))]
         values = [
@@ -61,7 +61,7 @@ def write_models(repository, backend):
         'input_map { key: "INPUT0" value: "SUM" } input_map { key: "INPUT1" value: "D" } '
         'output_map { key: "OUTPUT0" value: "TWICE_A" } } }\n'
     )
-    triton.write_config(
+    real_triton.write_config(
         repository / "pair",
         "",
         8,

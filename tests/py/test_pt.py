@@ -93,11 +93,11 @@ def reference_outputs(torch, model, images, end2end=False):
 
 
 def final_error(got, want):
-    """The error of rows box, score, class, ...: scores by rank, and the share of rows without a partner."""
+    """The error of rows box, score, class, ...: of scores by rank; of rows beside the nearest of the others, but for 1 in 100:
+    rounding sets rows of nearly equal scores in another order, and the last places of the ranking go to others."""
     scale = np.abs(want).max((0, 1)) + 1e-9
     errors = [(np.abs(g[None] - w[:, None]) / scale).max(2).min(0) for g, w in zip(got, want)]
-    lonely = np.mean([error > TOLERANCE for error in errors])
-    return max(np.abs(got[..., 4] - want[..., 4]).max() / scale[4], TOLERANCE * lonely / 0.01)
+    return max(np.abs(got[..., 4] - want[..., 4]).max() / scale[4], np.quantile(errors, 0.99))
 
 
 def output_error(got, want):

@@ -1,5 +1,6 @@
 """The real Triton, for comparisons: started from what `tools/peers triton` fetches; and repositories of models for both
-servers: for Triton its Python backend computes, for Slipway its own "identity" and ONNX models."""
+servers: for Triton its Python backend computes, for Slipway its own "identity" and ONNX models.
+Not named triton: torch imports a package of that name."""
 
 import os
 import pathlib
