@@ -300,6 +300,11 @@ sw_status sw_serve_create(const sw_serve_options *options, sw_serve **result) {
     pthread_mutex_init(&core->diag_lock, NULL);
     pthread_mutex_init(&core->lock, NULL);
     pthread_mutex_init(&core->rules_lock, NULL);
+    pthread_mutexattr_t recursive;
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&core->copies_lock, &recursive);
+    pthread_mutexattr_destroy(&recursive);
     pthread_cond_init(&core->work, &monotonic);
     pthread_cond_init(&core->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
@@ -347,6 +352,7 @@ int sw_serve_drain(sw_serve *core, int64_t timeout_ns) {
     enum { LOOK_NS = 2000000 }; /* requests do not pay for telling that they were the last */
     int64_t now = sw_clock_ns(), end = now + timeout_ns;
     atomic_store(&core->draining, true);
+    sw__shadow_cancel(core);
     pthread_mutex_lock(&core->lock);
     for (; atomic_load(&core->inside) && now < end; now = sw_clock_ns()) {
         int64_t look = end - now < LOOK_NS ? end : now + LOOK_NS;
@@ -359,7 +365,7 @@ int sw_serve_drain(sw_serve *core, int64_t timeout_ns) {
 
 void sw_serve_destroy(sw_serve *core) {
     if (!core) return;
-    while (atomic_load(&core->n_copies)) sw_sleep_ms(1);
+    for (; atomic_load(&core->n_copies); sw_sleep_ms(1)) sw__shadow_cancel(core);
     sw__loading_stop(core);
     for (size_t i = 0; i < core->cap_entries; i++) {
         sw__entry *entry = core->entries[i];
@@ -373,6 +379,7 @@ void sw_serve_destroy(sw_serve *core) {
     sw__detectors_destroy(core->detectors);
     pthread_mutex_destroy(&core->lock);
     pthread_mutex_destroy(&core->rules_lock);
+    pthread_mutex_destroy(&core->copies_lock);
     sw__rules_drop(core->rules);
     pthread_mutex_destroy(&core->diag_lock);
     pthread_cond_destroy(&core->work);

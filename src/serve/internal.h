@@ -301,7 +301,9 @@ struct sw_serve {
     atomic_bool draining;
     atomic_int inside; /* requests */
     atomic_llong picture_bytes; /* decoded for ensembles that run */
-    atomic_int n_copies;        /* of requests, for comparison, on their way */
+    pthread_mutex_t copies_lock; /* recursive; never taken while another lock is held: */
+    struct sw__copy *copies;     /* of requests, for comparison, that are submitted */
+    atomic_int n_copies;         /* of all on their way */
     atomic_llong copied_bytes;  /* of them */
     atomic_ullong copied;       /* bytes of results between steps of ensembles */
     sw__gate *gate;
@@ -331,6 +333,7 @@ sw__rules *sw__route_rules(sw_serve *core);
 typedef struct sw__copy sw__copy;
 sw__copy *sw__shadow_take(sw_serve *core, const sw_serve_request *request);
 void sw__shadow_send(sw__copy *copies); /* takes NULL */
+void sw__shadow_cancel(sw_serve *core); /* nobody waits for copies any more */
 void sw__shadow_metrics(sw_serve *core, sw_buf *buf);
 /* metrics.c: the two lines before a metric; a label's value with what must be escaped. */
 void sw__metrics_head(sw_buf *buf, const char *name, const char *kind, const char *help);

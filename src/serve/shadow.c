@@ -19,7 +19,8 @@ struct sw__copy {
     int n_results;
     const sw_serve_tensor *results; /* of the primary */
     int64_t primary_ns, bytes;
-    struct sw__copy *next;
+    bool submitted;
+    struct sw__copy *next, *before; /* of those that are to be sent, then of core->copies */
 };
 
 /* -- Comparing ------------------------------------------------------------------------------------------------------- */
@@ -151,8 +152,48 @@ static void end_copy(sw__copy *copy) {
     atomic_fetch_sub(&core->n_copies, 1);
 }
 
+/* Submits it, unless the server is stopping: then all that were submitted before have been cancelled. */
+static bool submit(sw__copy *copy) {
+    sw_serve *core = copy->core;
+    pthread_mutex_lock(&core->copies_lock);
+    if (atomic_load(&core->draining)) {
+        pthread_mutex_unlock(&core->copies_lock);
+        return false;
+    }
+    copy->submitted = true;
+    copy->before = NULL;
+    copy->next = core->copies;
+    if (copy->next) copy->next->before = copy;
+    core->copies = copy;
+    sw__serve_submit(core, &copy->request, true);
+    pthread_mutex_unlock(&core->copies_lock);
+    return true;
+}
+
+static void unlink_copy(sw__copy *copy) {
+    sw_serve *core = copy->core;
+    if (!copy->submitted) return;
+    pthread_mutex_lock(&core->copies_lock);
+    if (copy->before)
+        copy->before->next = copy->next;
+    else
+        core->copies = copy->next;
+    if (copy->next) copy->next->before = copy->before;
+    pthread_mutex_unlock(&core->copies_lock);
+}
+
+void sw__shadow_cancel(sw_serve *core) {
+    pthread_mutex_lock(&core->copies_lock);
+    for (sw__copy *copy = core->copies, *next; copy; copy = next) {
+        next = copy->next; /* done() may come at once, and frees it */
+        sw_serve_cancel(core, &copy->request);
+    }
+    pthread_mutex_unlock(&core->copies_lock);
+}
+
 static void on_done(sw_serve_request *request) {
     sw__copy *copy = request->user;
+    unlink_copy(copy);
     sw__shadow *s = copy->shadow;
     bool good = request->error.code == SW_SERVE_OK;
     difference d = good ? compare(copy) : (difference){0};
@@ -274,7 +315,9 @@ void sw__shadow_send(sw__copy *copies) {
             continue;
         }
         r->priority = (uint64_t)r->model->config.batching.levels; /* the last */
-        sw__serve_submit(copy->core, r, true);
+        if (submit(copy)) continue;
+        (void)sw_serve_fail(&r->error, SW_SERVE_CANCELLED, "the server is stopping");
+        on_done(r);
     }
 }
 

@@ -55,6 +55,10 @@ static void set_routes(const char *text) {
     CHECK_INT(sw_serve_set_routes(core, text, strlen(text), "routes", &error), SW_SERVE_OK);
 }
 
+static void on_loaded(void *ctx, const sw_serve_error *error) {
+    CHECK_INT(error->code, SW_SERVE_OK);
+}
+
 static const char *const documents[] = {
     "{\"rules\": [{\"to\": {\"model\": \"m\"}}], \"shadows\": [{\"of\": {\"model\": \"m\"}, \"to\": {\"model\": \"n\"}}]}",
     "{\"rules\": [{\"to\": [{\"model\": \"m\"}, {\"model\": \"n\"}]}]}"};
@@ -119,6 +123,28 @@ SW_TEST(serve_copies_that_wait_are_limited) {
     end();
 }
 
+SW_TEST(serve_copies_do_not_hold_up_the_end) {
+    static const char patient[] =
+        "dynamic_batching { preferred_batch_size: 8 max_queue_delay_microseconds: 600000000 }";
+    begin();
+    char text[400];
+    snprintf(text, sizeof text, "%s%s", member, patient);
+    test_write("w/config.pbtxt", text);
+    sw_serve_error error;
+    sw_serve_model *model = NULL;
+    sw_serve_load(core, "w", NULL, NULL, 0, on_loaded, NULL);
+    while (!sw_serve_model_ready(core, "w", -1)) sw_sleep_ms(1);
+    set_routes("{\"shadows\": [{\"of\": {\"model\": \"m\"}, \"to\": {\"model\": \"w\"}}]}");
+    CHECK_INT(sw_serve_find(core, "m", -1, NULL, &model, &error), SW_SERVE_OK);
+    asked a = {0};
+    ask(&a, core, model, 1, 1);
+    CHECK_INT(ask_wait(&a), SW_SERVE_OK);
+    ask_free(&a);
+    sw_serve_drop(model);
+    CHECK_INT(sw_serve_drain(core, 60000000000), 0);
+    end();
+}
+
 /* -- Steps ----------------------------------------------------------------------------------------------------------- */
 
 typedef struct picture_file {
@@ -163,10 +189,6 @@ static void *ask_steps(void *ctx) {
     }
     ask_free(&a);
     return NULL;
-}
-
-static void on_loaded(void *ctx, const sw_serve_error *error) {
-    CHECK_INT(error->code, SW_SERVE_OK);
 }
 
 SW_TEST(serve_steps_of_threads_while_they_are_loaded_again) {

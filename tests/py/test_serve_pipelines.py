@@ -188,6 +188,22 @@ class Pipelines(Clients):
         self.assertEqual((stats["inference_count"], stats["execution_count"]), (4, 1))
 
 
+class Documented(Clients):
+    def test_example(self):
+        grey_detector(self.root / "yolo11n/1/model.onnx")
+        shade_classifier(self.root / "kinds/1/model.onnx")
+        (self.root / "look/1").mkdir(parents=True)
+        text = (slipway.ROOT / "docs/pipelines.md").read_text()
+        text = text[text.index('    platform: "ensemble"') : text.index("and a client:")]
+        kinds = text.replace('key: "output0" value: "KINDS"', 'key: "scores" value: "KINDS"').replace("[-1, 10]", "[-1, 2]")
+        (self.root / "look/config.pbtxt").write_text(kinds)
+        self.serve()
+        data = picture(255)
+        self.assertEqual(self.ask_picture("look", data)["KINDS"].shape, (1, 2))
+        raw = self.server.get("/v2/models/look/infer", data, {"Inference-Header-Content-Length": "0"})
+        self.assertEqual(raw[0], 200, raw[2])
+
+
 class Mistakes(Clients):
     def test_sentences(self):
         grey_detector(self.root / "grey/1/model.onnx")

@@ -10,6 +10,7 @@ import unittest
 import numpy as np
 
 import serving
+import slipway
 from test_serve_models import scale_model
 from test_serve_pictures import Served, grey_detector, picture
 
@@ -116,6 +117,10 @@ class Rules(Routed):
         while self.infer() != ("versions", "2"):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.01)
+
+    def test_documented_example(self):
+        text = (slipway.ROOT / "docs/routing.md").read_text()
+        self.put(json.loads(text[text.index('    {\n      "rules"') : text.index("\n\nThe file is read")]))
 
     def test_swapped_under_traffic(self):
         one, other = ({"rules": [{"to": {"model": name}}]} for name in ("ten", "hundred"))
