@@ -1,7 +1,7 @@
 # What a person types; the work is done by Meson, Ninja and the scripts in tools/. `make help` lists the targets.
 .DEFAULT_GOAL := build
-.PHONY: check-cuda check-cuda-text docs soak image
-.PHONY: conformance help setup build demo check check-isa check-san check-tsan fuzz-smoke size man install lint format clean
+.PHONY: check-cuda check-cuda-text docs soak image lint format clean
+.PHONY: conformance help setup build demo check check-isa check-arm check-san check-tsan fuzz-smoke size man install
 MAKEFLAGS += --no-print-directory
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 30
@@ -30,6 +30,12 @@ conformance: setup build ## the node tests of the ONNX standard, by operator
 
 check-isa: build ## unit tests with fewer and fewer instruction sets allowed
 	@tools/check isa
+
+check-arm: ## unit tests as a 64-bit Arm with NEON and BFDOT runs them, in QEMU
+	@tools/setup build arm
+	@tools/configure build-arm --cross-file tests/arm64.ini
+	@ninja -C build-arm --quiet unit
+	@tools/check --build build-arm --under 'qemu-aarch64 -cpu max' unit
 
 check-cuda-text: ## compile all GPU kernels for all architectures (needs NVRTC; no GPU)
 	@tools/check-cuda-text
@@ -85,4 +91,4 @@ format: ## clang-format on the lines that you changed since the last commit
 	@git clang-format --force HEAD
 
 clean: ## remove everything that was built
-	@rm -rf build build-san build-tsan build-fuzz
+	@rm -rf build build-arm build-san build-tsan build-fuzz

@@ -291,12 +291,18 @@ def compile_alone(command, names):
 
 def check_headers_compile_alone():
     """Every header can be included first, and twice; those of an instruction set (*_avx2.h) with its flags."""
-    isa_flags = {"_avx2.h": ["-mavx2", "-mfma"], "_avx512.h": [f"-mavx512{x}" for x in ("f", "bw", "dq", "vl")] + ["-mfma"]}
+    avx512 = [f"-mavx512{x}" for x in ("f", "bw", "dq", "vl")] + ["-mfma"]
+    isa_flags = {
+        "_avx2.h": ("x86_64", ["-mavx2", "-mfma"]),
+        "_avx512.h": ("x86_64", avx512),
+        "_neon.h": ("aarch64", []),
+    }
     headers = [name for name in c_files() + c_files("include/") if name.endswith(".h")]
     command = ["cc", "-std=gnu17", "-x", "c"]
     yield from compile_alone(command, [name for name in headers if not name.endswith(tuple(isa_flags))])
-    for end, flags in isa_flags.items() if platform.machine() == "x86_64" else ():
-        yield from compile_alone([*command, *flags], [name for name in headers if name.endswith(end)])
+    for end, (machine, flags) in isa_flags.items():
+        if platform.machine() == machine:
+            yield from compile_alone([*command, *flags], [name for name in headers if name.endswith(end)])
 
 
 def check_public_headers_are_cxx():

@@ -29,6 +29,7 @@ enum {
 #define SW_CPU_ENUM(id, bit, name, what) SW_CPU_##id = 1 << (bit),
     SW_CPU_LIST(SW_CPU_ENUM)
 #undef SW_CPU_ENUM
+        SW_CPU_VECTORS = SW_CPU_AVX2 | SW_CPU_NEON, /* with any of these, kernels for channels-last maps are there */
 };
 
 /* Features that may be used: those found, less what the mask forbids. */

@@ -64,7 +64,7 @@ sw_status sw_plan_build_best(const char *path, const sw_build_options *options, 
     int best = 0;
     one.best_precision = false;
     one.precision = SW_F32;
-    if (!(sw_cpu_features() & SW_CPU_AVX512BF16) || sw_build_is_for_gpu(options))
+    if (!(sw_cpu_features() & (SW_CPU_AVX512BF16 | SW_CPU_BF16)) || sw_build_is_for_gpu(options))
         return sw_plan_build_with(path, &one, diag, plan);
     sw_status status = sw_plan_build_with(path, &one, diag, &ways[0].plan);
     one.precision = SW_BF16;

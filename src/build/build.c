@@ -61,7 +61,7 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     SW_TRY(sw_graph_load(path, diag, &graph));
     /* Without vector kernels for channels-last maps, the reference kernels are the faster ones on the CPU. */
     bool gpu = sw_build_is_for_gpu(options);
-    bool fast = !reference && (gpu || (sw_cpu_features() & SW_CPU_AVX2));
+    bool fast = !reference && (gpu || (sw_cpu_features() & SW_CPU_VECTORS));
     sw_status status = sw_shapes_apply(graph, options, diag, &shapes);
     if (status == SW_OK) status = sw_passes_run(graph, fast ? NULL : "dead-code", diag);
     if (status == SW_OK && fast && !gpu) status = sw_passes_for_cpu(graph);

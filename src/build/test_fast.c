@@ -302,17 +302,19 @@ static void drop(result *r) {
     for (int i = 0; i < r->n; i++) free(r->data[i]);
 }
 
-static void compare(const result *got, const result *want, double tolerance) {
-    for (int i = 0; i < want->n; i++) {
-        CHECK_INT(got->count[i], want->count[i]);
-        for (int64_t k = 0; k < want->count[i]; k++) CHECK_NEAR(got->data[i][k], want->data[i][k], tolerance);
-    }
-}
-
 static double largest(const result *r, int output) {
     double most = 0;
     for (int64_t k = 0; k < r->count[output]; k++) most = fmax(most, fabs((double)r->data[output][k]));
     return most;
+}
+
+/* `tolerance` of the largest value of each output, of 1 at least. */
+static void compare(const result *got, const result *want, double tolerance) {
+    for (int i = 0; i < want->n; i++) {
+        double most = tolerance * fmax(1, largest(want, i));
+        CHECK_INT(got->count[i], want->count[i]);
+        for (int64_t k = 0; k < want->count[i]; k++) CHECK_NEAR(got->data[i][k], want->data[i][k], most);
+    }
 }
 
 /* Each layer rounds its output, and where the CPU multiplies bfloat16, its weights to 8 bits. */

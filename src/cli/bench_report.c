@@ -116,6 +116,7 @@ static const struct {
     {"plain", 0, 0},
     {"avx2", SW_CPU_AVX2, SW_CPU_SSE2 | SW_CPU_AVX2},
     {"avx512", SW_CPU_AVX512, SW_CPU_SSE2 | SW_CPU_AVX2 | SW_CPU_AVX512},
+    {"neon", SW_CPU_NEON, SW_CPU_NEON},
 };
 
 typedef void (*peak_sink)(void *ctx, const char *tier, const sw_ceilings *ceilings);

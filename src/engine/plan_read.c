@@ -28,6 +28,7 @@ typedef struct reader {
     bool *missing; /* by value: constants without data */
     size_t cap_missing;
     int depth; /* of graphs within graphs */
+    const char *unknown_tactic; /* of packed weights; NULL: none */
     numbers in, out, inputs, outputs, extents, ints;
     void *floats;
     size_t n_floats, cap_floats;
@@ -391,8 +392,11 @@ static sw_status read_pack(reader *r, sw_pb m) {
     }
     SW_TRY(m.status);
     const sw_conv_tactic *tactic = sw_conv_find(name);
-    if (step >= r->plan->n_steps || !tactic)
-        return broken(r, "packed weights are of a step or tactic that is not there: '%.60s'", name);
+    if (step >= r->plan->n_steps) return broken(r, "packed weights are of step %" PRIu64 ", which is not there", step);
+    if (!tactic) { /* perhaps of another machine's: what it lacks says more, and is read later */
+        r->unknown_tactic = name;
+        return SW_OK;
+    }
     if (offset > r->weights_bytes || bytes > r->weights_bytes - offset || offset % SW__PLAN_ALIGN)
         return broken(r, "the packed weights of step %" PRIu64 " lie outside the file", step);
     return sw_packs_lend(r->plan->packs, (int32_t)step, tactic, r->weights + offset, bytes);
@@ -646,6 +650,8 @@ static sw_status read_file(reader *r, const sw_map *map, bool strict) {
     SW_TRY(read_control(r, sw_pb_make(copy, (size_t)control, r->where, r->diag), &features));
     SW_TRY(read_features(r, features, &known));
     SW_TRY(check_machine(r, features, known, strict));
+    if (r->unknown_tactic)
+        return broken(r, "packed weights are of tactic '%.60s', which is not there", r->unknown_tactic);
     return check_whole(r);
 }
 

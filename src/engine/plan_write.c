@@ -251,7 +251,7 @@ static void put_gpu(writer *w) {
 static uint32_t needed_features(const writer *w) {
     uint32_t features = 0;
     for (size_t v = 0; v < w->plan->n_values; v++)
-        if (w->plan->values[v].type.layout == SW_CHANNELS_LAST) features |= SW_CPU_AVX2;
+        if (w->plan->values[v].type.layout == SW_CHANNELS_LAST) features |= sw_cpu_features() & SW_CPU_VECTORS;
     for (size_t s = 0; s < w->plan->n_steps && !w->options->portable; s++) {
         const sw_conv_tactic *tactic = w->plan->steps[s].tactic ? sw_conv_find(w->plan->steps[s].tactic) : NULL;
         if (tactic) features |= tactic->features;

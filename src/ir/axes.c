@@ -132,7 +132,7 @@ bool sw_axes_reshaped(const sw_axes *a, const int64_t *dims, int n_out, const in
     int filled = 0;
     for (int place = 0; place < a->n; place++)
         for (int i = 0; i < n; i++)
-            for (int o = groups[i].out; groups[i].place == place && o < groups[i].out_end; o++)
+            for (int o = groups[i].out; groups[i].place == place && o < groups[i].out_end && filled < n_out; o++)
                 result->at[filled++] = (uint8_t)o;
     return filled == n_out;
 }

@@ -78,11 +78,9 @@ static bool agree(test_call *t, sw_kernel_fn ref, double tolerance) {
     return taken;
 }
 
-static bool has_avx2(void) {
-#ifdef SW_ISA_AVX2
-    if (sw_cpu_features() & SW_CPU_AVX2) return true;
-#endif
-    sw_test_skip("no AVX2");
+static bool has_vectors(void) {
+    if (sw_cpu_features() & SW_CPU_VECTORS) return true;
+    sw_test_skip("neither AVX2 nor NEON");
     return false;
 }
 
@@ -104,7 +102,7 @@ static void check_unary(sw_op op, const char *approximate) {
 }
 
 SW_TEST(fast_unary) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     static const sw_op ops[] = {SW_OP_Exp, SW_OP_Sigmoid, SW_OP_Swish, SW_OP_HardSwish, SW_OP_Tanh, SW_OP_Erf};
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++) check_unary(ops[i], NULL);
     check_unary(SW_OP_Gelu, "none");
@@ -113,7 +111,7 @@ SW_TEST(fast_unary) {
 
 /* Relative errors over the whole range, not only against the largest element. */
 SW_TEST(fast_unary_relative) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     enum { N = 4000 };
     static const struct {
         sw_op op;
@@ -138,7 +136,7 @@ SW_TEST(fast_unary_relative) {
 }
 
 SW_TEST(fast_unary_maps) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     for (int i = 0; i < 20; i++) {
         test_call t;
         int64_t dims[4] = {pick(1, 2), pick(1, 35), pick(1, 9), pick(1, 9)};
@@ -156,7 +154,7 @@ SW_TEST(fast_unary_maps) {
 }
 
 SW_TEST(fast_softmax) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     for (int i = 0; i < 60; i++) {
         test_call t;
         int64_t dims[3] = {pick(1, 4), pick(1, 40), pick(1, 70)}, n = dims[0] * dims[1] * dims[2];
@@ -172,7 +170,7 @@ SW_TEST(fast_softmax) {
 }
 
 SW_TEST(fast_dfl) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     for (int64_t anchors = 1; anchors < 500; anchors = anchors * 2 + 3) {
         test_call t;
         float *x = noise(2 * 64 * anchors, -9, 9);
@@ -185,7 +183,7 @@ SW_TEST(fast_dfl) {
 }
 
 SW_TEST(fast_layer_norm) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     for (int i = 0; i < 30; i++) {
         test_call t;
         int64_t rows = pick(1, 30), n = pick(1, 70);
@@ -201,7 +199,7 @@ SW_TEST(fast_layer_norm) {
 }
 
 SW_TEST(fast_matmul) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     for (int i = 0; i < 80; i++) {
         test_call t;
         int64_t m = pick(1, 40), k = pick(1, 70), n = pick(1, 50), outer = pick(1, 3), inner = pick(1, 2);
@@ -220,7 +218,7 @@ SW_TEST(fast_matmul) {
 }
 
 SW_TEST(fast_gemm) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     for (int i = 0; i < 80; i++) {
         test_call t;
         int64_t m = i % 4 ? pick(1, 200) : pick(1, 4), k = pick(1, 90), n = pick(1, 60);
@@ -270,7 +268,7 @@ static void check_pools(sw_op op, double tolerance) {
 }
 
 SW_TEST(fast_pools) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     check_pools(SW_OP_MaxPool, 0);
     check_pools(SW_OP_AveragePool, 3e-7);
 }
@@ -296,7 +294,7 @@ SW_TEST(fast_grid_linear) {
 }
 
 SW_TEST(fast_transpose) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     static const int64_t perms[][4] = {{0, 1, 3, 2}, {0, 2, 3, 1}, {0, 3, 1, 2},
                                        {1, 2, 3, 0}, {2, 3, 0, 1}, {3, 0, 1, 2}};
     for (int i = 0; i < 60; i++) {
@@ -312,7 +310,7 @@ SW_TEST(fast_transpose) {
 }
 
 SW_TEST(fast_lstm) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     static const char *const ways[] = {"forward", "reverse", "bidirectional"};
     for (int i = 0; i < 30; i++) {
         test_call t;
@@ -361,7 +359,7 @@ SW_TEST(fast_resize_linear) {
 }
 
 SW_TEST(fast_relayout) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     for (int i = 0; i < 60; i++) {
         test_call t;
         int64_t dims[4] = {pick(1, 2), i % 6 ? pick(1, 40) : 3, pick(1, 14), pick(1, 14)};

@@ -11,7 +11,7 @@ typedef struct sw__probe_isa {
     void (*read)(const float *data, size_t n); /* n: a multiple of 64; data aligned to 64 */
 } sw__probe_isa;
 
-extern const sw__probe_isa sw__probe_plain, sw__probe_avx2, sw__probe_avx512;
+extern const sw__probe_isa sw__probe_plain, sw__probe_avx2, sw__probe_avx512, sw__probe_neon;
 
 /* Keeps a compiler from leaving out what computes `x`. */
 #define SW_PROBE_USE(x) __asm__ volatile("" : : "m"(x) : "memory")

@@ -37,6 +37,9 @@ static const sw__probe_isa *isa(void) {
 #ifdef SW_ISA_AVX2
         &sw__probe_avx2,
 #endif
+#ifdef SW_ISA_NEON
+        &sw__probe_neon,
+#endif
         &sw__probe_plain,
     };
     int i = 0;
