@@ -259,6 +259,7 @@ static sw_status run(const sw_args *args, sw_console *console) {
     bool exit_on_error;
     sw_plan_cache cache;
     SW_TRY(core_options(args, &options, &diag));
+    SW_TRY(sw_serve_metrics_config(args, &diag, &options.metrics));
     SW_TRY(sw_plan_cache_open(args, &diag, &cache));
     options.loader = sw_plan_cache_loader(&cache);
     SW_TRY(sw_serve_bool(args, "exit-on-error", &exit_on_error, &diag));
@@ -457,6 +458,12 @@ static const sw_option options[] = {
      .kind = SW_TEXT,
      .argument = "FILE",
      .help = "a line of JSON for each request to a model, added to this file; -: standard output"},
+    {.name = "metrics-config",
+     .kind = SW_TEXT,
+     .argument = "KEY=VALUE",
+     .many = true,
+     .help = "as Triton's: summary_latencies=true, summary_quantiles=0.5:0.05,0.99:0.001, histogram_latencies=true, "
+             "counter_latencies=false"},
     {.name = "trace-config",
      .kind = SW_TEXT,
      .argument = "KEY=VALUE",

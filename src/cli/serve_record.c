@@ -71,3 +71,46 @@ sw_status sw_serve_record(const sw_args *args, const sw_diag *diag, sw_recorder 
                        "level=TIMESTAMPS needs a file");
     return sw_recorder_create(&o, recorder);
 }
+
+/* -- Metrics ------------------------------------------------------------------------------------------------------- */
+
+/* "0.5:0.05,0.9:0.01": quantiles, each with an error that is taken as met: buckets are narrower. */
+static sw_status read_quantiles(const char *text, sw_serve_metrics_options *o, const sw_diag *diag) {
+    double quantile, error;
+    o->n_quantiles = 0;
+    for (const char *at = text; *at; at += strcspn(at, ",") + (at[strcspn(at, ",")] == ',')) {
+        size_t n = strcspn(at, ",:"), n_error = at[n] == ':' ? strcspn(at + n + 1, ",") : 0;
+        bool good = sw_str_to_f64(at, n, &quantile) && quantile >= 0 && quantile <= 1 &&
+                    (!n_error || sw_str_to_f64(at + n + 1, n_error, &error));
+        if (!good || o->n_quantiles == SW_SERVE_MAX_QUANTILES)
+            return sw_fail(diag, SW_E_USAGE, "--metrics-config",
+                           "write up to 16, as in summary_quantiles=0.5:0.05,0.99:0.001",
+                           "'%.80s' is no list of quantiles from 0 to 1", text);
+        o->quantiles[o->n_quantiles++] = quantile;
+    }
+    return SW_OK;
+}
+
+sw_status sw_serve_metrics_config(const sw_args *args, const sw_diag *diag, sw_serve_metrics_options *o) {
+    static const char quantiles[] = "summary_quantiles=";
+    sw_given given = sw_args_all(args, "metrics-config");
+    for (int i = 0; i < given.n; i++) {
+        const char *text = given.values[i];
+        bool counters = !strcmp(text, "counter_latencies=true");
+        if (sw_str_starts_with(text, quantiles))
+            SW_TRY(read_quantiles(text + sizeof quantiles - 1, o, diag));
+        else if (!strcmp(text, "summary_latencies=true") || !strcmp(text, "summary_latencies=false"))
+            o->summaries = sw_str_ends_with(text, "true");
+        else if (!strcmp(text, "histogram_latencies=true") || !strcmp(text, "histogram_latencies=false"))
+            o->histogram = sw_str_ends_with(text, "true");
+        else if (counters || !strcmp(text, "counter_latencies=false"))
+            o->no_counters = !counters;
+        else
+            return sw_fail(
+                diag, SW_E_USAGE, "--metrics-config",
+                "there are counter_latencies, histogram_latencies and summary_latencies (=true or =false) and "
+                "summary_quantiles",
+                "'%.80s' is not known", text);
+    }
+    return SW_OK;
+}

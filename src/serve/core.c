@@ -252,6 +252,11 @@ static bool copy_options(sw_serve *core, const sw_serve_options *options) {
         sw_arena_copy(core->arena, options->backends, (size_t)options->n_backends * sizeof *options->backends);
     if (options->diag && !(o->diag = sw_arena_copy(core->arena, options->diag, sizeof *options->diag))) return false;
     if (o->poll_seconds < 1) o->poll_seconds = 15;
+    if (!o->metrics.n_quantiles) {
+        static const double usual[] = {0.5, 0.9, 0.95, 0.99, 0.999};
+        o->metrics.n_quantiles = sizeof usual / sizeof *usual;
+        memcpy(o->metrics.quantiles, usual, sizeof usual);
+    }
     if (o->load_threads < 1) o->load_threads = 4;
     core->cpus = options->threads > 0 ? options->threads : sw_cpu_allowed();
     return o->repositories && o->load_models && (o->config_name || !options->config_name) &&

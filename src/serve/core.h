@@ -265,6 +265,15 @@ typedef struct sw_serve_clock {
 
 struct sw_serve_backend; /* serve/backend.h */
 
+/* Families of metrics that are told beside the others, with Triton's names. */
+enum { SW_SERVE_MAX_QUANTILES = 16 };
+typedef struct sw_serve_metrics_options {
+    bool no_counters; /* of latencies */
+    bool histogram, summaries;
+    int n_quantiles; /* 0: 0.5, 0.9, 0.95, 0.99, 0.999 */
+    double quantiles[SW_SERVE_MAX_QUANTILES];
+} sw_serve_metrics_options;
+
 /* Zeroed: the defaults. Everything is copied but what pointers of functions get. */
 typedef struct sw_serve_options {
     const char *const *repositories; /* folders of models; or single model files, each a repository of one */
@@ -282,6 +291,7 @@ typedef struct sw_serve_options {
     sw_serve_loader loader;
     const struct sw_serve_backend *const *backends; /* besides the built-in ones */
     int n_backends;
+    sw_serve_metrics_options metrics;
     sw_serve_clock clock;
     const sw_diag *diag; /* the log; calls come one at a time from any thread */
     /* Is told of every request that is done; may be NULL. Quick: it is on the way of the answer. */

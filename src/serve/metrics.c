@@ -1,5 +1,6 @@
 /* Statistics as the protocol tells them, and metrics in Prometheus' text format with Triton's names. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "serve/internal.h"
@@ -79,6 +80,7 @@ typedef struct sample {
     const sw_serve_model *model;
     sw__stats stats;
     int64_t pending;
+    double quantiles[SW__SUMMARIES][SW_SERVE_MAX_QUANTILES]; /* in us, where summaries are asked for */
     bool plan; /* it runs on one */
     sw_serve_plan_kind plan_kind;
 } sample;
@@ -130,8 +132,9 @@ static const struct counter {
                  "Cumulative inference compute output duration in microseconds (does not include cached requests)",
                  offsetof(sw__stats, output.ns), 1000}};
 
-static void write_counters(sw_buf *buf, const sample *samples, int n) {
+static void write_counters(sw_buf *buf, const sample *samples, int n, bool latencies) {
     for (size_t c = 0; c < sizeof counters / sizeof *counters; c++) {
+        if (counters[c].unit != 1 && !latencies) continue;
         sw__metrics_head(buf, counters[c].name, "counter", counters[c].help);
         for (int i = 0; i < n; i++) {
             uint64_t value;
@@ -214,6 +217,81 @@ static void write_histogram(sw_buf *buf, const struct family *f, const sample *s
     }
 }
 
+/* Triton's, in milliseconds, whose bounds are some of ours. */
+static void write_first_response(sw_buf *buf, const sample *samples, int n) {
+    static const char *const name = "nv_inference_first_response_histogram_ms";
+    static const int64_t bounds_ms[] = {100, 500, 2000, 5000};
+    sw__metrics_head(buf, name, "histogram", "Histogram of first response latency in milliseconds");
+    for (int i = 0; i < n; i++) {
+        const sw__histogram *h = &samples[i].stats.request;
+        uint64_t total = 0;
+        size_t next = 0;
+        for (int b = 0; b <= SW__BOUNDS; b++) {
+            total += h->buckets[b];
+            if (b < SW__BOUNDS && (next == 4 || sw__stats_time_bounds[b] != bounds_ms[next] * 1000000)) continue;
+            begin(buf, "nv_inference_first_response_histogram_ms_bucket", &samples[i]);
+            if (b == SW__BOUNDS)
+                sw_buf_printf(buf, ",le=\"+Inf\"} %" PRIu64 "\n", total);
+            else
+                sw_buf_printf(buf, ",le=\"%" PRId64 "\"} %" PRIu64 "\n", bounds_ms[next++], total);
+        }
+        begin(buf, "nv_inference_first_response_histogram_ms_count", &samples[i]);
+        sw_buf_printf(buf, "} %" PRIu64 "\n", total);
+        begin(buf, "nv_inference_first_response_histogram_ms_sum", &samples[i]);
+        sw_buf_printf(buf, "} %" PRIu64 "\n", h->sum / 1000000);
+    }
+}
+
+static const struct summary {
+    const char *name, *help;
+    size_t offset; /* of an sw_serve_duration of sw__stats */
+} summaries[SW__SUMMARIES] = {
+    [SW__SUM_REQUEST] = {"nv_inference_request_summary_us",
+                         "Summary of inference request duration in microseconds (includes cached requests)",
+                         offsetof(sw__stats, success)},
+    [SW__SUM_QUEUE] = {"nv_inference_queue_summary_us",
+                       "Summary of inference queuing duration in microseconds (includes cached requests)",
+                       offsetof(sw__stats, queue)},
+    [SW__SUM_INPUT] = {"nv_inference_compute_input_summary_us",
+                       "Summary of compute input duration in microseconds (does not include cached requests)",
+                       offsetof(sw__stats, input)},
+    [SW__SUM_INFER] = {"nv_inference_compute_infer_summary_us",
+                       "Summary of compute inference duration in microseconds (does not include cached requests)",
+                       offsetof(sw__stats, infer)},
+    [SW__SUM_OUTPUT] = {
+        "nv_inference_compute_output_summary_us",
+        "Summary of inference compute output duration in microseconds (does not include cached requests)",
+        offsetof(sw__stats, output)}};
+
+static void write_summary(sw_buf *buf, const sample *s, int which, const sw_serve_metrics_options *o) {
+    const char *const ends[] = {"_count", "_sum"};
+    char name[80];
+    sw_serve_duration total;
+    memcpy(&total, (const char *)&s->stats + summaries[which].offset, sizeof total);
+    for (int i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "%s%s", summaries[which].name, ends[i]);
+        begin(buf, name, s);
+        sw_buf_printf(buf, "} %" PRIu64 "\n", i ? total.ns / 1000 : total.count);
+    }
+    for (int q = 0; q < o->n_quantiles; q++) {
+        double us = s->quantiles[which][q];
+        begin(buf, summaries[which].name, s);
+        sw_buf_printf(buf, ",quantile=\"%g\"} ", o->quantiles[q]);
+        if (us == us)
+            sw_buf_printf(buf, "%.10g\n", us);
+        else
+            sw_buf_append_text(buf, "NaN\n");
+    }
+}
+
+static void write_summaries(sw_buf *buf, const sample *samples, int n, const sw_serve_metrics_options *o) {
+    for (int which = 0; which < SW__SUMMARIES; which++) {
+        sw__metrics_head(buf, summaries[which].name, "summary", summaries[which].help);
+        for (int i = 0; i < n; i++)
+            if (samples[i].stats.summaries) write_summary(buf, &samples[i], which, o);
+    }
+}
+
 static void write_copied(sw_serve *core, sw_buf *buf) {
     const char *name = "slipway_ensemble_copied_bytes_total";
     sw__metrics_head(buf, name, "counter", "Bytes of results copied between steps of ensembles");
@@ -228,6 +306,8 @@ static void write_memory(sw_buf *buf) {
 void sw_serve_metrics(sw_serve *core, sw_buf *buf) {
     sw_arena *arena = sw_arena_create(NULL, 0);
     sw_serve_model **models;
+    const sw_serve_metrics_options *o = &core->options.metrics;
+    int64_t now = sw__serve_now(core);
     int n = 0;
     bool good = arena && collect(core, NULL, -1, arena, &models, &n);
     sample *samples = good ? SW_ARENA_ARRAY(arena, sample, n + 1) : NULL;
@@ -235,6 +315,8 @@ void sw_serve_metrics(sw_serve *core, sw_buf *buf) {
         samples[i].model = models[i];
         pthread_mutex_lock(&models[i]->tally->lock);
         samples[i].stats = models[i]->tally->stats;
+        for (int k = 0; samples[i].stats.summaries && k < SW__SUMMARIES; k++)
+            sw__summary_ask(&samples[i].stats.summaries[k], now, o->quantiles, o->n_quantiles, samples[i].quantiles[k]);
         pthread_mutex_unlock(&models[i]->tally->lock);
         pthread_mutex_lock(&models[i]->queue.lock);
         samples[i].pending = models[i]->queue.n;
@@ -243,7 +325,7 @@ void sw_serve_metrics(sw_serve *core, sw_buf *buf) {
         pthread_mutex_unlock(&models[i]->queue.lock);
     }
     if (samples) {
-        write_counters(buf, samples, n);
+        write_counters(buf, samples, n, !o->no_counters);
         write_failures(buf, samples, n);
         write_pending(buf, samples, n);
         write_plans(buf, samples, n);
@@ -251,6 +333,8 @@ void sw_serve_metrics(sw_serve *core, sw_buf *buf) {
             sw__metrics_head(buf, families[f].name, "histogram", families[f].help);
             for (int i = 0; i < n; i++) write_histogram(buf, &families[f], &samples[i]);
         }
+        if (o->histogram) write_first_response(buf, samples, n);
+        if (o->summaries) write_summaries(buf, samples, n, o);
         write_copied(core, buf);
         sw__shadow_metrics(core, buf);
         write_memory(buf);

@@ -80,9 +80,12 @@ void sw__serve_model_stop(sw_serve_model *model) {
     model->nature.plan = NULL;
 }
 
-static sw__tally *make_tally(void) {
+static sw__tally *make_tally(bool summaries) {
     sw__tally *tally = sw_calloc(NULL, 1, sizeof *tally);
     if (!tally) return NULL;
+    if (summaries) { /* without memory for them there are none */
+        tally->stats.summaries = sw_calloc(NULL, SW__SUMMARIES, sizeof *tally->stats.summaries);
+    }
     tally->refs = 1;
     pthread_mutex_init(&tally->lock, NULL);
     return tally;
@@ -310,7 +313,7 @@ sw_serve_code sw__serve_model_create(sw_serve *core, const sw__model_source *sou
     model->refs = 1;
     model->core = core;
     model->arena = arena;
-    model->tally = make_tally();
+    model->tally = make_tally(core->options.metrics.summaries);
     pthread_mutex_init(&model->life_lock, NULL);
     sw_serve_code code = model->tally && copy_source(arena, source, &model->source) ? make(model, source, error)
                                                                                     : sw__serve_no_memory(error);

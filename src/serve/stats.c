@@ -6,8 +6,8 @@
 
 /* Upper bounds of the buckets: times in ns, rows. */
 const int64_t sw__stats_time_bounds[SW__BOUNDS] = {
-    100000,    250000,    500000,    1000000,    2500000,    5000000,    10000000,    25000000,   50000000,
-    100000000, 250000000, 500000000, 1000000000, 2500000000, 5000000000, 10000000000, 30000000000};
+    100000,    250000,    500000,    1000000,    2500000,    5000000,    10000000,   25000000,    50000000,
+    100000000, 250000000, 500000000, 1000000000, 2000000000, 2500000000, 5000000000, 10000000000, 30000000000};
 const int64_t sw__stats_batch_bounds[SW__BATCH_BOUNDS] = {1, 2, 4, 8, 16, 32, 64, 128, 256};
 
 static void count(sw_serve_duration *duration, int64_t ns) {
@@ -31,6 +31,10 @@ void sw__stats_success(sw__stats *s, const sw_serve_times *t) {
     observe(&s->request, sw__stats_time_bounds, SW__BOUNDS, t->done - t->queued);
     observe(&s->waited, sw__stats_time_bounds, SW__BOUNDS, t->started - t->queued);
     observe(&s->computed, sw__stats_time_bounds, SW__BOUNDS, t->computed - t->computing);
+    if (!s->summaries) return;
+    const int64_t times[SW__SUMMARIES] = {t->done - t->queued, t->started - t->queued, t->computing - t->started,
+                                          t->computed - t->computing, t->done - t->computed};
+    for (int i = 0; i < SW__SUMMARIES; i++) sw__summary_add(&s->summaries[i], times[i], t->done);
 }
 
 void sw__stats_failure(sw__stats *s, sw__failure why, int64_t ns) {
@@ -67,4 +71,5 @@ void sw__stats_execution(sw__stats *s, uint64_t rows, uint64_t input_ns, uint64_
 
 void sw__stats_free(sw__stats *s) {
     sw_free(NULL, s->batches);
+    sw_free(NULL, s->summaries);
 }

@@ -26,7 +26,8 @@ clock must stand still to be exact, src/serve/test_NAME.c.
 22 loading and unloading by clients               here: Control.test_explicit, Control.test_ensemble
 23 the old version answers during a reload        here: Control.test_reload
 24 stopping                                       here: Stop; serve: Stop
-25 metrics of queues, histograms                  here: Queues.test_full_queue; serve_models: Models.test_metrics
+25 metrics of queues, histograms, summaries       here: Queues.test_full_queue, test_priorities;
+                                                  serve_settings: Settings.test_metrics_that_are_asked_for
 """
 
 import asyncio
@@ -352,7 +353,8 @@ class Queues(Serving):
     def prepare(cls, root):
         policy = "dynamic_batching { default_queue_policy { %s } }\n"
         slow = ONE_BY_ONE + DELAY % 400
-        write(root, "full", slow + policy % "max_queue_size: 3", batch=1)
+        waits = "preferred_batch_size: [ 8 ] max_queue_delay_microseconds: 4000000"
+        write(root, "full", f"dynamic_batching {{ {waits} default_queue_policy {{ max_queue_size: 3 }} }}")
         late = "timeout_action: REJECT default_timeout_microseconds: 20000 allow_timeout_override: true"
         write(root, "rejects", slow + policy % late, batch=1)
         write(root, "delays", slow + policy % "timeout_action: DELAY default_timeout_microseconds: 20000", batch=1)
@@ -376,18 +378,17 @@ class Queues(Serving):
         return row["inference_count"], row["execution_count"], sizes
 
     def test_full_queue(self):
-        answers = self.in_background("full", 4)
+        answers = self.in_background("full", 3)  # which wait for a batch of 8, for some seconds
         self.until(self.waiting, "full", 3)
         for _ in range(2):
             status, headers, answer = self.server.get("/v2/models/full/infer", self.body())
             self.assertEqual((status, headers["Retry-After"]), (503, "1"))
             self.assertIn("Exceeds maximum queue size", json.loads(answer)["error"])
         self.assertEqual(self.pushback("full"), "1000")
-        for left in (2, 1, 0):
-            self.until(self.waiting, "full", left)
-        self.assertEqual([answer.result()[0] for answer in answers], [200] * 4)
+        self.assertEqual([answer.result()[0] for answer in answers], [200] * 3)
+        self.assertTrue(self.waiting("full", 0))
         self.assertEqual(self.metric("nv_inference_request_failure", "full", reason="REJECTED"), 3)
-        self.assertEqual(self.metric("nv_inference_request_success", "full"), 4)
+        self.assertEqual(self.metric("nv_inference_request_success", "full"), 3)
 
     @staticmethod
     def body(**options):

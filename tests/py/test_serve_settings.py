@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 import tempfile
 import time
 import unittest
@@ -195,6 +196,42 @@ class Settings(unittest.TestCase):
             self.assertRegex(row["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
             self.assertLessEqual(row["queue_us"] + row["compute_us"], row["total_us"] + 1)
 
+    def test_metrics_that_are_asked_for(self):
+        families = {
+            "nv_inference_request_duration_us": "counter",
+            "nv_inference_first_response_histogram_ms": "histogram",
+            "nv_inference_request_summary_us": "summary",
+            "nv_inference_queue_summary_us": "summary",
+            "nv_inference_compute_input_summary_us": "summary",
+            "nv_inference_compute_infer_summary_us": "summary",
+            "nv_inference_compute_output_summary_us": "summary",
+        }
+
+        def kinds(text):
+            return {name: kind for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M) if name in families}
+
+        server, (client, _) = self.serve()
+        text = server.get("/metrics", port=server.metrics)[2].decode()
+        self.assertEqual(kinds(text), {"nv_inference_request_duration_us": "counter"})
+        more = ["counter_latencies=false", "histogram_latencies=true", "summary_latencies=true"]
+        more.append("summary_quantiles=0.25:0.05,0.75:0.01")
+        server, (client, _) = self.serve(*(word for config in more for word in ("--metrics-config", config)))
+        of_a = 'model="a",version="1"'
+        text = server.get("/metrics", port=server.metrics)[2].decode()
+        self.assertEqual(kinds(text), {name: kind for name, kind in families.items() if kind != "counter"})
+        self.assertIn(f'nv_inference_queue_summary_us{{{of_a},quantile="0.25"}} NaN', text)
+        self.infer(client, "a", 5)
+        text = server.get("/metrics", port=server.metrics)[2].decode()
+        for bound in ("100", "500", "2000", "5000", "+Inf"):
+            self.assertIn(f'nv_inference_first_response_histogram_ms_bucket{{{of_a},le="{bound}"}} 5', text)
+        self.assertIn(f"nv_inference_request_summary_us_count{{{of_a}}} 5", text)
+        low, high = (
+            float(re.search(rf'nv_inference_request_summary_us\{{{of_a},quantile="{q}"\}} (\S+)', text)[1])
+            for q in ("0.25", "0.75")
+        )
+        total = float(re.search(rf"nv_inference_request_summary_us_sum\{{{of_a}\}} (\S+)", text)[1])
+        self.assertTrue(0 < low <= high <= total * 1.03)
+
     def test_generate(self):
         server, _ = self.serve()
         for path in ("generate", "versions/1/generate_stream"):
@@ -207,6 +244,8 @@ class Settings(unittest.TestCase):
             (["--trace-config", "level=TIMESTAMPS"], "needs a file"),
             (["--trace-config", "opentelemetry,url=x"], "'opentelemetry,url=x' is not known"),
             (["--trace-config", "rate=0"], "needs a whole number of at least 1"),
+            (["--metrics-config", "summary_latencies=yes"], "'summary_latencies=yes' is not known"),
+            (["--metrics-config", "summary_quantiles=0.5,2"], "no list of quantiles"),
             (["--log-format", "xml"], "expected default or ISO8601"),
             (["--log-info", "1"], "expected true or false"),
         ):
