@@ -52,6 +52,7 @@ static void encode(sw__call *call) {
 static void finish(sw__call *call) {
     sw__stream *s = call->owner;
     if (call->error.code == SW_SERVE_OK) sw__stream_send(s, call->body.data, call->body.size);
+    sw__call_note(call, SW__PROTOCOL_GRPC);
     end(s, &call->error);
     sw__call_end(call);
     s->calls--;
@@ -147,6 +148,7 @@ static void finish_in_stream(sw__call *call) {
             sw__stream_send(s, first->body.data, first->body.size);
         else
             out_of_memory(s);
+        sw__call_note(first, SW__PROTOCOL_GRPC);
         sw__call_end(first);
         ended++;
     }

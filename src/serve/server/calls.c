@@ -21,6 +21,7 @@ sw__call *sw__call_begin(sw__conn *conn) {
     }
     call->conn = conn;
     call->loop = loop;
+    call->read_ns = conn->read_ns;
     call->k.max_bytes = loop->server->options.max_body;
     call->k.regions = loop->server->regions;
     call->before = NULL;
@@ -122,6 +123,12 @@ void sw__call_submit(sw__call *call) {
     if (!call->finished) return;
     call->at_core = false;
     call->finish(call);
+}
+
+void sw__call_note(const sw__call *call, sw__protocol protocol) {
+    const sw_serve_times *t = &call->k.request.times;
+    if (call->error.code != SW_SERVE_OK || !t->computed) return;
+    sw__overhead_note(&call->loop->overhead[protocol], sw_clock_ns() - call->read_ns - (t->computed - t->computing));
 }
 
 void sw__call_cancel(sw__call *call) {

@@ -103,6 +103,7 @@ static void finish(sw__call *call) {
                              .type = call->json_size >= 0 ? "application/octet-stream" : text_json,
                              .json_size = call->json_size,
                              .coding = call->coding};
+    sw__call_note(call, SW__PROTOCOL_HTTP); /* before it is written: large bodies are written at once */
     if (c->closed)
         c->busy = false;
     else if (call->error.code != SW_SERVE_OK)

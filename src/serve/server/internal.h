@@ -13,6 +13,7 @@
 #include "serve/detectors.h"
 #include "serve/http/http.h"
 #include "serve/kserve/kserve.h"
+#include "serve/server/overhead.h"
 #include "serve/server/server.h"
 #include "serve/server/tls.h"
 
@@ -43,6 +44,7 @@ typedef struct sw__call {
     sw_buf body;
     int64_t json_size;
     sw_serve_error error;
+    int64_t read_ns;                 /* when the last byte of the request was read */
     int accepts;                     /* codings of the answer that the client takes */
     sw_http_coding coding;           /* of the body */
     bool finished;                   /* it ended within submit */
@@ -66,6 +68,7 @@ struct sw__conn {
     sw_buf out, rest;     /* not yet written; read but not yet taken */
     size_t sent;          /* of out */
     sw__call *calls;      /* under way */
+    int64_t read_ns;      /* the last read */
     int64_t since_ns;     /* the last time that something happened, or the request began */
     uint64_t received;    /* bytes of the request under way */
     bool readable, ended; /* there may be more to read; the client sends no more */
@@ -87,6 +90,7 @@ struct sw__loop {
     sw_buf out, body; /* of the connection that is being served; of an answer */
     uint8_t *scratch;
     int64_t now_ns, swept_ns;
+    sw__overhead overhead[SW__PROTOCOLS];
     pthread_mutex_t lock; /* recursive: keeps done() and the cancelling of a call apart */
     bool paused;          /* listeners, for want of descriptors */
 };
@@ -125,6 +129,8 @@ SW_MUST_USE sw_serve_code sw__call_find(sw__call *call, const char *name, const 
                                         const sw_serve_hint *hint);
 /* Hands it to the core; encode and finish follow, perhaps before it returns. */
 void sw__call_submit(sw__call *call);
+/* Its answer is being queued: counts what the server added, when it is a good one. */
+void sw__call_note(const sw__call *call, sw__protocol protocol);
 /* Likewise for a model to load or unload. */
 void sw__call_load(sw__call *call, const char *name, const sw_kserve_load *load, bool unload);
 /* From any thread: the call's work is done. */

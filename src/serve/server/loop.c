@@ -193,6 +193,7 @@ static bool read_some(sw__conn *c) {
             close_conn(c);
         return false;
     }
+    c->read_ns = sw_clock_ns();
     if (!c->http || !sw_http_is_midway(c->http)) {
         c->since_ns = c->loop->now_ns;
         c->received = 0;

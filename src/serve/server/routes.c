@@ -126,6 +126,7 @@ static void detect(request *r) {
 
 static void metrics(request *r) {
     sw_serve_metrics(r->core, r->body);
+    sw__overhead_write(r->conn->loop->server, r->body);
     sw__http_answer(
         r->conn, &(sw_http_answer){.status = 200, .type = "text/plain; version=0.0.4; charset=utf-8", .json_size = -1},
         r->body->data, r->body->size);
