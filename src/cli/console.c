@@ -82,6 +82,12 @@ sw_status sw_console_flush(sw_console *c) {
     return c->out_status;
 }
 
+void sw_console_clear(sw_console *c) {
+    static const char home_and_clear[] = "\x1b[H\x1b[J";
+    if (!c->out_terminal || sw_console_flush(c) != SW_OK) return;
+    c->out_status = sw_fd_write(OUT, "standard output", home_and_clear, sizeof home_and_clear - 1, &c->diag);
+}
+
 static void flush_when_full(sw_console *c) {
     if (c->out.size < FLUSH_BYTES) return;
     sw_status status = sw_console_flush(c);

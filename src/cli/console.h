@@ -28,6 +28,9 @@ void sw_print_text(sw_console *console, const char *text, size_t length);
 /* SW_E_IO with a message (none when the reader just went away), SW_E_NOMEM. */
 SW_MUST_USE sw_status sw_console_flush(sw_console *console);
 
+/* Clears the terminal: what is printed next begins at its top. Nothing where standard output is none. */
+void sw_console_clear(sw_console *console);
+
 /* A line on the terminal that says how far we are, replaced by the next; nothing where there is no terminal. */
 void sw_console_progress(sw_console *console, size_t done, size_t total, const char *what);
 void sw_console_progress_end(sw_console *console);

@@ -89,7 +89,7 @@ sw_status sw_verb_unknown(const char *name, const sw_diag *diag);
 extern const sw_verb sw_verb_predict, sw_verb_detect, sw_verb_val, sw_verb_export, sw_verb_build, sw_verb_refit,
     sw_verb_diff, sw_verb_profile, sw_verb_report, sw_verb_serve, sw_verb_client, sw_verb_run, sw_verb_inspect,
     sw_verb_ops, sw_verb_devices, sw_verb_version, sw_verb_help;
-extern const sw_verb sw_verb_backends, sw_verb_bench, sw_verb_doctor, sw_verb_tour;
+extern const sw_verb sw_verb_backends, sw_verb_bench, sw_verb_doctor, sw_verb_top, sw_verb_tour;
 
 /* Help and manual page of a verb; NULL: of the program. */
 void sw_help_format(const sw_verb *verb, sw_buf *buf);
