@@ -402,7 +402,7 @@ static const sw_option options[] = {
      .argument = "GROUP,...:HEADER=VALUE",
      .many = true,
      .help = "answer requests of these groups over HTTP only with this header; groups are health, metadata, inference, "
-             "model-config, model-repository, statistics"},
+             "shared-memory, model-config, model-repository, statistics, trace, logging, route"},
     {.name = "grpc-restricted-protocol",
      .kind = SW_TEXT,
      .argument = "GROUP,...:KEY=VALUE",

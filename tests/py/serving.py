@@ -82,4 +82,7 @@ class Server:
             raise AssertionError("the server does not stop") from None
         self.reader.join(5)
         self.process.stderr.close()
-        return code, "".join(self.log)
+        log = "".join(self.log)
+        if "Sanitizer" in log or "runtime error: " in log:  # of builds with sanitizers
+            raise AssertionError(log)
+        return code, log

@@ -4,6 +4,7 @@ import concurrent.futures
 import http.client
 import json
 import pathlib
+import re
 import socket
 import struct
 import tempfile
@@ -437,6 +438,51 @@ class Keys(Serving):
         for value in ("nonsense:a=b", "health", "health:a", "health:=b", "health,health:a=b"):
             process = slipway.run("serve", "x.onnx", "--http-restricted-api", value, expect=1)
             self.assertIn("--http-restricted-api", process.stderr)
+
+
+def in_source(path, pattern):
+    found = re.findall(pattern, (slipway.ROOT / "src/serve" / path).read_text())
+    assert len(found) > 5, pattern
+    return found
+
+
+class AllKeys(Serving):
+    """No route and no method goes without its key, whatever is added to the tables."""
+
+    groups = ",".join(in_source("server/server.h", r'X\(SW_GROUP_\w+, "([a-z-]+)"\)'))
+    arguments = (
+        *("--http-restricted-api", groups + ":Admin-Key=secret"),
+        *("--grpc-restricted-protocol", groups + ":key=other"),
+    )
+
+    def test_http(self):
+        routes = in_source("server/routes.c", r'\{"([A-Z]+)", "([^"]*)", SW_GROUP_')
+        for method, pattern in [*routes, ("GET", "../page/metrics")]:
+            path = "/v2/" + pattern.replace("MODEL", "models/identity").replace("*", "x")
+            path = path.replace("/v2/../", "/").removesuffix("/")
+            with self.subTest(method=method, path=path):
+                body = None if method == "GET" else b"{}"
+                status, _, answer = self.server.get(path, body, method=method)
+                self.assertEqual(status, 403)
+                self.assertIn(b"This API is restricted, expecting header 'admin-key'", answer)
+                self.assertNotEqual(self.server.get(path, body, {"Admin-Key": "secret"}, method)[0], 403)
+
+    def test_grpc(self):
+        import grpc
+
+        channel = grpc.insecure_channel(self.server.grpc_url)
+        self.addCleanup(channel.close)
+        methods = in_source("grpc/rpc.c", r'SERVICE "(\w+)"')
+        for path in ["/grpc.health.v1.Health/Check", *("/inference.GRPCInferenceService/" + name for name in methods)]:
+            with self.subTest(path=path):
+                with self.assertRaises(grpc.RpcError) as failure:
+                    channel.unary_unary(path)(b"", timeout=20)
+                self.assertEqual(failure.exception.code(), grpc.StatusCode.UNAVAILABLE)
+                self.assertIn("This protocol is restricted", failure.exception.details())
+                try:
+                    channel.unary_unary(path)(b"", timeout=20, metadata=(("triton-grpc-protocol-key", "other"),))
+                except grpc.RpcError as error:
+                    self.assertNotIn("restricted", error.details())
 
 
 class Ports(unittest.TestCase):

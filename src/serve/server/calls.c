@@ -92,11 +92,13 @@ void sw__call_return(sw__call *call) {
         call->finished = true;
         return;
     }
+    atomic_fetch_add(&loop->returning, 1);
     sw__call *top = atomic_load_explicit(&loop->returned, memory_order_relaxed);
     do call->next = top;
     while (!atomic_compare_exchange_weak_explicit(&loop->returned, &top, call, memory_order_release,
                                                   memory_order_relaxed));
     if (!top) sw_poller_wake(&loop->poller);
+    atomic_fetch_sub(&loop->returning, 1);
 }
 
 static void on_done(sw_serve_request *request) {

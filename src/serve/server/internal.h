@@ -87,6 +87,7 @@ struct sw__loop {
     sw_http *free_http[16];
     int n_free_http, n_conns, n_free_calls;
     _Atomic(sw__call *) returned;
+    atomic_int returning; /* threads that are within sw__call_return, and may yet wake the loop */
     sw_buf out, body; /* of the connection that is being served; of an answer */
     uint8_t *scratch;
     int64_t now_ns, swept_ns;

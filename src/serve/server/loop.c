@@ -383,6 +383,8 @@ sw_status sw__loop_start(sw__loop *loop, sw_server *server) {
 
 void sw__loop_join(sw__loop *loop) {
     if (loop->thread.handle) sw_thread_join(&loop->thread);
+    while (atomic_load(&loop->returning))
+        sw_sleep_ms(1); /* its calls are done, but who returned the last may be about to wake it */
     for (sw__call *call = loop->free_calls, *next; call; call = next) {
         next = call->next;
         sw_kserve_free(&call->k);
