@@ -236,6 +236,84 @@ static int perceptrons(net *n, sw_value *x, sw_value **out) {
     return 3;
 }
 
+static sw_value *reshape(net *n, sw_value *x, int rank, const int64_t *dims) {
+    return APPLY(n, SW_OP_Reshape, x, sw_graph_const_ints(n->g, "dims", dims, rank));
+}
+
+static sw_value *turn(net *n, sw_value *x, int rank, const int64_t *perm) {
+    sw_value *y = APPLY(n, SW_OP_Transpose, x);
+    CHECK_INT(sw_node_set_ints(n->g, y->producer, "perm", perm, rank), SW_OK);
+    return y;
+}
+
+static sw_value *number(net *n, float v) {
+    sw_value *c = sw_graph_new_const(n->g, "number", SW_F32, 0, NULL);
+    *(float *)c->type.data = v;
+    return c;
+}
+
+static sw_value *gathered(net *n, sw_value *x, int64_t index) {
+    sw_value *i = sw_graph_new_const(n->g, "index", SW_I64, 0, NULL);
+    *(int64_t *)i->type.data = index;
+    return APPLY(n, SW_OP_Gather, x, i);
+}
+
+/* As torchvision's ViT: queries, keys and values from one product, factors before the product of them. */
+static int heads(net *n, sw_value *x, sw_value **out) {
+    sw_value *rows = linear(n, reshape(n, x, 3, (int64_t[]){64, 1, 8}), 8, 24);
+    sw_value *all = turn(n, reshape(n, rows, 5, (int64_t[]){1, 64, 3, 2, 4}), 5, (int64_t[]){2, 0, 3, 1, 4});
+    sw_value *q = APPLY(n, SW_OP_Mul, gathered(n, all, 0), number(n, 0.75f)), *v = gathered(n, all, 2);
+    sw_value *k = APPLY(n, SW_OP_Mul, turn(n, gathered(n, all, 1), 4, (int64_t[]){0, 1, 3, 2}), number(n, 0.75f));
+    sw_value *y = APPLY(n, SW_OP_MatMul, APPLY(n, SW_OP_Softmax, APPLY(n, SW_OP_MatMul, q, k)), v);
+    y = reshape(n, turn(n, y, 4, (int64_t[]){0, 2, 1, 3}), 3, (int64_t[]){1, 64, 8});
+    out[0] = linear(n, y, 8, 8);
+    out[1] = v;
+    return 2;
+}
+
+/* As Swin: windows with a bias for each head and a mask for each window, added to other shapes of the scores. */
+static int windows(net *n, sw_value *x, sw_value **out) {
+    sw_value *rows = turn(n, reshape(n, x, 6, (int64_t[]){1, 8, 2, 4, 2, 4}), 6, (int64_t[]){0, 2, 4, 3, 5, 1});
+    rows = linear(n, reshape(n, rows, 3, (int64_t[]){4, 16, 8}), 8, 24);
+    sw_value *all = turn(n, reshape(n, rows, 5, (int64_t[]){4, 16, 3, 2, 4}), 5, (int64_t[]){2, 0, 3, 1, 4});
+    sw_value *q = gathered(n, all, 0), *k = turn(n, gathered(n, all, 1), 4, (int64_t[]){0, 1, 3, 2});
+    sw_value *scores = APPLY(n, SW_OP_Div, APPLY(n, SW_OP_MatMul, q, k), number(n, 2));
+    scores = APPLY(n, SW_OP_Add, scores, weights(n, 4, (int64_t[]){1, 2, 16, 16}));
+    scores = reshape(n, scores, 5, (int64_t[]){1, 4, 2, 16, 16});
+    scores = APPLY(n, SW_OP_Add, weights(n, 5, (int64_t[]){1, 4, 1, 16, 16}), scores);
+    scores = APPLY(n, SW_OP_Softmax, reshape(n, scores, 4, (int64_t[]){4, 2, 16, 16}));
+    out[0] = APPLY(n, SW_OP_MatMul, scores, gathered(n, all, 2));
+    return 1;
+}
+
+/* As C2PSA: heads in the channels of a map, the weights transposed. One head's keys are hidden by a short mask. */
+static int area(net *n, sw_value *x, sw_value **out) {
+    sw_value *parts[3], *all = reshape(n, conv(n, x, 8, 16, 1), 4, (int64_t[]){1, 2, 8, 64});
+    for (int i = 0; i < 3; i++) parts[i] = sw_graph_add_value(n->g, NULL, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL);
+    sw_value *lengths = sw_graph_const_ints(n->g, "lengths", (int64_t[]){2, 2, 4}, 3);
+    sw_node *node = sw_graph_add_node(n->g, NULL, SW_OP_Split, "", 2, (sw_value *[]){all, lengths}, 3, parts);
+    sw_node_set_int(node, "axis", 2);
+    static const int64_t swap[4] = {0, 1, 3, 2};
+    sw_value *scores = APPLY(n, SW_OP_MatMul, turn(n, parts[0], 4, swap), parts[1]);
+    scores = APPLY(n, SW_OP_Add, APPLY(n, SW_OP_Mul, scores, number(n, 0.7f)), weights(n, 1, (int64_t[]){64}));
+    sw_value *y = APPLY(n, SW_OP_MatMul, parts[2], turn(n, APPLY(n, SW_OP_Softmax, scores), 4, swap));
+    y = APPLY(n, SW_OP_Add, reshape(n, y, 4, (int64_t[]){1, 8, 8, 8}),
+              conv(n, reshape(n, parts[2], 4, (int64_t[]){1, 8, 8, 8}), 8, 8, 8));
+    out[0] = conv(n, y, 8, 8, 1);
+    return 1;
+}
+
+/* Attention that is written like the others but is not: scores that somebody else reads, too; a mask behind a factor. */
+static int not_attention(net *n, sw_value *x, sw_value **out) {
+    sw_value *rows = reshape(n, x, 3, (int64_t[]){2, 64, 4}), *k = turn(n, rows, 3, (int64_t[]){0, 2, 1});
+    out[0] = APPLY(n, SW_OP_Softmax, APPLY(n, SW_OP_MatMul, rows, k));
+    out[1] = APPLY(n, SW_OP_MatMul, out[0], rows);
+    sw_value *scores = APPLY(n, SW_OP_Add, APPLY(n, SW_OP_MatMul, rows, k), weights(n, 1, (int64_t[]){64}));
+    scores = APPLY(n, SW_OP_Softmax, APPLY(n, SW_OP_Mul, scores, number(n, 3)));
+    out[2] = APPLY(n, SW_OP_MatMul, scores, rows);
+    return 3;
+}
+
 /* ---- Running ------------------------------------------------------------------------------------------------------- */
 
 typedef struct result {
@@ -378,13 +456,37 @@ SW_TEST(fast_perceptrons) {
     check_graph(perceptrons);
 }
 
+static int count_attention(make_fn make) {
+    net n = {.g = sw_graph_create(NULL), .seed = 11};
+    sw_value *x = sw_graph_add_value(n.g, "x", SW_F32, 4, (int64_t[]){1, 8, SIDE, SIDE}), *outputs[MAX_OUT];
+    CHECK_INT(sw_graph_set_inputs(n.g, &x, 1), SW_OK);
+    CHECK_INT(sw_graph_set_outputs(n.g, outputs, make(&n, x, outputs)), SW_OK);
+    CHECK_INT(sw_passes_run(n.g, NULL, &sw_test_diag), SW_OK);
+    CHECK_INT(sw_passes_for_cpu(n.g), SW_OK);
+    CHECK_INT(sw_graph_verify(n.g, &sw_test_diag), SW_OK);
+    int found = 0;
+    for (const sw_node *node = n.g->first; node; node = node->next) found += node->op == SW_OP_FusedAttention;
+    sw_graph_destroy(n.g);
+    return found;
+}
+
+SW_TEST(fast_attention_of_networks) {
+    static const make_fn makes[] = {heads, windows, area};
+    for (int i = 0; i < 3; i++) {
+        check_graph(makes[i]);
+        CHECK_INT(count_attention(makes[i]), 1);
+    }
+    check_graph(not_attention);
+    CHECK_INT(count_attention(not_attention), 0);
+}
+
 SW_TEST(fast_rare_convs) {
     check_graph(rare_convs);
 }
 
 /* Without memory there is a status, and nothing leaks. (A fast kernel without scratch leaves its work to others.) */
 SW_TEST(building_survives_each_failing_allocation) {
-    static const make_fn makes[] = {halves, levels, rare_convs, pixel_rows};
+    static const make_fn makes[] = {halves, levels, rare_convs, pixel_rows, windows};
     for (size_t i = 0; i < sizeof makes / sizeof makes[0]; i++) {
         test_memory memory = {0};
         CHECK_INT(try_all(makes[i], &memory, 0), SW_OK);

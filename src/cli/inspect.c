@@ -113,7 +113,9 @@ static void recognise(sw_report *r, sw_arena *arena) {
 /* The graph's text form after a pass. */
 static sw_status print_after(const sw_args *args, sw_graph *graph, const char *pass, sw_console *c) {
     SW_TRY(set_shapes(graph, args, &c->diag));
-    SW_TRY(sw_passes_run(graph, strcmp(pass, "all") != 0 ? pass : NULL, &c->diag));
+    bool all = strcmp(pass, "all") == 0;
+    SW_TRY(sw_passes_run(graph, all ? NULL : pass, &c->diag));
+    if (all) SW_TRY(sw_passes_for_cpu(graph));
     char *text = NULL;
     size_t size = 0;
     FILE *memory = open_memstream(&text, &size);

@@ -391,3 +391,46 @@ SW_TEST(fast_kernels_obey) {
     sw_cpu_set_mask(mask);
     CHECK(y[0] == 0);
 }
+
+/* Heads side by side in one tensor, or each in rows of its own, elements turned or not: strides from the inside out. */
+static int64_t lay_heads(int64_t *numbers, int64_t batch, int64_t heads, int64_t vectors, int64_t size, int order) {
+    static const int orders[4][4] = {{0, 1, 2, 3}, {0, 2, 1, 3}, {0, 1, 3, 2}, {2, 0, 1, 3}}; /* outermost first */
+    const int64_t extents[4] = {batch, heads, vectors, size};
+    int64_t strides[4], stride = 1;
+    for (int i = 3; i >= 0; i--) strides[orders[order][i]] = stride, stride *= extents[orders[order][i]];
+    const int64_t offset = pick(0, 3);
+    memcpy(numbers, (int64_t[]){offset, strides[2], strides[3], strides[0], strides[1]}, 5 * sizeof *numbers);
+    return stride + offset;
+}
+
+SW_TEST(fast_attention) {
+    if (!has_avx2()) return;
+    for (int round = 0; round < 60; round++) {
+        int64_t batch = pick(1, 2), heads = pick(1, 3), queries = pick(1, 40), keys = pick(1, 70), size = pick(1, 40),
+                value_size = pick(1, 70), of[4][5], n[4];
+        bool masked = round % 3 == 0;
+        n[0] = lay_heads(of[0], batch, heads, queries, size, (int)pick(0, 3));
+        n[1] = lay_heads(of[1], batch, heads, keys, size, (int)pick(0, 3));
+        n[2] = lay_heads(of[2], batch, heads, keys, value_size, (int)pick(0, 3));
+        n[3] = lay_heads(of[3], batch, heads, queries, value_size, (int)pick(0, 3)) - of[3][0];
+        of[3][0] = 0;
+        float *x[4] = {noise(n[0], -2, 2), noise(n[1], -2, 2), noise(n[2], -2, 2),
+                       noise(heads * queries * keys, -3, 3)};
+        for (int64_t i = 0; i < heads * queries * keys; i++)
+            if (i % keys && pick(0, 3) == 0) x[3][i] = -INFINITY;
+        if (round == 1) x[0][of[0][0]] = NAN;
+        if (round == 2) x[0][of[0][0]] = 1e30f;
+        test_call t;
+        test_call_init(&t, SW_OP_FusedAttention, 1);
+        for (int i = 0; i < 3; i++) test_call_input(&t, TEST_F32(x[i], n[i]));
+        if (masked) test_call_input(&t, test_tensor(SW_F32, TEST_DIMS(heads, queries, keys), x[3]));
+        test_call_ints(&t, "batch", TEST_DIMS(batch, heads));
+        test_call_ints(&t, "sizes", TEST_DIMS(queries, keys, size, value_size));
+        test_call_ints(&t, "shape", TEST_DIMS(n[3]));
+        test_call_float(&t, "scale", round % 5 ? 0.4f : -0.4f);
+        static const char *const names[4] = {"query", "key", "value", "result"};
+        for (int i = 0; i < 4; i++) test_call_ints(&t, names[i], 5, of[i]);
+        CHECK(agree(&t, sw_kernel_ref(SW_OP_FusedAttention), 2e-6));
+        for (int i = 0; i < 4; i++) free(x[i]);
+    }
+}

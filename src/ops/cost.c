@@ -1,4 +1,5 @@
 #include "ops/cost.h"
+#include "ops/fused_attention.h"
 
 /* A dim as a number: 1 for an unknown batch, -1 for what else is not known. */
 static double dim(const sw_tensor *t, int axis) {
@@ -42,6 +43,11 @@ double sw_call_macs(const sw_call *c) {
     case SW_OP_MatMulInteger:
     case SW_OP_QLinearMatMul:
         return a->rank < 1 ? -1 : multiply(product(y, 0), dim(a, a->rank - 1));
+    case SW_OP_FusedAttention: {
+        sw_fused_attention f;
+        if (sw_call_fused_attention(c, &f) != SW_OK) return -1;
+        return (double)f.heads * (double)f.queries * (double)f.keys * (double)(f.size + f.value_size);
+    }
     default:
         return 0;
     }
@@ -65,14 +71,18 @@ typedef struct row {
 
 #define OP(id, basis, times) [SW_OP_##id] = {basis, times},
 static const row rows[SW_OP_COUNT] = {
-    OP(Conv, MACS, 0) OP(FusedConv, MACS, 0) OP(FusedProduct, MACS, 0) OP(ConvInteger, MACS, 0) OP(
-        DeformConv, MACS, 0) OP(QLinearConv, MACS, 0) OP(ConvTranspose, MACS, 0) OP(Gemm, MACS, 0) OP(MatMul, MACS, 0)
-        OP(MatMulInteger, MACS, 0) OP(QLinearMatMul, MACS, 0) OP(QuantizeLinear, OUTPUTS, 2) OP(
-            DequantizeLinear, OUTPUTS, 2) OP(BatchNormalization, OUTPUTS, 2) OP(InstanceNormalization, OUTPUTS, 6)
-            OP(LayerNormalization, OUTPUTS, 6) OP(RMSNormalization, OUTPUTS, 4) OP(LpNormalization, OUTPUTS, 3) OP(
-                Softmax, OUTPUTS, 5) OP(LogSoftmax, OUTPUTS, 5) OP(Hardmax, OUTPUTS, 1) OP(MaxPool, WINDOW, 0)
-                OP(AveragePool, WINDOW, 0) OP(GlobalAveragePool, INPUTS, 1) OP(GlobalMaxPool, INPUTS, 1) OP(ReduceSum,
-                                                                                                            INPUTS, 1)
+    OP(Conv, MACS, 0) OP(FusedConv, MACS, 0) OP(FusedProduct, MACS, 0) OP(FusedAttention, MACS, 0) OP(
+        ConvInteger, MACS, 0) OP(DeformConv, MACS, 0) OP(QLinearConv, MACS, 0) OP(ConvTranspose, MACS, 0)
+        OP(Gemm, MACS, 0) OP(MatMul, MACS, 0) OP(MatMulInteger, MACS, 0) OP(QLinearMatMul, MACS, 0) OP(
+            QuantizeLinear, OUTPUTS, 2) OP(DequantizeLinear, OUTPUTS, 2) OP(BatchNormalization, OUTPUTS, 2)
+            OP(InstanceNormalization, OUTPUTS, 6) OP(LayerNormalization, OUTPUTS, 6) OP(
+                RMSNormalization, OUTPUTS, 4) OP(LpNormalization, OUTPUTS,
+                                                 3) OP(Softmax, OUTPUTS, 5)
+                OP(LogSoftmax, OUTPUTS, 5) OP(Hardmax, OUTPUTS, 1) OP(MaxPool, WINDOW, 0) OP(AveragePool, WINDOW, 0) OP(
+                    GlobalAveragePool,
+                    INPUTS,
+                    1) OP(GlobalMaxPool, INPUTS,
+                          1) OP(ReduceSum, INPUTS, 1)
                     OP(ReduceMean, INPUTS, 1) OP(ReduceMax, INPUTS, 1) OP(ReduceMin, INPUTS, 1) OP(
                         ReduceProd,
                         INPUTS,
@@ -89,8 +99,10 @@ static const row rows[SW_OP_COUNT] = {
                                 OP(Sqrt, OUTPUTS, 1) OP(Reciprocal, OUTPUTS, 1) OP(Floor, OUTPUTS, 1)
                                     OP(Ceil, OUTPUTS, 1) OP(Round, OUTPUTS, 1) OP(Sin, OUTPUTS, 1) OP(
                                         Cos, OUTPUTS,
-                                        1) OP(Tan, OUTPUTS, 1)
-                                        OP(Tanh, OUTPUTS, 1) OP(Erf, OUTPUTS, 1) OP(Sigmoid, OUTPUTS, 3)
+                                        1) OP(Tan, OUTPUTS,
+                                              1) OP(Tanh, OUTPUTS, 1)
+                                        OP(Erf, OUTPUTS,
+                                           1) OP(Sigmoid, OUTPUTS, 3)
                                             OP(Relu, OUTPUTS, 1) OP(LeakyRelu, OUTPUTS, 2) OP(Elu, OUTPUTS, 3) OP(
                                                 HardSigmoid,
                                                 OUTPUTS,
@@ -107,12 +119,11 @@ static const row rows[SW_OP_COUNT] = {
                                                             OP(Or, OUTPUTS, 1) OP(Xor, OUTPUTS, 1) OP(Not, OUTPUTS, 1)
                                                                 OP(Equal, OUTPUTS, 1) OP(Less, OUTPUTS, 1) OP(
                                                                     LessOrEqual,
-                                                                    OUTPUTS,
-                                                                    1) OP(Greater, OUTPUTS,
-                                                                          1) OP(GreaterOrEqual, OUTPUTS, 1)
-                                                                    OP(Min, EACH, 0) OP(Max, EACH, 0) OP(
-                                                                        Sum, EACH,
-                                                                        0) OP(Mean, EACH, 0)
+                                                                    OUTPUTS, 1) OP(Greater, OUTPUTS, 1)
+                                                                    OP(GreaterOrEqual, OUTPUTS, 1) OP(Min, EACH, 0) OP(
+                                                                        Max, EACH,
+                                                                        0) OP(Sum, EACH,
+                                                                              0) OP(Mean, EACH, 0)
                                                                         OP(Where, OUTPUTS, 1) OP(Dfl, INPUTS, 6) OP(
                                                                             Cast, MOVE,
                                                                             0) OP(Identity, MOVE,
@@ -127,25 +138,22 @@ static const row rows[SW_OP_COUNT] = {
                                                                                        0) OP(Slice, MOVE,
                                                                                              0) OP(Gather, MOVE, 0)
                                                                                         OP(GatherElements, MOVE, 0) OP(
-                                                                                            GatherND,
-                                                                                            MOVE,
+                                                                                            GatherND, MOVE,
                                                                                             0) OP(Expand, MOVE,
                                                                                                   0) OP(Tile, MOVE, 0)
                                                                                             OP(Pad, MOVE, 0) OP(
                                                                                                 ConstantOfShape, MOVE,
-                                                                                                0) OP(Range, MOVE, 0)
-                                                                                                OP(EyeLike, MOVE, 0) OP(
-                                                                                                    Trilu,
-                                                                                                    MOVE,
-                                                                                                    0) OP(DepthToSpace,
+                                                                                                0) OP(Range, MOVE,
+                                                                                                      0) OP(EyeLike,
+                                                                                                            MOVE, 0)
+                                                                                                OP(Trilu, MOVE, 0) OP(
+                                                                                                    DepthToSpace, MOVE,
+                                                                                                    0) OP(SpaceToDepth,
                                                                                                           MOVE, 0)
-                                                                                                    OP(SpaceToDepth,
+                                                                                                    OP(PixelShuffle,
                                                                                                        MOVE, 0)
-                                                                                                        OP(PixelShuffle,
-                                                                                                           MOVE, 0)
-                                                                                                            OP(Relayout,
-                                                                                                               MOVE,
-                                                                                                               0)};
+                                                                                                        OP(Relayout,
+                                                                                                           MOVE, 0)};
 #undef OP
 
 static double window_elements(const sw_call *c) {

@@ -68,6 +68,7 @@ sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_diag *diag) 
 
 sw_status sw_passes_for_cpu(sw_graph *graph) {
     SW_TRY(sw__pass_turns(graph));
+    SW_TRY(sw__pass_attention(graph));
     return sw__pass_products(graph);
 }
 

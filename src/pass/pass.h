@@ -35,9 +35,10 @@ SW_MUST_USE sw_status sw_pass_float32(sw_graph *graph, bool *was_half);
 /* After all passes, where the builder wants it: maps become bfloat16 (precision.c). SW_E_NOMEM. */
 SW_MUST_USE sw_status sw_pass_bfloat16(sw_graph *graph);
 
-/* After all passes, where the plan is for a CPU: turns, then products. SW_E_NOMEM. */
+/* After all passes, where the plan is for a CPU: turns, attention, products. SW_E_NOMEM. */
 SW_MUST_USE sw_status sw_passes_for_cpu(sw_graph *graph);
 SW_MUST_USE sw_status sw__pass_turns(sw_graph *graph);
+SW_MUST_USE sw_status sw__pass_attention(sw_graph *graph);
 SW_MUST_USE sw_status sw__pass_products(sw_graph *graph);
 
 /* N C H W to N H W C, and back, of float32. */
