@@ -188,6 +188,10 @@ SW_TEST(fast_layer_norm) {
         test_call t;
         int64_t rows = pick(1, 30), n = pick(1, 70);
         float *x = noise(rows * n, -3, 9), *scale = noise(n, -2, 2), *bias = noise(n, -2, 2);
+        for (int64_t k = 0; i >= 24 && k < n; k++) x[k] += i < 27 ? 3000 : 0; /* a mean far from 0 */
+        if (i == 27) x[0] = NAN;
+        if (i == 28) x[n / 2] = INFINITY;
+        if (i == 29) x[n / 2] = 1e30f; /* whose square is no float */
         test_call_init(&t, SW_OP_LayerNormalization, 1);
         test_call_int(&t, "axis", -1);
         test_call_input(&t, TEST_F32(x, rows, n));
@@ -404,7 +408,7 @@ static int64_t lay_heads(int64_t *numbers, int64_t batch, int64_t heads, int64_t
 }
 
 SW_TEST(fast_attention) {
-    if (!has_avx2()) return;
+    if (!has_vectors()) return;
     for (int round = 0; round < 60; round++) {
         int64_t batch = pick(1, 2), heads = pick(1, 3), queries = pick(1, 40), keys = pick(1, 70), size = pick(1, 40),
                 value_size = pick(1, 70), of[4][5], n[4];

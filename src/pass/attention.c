@@ -1,9 +1,9 @@
 /* Attention written out, softmax(Q K^T * scale + mask) V, becomes one FusedAttention, which needs no memory for the scores. It
- * reads its heads where they lie: what only reorders elements between a product and the heads, and behind them, is left out.
- * Float32, shapes known; for CPUs, whose kernels compute it.
+ * reads its heads where they lie: what only reorders elements between a product and the heads, and behind them, is left
+ * out. Float32, shapes known; for CPUs, whose kernels compute it.
  *
- * Seen: factors before and behind the first product, constant masks of several terms, either order of the second product (V times
- * the transposed weights, as in YOLO's C2PSA). */
+ * Seen: factors before and behind the first product, constant masks of several terms, either order of the second product (V
+ * times the transposed weights, as in YOLO's C2PSA). */
 #include <string.h>
 
 #include "ops/fused_attention.h"

@@ -35,6 +35,16 @@ static bool is_identity_permutation(const sw_node *node) {
     return true;
 }
 
+/* Whether all of a constant's integers are the same one; of an input that is absent, too. */
+static bool all_are(const sw_node *node, int input, int64_t want) {
+    const sw_value *v = input < node->n_in ? node->in[input] : NULL;
+    if (!v) return true;
+    if (!sw_value_is_const(v)) return false;
+    for (int64_t i = 0; i < sw_tensor_count(&v->type); i++)
+        if (sw_tensor_int_at(&v->type, i) != want) return false;
+    return true;
+}
+
 static bool changes_nothing(const sw_node *node) {
     const sw_tensor *in = &node->in[0]->type, *out = &node->out[0]->type;
     switch (node->op) {
@@ -58,6 +68,10 @@ static bool changes_nothing(const sw_node *node) {
     case SW_OP_Squeeze:
     case SW_OP_Unsqueeze:
         return same_type(in, out);
+    case SW_OP_Slice: /* forwards, and all that there is */
+        return all_are(node, 4, 1) && same_type(in, out);
+    case SW_OP_Pad:
+        return all_are(node, 1, 0);
     default:
         return false;
     }

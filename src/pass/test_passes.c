@@ -286,6 +286,25 @@ SW_TEST(products_take_what_is_behind_them) {
     sw_graph_destroy(g);
 }
 
+/* Slices of everything and pads of nothing go; those that turn a row around or cut it stay. */
+SW_TEST(fold_drops_slices_and_pads_of_nothing) {
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *x = input(g, 2, (int64_t[]){3, 4}), *zero = sw_graph_const_ints(g, "zero", (int64_t[]){0}, 1);
+    sw_value *far = sw_graph_const_ints(g, "far", (int64_t[]){9}, 1),
+             *one = sw_graph_const_ints(g, "one", (int64_t[]){1}, 1);
+    sw_value *back = sw_graph_const_ints(g, "back", (int64_t[]){-1}, 1),
+             *low = sw_graph_const_ints(g, "low", (int64_t[]){-9}, 1);
+    sw_value *pads = sw_graph_const_ints(g, "pads", (int64_t[]){0, 0, 0, 0}, 4);
+    sw_value *y = apply(g, SW_OP_Slice, "all", 4, (sw_value *[]){x, zero, far, one});
+    y = apply(g, SW_OP_Pad, "none", 2, (sw_value *[]){y, pads});
+    y = apply(g, SW_OP_Slice, "reversed", 5, (sw_value *[]){y, back, low, one, back});
+    y = apply(g, SW_OP_Slice, "cut", 4, (sw_value *[]){y, one, far, one});
+    run_all(g, y);
+    CHECK_INT(count(g, SW_OP_Slice), 2);
+    CHECK_INT(count(g, SW_OP_Pad), 0);
+    sw_graph_destroy(g);
+}
+
 SW_TEST(bfloat16_stays_inside) {
     sw_graph *g = sw_graph_create(NULL);
     sw_value *x = input(g, 4, (int64_t[]){1, 4, 8, 8});

@@ -1,5 +1,6 @@
-/* Transpositions between a channels-last map and its pixels as rows, N C H W and N H W C: where a Relayout stands beside one,
- * the two together move nothing. The transposition then reads or writes the map where it lies. For CPUs. */
+/* Transpositions between a channels-last map and its pixels as rows, N C H W and N H W C: where a Relayout stands beside
+ * one, the two together move nothing. The transposition then reads or writes the map where it lies. Transpositions of axes
+ * of one element become Reshape. For CPUs. */
 #include "pass/pass.h"
 
 static bool has_perm(const sw_node *node, int64_t a, int64_t b, int64_t c, int64_t d) {
@@ -17,9 +18,39 @@ bool sw__is_turn_to_map(const sw_node *node) {
     return has_perm(node, 0, 3, 1, 2);
 }
 
+/* Whether axes of more than one element stay in their order: nothing moves. Dims must be known. */
+static bool moves_nothing(const sw_node *node) {
+    const sw_tensor *x = &node->in[0]->type;
+    const sw_attr *perm = sw_node_attr(node, "perm", SW_ATTR_INTS);
+    if (!perm->set || !sw_tensor_is_concrete(x) || sw_tensor_count(x) == 0 || x->layout != node->out[0]->type.layout ||
+        perm->ints.n != x->rank)
+        return false;
+    int64_t last = -1;
+    for (int i = 0; i < x->rank; i++) {
+        if (x->dims[perm->ints.v[i]] == 1) continue;
+        if (perm->ints.v[i] < last) return false;
+        last = perm->ints.v[i];
+    }
+    return true;
+}
+
+/* The same as a Reshape, which is a view. */
+static sw_status as_reshape(sw_graph *graph, sw_node *node) {
+    sw_value *in[2] = {node->in[0]}, *out = node->out[0];
+    in[1] = sw_graph_const_ints(graph, "dims", out->type.dims, out->type.rank);
+    sw_node *next = node->next;
+    const char *name = node->name;
+    sw_graph_remove_node(graph, node);
+    return in[1] && sw_graph_add_node(graph, next, SW_OP_Reshape, name, 2, in, 1, &out) ? SW_OK : SW_E_NOMEM;
+}
+
 sw_status sw__pass_turns(sw_graph *graph) {
     for (sw_node *node = graph->first, *next; node; node = next) {
         next = node->next;
+        if (node->op == SW_OP_Transpose && moves_nothing(node)) {
+            SW_TRY(as_reshape(graph, node));
+            continue;
+        }
         sw_node *before = node->n_in && node->in[0] ? node->in[0]->producer : NULL;
         if (!before) continue;
         if (sw__is_turn_to_rows(node) && before->op == SW_OP_Relayout && before->out[0]->type.layout == SW_ROW_MAJOR) {

@@ -1,0 +1,7 @@
+#include "kernels/vec_avx512.h"
+
+#include "kernels/norm/layer_norm.inc"
+
+bool sw__layer_norm_avx512(const sw_call *c) {
+    return layer_norm(c);
+}
