@@ -362,6 +362,33 @@ SW_TEST(fast_resize_linear) {
     }
 }
 
+/* To the bit, whatever the picture's size; halved, enlarged, with edges that no vector reaches. */
+SW_TEST(fast_letterbox) {
+    if (!has_avx2()) return;
+    for (int i = 0; i < 300; i++) {
+        test_call t;
+        int64_t height = pick(1, 90), width = pick(1, 90), canvas = pick(1, 60), across = pick(1, 60);
+        if (i % 5 == 0) canvas = height = pick(1, 40), across = width = pick(1, 40), height *= 2, width *= 2;
+        int64_t n = height * width * 3;
+        uint8_t *pixels = malloc((size_t)n); /* no more: sanitizers see what is read behind it */
+        for (int64_t k = 0; k < n; k++) pixels[k] = i % 7 ? (uint8_t)pick(0, 255) : 255;
+        test_call_init(&t, SW_OP_Letterbox, 1);
+        test_call_input(&t, test_tensor(SW_U8, 3, (int64_t[]){height, width, 3}, pixels));
+        test_call_int(&t, "height", canvas);
+        test_call_int(&t, "width", across);
+        test_call_int(&t, "stride", i % 4 ? 0 : 8);
+        test_call_int(&t, "center", i % 3 != 0);
+        test_call_int(&t, "stretch", i % 11 == 0);
+        test_call_int(&t, "swap_rb", i % 2);
+        test_call_float(&t, "divisor", i % 6 ? 255 : 1);
+        static const float mean[] = {0.485f, 0.456f, 0.406f}, std[] = {0.229f, 0.224f, 0.225f};
+        if (i % 8 == 1) test_call_floats(&t, "mean", 3, mean);
+        if (i % 8 == 1) test_call_floats(&t, "std", 3, std);
+        CHECK(agree(&t, sw_kernel_ref(SW_OP_Letterbox), 0));
+        free(pixels);
+    }
+}
+
 SW_TEST(fast_relayout) {
     if (!has_vectors()) return;
     for (int i = 0; i < 60; i++) {

@@ -10,7 +10,6 @@
 
 #include "kernels/kernel.h"
 #include "kernels/letterbox/values.h"
-#include "ops/letterbox.h"
 
 typedef sw__tap tap;
 
@@ -50,6 +49,15 @@ static void make_taps(tap *taps, int64_t scaled, int64_t side, bool clamp, int s
         taps[i].at *= step;
         taps[i].next *= step;
     }
+}
+
+void sw__letterbox_taps(const sw_letterbox_fit *fit, int64_t height, int64_t width, sw__tap *taps) {
+    make_taps(taps, fit->scaled_width, width, true, 3);
+    make_taps(taps + fit->scaled_width, fit->scaled_height, height, false, 1);
+}
+
+bool sw__letterbox_halves(const sw_letterbox_fit *fit, int64_t height, int64_t width) {
+    return height == 2 * fit->scaled_height && width == 2 * fit->scaled_width;
 }
 
 /* The scaled picture's byte `column` (of its row `row`) in channel `channel` of the source. */
@@ -122,11 +130,10 @@ sw_status sw__letterbox_ref(const sw_call *c) {
         .out = c->out[0]->data,
     };
     sw__pixel_values(c, j.value);
-    j.halve = j.height == 2 * j.fit.scaled_height && j.width == 2 * j.fit.scaled_width;
+    j.halve = sw__letterbox_halves(&j.fit, j.height, j.width);
     tap *taps = sw_calloc(c->allocator, (size_t)(j.fit.scaled_width + j.fit.scaled_height), sizeof *taps);
     if (!taps) return SW_E_NOMEM;
-    make_taps(taps, j.fit.scaled_width, j.width, true, 3);
-    make_taps(taps + j.fit.scaled_width, j.fit.scaled_height, j.height, false, 1);
+    sw__letterbox_taps(&j.fit, j.height, j.width, taps);
     j.columns = taps;
     j.rows = taps + j.fit.scaled_width;
     sw_pool_for(c->pool, j.fit.height, 16, fill_rows, &j);

@@ -46,12 +46,19 @@ static int64_t best_class(const float *scores, int64_t classes) {
     return best;
 }
 
+/* No score passes the threshold, and all are numbers: so with most anchors, and quickly told. */
+static bool is_cold(const rules *r, const float *scores, int64_t classes) {
+    int hot = 0;
+    for (int64_t i = 0; i < classes; i++) hot |= !(scores[i] <= r->conf);
+    return !hot;
+}
+
 /* Writes the candidates of all anchors to `to` (NULL: only counts them). */
 static int64_t collect(const rules *r, const float *rows, int64_t anchors, candidate *to) {
     int64_t n = 0, classes = r->values - 4 - r->extra;
     for (int64_t a = 0; a < anchors; a++) {
         const float *scores = rows + a * r->values + 4;
-        int64_t best = best_class(scores, classes);
+        int64_t best = is_cold(r, scores, classes) ? -1 : best_class(scores, classes);
         if (best < 0) continue;
         int64_t first = r->multi_label ? 0 : best, last = r->multi_label ? classes - 1 : best;
         for (int64_t k = first; k <= last; k++) {
