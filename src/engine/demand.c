@@ -262,12 +262,10 @@ void sw_demand_connect(sw_instance *instance) {
 
 /* ---- During a run ---------------------------------------------------------------------------------------------------- */
 
-static void look_at_columns(const sw_demanded *d, const sw_tensor *scores) {
-    memset(d->wanted, 0, (size_t)d->columns);
-    for (int64_t row = 0; row < scores->dims[1]; row++) {
-        const float *score = (const float *)scores->data + row * d->columns;
-        for (int64_t i = 0; i < d->columns; i++) d->wanted[i] |= score[i] > d->above;
-    }
+void sw_demand_columns(const float *scores, int64_t rows, int64_t columns, float above, uint8_t *wanted) {
+    memset(wanted, 0, (size_t)columns);
+    for (int64_t row = 0; row < rows; row++, scores += columns)
+        for (int64_t i = 0; i < columns; i++) wanted[i] |= scores[i] > above;
 }
 
 static void tiles_of_columns(const sw_demanded *d, const part *p) {
@@ -290,7 +288,8 @@ static void tiles_of_reader(const part *reader, const part *p) {
 
 void sw_demand_look(sw_instance *instance) {
     const sw_demanded *d = instance->demanded;
-    look_at_columns(d, &instance->values[d->scores]);
+    const sw_tensor *scores = &instance->values[d->scores];
+    sw_demand_columns(scores->data, scores->dims[1], d->columns, d->above, d->wanted);
     for (int32_t i = 0; i < d->n; i++) {
         const part *p = &d->parts[i];
         memset(p->tiles, 0, (size_t)(((p->height + TILE - 1) / TILE) * ((p->width + TILE - 1) / TILE)));

@@ -34,6 +34,17 @@ static sw_status check_options(const sw_detector_options *o, const sw_diag *diag
     return SW_OK;
 }
 
+sw_status sw__detector_reserve(const sw_allocator *allocator, const sw_diag *diag, void **buffer, size_t *have,
+                               size_t size) {
+    if (*buffer && *have >= size) return SW_OK;
+    void *fresh = sw_calloc(allocator, size, 1);
+    if (!fresh) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    sw_free(allocator, *buffer);
+    *buffer = fresh;
+    *have = size;
+    return SW_OK;
+}
+
 sw_status sw__detector_name(sw_detector *d, int n) {
     if (n <= d->n_names) return SW_OK;
     size_t cap = (size_t)d->cap_names;
@@ -163,13 +174,14 @@ static sw_status make_room(sw_detector *d) {
     }
 }
 
-/* Boxes, and what comes with them, are read only where a score passes the threshold: of tables of scores by row, the network
- * need not calculate others. SLIPWAY_WHOLE=1 lets it do so, for bug hunts. */
-static void demand_boxes(sw_detector *d, float conf) {
+/* Boxes, and what comes with them, are read only where a score passes the threshold: of tables of scores by row, neither the
+ * network nor the decoding need deal with others. SLIPWAY_WHOLE=1 lets them do so, for bug hunts. */
+static void demand_boxes(sw_detector *d) {
     const sw__head *h = d->head;
-    if (!d->session || h->form != SW__TABLE || h->by_anchor || d->reals || d->network.run || getenv("SLIPWAY_WHOLE"))
-        return;
-    sw_session_demand(d->session, &(sw_demand){.first = h->values, .rows = sw__head_classes(h, &d->model), .above = conf});
+    d->sparse = h->form == SW__TABLE && !h->by_anchor && !getenv("SLIPWAY_WHOLE");
+    if (!d->sparse || !d->session || d->reals || d->network.run) return;
+    sw_session_demand(d->session,
+                      &(sw_demand){.first = h->values, .rows = sw__head_classes(h, &d->model), .above = d->conf});
 }
 
 /* Sessions for both ends; on a GPU, where it has kernels for them, they become parts of the network's, too. */
@@ -220,7 +232,7 @@ static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
     d->n_boxes_inputs = sw__head_inputs(d->head, &d->model, d->order, NULL);
     d->extra = sw__head_extra(d->head, &d->model);
     SW_TRY(describe_preparation(d));
-    demand_boxes(d, (float)conf);
+    demand_boxes(d);
     sw__nms_options nms = {conf, o->iou, o->max_det, d->classes, d->n_classes, o->agnostic, o->multi_label};
     SW_TRY(make_ends(d, &nms, o->threads));
     return make_room(d);
@@ -260,6 +272,8 @@ void sw_detector_destroy(sw_detector *d) {
     sw_free(d->allocator, d->keypoints);
     sw_free(d->allocator, d->rotated);
     sw_arena_destroy(d->results);
+    sw_free(d->allocator, d->hot);
+    sw_free(d->allocator, d->candidates);
     sw_free(d->allocator, d->input);
     sw_free(d->allocator, d->packing.bytes);
     sw_free(d->allocator, d->classes);
@@ -300,17 +314,6 @@ const char *sw_task_name(sw_task task) {
 /* -- Running
  * ----------------------------------------------------------------------------------------------------- */
 
-/* A buffer of at least `size` bytes, zeroed when it is new. */
-static sw_status reserve(const sw_allocator *allocator, const sw_diag *diag, void **buffer, size_t *have, size_t size) {
-    if (*buffer && *have >= size) return SW_OK;
-    void *fresh = sw_calloc(allocator, size, 1);
-    if (!fresh) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
-    sw_free(allocator, *buffer);
-    *buffer = fresh;
-    *have = size;
-    return SW_OK;
-}
-
 sw_status sw__picture_check(const sw_picture *p, const sw_diag *diag) {
     if (!p->data || p->width < 1 || p->height < 1 || p->width > SW_PICTURE_MAX_SIDE || p->height > SW_PICTURE_MAX_SIDE)
         return sw_fail(diag, SW_E_INPUT, NULL, NULL, "a picture of %d x %d pixels cannot be taken; 1 to %d a side can",
@@ -326,7 +329,7 @@ sw_status sw__picture_tensor(const sw_picture *p, sw__packing *packing, const sw
     *t = (sw_tensor){.dtype = SW_U8, .rank = 3, .dims = {p->height, p->width, 3}, .data = p->data};
     size_t row = 3 * (size_t)p->width;
     if (p->pitch == row) return SW_OK;
-    SW_TRY(reserve(allocator, diag, (void **)&packing->bytes, &packing->size, row * (size_t)p->height));
+    SW_TRY(sw__detector_reserve(allocator, diag, (void **)&packing->bytes, &packing->size, row * (size_t)p->height));
     for (int y = 0; y < p->height; y++) memcpy(packing->bytes + (size_t)y * row, p->data + (size_t)y * p->pitch, row);
     t->data = packing->bytes;
     return SW_OK;
@@ -342,7 +345,7 @@ static sw_status preprocess(sw_detector *d, const sw_picture *p, sw_tensor *inpu
     input->dims[0] = d->model.batch;
     int64_t whole = sw_tensor_bytes(input);
     if (whole < 0) return sw_fail(d->diag, SW_E_LIMIT, NULL, NULL, "the model's input is too large");
-    SW_TRY(reserve(d->allocator, d->diag, &d->input, &d->input_size, (size_t)whole));
+    SW_TRY(sw__detector_reserve(d->allocator, d->diag, &d->input, &d->input_size, (size_t)whole));
     memcpy(d->input, input->data, bytes);
     input->data = d->input;
     return SW_OK;

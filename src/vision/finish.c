@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/demand.h"
 #include "vision/mask.h"
 
 /* Rows x1 y1 x2 y2 score class extra. */
@@ -221,12 +222,39 @@ static void take_classes(sw_detector *d, const float *scores, int n, const sw__s
     }
 }
 
+/* A table of those anchors only in which a score passes, in their order; filled up to a multiple of so many with anchors of
+ * zeros, which do not, so that few shapes are bound. */
+static sw_status keep_candidates(sw_detector *d, sw_tensor *table) {
+    enum { MULTIPLE = 64 };
+    int64_t values = table->dims[1], anchors = table->dims[2], n = 0, width;
+    const float *from = table->data;
+    if (table->dtype != SW_F32 || anchors <= MULTIPLE) return SW_OK;
+    SW_TRY(sw__detector_reserve(d->allocator, d->diag, (void **)&d->hot, &d->hot_size, (size_t)anchors));
+    sw_demand_columns(from + d->head->values * anchors, sw__head_classes(d->head, &d->model), anchors, d->conf, d->hot);
+    for (int64_t a = 0; a < anchors; a++) n += d->hot[a];
+    width = (n / MULTIPLE + 1) * MULTIPLE;
+    if (width >= anchors) return SW_OK;
+    SW_TRY(sw__detector_reserve(d->allocator, d->diag, (void **)&d->candidates, &d->candidates_size,
+                                (size_t)(values * width) * sizeof *d->candidates));
+    memset(d->candidates, 0, (size_t)(values * width) * sizeof *d->candidates);
+    float *to = d->candidates;
+    for (int64_t a = 0; a < anchors; a++) {
+        if (!d->hot[a]) continue;
+        for (int64_t v = 0; v < values; v++) to[v * width] = from[v * anchors + a];
+        to++;
+    }
+    table->data = d->candidates;
+    table->dims[2] = width;
+    return SW_OK;
+}
+
 sw_status sw__detector_finish(sw_detector *d, const sw_tensor *outputs, const sw_tensor *boxes, const sw__scaling *s,
                               int *count) {
     sw_tensor inputs[SW__MAX_OUTPUTS], results[SW__MAX_OUTPUTS];
     *count = 0;
     if (boxes) return take_rows(d, &(rows){boxes->data, boxes->dims[0], boxes->dims[1]}, outputs, s, count);
     for (int i = 0; i < d->n_boxes_inputs; i++) SW_TRY(first_of(d, &outputs[d->order[i]], d->order[i], &inputs[i]));
+    if (d->sparse) SW_TRY(keep_candidates(d, &inputs[0]));
     SW_TRY(sw_session_run(d->boxes, inputs, results));
     switch (d->head->form) {
     case SW__LISTS:

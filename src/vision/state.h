@@ -25,7 +25,7 @@ struct sw_detector {
     float conf;
     int *classes; /* the wanted ones; none: all */
     int n_classes;
-    bool polygons, logits;
+    bool polygons, logits, sparse;              /* sparse: only anchors whose scores pass are decoded */
     int n_boxes_inputs, order[SW__MAX_OUTPUTS]; /* outputs of the model that `boxes` takes */
     int extra, n_points, point_values;
     sw_session *session;    /* of the model */
@@ -37,6 +37,10 @@ struct sw_detector {
     sw_session *masks; /* made for the first picture with a box */
     int64_t mask_scale;
     sw__packing packing;
+    uint8_t *hot; /* by anchor: a score passes */
+    size_t hot_size;
+    float *candidates; /* such anchors only */
+    size_t candidates_size;
     void *input; /* the model's input, where it takes more than one picture: zeros after the first */
     size_t input_size;
 
@@ -66,6 +70,9 @@ void sw__fitting_of(const sw__head *head, const sw_picture *picture, int64_t hei
 
 /* A session of a plan, whose reference it takes. */
 SW_MUST_USE sw_status sw__detector_session(sw_detector *d, sw_plan *plan, int threads, sw_session **session);
+/* A buffer of at least `size` bytes, zeroed when it is new. SW_E_NOMEM. */
+SW_MUST_USE sw_status sw__detector_reserve(const sw_allocator *allocator, const sw_diag *diag, void **buffer,
+                                           size_t *have, size_t size);
 /* Makes sure that ids below `n` have names: the model's or made-up ones. SW_E_NOMEM without a message. */
 SW_MUST_USE sw_status sw__detector_name(sw_detector *d, int n);
 

@@ -258,13 +258,15 @@ static sw_status create_and_run(const fake *f, const sw_allocator *allocator) {
 SW_TEST(detector_survives_each_failing_allocation) {
     const char *const meta[] = {"names", "{0: 'cat', 1: 'dog'}", NULL};
     fake f = {SW_F16, true, false, 2, {6, CELLS}, v8_answer(), meta};
-    int total = 1;
+    int total = 1, refused = 0;
     for (int fail = 0; fail <= total; fail++) {
         test_memory m = {.fail_at = fail};
         sw_allocator a = test_memory_allocator(&m);
-        CHECK_INT(create_and_run(&f, &a), fail ? SW_E_NOMEM : SW_OK);
+        sw_status status = create_and_run(&f, &a);
+        CHECK(status == SW_OK || (fail && status == SW_E_NOMEM));
+        refused += status == SW_E_NOMEM;
         CHECK_INT(m.held, 0);
         if (!fail) total = m.calls;
     }
-    CHECK(total > 20);
+    CHECK(total > 20 && refused >= total - 3); /* a fast letterbox without scratch leaves its work to the reference */
 }

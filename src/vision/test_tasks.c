@@ -317,7 +317,7 @@ SW_TEST(tasks_survive_each_failing_allocation) {
     fill_prototypes();
     put_column(v, CELLS, 7, (const float[]){32, 32, 32, 16, 0.1f, 0.75f, 1, 0}, 8);
     fake f = {.answers = {ANSWER(v, 1, 8, CELLS), ANSWER(prototypes, 1, 2, 16, 16)}};
-    int total = 1;
+    int total = 1, refused = 0;
     for (int fail = 0; fail <= total; fail++) {
         test_memory m = {.fail_at = fail};
         sw_allocator a = test_memory_allocator(&m);
@@ -327,11 +327,12 @@ SW_TEST(tasks_survive_each_failing_allocation) {
         sw_detections found;
         if (status == SW_OK) status = sw_detector_run(d, &picture, &found);
         sw_detector_destroy(d);
-        CHECK_INT(status, fail ? SW_E_NOMEM : SW_OK);
+        CHECK(status == SW_OK || (fail && status == SW_E_NOMEM));
+        refused += status == SW_E_NOMEM;
         CHECK_INT(m.held, 0);
         if (!fail) total = m.calls;
     }
-    CHECK(total > 20);
+    CHECK(total > 20 && refused >= total - 3); /* a fast letterbox without scratch leaves its work to the reference */
 }
 
 /* A bitmap from text, '#' for 1. */

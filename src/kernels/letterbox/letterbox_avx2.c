@@ -125,8 +125,7 @@ static void make_rows(void *ctx, int64_t begin, int64_t end, int thread) {
 static void make_pairs(const work *w, pair *pairs) {
     for (int64_t x = 0; x < w->fit.scaled_width; x++)
         for (int i = 0; i < 2 * QUAD; i++)
-            pairs[x].weights[i] =
-                (int16_t)(w->halve ? 1 : i % 2 ? w->columns[x].weight_next : w->columns[x].weight_at);
+            pairs[x].weights[i] = (int16_t)(w->halve ? 1 : i % 2 ? w->columns[x].weight_next : w->columns[x].weight_at);
 }
 
 static const float *floats_of(const sw_call *c, const char *name) {
@@ -158,7 +157,8 @@ bool sw__letterbox_avx2(const sw_call *c) {
         sw__letterbox_taps(&w.fit, w.height, w.width, taps);
         w.columns = taps;
         w.rows = taps + columns;
-        for (int64_t i = 0; w.halve && i < w.fit.scaled_width; i++) taps[i].at = (int32_t)(6 * i), taps[i].next = taps[i].at + 3;
+        for (int64_t i = 0; w.halve && i < w.fit.scaled_width; i++)
+            taps[i].at = (int32_t)(6 * i), taps[i].next = taps[i].at + 3;
         make_pairs(&w, pairs);
         w.pairs = pairs;
         while (w.whole < w.fit.scaled_width && taps[w.whole].at + 8 <= 3 * w.width) w.whole++;
