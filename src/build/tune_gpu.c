@@ -17,8 +17,6 @@ typedef struct tuner {
     sw_timings *timings;
     const char *path; /* of the timing cache; NULL: none */
     char device[DEVICE_TEXT];
-    const char **asked; /* convolutions whose tiles were asked for */
-    size_t n_asked, cap_asked;
     /* while choosing: the convolution at hand, and its best tile */
     const char *conv, *best;
     int64_t least;
@@ -36,25 +34,9 @@ static sw_status open_cache(tuner *t) {
     return t->path ? sw_timings_load(t->timings, t->path, t->diag) : SW_OK;
 }
 
-/* Notes that a convolution is one of the plan's. */
-static sw_status ask(tuner *t, const char *conv) {
-    if (t->n_asked && !strcmp(t->asked[t->n_asked - 1], conv)) return SW_OK;
-    SW_TRY(sw_grow(NULL, (void **)&t->asked, &t->cap_asked, t->n_asked + 1, sizeof *t->asked, SIZE_MAX));
-    const char *copy = sw_arena_strdup(t->arena, conv);
-    if (copy) t->asked[t->n_asked++] = copy;
-    return copy ? SW_OK : SW_E_NOMEM;
-}
-
-static bool is_asked(const tuner *t, const char *conv) {
-    for (size_t i = 0; i < t->n_asked; i++)
-        if (!strcmp(t->asked[i], conv)) return true;
-    return false;
-}
-
 static bool find_time(void *ctx, const char *conv, const char *tile, int64_t ns[2]) {
     tuner *t = ctx;
     sw_timing timing;
-    if (t->status == SW_OK) t->status = ask(t, conv);
     if (!sw_timings_find(t->timings, t->device, conv, tile, &timing)) return false;
     memcpy(ns, timing.ns, sizeof timing.ns);
     return true;
@@ -74,6 +56,17 @@ static void tell_progress(void *ctx, int done, int total) {
 
 /* ---- Measuring ----------------------------------------------------------------------------------------------------- */
 
+static sw_status keep_tiles(tuner *t, const sw_gpu *gpu) {
+    char key[SW_CPU_KEY];
+    const char *tile;
+    for (size_t i = 0; (tile = sw_gpu_tuned_tile(gpu, i, key, sizeof key)); i++) {
+        const char *conv = sw_arena_strdup(t->arena, key);
+        if (!conv) return SW_E_NOMEM;
+        SW_TRY(sw_plan_add_gpu_tile(t->plan, conv, tile));
+    }
+    return SW_OK;
+}
+
 static sw_status measure_on(tuner *t, sw_gpu *gpu, const sw_tensor *inputs) {
     sw_instance *instance = NULL;
     sw_gpu_program *program = NULL;
@@ -81,6 +74,7 @@ static sw_status measure_on(tuner *t, sw_gpu *gpu, const sw_tensor *inputs) {
     sw_status status = sw_instance_create(t->plan, inputs, 0, NULL, t->diag, t->plan->allocator, &instance);
     if (status == SW_OK) status = sw_gpu_build(gpu, instance, true, t->diag, &program);
     if (status == SW_OK) status = sw_gpu_tune(gpu, program, &times, t->diag);
+    if (status == SW_OK) status = keep_tiles(t, gpu);
     sw_gpu_program_destroy(gpu, program);
     sw_instance_destroy(instance);
     return status;
@@ -109,7 +103,7 @@ static void take_best(tuner *t) {
 
 static void weigh(void *ctx, const char *conv, const char *tile, const sw_timing *timing) {
     tuner *t = ctx;
-    if (t->o && !is_asked(t, conv)) return; /* without tuning nobody has asked: all that is known */
+    if (strstr(conv, SW_GPU_IN_NETWORK)) return;
     if (!t->conv || strcmp(t->conv, conv) != 0) {
         take_best(t);
         t->conv = conv;
@@ -120,7 +114,7 @@ static void weigh(void *ctx, const char *conv, const char *tile, const sw_timing
 }
 
 static sw_status choose(tuner *t, const sw_cuda_info *gpu, bool any_of_sm) {
-    sw_timings_each(t->timings, t->device, weigh, t);
+    if (!t->o) sw_timings_each(t->timings, t->device, weigh, t); /* nothing was tuned: all that is known */
     take_best(t);
     SW_TRY(t->status);
     if (!t->o && !t->plan->n_gpu_tiles) return SW_OK;
@@ -165,7 +159,6 @@ sw_status sw_plan_tune_gpu(sw_plan *plan, const sw_build_options *options, const
     if (status == SW_OK && t.o && t.o->level > 0) status = measure(&t, index);
     if (status == SW_OK) status = choose(&t, &info, options->any_of_sm);
     sw_timings_destroy(t.timings);
-    sw_free(NULL, t.asked);
     sw_arena_destroy(t.arena);
     return status;
 }

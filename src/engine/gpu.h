@@ -114,8 +114,12 @@ typedef struct sw_gpu_times {
     void *ctx;
 } sw_gpu_times;
 
-/* Times all tiles for each convolution, but for those that `times` (NULL: none) has, and takes the best; sw_gpu_build uses
- * them from then on. */
+/* Stands in keys between a convolution and the network that its tile was chosen in. */
+#define SW_GPU_IN_NETWORK " in "
+/* The tile that tuning found for the i-th convolution, whose key is written to `key`; NULL beyond the last. */
+const char *sw_gpu_tuned_tile(const sw_gpu *gpu, size_t i, char *key, size_t size);
+/* Times all tiles for each convolution, but for those that `times` (NULL: none) has, then those that are nearly the best in
+ * the whole network, and takes the best; sw_gpu_build uses them from then on. */
 SW_MUST_USE sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *program, const sw_gpu_times *times, const sw_diag *diag);
 
 #endif

@@ -23,10 +23,13 @@ typedef struct sw_gpu_store {
 SW_MUST_USE sw_status sw__gpu_store_open(struct sw_gpu *gpu, sw_gpu_store **store);
 void sw__gpu_store_close(struct sw_gpu *gpu, sw_gpu_store *store); /* takes NULL; the GPU is the thread's */
 
+enum { SW_GPU_MAX_OTHERS = 4 };
 /* A tile that was measured to be the best for a convolution. */
 typedef struct sw_gpu_tuned {
     sw_conv conv;
     sw_cuda_kernel tile;
+    sw_cuda_kernel others[SW_GPU_MAX_OTHERS]; /* that are nearly as good */
+    int n_others;
 } sw_gpu_tuned;
 
 struct sw_gpu {

@@ -1,7 +1,10 @@
 /* Timing on the GPU: whole programs, single nodes, and the tiles of convolutions. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cpu/cpu.h"
+#include "base/hash.h"
 #include "base/os.h"
 #include "base/sort.h"
 #include "engine/gpu_program.h"
@@ -115,7 +118,7 @@ sw_status sw_gpu_time_nodes(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag,
     return status;
 }
 
-/* ---- Tuning -------------------------------------------------------------------------------------------------------- */
+/* ---- Tuning single convolutions ------------------------------------------------------------------------------------- */
 
 static bool is_tuned(const sw_gpu *gpu, const sw_conv *conv) {
     for (size_t i = 0; i < gpu->n_tuned; i++)
@@ -135,6 +138,22 @@ static sw_status time_twice(stopwatch *w, sw_gpu_program *p, const sw_cuda_launc
     return SW_OK;
 }
 
+/* The next best, in order, when they take at most a quarter more. */
+static void keep_others(sw_gpu_tuned *best, const sw_cuda_kernel *tiles, const int64_t *sums, int n, int64_t least) {
+    int64_t kept[SW_GPU_MAX_OTHERS];
+    for (int i = 0; i < n; i++) {
+        if (tiles[i] == best->tile || sums[i] > least + least / 4) continue;
+        int at = best->n_others;
+        if (at == SW_GPU_MAX_OTHERS && sums[i] >= kept[--at]) continue;
+        for (; at > 0 && sums[i] < kept[at - 1]; at--) {
+            kept[at] = kept[at - 1];
+            best->others[at] = best->others[at - 1];
+        }
+        kept[at] = sums[i], best->others[at] = tiles[i];
+        if (best->n_others < SW_GPU_MAX_OTHERS) best->n_others++;
+    }
+}
+
 static sw_status tune_node(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *node, const sw_gpu_times *times,
                            const sw_diag *diag) {
     sw_gpu *gpu = w->gpu;
@@ -144,11 +163,12 @@ static sw_status tune_node(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *n
     SW_TRY(sw__gpu_conv(gpu, p, node, &conv));
     if (sw_cuda_conv_form(&conv) != SW_CUDA_FORM_TILES || is_tuned(gpu, &conv)) return SW_OK;
     sw_gpu_tuned best = {.conv = conv, .tile = node->tile};
-    int64_t least = INT64_MAX;
+    int64_t sums[SW_CUDA_KERNELS], least = INT64_MAX;
     bool timed = false;
+    int n = sw_cuda_conv_candidates(&conv, &gpu->cuda->info, tiles);
     sw_cpu_conv_key(&conv, key, sizeof key);
     const sw_cuda_conv old = p->launches[node->first_launch].args.conv;
-    for (int i = 0, n = sw_cuda_conv_candidates(&conv, &gpu->cuda->info, tiles); i < n; i++) {
+    for (int i = 0; i < n; i++) {
         sw_cuda_launch l;
         int64_t ns[2];
         const char *name = sw_cuda_kernel_get(tiles[i])->name;
@@ -160,11 +180,103 @@ static sw_status tune_node(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *n
             SW_TRY(time_twice(w, p, &l, diag, ns));
             if (times) SW_TRY(times->add(times->ctx, key, name, ns));
         }
-        if (ns[0] + ns[1] < least) least = ns[0] + ns[1], best.tile = tiles[i];
+        sums[i] = ns[0] + ns[1];
+        if (sums[i] < least) least = sums[i], best.tile = tiles[i];
     }
+    keep_others(&best, tiles, sums, n, least);
     SW_TRY(sw_grow(gpu->allocator, (void **)&gpu->tuned, &gpu->cap_tuned, gpu->n_tuned + 1, sizeof best, SIZE_MAX));
     gpu->tuned[gpu->n_tuned++] = best;
     return SW_OK;
+}
+
+/* ---- Tuning the network -------------------------------------------------------------------------------------------- */
+
+/* A tile that is best alone need not be so in the network: there its code comes from far, and others run beside it. So the
+ * nearly as good ones are tried in the whole graph, and kept where that becomes faster. What was found is kept under the name
+ * of the convolution with a number for the network and its tiles. */
+enum { WHOLE_ROUNDS = 15 };
+
+static void name_in_network(const sw_gpu_tuned *t, uint64_t network, char *key, size_t size) {
+    sw_cpu_conv_key(&t->conv, key, SW_CPU_KEY);
+    size_t length = strlen(key);
+    snprintf(key + length, size - length, SW_GPU_IN_NETWORK "%016llx", (unsigned long long)network);
+}
+
+static uint64_t number_of_network(const sw_gpu *gpu, const sw_gpu_program *p) {
+    uint64_t hash = sw_hash(0, &p->n_nodes, sizeof p->n_nodes);
+    for (size_t i = 0; i < gpu->n_tuned; i++) {
+        char key[SW_CPU_KEY];
+        sw_cpu_conv_key(&gpu->tuned[i].conv, key, sizeof key);
+        hash = sw_hash_text(hash, key);
+        hash = sw_hash_text(hash, sw_cuda_kernel_get(gpu->tuned[i].tile)->name);
+    }
+    return hash;
+}
+
+static sw_status time_whole(stopwatch *w, sw_gpu_program *p, const sw_diag *diag, double *ms) {
+    double times[WHOLE_ROUNDS];
+    SW_TRY(sw__gpu_capture(w->gpu, p, diag));
+    for (int i = -1; i < WHOLE_ROUNDS; i++) SW_TRY(time_once(w, p, diag, &times[i < 0 ? 0 : i]));
+    *ms = sw__gpu_median(times, WHOLE_ROUNDS);
+    return SW_OK;
+}
+
+/* Whether the network is faster with another tile, which it has then: by measures of both in turn, that must agree. */
+static sw_status try_tile(stopwatch *w, sw_gpu_program *p, sw_gpu_tuned *t, sw_cuda_kernel tile, double *now,
+                          const sw_diag *diag) {
+    const double better = 0.997;
+    sw_cuda_kernel old = t->tile;
+    double with, again, without;
+    t->tile = tile;
+    SW_TRY(time_whole(w, p, diag, &with));
+    if (with < *now * better) {
+        t->tile = old;
+        SW_TRY(time_whole(w, p, diag, &without));
+        t->tile = tile;
+        SW_TRY(time_whole(w, p, diag, &again));
+        if (again < without * better && with < without * better) {
+            *now = again;
+            return SW_OK;
+        }
+        *now = without;
+    }
+    t->tile = old;
+    return SW_OK;
+}
+
+static sw_status tune_in_network(stopwatch *w, sw_gpu_program *p, sw_gpu_tuned *t, uint64_t network, double *now,
+                                 const sw_gpu_times *times, const sw_diag *diag) {
+    char key[SW_CPU_KEY + 32];
+    int64_t ns[2];
+    name_in_network(t, network, key, sizeof key);
+    const sw_cuda_kernel alone = t->tile;
+    for (int i = -1; i < t->n_others; i++) {
+        sw_cuda_kernel tile = i < 0 ? alone : t->others[i];
+        if (!times || !times->find(times->ctx, key, sw_cuda_kernel_get(tile)->name, ns)) continue;
+        t->tile = tile;
+        return SW_OK;
+    }
+    if (*now == 0) SW_TRY(time_whole(w, p, diag, now));
+    for (int i = 0; i < t->n_others && sw_clock_ns() < w->deadline; i++)
+        SW_TRY(try_tile(w, p, t, t->others[i], now, diag));
+    ns[0] = ns[1] = (int64_t)(*now * 1e6);
+    return times ? times->add(times->ctx, key, sw_cuda_kernel_get(t->tile)->name, ns) : SW_OK;
+}
+
+static sw_status tune_network(stopwatch *w, sw_gpu_program *p, const sw_gpu_times *times, const sw_diag *diag) {
+    sw_gpu *gpu = w->gpu;
+    uint64_t network = number_of_network(gpu, p);
+    double now = 0;
+    for (size_t i = 0; i < gpu->n_tuned; i++)
+        if (gpu->tuned[i].n_others)
+            SW_TRY(tune_in_network(w, p, &gpu->tuned[i], network, &now, times, diag));
+    return SW_OK;
+}
+
+const char *sw_gpu_tuned_tile(const sw_gpu *gpu, size_t i, char *key, size_t size) {
+    if (i >= gpu->n_tuned) return NULL;
+    sw_cpu_conv_key(&gpu->tuned[i].conv, key, size);
+    return sw_cuda_kernel_get(gpu->tuned[i].tile)->name;
 }
 
 sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_times *times, const sw_diag *diag) {
@@ -176,6 +288,7 @@ sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_times *times,
         if (p->nodes[i].kind == SW_GPU_CONV) status = tune_node(&w, p, &p->nodes[i], times, diag);
         if (times && times->progress) times->progress(times->ctx, i + 1, p->n_nodes);
     }
+    if (status == SW_OK) status = tune_network(&w, p, times, diag);
     drop_stopwatch(&w);
     return status == SW_OK ? sw__gpu_capture(gpu, p, diag) : status;
 }

@@ -186,6 +186,19 @@ class Device(Emulated):
             self.build()
             self.assertIn(tile.encode(), plan.read_bytes())
 
+    def test_what_was_best_in_the_network_is_taken(self):
+        plan, cache, _ = self.build()
+        lines = cache.read_text().splitlines()
+        (row,) = [i for i, line in enumerate(lines) if " in " in line]
+        conv, tile, times = lines[row].split("\t")
+        self.assertEqual((tile, "CONV_64X16" in cache.read_text()), ("CONV_16X16_K4", True))
+        lines[row] = "\t".join([conv, "CONV_64X16", times])
+        text = "\n".join(lines[:-1]) + "\n"
+        cache.write_text(f"{text}end {lines[-1].split()[1]} {zlib.crc32(text.encode()):08x}\n")
+        self.assertNotIn(b"CONV_64X16", plan.read_bytes())
+        self.build()
+        self.assertIn(b"CONV_64X16", plan.read_bytes())
+
     def test_plans_of_another_gpu_are_refused(self):
         self.path, _, _ = self.build()
         message = self.run_on("cuda:1", expect=2).stderr

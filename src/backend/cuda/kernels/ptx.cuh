@@ -71,10 +71,11 @@ DEV u32 pack(float low, float high) {
 DEV vec4 load16(const void *p) {
     return *(const vec4 *)p;
 }
+// Of what no kernel writes. Not by asm: the compiler takes that for arithmetic, and may do it where the address is none.
 DEV vec4 load16_const(const void *p) {
-    vec4 v;
-    asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];" : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w) : "l"(p));
-    return v;
+    uint4 v = __ldg((const uint4 *)p);
+    vec4 r = {v.x, v.y, v.z, v.w};
+    return r;
 }
 DEV u32 load4(const void *p) {
     return *(const u32 *)p;
@@ -83,9 +84,7 @@ DEV float load_float(const void *p) {
     return *(const float *)p;
 }
 DEV float load_float_const(const void *p) {
-    float f;
-    asm("ld.global.nc.f32 %0, [%1];" : "=f"(f) : "l"(p));
-    return f;
+    return __ldg((const float *)p);
 }
 DEV u32 load_byte(const void *p) {
     return *(const unsigned char *)p;
