@@ -68,6 +68,14 @@ SW_TEST(top_tells_what_went_on_between_two_looks) {
     sw_arena_destroy(now.arena);
 }
 
+SW_TEST(top_reads_no_further_than_the_end) {
+    const char text[] = "nv_inference_count{model=\"m\",version=\"1\"} 123";
+    sw_top_sample s = {.arena = sw_arena_create(NULL, 0)};
+    CHECK_INT(sw_top_metrics(&s, text, sizeof text - 2), SW_OK);
+    CHECK_NEAR(s.rows[0].inferences, 12, 0);
+    sw_arena_destroy(s.arena);
+}
+
 SW_TEST(top_leaves_alone_what_is_no_metric) {
     static const char *const texts[] = {"",
                                         "\n\n",

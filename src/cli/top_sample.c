@@ -100,7 +100,9 @@ static bool read_line(const char *text, size_t size, line *l) {
         if (at < end && *at == ',') at++;
     }
     if (end - at < 3 || at[1] != ' ') return false;
-    return *l->model && sw_str_to_f64(at + 2, strcspn(at + 2, " \n\r"), &l->value) && l->value >= 0;
+    const char *number = at + 2, *stop = number; /* a time may follow */
+    while (stop < end && *stop != ' ' && *stop != '\r') stop++;
+    return *l->model && sw_str_to_f64(number, (size_t)(stop - number), &l->value) && l->value >= 0;
 }
 
 static bool is_named(const line *l, const char *name) {
