@@ -5,6 +5,8 @@ import json
 import pathlib
 import queue
 import tempfile
+import threading
+import time
 import unittest
 
 import numpy as np
@@ -308,6 +310,53 @@ class Client(Serving):
 
 
 class Stop(unittest.TestCase):
+    def late(self, delay_us, *arguments):
+        """A server whose model gathers a batch for so long, with a request waiting in it; SIGTERM was sent."""
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        version = pathlib.Path(temporary.name, "late", "1")
+        version.mkdir(parents=True)
+        serving.identity_model(version / "model.onnx")
+        config = f"max_batch_size: 8 dynamic_batching {{ max_queue_delay_microseconds: {delay_us} }}"
+        (version.parent / "config.pbtxt").write_text(config)
+        server = serving.Server("--model-repository", temporary.name, *arguments)
+        self.addCleanup(server.stop)
+        answers = []
+
+        def ask():
+            inputs = [{"name": "INPUT0", "shape": [1, 16], "datatype": "FP32", "data": [1] * 16}]
+            try:
+                answers.append(server.get("/v2/models/late/infer", json.dumps({"inputs": inputs}).encode())[0])
+            except OSError as error:
+                answers.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        while b'count{model="late",version="1"} 1' not in server.get("/metrics", port=server.metrics)[2]:
+            time.sleep(0.005)  # it waits
+        server.process.terminate()
+        return server, thread, answers
+
+    def test_requests_under_way_are_answered(self):
+        server, thread, answers = self.late(700000)
+        while not any("Waiting for in-flight requests to complete." in line for line in server.log):
+            time.sleep(0.005)
+        with self.assertRaises(OSError):  # nobody else is let in
+            if server.get("/v2/health/ready")[0] != 200:
+                raise ConnectionRefusedError
+        thread.join(30)
+        code, log = server.stop()
+        self.assertEqual((code, answers), (0, [200]), log)
+        self.assertNotIn("not done in time", log)
+
+    def test_a_stop_has_a_limit(self):
+        server, thread, answers = self.late(60000000, "--exit-timeout-secs", 1)
+        code, log = server.stop()
+        thread.join(30)
+        self.assertEqual((code, len(answers)), (0, 1), log)
+        self.assertNotEqual(answers, [200])
+        self.assertIn("1 requests were not done in time and are dropped", log)
+
     def test_stop(self):
         with tempfile.TemporaryDirectory() as folder:
             server = serving.Server(serving.identity_model(pathlib.Path(folder, "identity.onnx")))

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import signal
 import tempfile
 import time
 import unittest
@@ -195,6 +196,23 @@ class Settings(unittest.TestCase):
         for row in rows[1:]:
             self.assertRegex(row["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
             self.assertLessEqual(row["queue_us"] + row["compute_us"], row["total_us"] + 1)
+
+    def test_access_log_that_is_moved_away(self):
+        path, old = self.folder / "access.jsonl", self.folder / "access.jsonl.1"
+        server, (client, _) = self.serve("--access-log", path)
+        self.infer(client, "a", 1, "one")
+        path.rename(old)
+        self.infer(client, "a", 1, "two")  # still into the old file
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 20
+        while not path.exists():
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        self.infer(client, "a", 1, "three")
+        self.assertEqual(server.stop()[0], 0)
+        names = [[json.loads(line)["id"] for line in file.read_text().splitlines()] for file in (old, path)]
+        self.assertEqual(names[0][:2] + names[1][-1:], ["one", "two", "three"])
+        self.assertEqual(len(names[0] + names[1]), 3)
 
     def test_metrics_that_are_asked_for(self):
         families = {

@@ -57,6 +57,21 @@ void sw_recorder_destroy(sw_recorder *r) {
     sw_free(NULL, r);
 }
 
+void sw_recorder_reopen(sw_recorder *r) {
+    const char *path = r->options.access_log;
+    if (!path || !strcmp(path, "-")) return;
+    int fresh = sw_file_append(path);
+    if (fresh < 0) {
+        sw_warn(r->options.diag, path, "cannot be opened again; the access log goes on where it was");
+        return;
+    }
+    pthread_mutex_lock(&r->lock);
+    int old = r->access;
+    r->access = fresh;
+    pthread_mutex_unlock(&r->lock);
+    sw_net_close(old);
+}
+
 /* -- Requests ------------------------------------------------------------------------------------------------------ */
 
 static const char *code_text(sw_serve_code code) {

@@ -24,6 +24,10 @@ typedef struct sw_recorder_options {
 SW_MUST_USE sw_status sw_recorder_create(const sw_recorder_options *options, sw_recorder **recorder);
 void sw_recorder_destroy(sw_recorder *recorder); /* writes the traces that it still has; takes NULL */
 
+/* Opens the access log anew, by its name: it may have been moved away (log rotation). Where that fails the old file stays,
+ * with a warning. */
+void sw_recorder_reopen(sw_recorder *recorder);
+
 /* For sw_serve_options.access: `recorder` is the context. */
 void sw_recorder_request(void *recorder, const sw_serve_request *request);
 

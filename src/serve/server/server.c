@@ -34,6 +34,7 @@ static sw_status add_listener(sw_server *server, int fd, int speaks) {
 
 void sw_server_reload(sw_server *server) {
     const sw_diag *diag = server->options.diag;
+    sw_recorder_reopen(server->options.recorder);
     for (int i = 0; i < server->n_listeners; i++)
         if (server->listeners[i].tls && sw__tls_reload(server->listeners[i].tls, diag) != SW_OK)
             sw_warn(diag, "TLS", "the certificates that were read before stay in use");

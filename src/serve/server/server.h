@@ -61,7 +61,8 @@ typedef struct sw_server_options {
 
 /* Listens, and answers from then on. The core must outlive it. SW_E_IO when a port is taken, with a message. */
 SW_MUST_USE sw_status sw_server_create(sw_serve *core, const sw_server_options *options, sw_server **server);
-/* Reads the files of TLS again, for connections to come; what cannot be used is told, and the old ones stay. Any thread. */
+/* Reads the files of TLS again, for connections to come, and opens the access log anew; what cannot be used is told, and the
+ * old ones stay. Any thread. */
 void sw_server_reload(sw_server *server);
 /* The ports that it listens on: 0 where it does not. */
 int sw_server_port(const sw_server *server, int what);
