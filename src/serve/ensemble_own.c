@@ -91,7 +91,12 @@ static sw_serve_code make_own(sw_serve_model *ensemble, sw__member *step, const 
                               sw_serve_error *error) {
     sw_buf config = sw_buf_make(NULL, 0);
     write_config(ensemble, step, backend, ensemble->arena, &config);
-    sw__model_source source = {.name = backend->name,
+    int before = 0;
+    for (const sw__member *other = ensemble->ensemble->steps; other < step; other++)
+        before += other->own && other->own->backend == backend;
+    const char *name = before ? sw_arena_printf(ensemble->arena, "%s.%s.%d", ensemble->info.name, backend->name, before)
+                              : sw_arena_printf(ensemble->arena, "%s.%s", ensemble->info.name, backend->name);
+    sw__model_source source = {.name = name,
                                .version = 1,
                                .config = sw_buf_text(&config),
                                .config_size = config.size,
@@ -99,8 +104,8 @@ static sw_serve_code make_own(sw_serve_model *ensemble, sw__member *step, const 
                                .config_where = backend->name,
                                .own = true};
     sw_serve_error why;
-    sw_serve_code code = source.config ? sw__serve_model_create(ensemble->core, &source, &step->own, &why)
-                                       : sw__serve_no_memory(&why);
+    sw_serve_code code = source.config && name ? sw__serve_model_create(ensemble->core, &source, &step->own, &why)
+                                               : sw__serve_no_memory(&why);
     sw_buf_free(&config);
     if (code != SW_SERVE_OK)
         return sw_serve_fail(error, code, "ensemble '%.100s': %.380s", ensemble->info.name, why.text);
@@ -142,6 +147,12 @@ static bool feeds_light(const struct sw__ensemble *e, int n_outputs, const sw__m
             }
     }
     return readers > 0;
+}
+
+sw_serve_model *sw__ensemble_own(const struct sw__ensemble *e, int i) {
+    for (int s = 0; s < e->n_steps; s++)
+        if (e->steps[s].own && i-- == 0) return e->steps[s].own;
+    return NULL;
 }
 
 sw_serve_code sw__ensemble_make_own(sw_serve_model *model, sw_serve_error *error) {

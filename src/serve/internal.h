@@ -226,6 +226,8 @@ void sw__queue_fail_all(sw_serve_model *model, const sw_serve_error *error);
 SW_MUST_USE sw_serve_code sw__ensemble_create(sw_serve_model *model, sw_serve_error *error);
 /* Models that must be there beside it; NULL after the last. */
 const char *sw__ensemble_member(const struct sw__ensemble *ensemble, int i);
+/* The built-in steps that are part of it; NULL after the last. */
+sw_serve_model *sw__ensemble_own(const struct sw__ensemble *ensemble, int i);
 void sw__ensemble_destroy(struct sw__ensemble *ensemble); /* takes NULL, and what is half made */
 /* Checked, held. */
 void sw__ensemble_submit(sw_serve_model *model, sw_serve_request *request);

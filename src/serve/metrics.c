@@ -7,21 +7,33 @@
 
 /* -- Statistics ------------------------------------------------------------------------------------------------------ */
 
+/* Adds a model, and for the whole server the built-in steps that are part of it. */
+static void add(sw_serve_model *model, bool steps, sw_serve_model **models, int *n) {
+    sw_serve_keep(model);
+    models[(*n)++] = model;
+    for (int i = 0; steps && model->ensemble && sw__ensemble_own(model->ensemble, i); i++)
+        add(sw__ensemble_own(model->ensemble, i), false, models, n);
+}
+
 /* One reference each to the ready versions of a model, or of all; in `arena`. False when out of memory. */
 static bool collect(sw_serve *core, const char *name, int64_t version, sw_arena *arena, sw_serve_model ***result,
                     int *n) {
     size_t cap = 0;
     *n = 0;
     pthread_mutex_lock(&core->lock);
-    for (size_t i = 0; i < core->cap_entries; i++) cap += core->entries[i] ? (size_t)core->entries[i]->n_versions : 0;
+    for (size_t i = 0; i < core->cap_entries; i++)
+        for (int k = 0; core->entries[i] && k < core->entries[i]->n_versions; k++) {
+            const sw_serve_model *model = core->entries[i]->versions[k].model;
+            cap++;
+            for (int o = 0; model && model->ensemble && sw__ensemble_own(model->ensemble, o); o++) cap++;
+        }
     sw_serve_model **models = SW_ARENA_ARRAY(arena, sw_serve_model *, cap + 1);
     for (size_t i = 0; models && i < core->cap_entries; i++) {
         const sw__entry *entry = core->entries[i];
         if (!entry || (name && strcmp(entry->name, name) != 0)) continue;
         for (int k = 0; k < entry->n_versions; k++) {
             if (!entry->versions[k].model || (version >= 0 && version != entry->versions[k].number)) continue;
-            models[(*n)++] = entry->versions[k].model;
-            sw_serve_keep(entry->versions[k].model);
+            add(entry->versions[k].model, !name, models, n);
         }
     }
     pthread_mutex_unlock(&core->lock);

@@ -110,7 +110,8 @@ void sw__serve_finish(sw_serve_request *request) {
              request->times.started) /* what does not fit counts for nothing */
         sw__stats_failure(&model->tally->stats, reason_of(request), request->times.done - request->times.queued);
     pthread_mutex_unlock(&model->tally->lock);
-    if (core->options.access) core->options.access(core->options.access_ctx, request);
+    if (core->options.access && !(request->held && ((sw__held *)request->held)->copy))
+        core->options.access(core->options.access_ctx, request);
     sw__copy *copies =
         atomic_load_explicit(&core->rules_set, memory_order_relaxed) ? sw__shadow_take(core, request) : NULL;
     request->done(request);

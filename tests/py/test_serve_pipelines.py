@@ -172,6 +172,14 @@ class Pipelines(Clients):
         text = self.server.get("/metrics", port=self.server.metrics)[2].decode()
         return int(re.search(r"^slipway_ensemble_copied_bytes_total (\d+)$", text, re.MULTILINE)[1])
 
+    def test_steps_are_counted(self):
+        self.ask_picture("boxes", picture(255))
+        rows = json.loads(self.server.get("/v2/models/stats")[2])["model_stats"]
+        counts = {row["name"]: row["inference_count"] for row in rows}
+        for step in ("decode", "letterbox", "yolo"):
+            self.assertEqual(counts[f"boxes.slipway_{step}"], counts["boxes"])
+        self.assertEqual(len(json.loads(self.server.get("/v2/models/boxes/stats")[2])["model_stats"]), 1)
+
     def test_no_copies(self):
         before = self.copied()
         for protocol in ("http", "grpc"):

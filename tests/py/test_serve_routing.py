@@ -98,6 +98,11 @@ class Rules(Routed):
             ):
                 answer = triton.infer("@route", [x], headers=headers, parameters=parameters).get_response()
                 self.assertEqual(f"{answer.model_name} {answer.model_version}", expected)
+            chosen = {
+                triton.infer("@route", [x], headers={"slipway-sticky": key}, parameters={"split": "1"}).get_response().model_name
+                for key in ["anna"] * 8
+            }
+            self.assertEqual(chosen, {self.infer({"slipway-sticky": "anna"}, {"split": "1"})[0]})
 
     def test_live(self):
         self.assertEqual(json.loads(self.server.get("/v2/routes")[2]), RULES)
@@ -121,6 +126,20 @@ class Rules(Routed):
     def test_documented_example(self):
         text = (slipway.ROOT / "docs/routing.md").read_text()
         self.put(json.loads(text[text.index('    {\n      "rules"') : text.index("\n\nThe file is read")]))
+
+    def test_damaged_documents(self):
+        text, random = json.dumps(RULES).encode(), np.random.default_rng(1)
+        for _ in range(300):
+            damaged = bytearray(text)
+            for at in random.integers(0, len(text), 3):
+                damaged[at] = random.integers(0, 256)
+            damaged = bytes(damaged[: random.integers(1, len(text))] if random.integers(3) == 0 else damaged)
+            status, _, answer = self.server.get("/v2/routes", damaged, method="PUT")
+            self.assertIn(status, (200, 400))
+            if status == 400:
+                self.assertRegex(json.loads(answer)["error"], "line [0-9]+")
+        self.put(RULES)
+        self.assertEqual(self.infer(), ("versions", "2"))
 
     def test_swapped_under_traffic(self):
         one, other = ({"rules": [{"to": {"model": name}}]} for name in ("ten", "hundred"))
