@@ -8,7 +8,11 @@
 #include "pass/pass.h"
 #include "unit.h"
 
-enum { SIDE = 8, MAX_OUT = 4 };
+enum { SIDE = 8, MAX_OUT = 4, MAX_BATCH = 4, PICTURE = 8 * SIDE * SIDE };
+
+/* Pictures of a run, and the groups of steps that took them a few at a time. */
+static int64_t batch = 1;
+static int groups;
 
 typedef struct net {
     sw_graph *g;
@@ -324,7 +328,7 @@ typedef struct result {
 
 static result run(make_fn make, const char *last_pass, bool open_size, bool bfloat16) {
     net n = {.g = sw_graph_create(NULL), .seed = 11};
-    int64_t side = open_size ? SW_DIM_UNKNOWN : SIDE, dims[4] = {1, 8, side, side};
+    int64_t side = open_size ? SW_DIM_UNKNOWN : SIDE, dims[4] = {batch, 8, side, side};
     sw_value *x = sw_graph_add_value(n.g, "x", SW_F32, 4, dims), *outputs[MAX_OUT];
     CHECK_INT(sw_graph_set_inputs(n.g, &x, 1), SW_OK);
     result r = {.n = make(&n, x, outputs)};
@@ -336,16 +340,17 @@ static result run(make_fn make, const char *last_pass, bool open_size, bool bflo
     CHECK_INT(sw_plan_lower(n.g, &sw_test_diag, &plan), SW_OK);
     sw_session *session = NULL;
     CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 2}, &sw_test_diag, &session), SW_OK);
-    float data[8 * SIDE * SIDE];
+    float data[MAX_BATCH * PICTURE];
     uint64_t seed = 5;
-    for (int i = 0; i < 8 * SIDE * SIDE; i++) data[i] = sw_test_uniform(&seed, -1, 1);
-    sw_tensor in = {.dtype = SW_F32, .rank = 4, .dims = {1, 8, SIDE, SIDE}, .data = data}, out[MAX_OUT];
+    for (int i = 0; i < MAX_BATCH * PICTURE; i++) data[i] = sw_test_uniform(&seed, -1, 1);
+    sw_tensor in = {.dtype = SW_F32, .rank = 4, .dims = {batch, 8, SIDE, SIDE}, .data = data}, out[MAX_OUT];
     for (int round = 0; round < 2; round++) CHECK_INT(sw_session_run(session, &in, out), SW_OK);
     for (int i = 0; i < r.n; i++) {
         r.count[i] = sw_tensor_count(&out[i]);
         r.data[i] = malloc((size_t)sw_tensor_bytes(&out[i]));
         memcpy(r.data[i], out[i].data, (size_t)sw_tensor_bytes(&out[i]));
     }
+    groups += sw_session_instance(session)->n_groups;
     sw_session_destroy(session);
     sw_plan_unref(plan);
     return r;
@@ -478,6 +483,19 @@ SW_TEST(fast_attention_of_networks) {
     }
     check_graph(not_attention);
     CHECK_INT(count_attention(not_attention), 0);
+}
+
+/* Four pictures on two threads: groups of steps take two at a time. In `levels` the flattened rows mix pictures. */
+SW_TEST(fast_batches) {
+    static const make_fn makes[] = {residuals, halves,     joins,      odd_half, excitation,
+                                    pyramid,   pixel_rows, rare_convs, levels};
+    batch = 4;
+    for (size_t i = 0; i < sizeof makes / sizeof makes[0]; i++) {
+        groups = 0;
+        check_graph(makes[i]);
+        CHECK(groups > 0);
+    }
+    batch = 1;
 }
 
 SW_TEST(fast_rare_convs) {

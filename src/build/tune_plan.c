@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "base/zip.h"
 #include "build/tune.h"
+#include "engine/groups.h"
 #include "engine/inputs.h"
 #include "engine/session.h"
 
@@ -30,7 +31,7 @@ typedef struct tuner {
     sw_instance *instance;
     sw_pool *pool;
     const sw_tensor **in; /* ports of a step */
-    sw_tensor **out;
+    sw_tensor **out, *slices;
     tuned *steps;
     int n_steps;
     sw_tune_kind *kinds;
@@ -150,8 +151,7 @@ static sw_tune_bench bench_of(tuner *t) {
 static sw_status prepare_ways(tuner *t, bool (*needed)(const tuner *t, int kind, int tactic), size_t *scratch) {
     for (int i = 0; i < t->n_steps; i++) {
         tuned *step = &t->steps[i];
-        const sw_step *s = &t->plan->steps[step->step];
-        sw_call call = sw_step_call(s, t->instance->values, t->in, t->out, t->diag);
+        sw_call call = sw_instance_call(t->instance, t->plan, step->step, 0, t->in, t->out, t->slices, t->diag);
         for (int k = 0; k < t->kinds[step->kind].n; k++) {
             if (!needed(t, step->kind, k)) continue;
             sw_prepared *way = &step->ways[k];
@@ -323,8 +323,9 @@ static sw_status start(tuner *t) {
     int ports = sw_plan_max_ports(t->plan);
     t->in = SW_ARENA_ARRAY(t->arena, const sw_tensor *, ports);
     t->out = SW_ARENA_ARRAY(t->arena, sw_tensor *, ports);
+    t->slices = SW_ARENA_ARRAY(t->arena, sw_tensor, 2 * ports);
     t->outputs = SW_ARENA_ARRAY(t->arena, sw_tensor, t->plan->n_outputs + 1);
-    if (!t->in || !t->out || !t->outputs) return SW_E_NOMEM;
+    if (!t->in || !t->out || !t->slices || !t->outputs) return SW_E_NOMEM;
     for (int i = 0; i < t->plan->n_inputs; i++) SW_TRY(sw_tensor_fill(t->arena, &t->inputs[i]));
     SW_TRY(sw_session_create(t->plan, &options, t->diag, &t->session));
     SW_TRY(sw_session_run(t->session, t->inputs, t->outputs));

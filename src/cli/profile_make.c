@@ -9,6 +9,7 @@
 #include "base/sort.h"
 #include "cli/profile.h"
 #include "cli/shapes.h"
+#include "engine/groups.h"
 #include "engine/inputs.h"
 #include "ops/cost.h"
 
@@ -87,19 +88,21 @@ static double moved_bytes(const sw_instance *instance, const sw_step *step, cons
     return bytes;
 }
 
-static void describe(const sw_profile *p, const sw_call *call, sw_profile_step *s) {
+/* `rounds`: how often a step in a group does what its call tells. */
+static void describe(const sw_profile *p, const sw_call *call, double rounds, sw_profile_step *s) {
     const sw_step *step = &p->plan->steps[s->step];
     const sw_prepared *prepared = &p->instance->prepared[s->step];
     s->op = sw_op_get(step->op)->name;
     s->name = step->name;
     s->tactic = prepared->tactic ? prepared->tactic->name : "";
     print_dims(step->n_out ? call->out[0] : NULL, s->output, sizeof s->output);
-    s->flops = s->work = sw_call_flops(call);
-    s->bytes = sw_call_bytes(call);
-    if (step->op == SW_OP_Concat || step->op == SW_OP_Split) s->bytes = moved_bytes(p->instance, step, call);
+    s->flops = s->work = sw_call_flops(call) < 0 ? -1 : sw_call_flops(call) * rounds;
+    s->bytes = sw_call_bytes(call) * rounds;
+    if (step->op == SW_OP_Concat || step->op == SW_OP_Split) s->bytes = moved_bytes(p->instance, step, call) * rounds;
     if (!prepared->tactic) return;
     if (prepared->tactic->work > 0) s->work *= prepared->tactic->work;
-    s->bytes += (double)prepared->tactic->packed_bytes(&prepared->conv) - (double)sw_tensor_bytes(call->in[1]);
+    s->bytes +=
+        rounds * ((double)prepared->tactic->packed_bytes(&prepared->conv) - (double)sw_tensor_bytes(call->in[1]));
 }
 
 static sw_status list_steps(const sw_args *args, const sw_diag *diag, sw_profile *p) {
@@ -107,12 +110,14 @@ static sw_status list_steps(const sw_args *args, const sw_diag *diag, sw_profile
     const sw_tensor **in = SW_ARENA_ARRAY(args->arena, const sw_tensor *, ports);
     sw_tensor **out = SW_ARENA_ARRAY(args->arena, sw_tensor *, ports);
     p->steps = SW_ARENA_ARRAY(args->arena, sw_profile_step, p->plan->n_steps + 1);
-    if (!in || !out || !p->steps) return SW_E_NOMEM;
+    sw_tensor *slices = SW_ARENA_ARRAY(args->arena, sw_tensor, 2 * ports);
+    if (!in || !out || !slices || !p->steps) return SW_E_NOMEM;
     for (size_t s = 0; s < p->plan->n_steps; s++) {
         if (p->instance->skip[s]) continue;
-        sw_call call = sw_step_call(&p->plan->steps[s], p->instance->values, in, out, diag);
+        const sw_group *group = sw_group_of(p->instance, s);
+        sw_call call = sw_instance_call(p->instance, p->plan, s, 0, in, out, slices, diag);
         p->steps[p->n].step = s;
-        describe(p, &call, &p->steps[p->n++]);
+        describe(p, &call, group ? (double)group->rounds : 1, &p->steps[p->n++]);
     }
     return SW_OK;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "engine/groups.h"
 #include "engine/memory.h"
 #include "engine/row_views.h"
 
@@ -215,6 +216,13 @@ static void keep(binder *b, sw_span *spans, int32_t value, int32_t step) {
     if (step > span->last) span->last = step;
 }
 
+/* Values that others than a group touch live through all its rounds. */
+static void keep_for_step(binder *b, sw_span *spans, int32_t value, size_t step) {
+    const sw_group *group = value >= 0 && b->instance->groups_of[value] < 0 ? sw_group_of(b->instance, step) : NULL;
+    keep(b, spans, value, (int32_t)(group ? group->first : step));
+    if (group) keep(b, spans, value, (int32_t)group->end - 1);
+}
+
 /* Spans of all memory, in the order in which steps run: from the one that first writes into it to the last that reads it;
  * outputs stay to the end. */
 static sw_status plan_memory(binder *b) {
@@ -225,8 +233,8 @@ static sw_status plan_memory(binder *b) {
     for (size_t s = 0; s < plan->n_steps; s++) {
         const sw_step *step = &plan->steps[instance->order[s]];
         if (instance->skip[instance->order[s]]) continue;
-        for (int i = 0; i < step->n_in; i++) keep(b, spans, step->in[i], (int32_t)s);
-        for (int i = 0; i < step->n_out; i++) keep(b, spans, step->out[i], (int32_t)s);
+        for (int i = 0; i < step->n_in; i++) keep_for_step(b, spans, step->in[i], s);
+        for (int i = 0; i < step->n_out; i++) keep_for_step(b, spans, step->out[i], s);
     }
     for (int i = 0; i < plan->n_outputs; i++) keep(b, spans, plan->outputs[i], (int32_t)plan->n_steps);
     for (size_t v = 0; b->no_alias && v < plan->n_values; v++)
@@ -254,14 +262,15 @@ sw_status sw_instance_prepare(sw_instance *instance, const sw_plan *plan, int th
     int ports = sw_plan_max_ports(plan);
     const sw_tensor **in = SW_ARENA_ARRAY(instance->arena, const sw_tensor *, ports);
     sw_tensor **out = SW_ARENA_ARRAY(instance->arena, sw_tensor *, ports);
-    if (!in || !out) return SW_E_NOMEM;
+    sw_tensor *slices = SW_ARENA_ARRAY(instance->arena, sw_tensor, 2 * ports);
+    if (!in || !out || !slices) return SW_E_NOMEM;
     for (size_t s = 0; s < plan->n_steps; s++) {
         const sw_step *step = &plan->steps[s];
         bool ready = !instance->skip[s] && (!wanted || wanted(ctx, s));
         for (int i = 0; i < step->n_out; i++)
             ready &= step->out[i] < 0 || instance->places[step->out[i]] == SW_PLACE_PLANNED;
         if (!ready || !sw_instance_has_weights(instance, plan, step)) continue;
-        sw_call call = sw_step_call(step, instance->values, in, out, diag);
+        sw_call call = sw_instance_call(instance, plan, s, 0, in, out, slices, diag);
         SW_TRY(sw_cpu_prepare(&call, (int32_t)s, step->tactic, plan->packs, threads, &instance->prepared[s]));
         if (instance->prepared[s].scratch_bytes > scratch) scratch = instance->prepared[s].scratch_bytes;
     }
@@ -286,10 +295,12 @@ static sw_status bind_all(binder *b, const sw_tensor *inputs) {
         instance->places[plan->inputs[i]] = SW_PLACE_INPUT;
     }
     for (size_t s = 0; s < plan->n_steps; s++) SW_TRY(bind_step(b, s));
+    SW_TRY(sw_groups_find(plan, instance, b->threads));
     settle_views(b);
     /* A GPU's program finds its own. */
     if (b->threads && !b->no_alias) SW_TRY(sw_row_views_find(plan, instance, b->allocator));
-    if (b->demand) SW_TRY(sw_demand_find(plan, instance, b->demand, b->allocator));
+    if (b->demand && !instance->n_groups) /* which keep the order of steps */
+        SW_TRY(sw_demand_find(plan, instance, b->demand, b->allocator));
     SW_TRY(plan_memory(b));
     if (b->threads) SW_TRY(sw_instance_prepare(instance, plan, b->threads, NULL, NULL, b->diag));
     sw_demand_connect(instance);

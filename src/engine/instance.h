@@ -16,6 +16,12 @@ typedef enum sw_place {
     SW_PLACE_DYNAMIC, /* allocated during the run: its shape depends on data */
 } sw_place;
 
+/* Steps first .. end, but for those that are skipped, go through the batch in rounds of so many pictures (engine/groups.h). */
+typedef struct sw_group {
+    size_t first, end;
+    int64_t rounds, pictures;
+} sw_group;
+
 typedef struct sw_instance {
     sw_arena *arena;
     sw_tensor *values; /* by value of the plan; the data of planned ones is set by sw_instance_place */
@@ -29,6 +35,9 @@ typedef struct sw_instance {
     int32_t *order;         /* of the steps */
     size_t n_early;         /* of them, those that run before it is known what is wanted; all without a demand */
     sw_demanded *demanded;  /* NULL: all is wanted */
+    sw_group *groups;
+    int n_groups;
+    int32_t *groups_of;     /* by value: the group that alone touches it, and whose pictures it has room for; -1 */
     int64_t scratch_offset; /* in the block, for the steps that need scratch */
     int64_t block_bytes;
     char *block; /* that the data pointers are set for */

@@ -26,6 +26,7 @@ static bool is_root(const finder *f, int32_t value) {
 
 /* Lets a root lie in another value's memory. Roots of roots are followed in the end. */
 static void place(finder *f, int32_t value, int32_t in, int64_t bytes) {
+    if (f->instance->groups_of[value] != f->instance->groups_of[in]) return; /* one has fewer pictures */
     f->instance->roots[value] = in;
     f->instance->inner[value] = bytes;
 }

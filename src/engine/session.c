@@ -7,6 +7,7 @@
 #include "base/os.h"
 #include "engine/control.h"
 #include "engine/gpu.h"
+#include "engine/groups.h"
 #include "engine/session.h"
 
 /* Instances kept at a time unless more are asked for; the least recently used makes room. */
@@ -39,7 +40,7 @@ struct sw_session {
     size_t n_dynamic, cap_dynamic;
     int64_t dynamic_bytes;
     const sw_tensor **in; /* room for the ports of a step */
-    sw_tensor **out;
+    sw_tensor **out, *slices;
 };
 
 enum { WHY_BYTES = 256 };
@@ -92,11 +93,13 @@ static sw_session *new_session(sw_plan *plan, const sw_control_host *host) {
     size_t ports = (size_t)sw_plan_max_ports(plan);
     session->in = sw_calloc(allocator, ports, sizeof *session->in);
     session->out = sw_calloc(allocator, ports, sizeof *session->out);
+    session->slices = sw_calloc(allocator, 2 * ports, sizeof *session->slices);
     session->instances = sw_calloc(allocator, FEW_INSTANCES, sizeof(void *));
     session->n_instances = session->instances ? FEW_INSTANCES : 0;
     bool control = has_control(plan);
     if (control) session->control = sw_control_create(host);
-    if (session->in && session->out && session->instances && (session->control || !control)) return session;
+    if (session->in && session->out && session->slices && session->instances && (session->control || !control))
+        return session;
     sw_session_destroy(session);
     return NULL;
 }
@@ -155,6 +158,7 @@ void sw_session_destroy(sw_session *session) {
     sw_free(session->allocator, session->dynamic);
     sw_free(session->allocator, session->block);
     sw_free(session->allocator, session->in);
+    sw_free(session->allocator, session->slices);
     sw_free(session->allocator, session->out);
     sw_control_destroy(session->control);
     if (!session->lent_pool) sw_pool_destroy(session->pool);
@@ -327,9 +331,11 @@ static sw_status allocate_outputs(sw_session *session, const sw_call *call) {
     return SW_OK;
 }
 
-static sw_status run_step(sw_session *session, sw_instance *instance, size_t index) {
+/* Tells whoever watches; of steps in a group, the time that a round took is added to `spent`. */
+static sw_status run_step(sw_session *session, sw_instance *instance, size_t index, int64_t round, int64_t *spent) {
     const sw_step *step = &session->plan->steps[index];
-    sw_call call = sw_step_call(step, instance->values, session->in, session->out, &session->diag);
+    sw_call call = sw_instance_call(instance, session->plan, index, round, session->in, session->out, session->slices,
+                                    &session->diag);
     call.reference = session->reference;
     call.pool = session->pool;
     call.allocator = session->allocator;
@@ -339,7 +345,29 @@ static sw_status run_step(sw_session *session, sw_instance *instance, size_t ind
     if (!session->watch.step) return execute(session, instance, index, &call);
     int64_t begin = sw_clock_ns();
     sw_status status = execute(session, instance, index, &call);
-    session->watch.step(session->watch.ctx, index, begin, sw_clock_ns());
+    if (spent)
+        *spent += sw_clock_ns() - begin;
+    else
+        session->watch.step(session->watch.ctx, index, begin, sw_clock_ns());
+    return status;
+}
+
+/* Whoever watches is told of each step once, as if all its rounds had followed each other. */
+static sw_status run_group(sw_session *session, sw_instance *instance, const sw_group *group) {
+    size_t n = group->end - group->first;
+    int64_t begin = sw_clock_ns(),
+            *spent = session->watch.step ? sw_calloc(session->allocator, n, sizeof *spent) : NULL;
+    sw_status status = session->watch.step && !spent ? SW_E_NOMEM : SW_OK;
+    for (int64_t round = 0; round < group->rounds; round++)
+        for (size_t s = group->first; status == SW_OK && s < group->end; s++)
+            if (!instance->skip[s])
+                status = run_step(session, instance, s, round, spent ? &spent[s - group->first] : NULL);
+    for (size_t i = 0; spent && i < n; i++) {
+        if (!instance->skip[group->first + i])
+            session->watch.step(session->watch.ctx, group->first + i, begin, begin + spent[i]);
+        begin += spent[i];
+    }
+    sw_free(session->allocator, spent);
     return status;
 }
 
@@ -360,7 +388,7 @@ typedef struct cpu_part {
 
 static sw_status run_cpu_step(void *ctx, size_t step) {
     cpu_part *part = ctx;
-    return run_step(part->session, part->instance, step);
+    return run_step(part->session, part->instance, step, 0, NULL);
 }
 
 static sw_status run_steps(sw_session *session, int slot) {
@@ -373,7 +401,13 @@ static sw_status run_steps(sw_session *session, int slot) {
     for (size_t s = 0; s < session->plan->n_steps; s++) {
         size_t step = (size_t)instance->order[s];
         if (s == instance->n_early) sw_demand_look(instance);
-        if (!instance->skip[step]) SW_TRY(run_step(session, instance, step));
+        const sw_group *group = sw_group_of(instance, step); /* the order of whose steps is the plan's */
+        if (group) {
+            SW_TRY(run_group(session, instance, group));
+            s = group->end - 1;
+        } else if (!instance->skip[step]) {
+            SW_TRY(run_step(session, instance, step, 0, NULL));
+        }
     }
     return SW_OK;
 }
