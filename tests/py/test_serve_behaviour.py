@@ -492,7 +492,7 @@ class Stop(unittest.TestCase):
 
     def test_requests_under_way_are_answered(self):
         """With a connection that lives on, and no more requests on it."""
-        server = self.serve(("slow", ONE_BY_ONE + DELAY % 400))
+        server = self.serve(("slow", ONE_BY_ONE + DELAY % 600))
         client = triton_grpc.InferenceServerClient(server.grpc_url)
         http = triton_http.InferenceServerClient(server.url)
         self.addCleanup(client.close)
@@ -502,7 +502,8 @@ class Stop(unittest.TestCase):
             client.async_infer("slow", tensors(triton_grpc, ROW), lambda result, error: answers.put(error))
         under_way = http.async_infer("slow", tensors(triton_http, ROW))
         deadline = time.monotonic() + PATIENCE_S
-        while b'pending_request_count{model="slow",version="1"} 2' not in server.get("/metrics", port=server.metrics)[2]:
+        pending = rb'pending_request_count\{model="slow",version="1"\} [12]\n'
+        while not re.search(pending, server.get("/metrics", port=server.metrics)[2]):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.005)
         server.process.send_signal(signal.SIGTERM)
