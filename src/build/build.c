@@ -82,19 +82,11 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     return sw_fail(diag, status, path, NULL, "the plan could not be made: %s", sw_status_text(status));
 }
 
-static bool is_plan(const char *path) {
-    sw_map map;
-    if (sw_map_open(path, NULL, &map) != SW_OK) return false; /* whoever reads it says why */
-    bool plan = sw_plan_sniff(map.data, map.size);
-    sw_map_close(&map);
-    return plan;
-}
-
 sw_status sw_plan_build_with(const char *path, const sw_build_options *options, const sw_diag *diag, sw_plan **plan) {
     const sw_tuning *tuning = options->tuning;
     SW_TRY(SW_OPTIONS_CHECK(options, diag));
     SW_TRY(SW_OPTIONS_CHECK(tuning, diag));
-    if (!options->n_shapes && !options->batch_max && is_plan(path))
+    if (!options->n_shapes && !options->batch_max && sw_plan_sniff_file(path))
         return sw_plan_load(path, &(sw_load_options){.strict = options->strict}, diag, plan);
     if (options->best_precision) return sw_plan_build_best(path, options, diag, plan);
     return build(path, false, options, diag, plan);

@@ -111,7 +111,8 @@ static sw_status load(void *ctx, const sw_serve_wish *wish, const sw_diag *diag,
     if (!arena) return SW_E_NOMEM;
     const char *name = name_of(cache, wish, arena);
     *plan = name ? find(cache, name, arena, diag) : NULL;
-    *kind = *plan ? SW_SERVE_PLAN_TUNED : name ? SW_SERVE_PLAN_DEFAULT : SW_SERVE_PLAN_GIVEN;
+    bool by_estimate = name || (!cache->folder && !sw_plan_sniff_file(wish->path));
+    *kind = *plan ? SW_SERVE_PLAN_TUNED : by_estimate ? SW_SERVE_PLAN_DEFAULT : SW_SERVE_PLAN_GIVEN;
     sw_arena_destroy(arena);
     return *plan ? SW_OK : sw_plan_build(wish->path, diag, plan);
 }

@@ -13,6 +13,7 @@ enum { SW_PLAN_FORMAT = 1 };
 
 /* Whether bytes are a plan file, of whatever version; 8 are enough. */
 bool sw_plan_sniff(const void *bytes, size_t size);
+bool sw_plan_sniff_file(const char *path); /* false also for what cannot be read: whoever reads it says why */
 
 /* Takes tactics, profiles, timings and receipt of a stripped plan for a freshly built one of the same architecture:
  * same steps, attributes and dims, else SW_E_INPUT with the first difference. */

@@ -38,6 +38,14 @@ bool sw_plan_sniff(const void *bytes, size_t size) {
     return size >= SW__PLAN_MAGIC_BYTES && !memcmp(bytes, SW__PLAN_MAGIC, SW__PLAN_MAGIC_BYTES);
 }
 
+bool sw_plan_sniff_file(const char *path) {
+    sw_map map;
+    if (sw_map_open(path, NULL, &map) != SW_OK) return false;
+    bool plan = sw_plan_sniff(map.data, map.size);
+    sw_map_close(&map);
+    return plan;
+}
+
 static sw_status broken(const reader *r, const char *fmt, ...) SW_PRINTF(2, 3);
 static sw_status broken(const reader *r, const char *fmt, ...) {
     char text[256];

@@ -332,8 +332,8 @@ void sw_serve_metrics(sw_serve *core, sw_buf *buf) {
         pthread_mutex_unlock(&models[i]->tally->lock);
         pthread_mutex_lock(&models[i]->queue.lock);
         samples[i].pending = models[i]->queue.n;
-        samples[i].plan = models[i]->nature.plan && !models[i]->queue.parked;
-        samples[i].plan_kind = models[i]->nature.plan_kind;
+        samples[i].plan = !models[i]->queue.parked && models[i]->nature.plan;
+        if (samples[i].plan) samples[i].plan_kind = models[i]->nature.plan_kind; /* parked: it may change just now */
         pthread_mutex_unlock(&models[i]->queue.lock);
     }
     if (samples) {
