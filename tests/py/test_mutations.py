@@ -6,9 +6,11 @@ Each case is made from a seed; to look at one again: `test_mutations.py FORMAT S
 
 import concurrent.futures
 import functools
+import io
 import json
 import os
 import pathlib
+import pickle
 import random
 import socket
 import subprocess
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 import unittest
+import zipfile
 import zlib
 
 import numpy as np
@@ -567,6 +570,15 @@ def write_good(folder):
         place.mkdir(parents=True, exist_ok=True)
         for index, data in enumerate(goods):
             (place / str(index)).write_bytes(data)
+    with io.BytesIO() as file:
+        with zipfile.ZipFile(file, "w") as members:
+            members.writestr("m/data.pkl", pickle.dumps({"model": [1, 2.5, None, "x", (3,)]}, protocol=2))
+            members.writestr("m/data/0", bytes(64))
+        archive = file.getvalue()
+    for target, data in (("zip", archive), ("pickle", pickle.dumps({"a": [1, (2.0, "b"), {3}]}, protocol=2))):
+        place = pathlib.Path(folder, f"fuzz_{target}")
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "0").write_bytes(data)
     for kind, make in SEEDS.items():
         name = {"jpg": "image", "png": "image", "xml": "openvino"}.get(kind, kind)
         target = pathlib.Path(folder, f"fuzz_{name}")
