@@ -5,10 +5,23 @@
 #include "base/cpu.h"
 #include "base/half.h"
 #include "kernels/conv/act.h"
+#include "kernels/conv/test_amx.h"
 #include "unit.h"
 
 enum { SHAPES = 1800, DEEP_SHAPES = 12 };
 static const float guard = -12288; /* a bfloat16, too */
+
+/* Those of the list, and AMX on emulated tiles; ends with NULL. */
+static const sw_conv_tactic *const *all_tactics(void) {
+    enum { MOST = 32 };
+    static const sw_conv_tactic *all[MOST + 2];
+    int n = 0;
+    while (sw_conv_tactics[n] && n < MOST) all[n] = sw_conv_tactics[n], n++;
+#ifdef SW_ISA_AMX
+    all[n] = &sw__conv_direct_amx_emulated;
+#endif
+    return all;
+}
 
 static int64_t pick(uint64_t *state, int64_t lo, int64_t hi) {
     return lo + (int64_t)(sw_test_random(state) % (uint64_t)(hi - lo + 1));
@@ -212,10 +225,11 @@ static bool equal_wanted(uint64_t *s, fixture *f, const sw_conv_tactic *tactic, 
 
 /* Every tactic against plain C, on one thread and on more. `ran` counts what each tactic took. */
 static void compare_tactics(uint64_t *s, fixture *f, bool in_place, sw_pool *const *pools, int *ran) {
-    run_tactic(f, sw_conv_tactics[0], NULL, false, f->want);
+    const sw_conv_tactic *const *tactics = all_tactics();
+    run_tactic(f, tactics[0], NULL, false, f->want);
     double taps = (double)(f->c.in_channels / f->c.groups * f->c.kernel_h * f->c.kernel_w), scale = 1 + sqrt(taps);
-    for (int t = 1; sw_conv_tactics[t]; t++) {
-        const sw_conv_tactic *tactic = sw_conv_tactics[t];
+    for (int t = 1; tactics[t]; t++) {
+        const sw_conv_tactic *tactic = tactics[t];
         if ((tactic->features & ~sw_cpu_features()) || tactic->refuse(&f->c)) continue;
         ran[t]++;
         run_tactic(f, tactic, pools[0], f->c.residual && in_place, f->got);
@@ -229,24 +243,25 @@ static void compare_tactics(uint64_t *s, fixture *f, bool in_place, sw_pool *con
 }
 
 SW_TEST(conv_tactics) {
+    const sw_conv_tactic *const *tactics = all_tactics();
     uint64_t state = 2024;
     sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
-    int ran[32] = {0};
+    int ran[34] = {0};
     for (int shape = 0; shape < SHAPES + DEEP_SHAPES; shape++) {
         fixture f = {0};
         if (!make(&state, &f, shape >= SHAPES)) continue;
         compare_tactics(&state, &f, shape % 2, pools, ran);
         destroy(&f);
     }
-    for (int t = 1; sw_conv_tactics[t]; t++)
-        if (!(sw_conv_tactics[t]->features & ~sw_cpu_features()))
-            CHECK(ran[t] >= 40); /* else the shapes test nothing */
+    for (int t = 1; tactics[t]; t++)
+        if (!(tactics[t]->features & ~sw_cpu_features())) CHECK(ran[t] >= 40); /* else the shapes test nothing */
     sw_pool_destroy(pools[1]);
     sw_pool_destroy(pools[2]);
 }
 
 /* A kernel of one weight shows the activation alone: against double, 1.5e-6 absolute and 3e-6 relative. */
 SW_TEST(conv_tactics_sigmoid) {
+    const sw_conv_tactic *const *tactics = all_tactics();
     enum { N = 40000 };
     static float in[N], out[N];
     for (int i = 0; i < N; i++) in[i] = (float)(i - N / 2) * 0.0043f;
@@ -268,8 +283,8 @@ SW_TEST(conv_tactics_sigmoid) {
                  .out_pitch = 1,
                  .in_type = SW_F32,
                  .out_type = SW_F32};
-    for (int t = 1; sw_conv_tactics[t]; t++) {
-        const sw_conv_tactic *tactic = sw_conv_tactics[t];
+    for (int t = 1; tactics[t]; t++) {
+        const sw_conv_tactic *tactic = tactics[t];
         if ((tactic->features & ~sw_cpu_features()) || tactic->refuse(&c)) continue;
         for (int silu = 0; silu < 2; silu++) {
             c.act = silu ? SW_ACT_SILU : SW_ACT_SIGMOID;
@@ -292,6 +307,7 @@ SW_TEST(conv_tactics_sigmoid) {
 
 /* The same with bfloat16 results: their rounding (2^-8) and 2^-11; far out it must not overflow. */
 SW_TEST(conv_tactics_silu_bfloat16) {
+    const sw_conv_tactic *const *tactics = all_tactics();
     enum { N = 20000 };
     static float in[N];
     static uint16_t out[N];
@@ -316,8 +332,8 @@ SW_TEST(conv_tactics_silu_bfloat16) {
                  .act = SW_ACT_SILU,
                  .in_type = SW_F32,
                  .out_type = SW_BF16};
-    for (int t = 1; sw_conv_tactics[t]; t++) {
-        const sw_conv_tactic *tactic = sw_conv_tactics[t];
+    for (int t = 1; tactics[t]; t++) {
+        const sw_conv_tactic *tactic = tactics[t];
         if (!sw_conv_accepts(tactic, &c)) continue;
         void *packed = aligned(tactic->packed_bytes(&c)), *scratch = aligned(tactic->scratch_bytes(&c, 1));
         double worst = 0;
@@ -338,6 +354,7 @@ SW_TEST(conv_tactics_silu_bfloat16) {
 
 /* NaN of the input stays NaN, whatever the activation that has no bound, the types and the residual. */
 SW_TEST(conv_tactics_nan) {
+    const sw_conv_tactic *const *tactics = all_tactics();
     enum { SIDE = 8, CHANNELS = 32, N = SIDE * SIDE * CHANNELS };
     static float in[N], weights[CHANNELS * CHANNELS * 9], out[N];
     static const sw_act acts[] = {SW_ACT_NONE, SW_ACT_SILU, SW_ACT_SIGMOID, SW_ACT_LEAKY};
@@ -367,11 +384,11 @@ SW_TEST(conv_tactics_nan) {
                      .in_type = shape & 16 ? SW_BF16 : SW_F32,
                      .out_type = shape & 16 ? SW_BF16 : SW_F32};
         for (size_t i = 0; i < N; i++) set(c.in_type, in, i, (float)NAN);
-        for (int t = 0; sw_conv_tactics[t]; t++) {
-            if (!sw_conv_accepts(sw_conv_tactics[t], &c)) continue;
+        for (int t = 0; tactics[t]; t++) {
+            if (!sw_conv_accepts(tactics[t], &c)) continue;
             fixture f = {
                 .c = c, .in = in, .weights = weights, .n_out = (size_t)(c.out_height * c.out_width * CHANNELS)};
-            run_tactic(&f, sw_conv_tactics[t], NULL, false, out);
+            run_tactic(&f, tactics[t], NULL, false, out);
             for (size_t i = 0; i < f.n_out; i++) CHECK(isnan(get(c.out_type, out, i)));
         }
     }
