@@ -64,7 +64,7 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     bool fast = !reference && (gpu || (sw_cpu_features() & SW_CPU_VECTORS));
     sw_status status = sw_shapes_apply(graph, options, diag, &shapes);
     if (status == SW_OK) status = sw_passes_run(graph, fast ? NULL : "dead-code", diag);
-    if (status == SW_OK && fast && !gpu) status = sw_passes_for_cpu(graph);
+    if (status == SW_OK && fast && !gpu) status = sw_passes_for_cpu(graph, options->precision == SW_BF16);
     if (status == SW_OK && fast && options->precision == SW_BF16) status = sw_pass_bfloat16(graph);
     if (status == SW_OK) status = sw_plan_lower(graph, diag, plan);
     if (status != SW_OK) {

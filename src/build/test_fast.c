@@ -335,7 +335,7 @@ static result run(make_fn make, const char *last_pass, bool open_size, bool bflo
     CHECK_INT(sw_graph_set_outputs(n.g, outputs, r.n), SW_OK);
     sw_plan *plan = NULL;
     CHECK_INT(sw_passes_run(n.g, last_pass, &sw_test_diag), SW_OK);
-    if (!last_pass) CHECK_INT(sw_passes_for_cpu(n.g), SW_OK);
+    if (!last_pass) CHECK_INT(sw_passes_for_cpu(n.g, bfloat16), SW_OK);
     if (bfloat16) CHECK_INT(sw_pass_bfloat16(n.g), SW_OK);
     CHECK_INT(sw_plan_lower(n.g, &sw_test_diag, &plan), SW_OK);
     sw_session *session = NULL;
@@ -370,7 +370,7 @@ static sw_status try_all(make_fn make, test_memory *memory, int fail_at) {
     memory->calls = 0;
     memory->fail_at = fail_at;
     if (status == SW_OK) status = sw_passes_run(n.g, NULL, NULL);
-    if (status == SW_OK) status = sw_passes_for_cpu(n.g);
+    if (status == SW_OK) status = sw_passes_for_cpu(n.g, false);
     if (status == SW_OK) status = sw_plan_lower(n.g, NULL, &plan);
     if (!plan) sw_graph_destroy(n.g);
     if (status == SW_OK) status = sw_session_create(plan, &(sw_session_options){.threads = 1}, NULL, &session);
@@ -467,7 +467,7 @@ static int count_attention(make_fn make) {
     CHECK_INT(sw_graph_set_inputs(n.g, &x, 1), SW_OK);
     CHECK_INT(sw_graph_set_outputs(n.g, outputs, make(&n, x, outputs)), SW_OK);
     CHECK_INT(sw_passes_run(n.g, NULL, &sw_test_diag), SW_OK);
-    CHECK_INT(sw_passes_for_cpu(n.g), SW_OK);
+    CHECK_INT(sw_passes_for_cpu(n.g, false), SW_OK);
     CHECK_INT(sw_graph_verify(n.g, &sw_test_diag), SW_OK);
     int found = 0;
     for (const sw_node *node = n.g->first; node; node = node->next) found += node->op == SW_OP_FusedAttention;

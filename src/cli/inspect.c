@@ -115,7 +115,7 @@ static sw_status print_after(const sw_args *args, sw_graph *graph, const char *p
     SW_TRY(set_shapes(graph, args, &c->diag));
     bool all = strcmp(pass, "all") == 0;
     SW_TRY(sw_passes_run(graph, all ? NULL : pass, &c->diag));
-    if (all) SW_TRY(sw_passes_for_cpu(graph));
+    if (all) SW_TRY(sw_passes_for_cpu(graph, false));
     char *text = NULL;
     size_t size = 0;
     FILE *memory = open_memstream(&text, &size);

@@ -66,10 +66,10 @@ sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_diag *diag) 
     return SW_OK;
 }
 
-sw_status sw_passes_for_cpu(sw_graph *graph) {
+sw_status sw_passes_for_cpu(sw_graph *graph, bool rough) {
     SW_TRY(sw__pass_turns(graph));
     SW_TRY(sw__pass_attention(graph));
-    return sw__pass_products(graph);
+    return sw__pass_products(graph, rough);
 }
 
 bool sw__const_scalar(const sw_value *value, double *scalar) {

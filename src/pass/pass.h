@@ -35,11 +35,12 @@ SW_MUST_USE sw_status sw_pass_float32(sw_graph *graph, bool *was_half);
 /* After all passes, where the builder wants it: maps become bfloat16 (precision.c). SW_E_NOMEM. */
 SW_MUST_USE sw_status sw_pass_bfloat16(sw_graph *graph);
 
-/* After all passes, where the plan is for a CPU: turns, attention, products. SW_E_NOMEM. */
-SW_MUST_USE sw_status sw_passes_for_cpu(sw_graph *graph);
+/* After all passes, where the plan is for a CPU: turns, attention, products; these may round their factors to bfloat16 where
+ * `rough`, but for those that make an output. SW_E_NOMEM. */
+SW_MUST_USE sw_status sw_passes_for_cpu(sw_graph *graph, bool rough);
 SW_MUST_USE sw_status sw__pass_turns(sw_graph *graph);
 SW_MUST_USE sw_status sw__pass_attention(sw_graph *graph);
-SW_MUST_USE sw_status sw__pass_products(sw_graph *graph);
+SW_MUST_USE sw_status sw__pass_products(sw_graph *graph, bool rough);
 
 /* N C H W to N H W C, and back, of float32. */
 bool sw__is_turn_to_rows(const sw_node *node);

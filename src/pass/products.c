@@ -80,7 +80,7 @@ static void collect(sw_graph *graph, chain *c) {
 }
 
 /* The node stands where the last of the chain stood: the residual is made by then. */
-static sw_status fuse(sw_graph *graph, const chain *c) {
+static sw_status fuse(sw_graph *graph, const chain *c, bool rough) {
     sw_node *product = c->nodes[0], *last = c->nodes[c->n - 1], *before = last->next;
     sw_value *in[4] = {product->in[0], c->weights, c->bias, c->residual}, *out = last->out[0];
     int n_in = c->residual ? 4 : c->bias ? 3 : 2;
@@ -92,6 +92,7 @@ static sw_status fuse(sw_graph *graph, const chain *c) {
     sw_node_set_float(fused, "act_a", c->act.a);
     sw_node_set_float(fused, "act_b", c->act.b);
     sw_node_set_int(fused, "residual_before_act", c->before);
+    sw_node_set_int(fused, "rough", rough && !sw_graph_is_output(graph, out));
     return SW_OK;
 }
 
@@ -123,7 +124,7 @@ static sw_status add_before_turn(sw_graph *graph, sw_node *product, bool *change
     return SW_OK;
 }
 
-sw_status sw__pass_products(sw_graph *graph) {
+sw_status sw__pass_products(sw_graph *graph, bool rough) {
     for (sw_node *node = graph->first, *next; node; node = next) {
         sw_node *prev = node->prev;
         chain c;
@@ -133,8 +134,8 @@ sw_status sw__pass_products(sw_graph *graph) {
         bool turned = false;
         if (!c.residual) SW_TRY(add_before_turn(graph, c.nodes[c.n - 1], &turned));
         if (turned) collect(graph, &c);
-        if (c.n == 1) continue;
-        SW_TRY(fuse(graph, &c));
+        if (c.n == 1 && !rough) continue;
+        SW_TRY(fuse(graph, &c, rough));
         next = prev ? prev->next : graph->first; /* what followed may be part of the chain */
         if (next && next->op == SW_OP_FusedProduct) next = next->next;
     }

@@ -176,6 +176,7 @@ static bool add_epilogue(const sw_call *c, sw_conv *conv) {
     conv->residual = sw_call_in(c, 3) != NULL;
     conv->residual_pitch = conv->out_pitch;
     conv->residual_before_act = sw_call_int(c, "residual_before_act");
+    conv->rough = sw_call_int(c, "rough");
     return !conv->residual || is_row_f32(c->in[3]);
 }
 

@@ -44,6 +44,7 @@ typedef struct sw_conv {
     int64_t in_pitch, out_pitch, residual_pitch; /* elements from pixel to pixel */
     bool in_planar; /* the input is row-major float32, as pictures come: [batch][in_channels][height][width] */
     sw_dtype in_type, out_type; /* SW_F32 or SW_BF16; the residual has the type of the output */
+    bool rough;                 /* maps are float32, but products may round their factors to bfloat16 */
     sw_act act;
     float act_a, act_b;
     bool residual;            /* another map of the output's shape is added ... */
