@@ -107,33 +107,81 @@ int sw_str_from_u64(char *text, uint64_t value) {
     return (int)sizeof digits - at;
 }
 
-/* Decimal texts strictly between these read back as the float: half-way to its neighbours. */
-static void float_bounds(float size, double *low, double *high) {
-    *low = ((double)size + (double)nextafterf(size, 0)) / 2;
-    *high = ((double)size + (double)nextafterf(size, INFINITY)) / 2;
+/* A float and the bounds between which decimal texts read back as it: half-way to its neighbours, whose bits differ by one. */
+typedef struct bounded {
+    double size, low, high;
+} bounded;
+
+static bounded bounds_of(float size) {
+    uint32_t bits, below, above;
+    float down, up;
+    memcpy(&bits, &size, sizeof bits);
+    below = bits - 1;
+    above = bits + 1;
+    memcpy(&down, &below, sizeof down);
+    memcpy(&up, &above, sizeof up);
+    return (bounded){(double)size, ((double)size + (double)down) / 2, ((double)size + (double)up) / 2};
 }
 
-/* The shortest text of a float between 1e-4 and 1e7 with few decimals; 0: there is none. All numbers here are exact but
- * `back`, which is rounded once: 24 bits of the float and 28 of 5^12 fit a double. */
+/* Whether n decimals are enough. All numbers are exact but `back`, which is rounded once: 24 bits of the float and 28 of 5^12
+ * fit a double. */
+static bool is_enough(const bounded *b, int n, double *scaled) {
+    *scaled = rint(b->size * powers[n]);
+    double back = *scaled / powers[n];
+    return back > b->low && back < b->high;
+}
+
+/* `digits`, the last n of them behind a point. */
+static int write_decimals(char text[SW_FLOAT_TEXT], bool minus, uint64_t digits, int n) {
+    uint64_t unit = (uint64_t)powers[n], rest = digits % unit;
+    int at = 0;
+    if (minus) text[at++] = '-';
+    at += sw_str_from_u64(text + at, digits / unit);
+    if (n) text[at++] = '.';
+    for (uint64_t u = unit / 10; u > 1 && rest < u; u /= 10) text[at++] = '0';
+    if (n) at += sw_str_from_u64(text + at, rest);
+    text[at] = 0;
+    return at;
+}
+
+/* The shortest text of a float between 1e-4 and 1e7 with few decimals; 0: there is none. Most numbers have one or two
+ * decimals, or all: what two, or five, do not show is not looked for in fewer. */
 static int simple_text(char text[SW_FLOAT_TEXT], float value) {
     float size = fabsf(value);
+    if (size == 0) return write_decimals(text, signbit(value), 0, 0);
     if (size < 1e-4f || size >= 1e7f) return 0;
-    double low, high;
-    float_bounds(size, &low, &high);
+    bounded b = bounds_of(size);
+    double scaled;
+    int n = is_enough(&b, 2, &scaled) ? 0 : is_enough(&b, 5, &scaled) ? 3 : 6;
+    while (n <= 12 && !is_enough(&b, n, &scaled)) n++;
+    return n <= 12 ? write_decimals(text, value < 0, (uint64_t)scaled, n) : 0;
+}
+
+/* The same of a double below 1e15: digits and power are exact, so their quotient is what the text is read as. */
+static int simple_text_f64(char text[SW_FLOAT_TEXT], double value) {
+    double size = fabs(value);
+    if (size == 0) return write_decimals(text, signbit(value), 0, 0);
+    if (size < 1e-4 || size >= 1e15) return 0;
     for (int n = 0; n <= 12; n++) {
-        double scaled = rint((double)size * powers[n]), back = scaled / powers[n];
-        if (back <= low || back >= high) continue;
-        uint64_t digits = (uint64_t)scaled, unit = (uint64_t)powers[n], rest = digits % unit;
-        int at = 0;
-        if (value < 0) text[at++] = '-';
-        at += sw_str_from_u64(text + at, digits / unit);
-        if (n) text[at++] = '.';
-        for (uint64_t u = unit / 10; u > 1 && rest < u; u /= 10) text[at++] = '0';
-        if (n) at += sw_str_from_u64(text + at, rest);
-        text[at] = 0;
-        return at;
+        double scaled = rint(size * powers[n]);
+        if (scaled >= 9007199254740992) return 0; /* 2^53 */
+        if (scaled / powers[n] == size) return write_decimals(text, value < 0, (uint64_t)scaled, n);
     }
     return 0;
+}
+
+/* With the fewest digits that are read back; `most` are always enough. More digits than enough are enough, too. */
+static int shortest(char text[SW_FLOAT_TEXT], double value, int most, bool single) {
+    int low = 1, high = most;
+    while (low < high) {
+        int digits = (low + high) / 2;
+        snprintf(text, SW_FLOAT_TEXT, "%.*g", digits, value);
+        if (single ? (double)strtof(text, NULL) == value : strtod(text, NULL) == value)
+            high = digits;
+        else
+            low = digits + 1;
+    }
+    return snprintf(text, SW_FLOAT_TEXT, "%.*g", low, value);
 }
 
 int sw_str_from_f32(char text[SW_FLOAT_TEXT], float value) {
@@ -141,25 +189,17 @@ int sw_str_from_f32(char text[SW_FLOAT_TEXT], float value) {
     int simple = simple_text(text, value);
     if (simple) return simple;
     locale_t before = uselocale(plain_locale());
-    int length = 0;
-    for (int digits = 1; digits <= 9; digits++) { /* 9 are always enough: 24 bits */
-        length = snprintf(text, SW_FLOAT_TEXT, "%.*g", digits, (double)value);
-        if (strtof(text, NULL) == value) break;
-    }
-    length = shorten(text, length, (double)value, 1e7);
+    int length = shorten(text, shortest(text, (double)value, 9, true), (double)value, 1e7); /* 24 bits */
     uselocale(before);
     return length;
 }
 
 int sw_str_from_f64(char text[SW_FLOAT_TEXT], double value) {
     if (!isfinite(value)) return special(text, value);
+    int simple = simple_text_f64(text, value);
+    if (simple) return simple;
     locale_t before = uselocale(plain_locale());
-    int length = 0;
-    for (int digits = 1; digits <= 17; digits++) { /* 53 bits */
-        length = snprintf(text, SW_FLOAT_TEXT, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
-    }
-    length = shorten(text, length, value, 1e15);
+    int length = shorten(text, shortest(text, value, 17, false), value, 1e15); /* 53 bits */
     uselocale(before);
     return length;
 }

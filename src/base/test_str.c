@@ -79,6 +79,9 @@ SW_TEST(str_floats_round_trip_shortly) {
         CHECK_INT(sw_str_from_f32(text, rows[i].value), strlen(rows[i].text));
         CHECK_STR(text, rows[i].text);
     }
+    CHECK_INT(sw_str_from_f64(text, 0.1), 3);
+    CHECK_INT(sw_str_from_f64(text, 1.0 / 3), 18);
+    CHECK_INT(sw_str_from_f64(text, 5e-324), 6); /* 5e-324: fewer digits than the 17 that are always enough */
     uint64_t state = 1;
     int wrong = 0;
     for (int i = 0; i < 20000; i++) {
