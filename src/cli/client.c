@@ -124,7 +124,7 @@ static int64_t count_of(const input *in) {
     return count;
 }
 
-/* Elements are 0, or "" as text. */
+/* Elements are 0, or "" as text; in JSON, where texts of numbers cost what they are long, as below. */
 static int64_t bytes_of(const input *in) {
     size_t size = in->dtype == SW_SERVE_BYTES ? 4 : sw_serve_dtype_size(in->dtype);
     return count_of(in) * (int64_t)size;
@@ -148,6 +148,8 @@ static void put_input(const input *in, bool binary, sw_json_writer *w) {
                 sw_json_string(w, "");
             else if (in->dtype == SW_BOOL)
                 sw_json_bool(w, false);
+            else if (in->dtype == SW_F32 || in->dtype == SW_F64) /* all over [0, 1), with all their digits */
+                sw_json_f32(w, (float)(i % 1000003 * 618034 % 1000003) / 1000003.0f);
             else
                 sw_json_int(w, i % 100);
         }
