@@ -535,13 +535,15 @@ static int head(net *n, sw_value *x, int trap, sw_value **out) {
     maps[1] = pool(n, SW_OP_MaxPool, maps[0]);
     for (int i = 0; i < 2; i++) {
         map = silu(n, conv(n, silu(n, conv(n, maps[i], 24, 20, 1)), 20, 17, 1));
-        boxes[i] = flat(n, APPLY(n, SW_OP_Conv, map, weights(n, 4, (int64_t[]){6, 17, 1, 1})), 6);
+        boxes[i] = flat(n, APPLY(n, SW_OP_Conv, map, weights(n, 4, (int64_t[]){8, 17, 1, 1})), 8);
         scores[i] = flat(n, conv(n, maps[i], 24, CLASSES, 1), CLASSES);
     }
     sw_value *box = apply(n, SW_OP_Concat, 2, boxes), *score = apply(n, SW_OP_Concat, 2, scores), *parts[2];
     sw_node_set_int(box->producer, "axis", 2);
     sw_node_set_int(score->producer, "axis", 2);
     if (trap == 1) box = APPLY(n, SW_OP_Softmax, box);
+    box = APPLY(n, SW_OP_Dfl, box);
+    sw_node_set_int(box->producer, "bins", 2);
     split(n, box, parts);
     out[0] = concat(n, 3, (sw_value *[]){parts[0], APPLY(n, SW_OP_Sigmoid, score), APPLY(n, SW_OP_Exp, parts[1])});
     out[1] = trap == 2 ? map : score;
@@ -575,7 +577,7 @@ static const float *run_head(sw_session *session, int round) {
 
 /* The scores and the columns above the threshold are the same to the bit; returns how many those are. */
 static int check_demanded(const float *got, const float *want, float above) {
-    enum { FIRST = 3, ROWS = 3 + CLASSES + 3 };
+    enum { FIRST = 2, ROWS = 2 + CLASSES + 2 };
     int n = 0;
     for (int64_t i = 0; i < COLUMNS; i++) {
         bool read = false;
@@ -596,7 +598,7 @@ static void check_demand(bool bfloat16) {
     for (int i = 0; i < 5; i++) {
         sw_session *all = head_session(0, bfloat16), *some = head_session(0, bfloat16);
         run_head(some, 0); /* bound without a demand before */
-        sw_session_demand(some, &(sw_demand){.first = 3, .rows = CLASSES, .above = thresholds[i]});
+        sw_session_demand(some, &(sw_demand){.first = 2, .rows = CLASSES, .above = thresholds[i]});
         for (int round = 0; round < 3; round++) {
             int n = check_demanded(run_head(some, round), run_head(all, round), thresholds[i]);
             CHECK(n < last);
@@ -622,7 +624,7 @@ SW_TEST(demand_gives_what_is_read) {
 SW_TEST(demand_knows_traps) {
     for (int trap = 1; trap < 3; trap++) {
         sw_session *all = head_session(trap, false), *some = head_session(trap, false);
-        sw_session_demand(some, &(sw_demand){.first = 3, .rows = CLASSES, .above = 0.9f});
+        sw_session_demand(some, &(sw_demand){.first = 2, .rows = CLASSES, .above = 0.9f});
         check_demanded(run_head(some, 0), run_head(all, 0), 0.9f);
         CHECK((sw_session_instance(some)->demanded == NULL) == (trap == 1));
         sw_session_destroy(all);

@@ -20,7 +20,8 @@ struct sw_demanded {
     int32_t scores; /* the value */
     float above;
     int64_t columns;
-    uint8_t *wanted; /* by column */
+    uint8_t *wanted;         /* by column */
+    const uint8_t **of_step; /* where its columns begin in `wanted`; NULL: all are computed */
     part *parts;
     int32_t n;
 };
@@ -126,8 +127,9 @@ static bool keeps_columns(const finder *f, const sw_step *step) {
     }
 }
 
-/* The convolution whose map, flattened, is the value; -1. Nothing else reads what lies between. */
-static int32_t flattened(const finder *f, int32_t value) {
+/* The convolution whose map, flattened, is the value; -1. Nothing else reads what lies between; *relayout gets the step, where
+ * there is one, that makes rows of it. */
+static int32_t flattened(const finder *f, int32_t value, int32_t *relayout) {
     const sw_step *reshape = f->makers[value] < 0 ? NULL : &f->plan->steps[f->makers[value]];
     if (!reshape || reshape->op != SW_OP_Reshape || f->uses[value] != 1) return -1;
     int32_t rows = reshape->in[0], maker = f->makers[rows];
@@ -135,6 +137,7 @@ static int32_t flattened(const finder *f, int32_t value) {
     if (maker < 0 || f->uses[rows] != 1 || map->rank != 4 || flat->rank != 3 || map->dims[1] != flat->dims[1])
         return -1;
     if (f->plan->steps[maker].op == SW_OP_Relayout) {
+        *relayout = maker;
         rows = f->plan->steps[maker].in[0];
         maker = f->makers[rows];
     }
@@ -161,12 +164,14 @@ static bool find_levels(finder *f) {
         if (step->op == SW_OP_Concat && axis_of(f, step) == type_of(f, step->in[0])->rank - 1) {
             int64_t column = 0;
             for (int i = 0; i < step->n_in; column += last_dim(type_of(f, step->in[i++]))) {
-                int32_t conv = flattened(f, step->in[i]);
+                int32_t relayout = -1, conv = flattened(f, step->in[i], &relayout);
                 if (conv >= 0) add_part(f, conv, column, -1);
+                if (relayout >= 0) f->found->of_step[relayout] = f->found->wanted + column;
             }
             continue;
         }
         if (!keeps_columns(f, step)) return false;
+        f->found->of_step[s] = f->found->wanted;
         for (int i = 0; i < step->n_in; i++) {
             if (!is_late(f, step->in[i])) continue;
             if (last_dim(type_of(f, step->in[i])) != f->columns) return false;
@@ -216,7 +221,8 @@ static sw_status find(finder *f, const sw_demand *demand) {
     *found = (sw_demanded){.scores = scores, .above = demand->above, .columns = f->columns};
     found->parts = SW_ARENA_ARRAY(instance->arena, part, f->plan->n_steps);
     found->wanted = SW_ARENA_ARRAY(instance->arena, uint8_t, f->columns);
-    if (!found->parts || !found->wanted) return SW_E_NOMEM;
+    found->of_step = SW_ARENA_ARRAY(instance->arena, const uint8_t *, f->plan->n_steps);
+    if (!found->parts || !found->wanted || !found->of_step) return SW_E_NOMEM;
     if (!find_levels(f)) return SW_OK;
     find_before(f);
     for (int32_t i = 0; i < found->n; i++) {
@@ -258,6 +264,10 @@ sw_status sw_demand_find(const sw_plan *plan, sw_instance *instance, const sw_de
 void sw_demand_connect(sw_instance *instance) {
     const sw_demanded *d = instance->demanded;
     for (int32_t i = 0; d && i < d->n; i++) instance->prepared[d->parts[i].step].conv.wanted = d->parts[i].tiles;
+}
+
+const uint8_t *sw_demand_of_step(const sw_instance *instance, size_t step) {
+    return instance->demanded ? instance->demanded->of_step[step] : NULL;
 }
 
 /* ---- During a run ---------------------------------------------------------------------------------------------------- */

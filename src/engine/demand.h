@@ -32,6 +32,8 @@ SW_MUST_USE sw_status sw_demand_find(const struct sw_plan *plan, struct sw_insta
 void sw_demand_connect(struct sw_instance *instance);
 /* Finds out what is wanted, from the scores of the run. */
 void sw_demand_look(struct sw_instance *instance);
+/* What a step need compute, as sw_call.columns has it; NULL: all. */
+const uint8_t *sw_demand_of_step(const struct sw_instance *instance, size_t step);
 /* Sets the byte of each column to 1 where one of its scores (rows of `columns` floats) is above `above`, else to 0. */
 void sw_demand_columns(const float *scores, int64_t rows, int64_t columns, float above, uint8_t *wanted);
 

@@ -341,6 +341,7 @@ static sw_status run_step(sw_session *session, sw_instance *instance, size_t ind
     call.allocator = session->allocator;
     call.resize = resize_output;
     call.resize_ctx = session;
+    call.columns = sw_demand_of_step(instance, index);
     if (is_dynamic(instance, step)) SW_TRY(allocate_outputs(session, &call));
     if (!session->watch.step) return execute(session, instance, index, &call);
     int64_t begin = sw_clock_ns();

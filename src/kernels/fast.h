@@ -28,4 +28,11 @@ static inline bool sw__is_plain_f32(const sw_call *c) {
     return true;
 }
 
+/* Whether any of n columns from `first` on is wanted (sw_call.columns). */
+static inline bool sw__any_wanted(const uint8_t *columns, int64_t first, int64_t n) {
+    bool any = !columns;
+    for (int64_t i = first; !any && i < first + n; i++) any = columns[i] != 0;
+    return any;
+}
+
 #endif

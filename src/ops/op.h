@@ -96,6 +96,9 @@ struct sw_call {
     bool reference;                /* the plain kernel is wanted, whatever faster ones there are */
     sw_pool *pool;                 /* kernels may spread work over it; NULL: run alone */
     const sw_allocator *allocator; /* for scratch memory of reference kernels */
+    /* A byte for each place of the result's last axis (for each pixel of a map that becomes rows); where it is 0, kernels may
+     * leave anything. NULL: all is wanted. */
+    const uint8_t *columns;
     /* Kernels whose output shape depends on data: gives out[index] its dims and memory. NULL in shape rules. */
     sw_status (*resize)(const sw_call *c, int index, int rank, const int64_t *dims);
     void *resize_ctx;
