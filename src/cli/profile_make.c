@@ -164,7 +164,7 @@ static void add_up(sw_profile *p) {
 }
 
 sw_status sw_profile_begin(const sw_args *args, sw_console *c, const char *device, sw_profile *p) {
-    sw_build_options options = {.device = device};
+    sw_build_options options = {.device = device, .strict = sw_args_flag(args, "strict")};
     *p = (sw_profile){.path = args->operands[0], .runs = (int)sw_args_int(args, "runs")};
     c->subject = p->path;
     SW_TRY(sw_plan_build_with(p->path, &options, &c->diag, &p->plan));

@@ -330,6 +330,7 @@ static const sw_option options[] = {
      .least = 1,
      .most = 64,
      .help = "so many models are loaded at once"},
+    {.name = "strict", .help = "refuse plans that were tuned on another model of CPU, of which else a warning tells"},
     {.name = "memory-budget",
      .kind = SW_NUMBER,
      .argument = "MIB",

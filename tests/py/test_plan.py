@@ -159,6 +159,12 @@ class Plans(Folder):
         run = slipway.run("run", plan, "--input", f"x={self.folder / 'x.npy'}", "--strict", expect=2)
         self.assertIn("tuned on another CPU", run.stderr)
         self.assertEqual(run.stderr.count("\n"), 1)
+        page = self.folder / "r.html"
+        ports = ["--http-port", "0", "--grpc-port", "-1", "--metrics-port", "-1"]
+        for verb in (["profile", "--runs", "1"], ["report", "-o", page, "--runs", "1"], ["serve", *ports]):
+            run = slipway.run(*verb, plan, "--strict", expect=2)
+            self.assertIn("tuned on another CPU", run.stderr)
+        self.assertFalse(page.exists())
 
     def test_same_model_same_bytes(self):
         a, b = self.build(name="a.slip"), self.build(name="b.slip")
