@@ -485,10 +485,18 @@ SW_TEST(fast_attention_of_networks) {
     CHECK_INT(count_attention(not_attention), 0);
 }
 
+/* Channels that are as many as pictures: one picture's are added to those of all, which is no batch of its own. */
+static int first_picture(net *n, sw_value *x, sw_value **out) {
+    sw_value *map = conv(n, x, 8, 4, 1), *other = conv(n, map, 4, 4, 1);
+    sw_value *sum = APPLY(n, SW_OP_Relu, APPLY(n, SW_OP_Add, map, gathered(n, other, 0)));
+    out[0] = conv(n, APPLY(n, SW_OP_Mul, sum, map), 4, 4, 1);
+    return 1;
+}
+
 /* Four pictures on two threads: groups of steps take two at a time. In `levels` the flattened rows mix pictures. */
 SW_TEST(fast_batches) {
     static const make_fn makes[] = {residuals, halves,     joins,      odd_half, excitation,
-                                    pyramid,   pixel_rows, rare_convs, levels};
+                                    pyramid,   pixel_rows, rare_convs, levels,   first_picture};
     batch = 4;
     for (size_t i = 0; i < sizeof makes / sizeof makes[0]; i++) {
         groups = 0;

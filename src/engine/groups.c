@@ -98,8 +98,9 @@ static bool fits(const finder *f, size_t s) {
         bool heavy = (step->op == SW_OP_FusedConv || step->op == SW_OP_FusedProduct) && (i == 1 || i == 2);
         bool parameter = heavy || (step->op == SW_OP_Resize && i > 0) ||
                          (step->op == SW_OP_LayerNormalization && i > 0) || (step->op == SW_OP_Split && i > 0);
-        if (is_const(instance, step->in[i]) ? !parameter && !is_shared(t, (int)rank)
-                                            : parameter || !is_batch(instance, step->in[i], f->batch))
+        if (is_const(instance, step->in[i])
+                ? !parameter && !is_shared(t, (int)rank)
+                : parameter || t->rank != rank || !is_batch(instance, step->in[i], f->batch))
             return false;
         if (heavy)
             weights += sw_tensor_bytes(t);
