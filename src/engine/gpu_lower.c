@@ -98,7 +98,7 @@ static sw_status upload_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t st
 
 /* Inputs that kernels read as numbers of the host: shapes, scales, axes. */
 static bool stays_on_host(const sw_step *step, int i, const sw_tensor *t) {
-    return t->dtype != SW_F32 || (step->op == SW_OP_Resize && i > 0);
+    return t->dtype != SW_F32 || ((step->op == SW_OP_Resize || step->op == SW_OP_Clip || step->op == SW_OP_Pad) && i > 0);
 }
 
 static sw_call step_call(sw_gpu *gpu, const sw_gpu_program *p, int32_t index) {

@@ -327,6 +327,77 @@ class Device(Emulated):
         self.assertEqual(process.returncode, 0, process.stderr)
 
 
+class Operators(Emulated):
+    """Steps of their own: all on the GPU, as on the CPU. `w` are weights of 8 channels."""
+
+    def check(self, nodes, shape=(1, 8, 6, 5), bound=2e-2, **weights):
+        """Input x, output y; constants by name."""
+        noise = np.random.default_rng(7)
+        tensors = []
+        for name, value in weights.items():
+            value = np.asarray(value)
+            kind = T.INT64 if value.dtype == np.int64 else T.FLOAT
+            tensors.append(helper.make_tensor(name, kind, value.shape, value.ravel()))
+        port = lambda name, dims: helper.make_tensor_value_info(name, T.FLOAT, dims)  # noqa: E731
+        graph = helper.make_graph(nodes, "g", [port("x", shape)], [port("y", None)], tensors)
+        path = self.folder / "m.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), path)
+        np.save(self.folder / "x.npy", noise.uniform(0.1, 1, shape).astype(np.float32))
+        found = []
+        for device in (("cpu",), ("cuda", "--no-fallback")):
+            words = ("run", path, "-i", self.folder / "x.npy", "-o", self.folder / "out", "--device", *device)
+            slipway.run(*words, env=self.env)
+            found.append(np.load(self.folder / "out" / "y.npy"))
+        self.assertEqual(found[0].shape, found[1].shape)
+        self.assertLess(np.abs(found[0] - found[1]).max(), bound)
+
+    def test_functions(self):
+        for op in ("Gelu", "Exp", "Log", "Sqrt", "Reciprocal", "Sin", "Cos", "Tanh", "Erf", "Neg", "Abs"):
+            with self.subTest(op=op):
+                self.check([helper.make_node(op, ["x"], ["y"])], (3, 7), 1e-5)
+        self.check([helper.make_node("Gelu", ["x"], ["y"], approximate="tanh")], (3, 7), 1e-5)
+        limits = {"low": np.float32(0.3), "high": np.float32(0.6)}
+        self.check([helper.make_node("Clip", ["x", "low", "high"], ["y"])], (3, 7), 1e-6, **limits)
+        self.check([helper.make_node("Clip", ["x", "", "high"], ["y"])], (3, 7), 1e-6, high=limits["high"])
+
+    def test_norms_and_reductions(self):
+        scale, bias = np.linspace(0.5, 2, 35, dtype=np.float32).reshape(5, 7), np.full((5, 7), 0.25, np.float32)
+        node = helper.make_node("LayerNormalization", ["x", "s", "b"], ["y"], axis=-2)
+        self.check([node], (3, 5, 7), 1e-4, s=scale, b=bias)
+        self.check([helper.make_node("LayerNormalization", ["x", "s"], ["y"])], (3, 5, 7), 1e-4, s=scale[0])
+        for op in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"):
+            for axes, keep in (([1], 1), ([-1], 0), ([0, 1], 0), ([1, 2], 1)):
+                with self.subTest(op=op, axes=axes):
+                    self.check([helper.make_node(op, ["x", "a"], ["y"], keepdims=keep)], (3, 40, 7), 1e-4, a=np.int64(axes))
+
+    def test_gather(self):
+        for axis, at in ((1, 2), (0, [2, 0]), (-1, [[1, -1], [3, 3]])):
+            with self.subTest(axis=axis):
+                self.check([helper.make_node("Gather", ["x", "at"], ["y"], axis=axis)], (3, 4, 5), 1e-6, at=np.int64(at))
+
+    def test_pads(self):
+        pads, value = np.int64([1, 0, 2, 0, 3, -1]), np.float32(0.25)
+        self.check([helper.make_node("Pad", ["x", "p", "v"], ["y"])], (2, 3, 4), 1e-6, p=pads, v=value)
+        node = helper.make_node("Pad", ["x", "p", "", "axes"], ["y"])
+        self.check([node], (2, 3, 4), 1e-6, p=np.int64([2, 1]), axes=np.int64([-1]))
+
+    def test_maps(self):
+        conv = helper.make_node("Conv", ["x", "w"], ["a"], kernel_shape=[1, 1])
+        w = {"w": np.eye(8, dtype=np.float32).reshape(8, 8, 1, 1)}
+        pool = lambda **options: [conv, helper.make_node("AveragePool", ["a"], ["y"], **options)]  # noqa: E731
+        self.check(pool(kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 1, 1]), **w)
+        self.check(pool(kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 0], count_include_pad=1, ceil_mode=1), **w)
+        ones = helper.make_node("GlobalAveragePool", ["a"], ["b"])
+        for order in (["a", "b"], ["b", "a"]):
+            self.check([conv, ones, helper.make_node("Mul", order, ["y"])], **w)
+        norm = {name: np.linspace(0.5, 1.5, 8, dtype=np.float32) for name in "gbmv"}
+        max_pool = helper.make_node("MaxPool", ["a"], ["p"], kernel_shape=[2, 2])
+        self.check([conv, max_pool, helper.make_node("BatchNormalization", ["p", *"gbmv"], ["y"])], **w, **norm)
+        up = np.linspace(-0.5, 0.5, 8 * 8 * 4, dtype=np.float32).reshape(8, 8, 2, 2)
+        turned = helper.make_node("ConvTranspose", ["a", "u"], ["y"], kernel_shape=[2, 2], strides=[2, 2])
+        self.check([conv, turned], u=up, **w)
+
+
 class Pictures(Emulated):
     """Pictures in, boxes out, on the GPU: letterbox, table and suppression give bit for bit what the CPU gives."""
 

@@ -70,7 +70,8 @@ static const char *pool(const sw_call *c, sw_cuda_launch *l) {
     sw_window w;
     if (c->n_out > 1 && c->out[1]) return "the indices are wanted";
     if (sw_call_window(c, x, NULL, &w) != SW_OK) return "the window is not known";
-    l->kernel = SW_CUDA_POOL;
+    bool mean = c->op == SW_OP_AveragePool;
+    l->kernel = mean ? SW_CUDA_AVERAGE : SW_CUDA_POOL;
     l->args.pool = (sw_cuda_pool){.in = x->data,
                                   .out = {y->data},
                                   .in_pitch = (int)x->pitch,
@@ -89,8 +90,35 @@ static const char *pool(const sw_call *c, sw_cuda_launch *l) {
                                   .dilation_w = (int)w.dilation[1],
                                   .pad_top = (int)w.pad_begin[0],
                                   .pad_left = (int)w.pad_begin[1],
+                                  .pad_bottom = (int)w.pad_end[0],
+                                  .pad_right = (int)w.pad_end[1],
+                                  .count_pad = mean && sw_call_int(c, "count_include_pad"),
                                   .rounds = 1};
     l->grid_x = blocks(pixels_of(y) * (l->args.pool.channels / 8));
+    return NULL;
+}
+
+static const char *shuffle(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *y = c->out[0];
+    const int64_t *strides = sw_call_attr(c, "strides", SW_ATTR_INTS)->ints.v,
+                  *crops = sw_call_attr(c, "crops", SW_ATTR_INTS)->ints.v;
+    if (!is_map(x) || !is_map(y) || y->dims[1] % 8) return "channels do not come in eights";
+    l->kernel = SW_CUDA_SHUFFLE_MAP;
+    l->args.shuffle = (sw_cuda_shuffle){.in = x->data,
+                                        .out = y->data,
+                                        .in_pitch = (int)x->pitch,
+                                        .out_pitch = (int)y->pitch,
+                                        .batch = (int)y->dims[0],
+                                        .height = (int)x->dims[2],
+                                        .width = (int)x->dims[3],
+                                        .out_height = (int)y->dims[2],
+                                        .out_width = (int)y->dims[3],
+                                        .channels = (int)y->dims[1],
+                                        .down = (int)strides[0],
+                                        .across = (int)strides[1],
+                                        .top = (int)crops[0],
+                                        .left = (int)crops[1]};
+    l->grid_x = blocks(pixels_of(y) * (y->dims[1] / 8));
     return NULL;
 }
 
@@ -139,6 +167,23 @@ typedef struct activation {
     float a, b;
 } activation;
 
+static const struct {
+    sw_op op;
+    int act;
+} functions[] = {
+    {SW_OP_Exp, CUDA_ACT_EXP}, {SW_OP_Log, CUDA_ACT_LOG},   {SW_OP_Sqrt, CUDA_ACT_SQRT}, {SW_OP_Reciprocal, CUDA_ACT_RECIPROCAL},
+    {SW_OP_Sin, CUDA_ACT_SIN}, {SW_OP_Cos, CUDA_ACT_COS},   {SW_OP_Tanh, CUDA_ACT_TANH}, {SW_OP_Erf, CUDA_ACT_ERF},
+    {SW_OP_Neg, CUDA_ACT_NEG}, {SW_OP_Abs, CUDA_ACT_ABS},
+};
+
+/* The limits of a Clip, when they are known. */
+static bool find_limits(const sw_call *c, activation *act) {
+    const sw_tensor *low = sw_call_in(c, 1), *high = sw_call_in(c, 2);
+    if ((low && !low->data) || (high && !high->data)) return false;
+    *act = (activation){CUDA_ACT_CLIP, low ? *(const float *)low->data : -FLT_MAX, high ? *(const float *)high->data : FLT_MAX};
+    return true;
+}
+
 static bool find_activation(const sw_call *c, activation *act) {
     *act = (activation){CUDA_ACT_NONE, 0, 0};
     switch (c->op) {
@@ -157,12 +202,20 @@ static bool find_activation(const sw_call *c, activation *act) {
     case SW_OP_LeakyRelu:
         *act = (activation){CUDA_ACT_LEAKY, sw_call_float(c, "alpha"), 0};
         return true;
+    case SW_OP_Gelu:
+        act->act = strcmp(sw_call_string(c, "approximate"), "tanh") ? CUDA_ACT_GELU : CUDA_ACT_GELU_TANH;
+        return true;
+    case SW_OP_Clip:
+        return find_limits(c, act);
     case SW_OP_HardSigmoid:
         *act = (activation){CUDA_ACT_HARDSIGMOID, sw_call_float(c, "alpha"), sw_call_float(c, "beta")};
         return true;
     default:
-        return false;
+        break;
     }
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
+        if (functions[i].op == c->op) act->act = functions[i].act;
+    return act->act != CUDA_ACT_NONE;
 }
 
 static int binary_op(sw_op op) {
@@ -175,6 +228,8 @@ static int binary_op(sw_op op) {
 
 static const char *element_map(const sw_call *c, const activation *act, int op, sw_cuda_launch *l) {
     const sw_tensor *a = c->in[0], *b = op < 0 ? NULL : c->in[1], *y = c->out[0];
+    bool turn = (op == CUDA_ADD || op == CUDA_MUL) && memcmp(a->dims, y->dims, 4 * sizeof *a->dims) != 0;
+    if (turn) a = c->in[1], b = c->in[0];
     if (op == CUDA_DIV && y->dims[1] % 8) return "channels do not come in eights";
     bool same = true, pixel = true;
     if (b) {
@@ -309,6 +364,30 @@ static const char *slice(const sw_call *c, sw_cuda_launch *l) {
     return NULL;
 }
 
+/* By indices that are known, and few: each is a copy. */
+static const char *gather(const sw_call *c, sw_cuda_launch *l, int *n) {
+    const sw_tensor *x = c->in[0], *at = c->in[1], *y = c->out[0];
+    int64_t axis = sw_call_int(c, "axis"), count = sw_tensor_count(at);
+    if (axis < 0) axis += x->rank;
+    if (!at->data || count > SW_CUDA_MAX_LAUNCHES) return "its indices are not known, or too many";
+    long long from[SW_MAX_RANK], to[SW_MAX_RANK] = {0};
+    int64_t dims[SW_MAX_RANK], inner = 1, stride = 1;
+    row_strides(x, from);
+    for (int i = x->rank - 1; i >= 0; i--) {
+        dims[i] = i == axis ? 1 : x->dims[i];
+        to[i] = stride;
+        if (i == axis) inner = stride;
+        stride *= i == axis ? count : x->dims[i];
+    }
+    for (int64_t i = 0; i < count; i++) {
+        int64_t index = sw_tensor_int_at(at, i);
+        if (index < 0) index += x->dims[axis];
+        if (index < 0 || index >= x->dims[axis]) return "an index is outside";
+        copy_box(x, index * from[axis], from, y, i * inner, to, dims, x->rank, &l[(*n)++]);
+    }
+    return NULL;
+}
+
 /* ---- Rows: arithmetic ---------------------------------------------------------------------------------------------- */
 
 static const char *softmax(const sw_call *c, sw_cuda_launch *l) {
@@ -320,6 +399,92 @@ static const char *softmax(const sw_call *c, sw_cuda_launch *l) {
     l->kernel = SW_CUDA_SOFTMAX;
     l->args.softmax = (sw_cuda_softmax){x->data, c->out[0]->data, (int)outer, (int)x->dims[axis], (int)inner};
     l->grid_x = (int)((outer * inner + 7) / 8);
+    return NULL;
+}
+
+static const char *affine(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0];
+    int64_t inner = 1;
+    if (x->rank < 2) return "it has no channels";
+    for (int i = 2; i < x->rank; i++) inner *= x->dims[i];
+    l->kernel = SW_CUDA_AFFINE;
+    l->args.affine = (sw_cuda_affine){.in = x->data,
+                                      .scale = c->in[1]->data,
+                                      .bias = c->in[2]->data,
+                                      .mean = c->in[3]->data,
+                                      .variance = c->in[4]->data,
+                                      .out = c->out[0]->data,
+                                      .count = sw_tensor_count(x),
+                                      .channels = (int)x->dims[1],
+                                      .inner = (int)inner,
+                                      .epsilon = sw_call_float(c, "epsilon")};
+    l->grid_x = blocks(sw_tensor_count(x));
+    return NULL;
+}
+
+static const char *pad(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *y = c->out[0], *pads = c->in[1], *value = sw_call_in(c, 2), *axes = sw_call_in(c, 3);
+    if (strcmp(sw_call_string(c, "mode"), "constant") != 0) return "its mode is not constant";
+    if (!pads->data || (value && !value->data) || (axes && !axes->data)) return "its pads are not known";
+    sw_cuda_pad *p = &l->args.pad;
+    *p = (sw_cuda_pad){.in = x->data,
+                       .out = y->data,
+                       .count = sw_tensor_count(y),
+                       .rank = y->rank,
+                       .value = value ? *(const float *)value->data : 0};
+    int64_t n = sw_tensor_count(pads) / 2;
+    for (int i = 0; i < y->rank; i++) p->dims[i] = (int)y->dims[i], p->in_dims[i] = (int)x->dims[i];
+    for (int64_t i = 0; i < n; i++) {
+        int64_t axis = axes ? sw_tensor_int_at(axes, i) : i;
+        p->before[axis < 0 ? axis + y->rank : axis] = (int)sw_tensor_int_at(pads, i);
+    }
+    l->kernel = SW_CUDA_PAD;
+    l->grid_x = blocks(sw_tensor_count(y));
+    return NULL;
+}
+
+static const char *layer_norm(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *bias = sw_call_in(c, 2);
+    int64_t axis = sw_call_int(c, "axis"), rows = 1, length = 1;
+    if (axis < 0) axis += x->rank;
+    for (int i = 0; i < x->rank; i++) *(i < axis ? &rows : &length) *= x->dims[i];
+    if (sw_tensor_count(c->in[1]) != length || (bias && sw_tensor_count(bias) != length)) return "its scale broadcasts";
+    if (c->n_out > 1 && (c->out[1] || (c->n_out > 2 && c->out[2]))) return "its mean is wanted";
+    l->kernel = SW_CUDA_NORM;
+    l->args.norm = (sw_cuda_norm){.in = x->data,
+                                  .scale = c->in[1]->data,
+                                  .bias = bias ? bias->data : NULL,
+                                  .out = c->out[0]->data,
+                                  .rows = (int)rows,
+                                  .length = (int)length,
+                                  .epsilon = sw_call_float(c, "epsilon")};
+    l->grid_x = (int)((rows + 7) / 8);
+    return NULL;
+}
+
+/* Over axes that are neighbours. */
+static const char *reduce(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0];
+    bool reduced[SW_MAX_RANK];
+    int64_t sides[3] = {1, 1, 1};
+    int part = 0;
+    if (sw_call_reduced_axes(c, reduced) != SW_OK) return "its axes are not known";
+    for (int i = 0; i < x->rank; i++) {
+        if (reduced[i] != (part == 1)) part++;
+        if (part > 2) return "its axes are not neighbours";
+        sides[part] *= x->dims[i];
+    }
+    l->kernel = SW_CUDA_REDUCE;
+    l->args.reduce = (sw_cuda_reduce){.in = x->data,
+                                      .out = c->out[0]->data,
+                                      .outer = (int)sides[0],
+                                      .length = (int)sides[1],
+                                      .inner = (int)sides[2],
+                                      .op = c->op == SW_OP_ReduceSum    ? CUDA_REDUCE_SUM
+                                            : c->op == SW_OP_ReduceMean ? CUDA_REDUCE_MEAN
+                                            : c->op == SW_OP_ReduceMax  ? CUDA_REDUCE_MAX
+                                                                        : CUDA_REDUCE_MIN};
+    l->grid_x = (int)((sides[0] * sides[2] + 7) / 8);
     return NULL;
 }
 
@@ -406,6 +571,10 @@ static const char *lower_maps(const sw_call *c, sw_cuda_launch *l, int *n) {
         return join_maps(c, true, l, n);
     case SW_OP_MaxPool:
         return *n = 1, pool(c, l);
+    case SW_OP_AveragePool:
+        return *n = 1, pool(c, l);
+    case SW_OP_PixelShuffle:
+        return *n = 1, shuffle(c, l);
     case SW_OP_Resize:
         return *n = 1, resize(c, l);
     case SW_OP_GlobalAveragePool:
@@ -424,6 +593,7 @@ static const char *lower_rows(const sw_call *c, sw_cuda_launch *l, int *n) {
     activation act;
     if (c->op == SW_OP_Concat) return join_rows(c, false, l, n);
     if (c->op == SW_OP_Split) return join_rows(c, true, l, n);
+    if (c->op == SW_OP_Gather) return gather(c, l, n);
     *n = 1;
     switch (c->op) {
     case SW_OP_Transpose:
@@ -432,6 +602,17 @@ static const char *lower_rows(const sw_call *c, sw_cuda_launch *l, int *n) {
         return slice(c, l);
     case SW_OP_Softmax:
         return softmax(c, l);
+    case SW_OP_BatchNormalization:
+        return affine(c, l);
+    case SW_OP_Pad:
+        return pad(c, l);
+    case SW_OP_LayerNormalization:
+        return layer_norm(c, l);
+    case SW_OP_ReduceSum:
+    case SW_OP_ReduceMean:
+    case SW_OP_ReduceMax:
+    case SW_OP_ReduceMin:
+        return reduce(c, l);
     case SW_OP_MatMul:
         return matmul(c, l);
     case SW_OP_Gemm:

@@ -34,6 +34,11 @@ typedef struct sw_cuda_launch {
         sw_cuda_convert convert;
         sw_cuda_letterbox letterbox;
         sw_cuda_boxes boxes;
+        sw_cuda_reduce reduce;
+        sw_cuda_norm norm;
+        sw_cuda_affine affine;
+        sw_cuda_pad pad;
+        sw_cuda_shuffle shuffle;
     } args;
 } sw_cuda_launch;
 

@@ -16,6 +16,19 @@ enum {
     CUDA_ACT_HARDSWISH,
     CUDA_ACT_HARDSIGMOID,
     CUDA_ACT_CLIP,
+    /* for steps of their own only */
+    CUDA_ACT_GELU,
+    CUDA_ACT_GELU_TANH,
+    CUDA_ACT_EXP,
+    CUDA_ACT_LOG,
+    CUDA_ACT_SQRT,
+    CUDA_ACT_RECIPROCAL,
+    CUDA_ACT_SIN,
+    CUDA_ACT_COS,
+    CUDA_ACT_TANH,
+    CUDA_ACT_ERF,
+    CUDA_ACT_NEG,
+    CUDA_ACT_ABS,
 };
 
 /* A convolution. Weights: [out_channels rounded up to 8][kernel_h][kernel_w][in_channels], float16, for depthwise
@@ -52,6 +65,7 @@ typedef struct sw_cuda_pool {
     int in_pitch, out_pitch[CUDA_MAX_ROUNDS];
     int batch, height, width, channels, out_height, out_width;
     int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, rounds;
+    int pad_bottom, pad_right, count_pad; /* of means */
 } sw_cuda_pool;
 
 /* Nearest upsampling as Resize with mode nearest, floor, asymmetric: source = floor(i * by). A copy with by 1. */
@@ -101,6 +115,49 @@ typedef struct sw_cuda_element_rows {
     long long a_stride[CUDA_MAX_RANK], b_stride[CUDA_MAX_RANK];
     float act_a, act_b;
 } sw_cuda_element_rows;
+
+/* Over the lanes of [outer][length][inner] float32, one number for each. */
+enum { CUDA_REDUCE_SUM, CUDA_REDUCE_MEAN, CUDA_REDUCE_MAX, CUDA_REDUCE_MIN };
+typedef struct sw_cuda_reduce {
+    const void *in;
+    void *out;
+    int outer, length, inner, op;
+} sw_cuda_reduce;
+
+/* LayerNormalization of rows [rows][length] float32; bias may be NULL. */
+typedef struct sw_cuda_norm {
+    const void *in, *scale, *bias;
+    void *out;
+    int rows, length;
+    float epsilon;
+} sw_cuda_norm;
+
+/* BatchNormalization of rows [batch][channels][inner] float32. */
+typedef struct sw_cuda_affine {
+    const void *in, *scale, *bias, *mean, *variance;
+    void *out;
+    long long count;
+    int channels, inner;
+    float epsilon;
+} sw_cuda_affine;
+
+/* Rows with `value` around them: `before` elements along each axis. */
+typedef struct sw_cuda_pad {
+    const void *in;
+    void *out;
+    long long count;
+    int rank;
+    int dims[CUDA_MAX_RANK], in_dims[CUDA_MAX_RANK], before[CUDA_MAX_RANK];
+    float value;
+} sw_cuda_pad;
+
+/* PixelShuffle of a map: blocks of down x across pixels from channels; crops at the top and left. `channels` of the output,
+ * a multiple of 8. */
+typedef struct sw_cuda_shuffle {
+    const void *in;
+    void *out;
+    int in_pitch, out_pitch, batch, height, width, out_height, out_width, channels, down, across, top, left;
+} sw_cuda_shuffle;
 
 /* Softmax along an axis of [outer][axis][inner] float32. */
 typedef struct sw_cuda_softmax {

@@ -43,6 +43,49 @@ KERNEL(pool, sw_cuda_pool) {
 }
 #endif
 
+#ifdef KERNEL_AVERAGE
+KERNEL(average, sw_cuda_pool) {
+    const sw_cuda_pool *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int i = block_id() * THREADS + thread_id(), chunks = p->channels / 8;
+    int m = i / chunks, c = (i - m * chunks) * 8, x = m % p->out_width, q = m / p->out_width, y = q % p->out_height;
+    int n = q / p->out_height, count = 0;
+    if (n >= p->batch) return;
+    float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    for (int r = 0; r < p->kernel_h; r++) {
+        int yy = y * p->stride_h - p->pad_top + r * p->dilation_h;
+        for (int s = 0; s < p->kernel_w; s++) {
+            int xx = x * p->stride_w - p->pad_left + s * p->dilation_w;
+            bool inside = yy >= 0 && yy < p->height && xx >= 0 && xx < p->width;
+            count += inside || (p->count_pad && yy < p->height + p->pad_bottom && xx < p->width + p->pad_right);
+            if (!inside) continue;
+            float f[8];
+            unpack8(load16((const f16 *)p->in + ((size_t)(n * p->height + yy) * p->width + xx) * p->in_pitch + c), f);
+            UNROLL for (int e = 0; e < 8; e++) sum[e] += f[e];
+        }
+    }
+    UNROLL for (int e = 0; e < 8; e++) sum[e] = count ? sum[e] / count : 0.f;
+    store16((f16 *)p->out[0] + (size_t)m * p->out_pitch[0] + c, pack8(sum));
+}
+#endif
+
+#ifdef KERNEL_SHUFFLE
+KERNEL(shuffle_map, sw_cuda_shuffle) {
+    const sw_cuda_shuffle *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int i = block_id() * THREADS + thread_id(), chunks = p->channels / 8;
+    int m = i / chunks, c = (i - m * chunks) * 8, x = m % p->out_width + p->left, q = m / p->out_width;
+    int n = q / p->out_height, y = q % p->out_height + p->top;
+    if (n >= p->batch) return;
+    int block = y % p->down * p->across + x % p->across;
+    size_t from = (size_t)(n * p->height + y / p->down) * p->width + x / p->across;
+    store16((f16 *)p->out + (size_t)m * p->out_pitch + c,
+            load16((const f16 *)p->in + from * p->in_pitch + block * p->channels + c));
+}
+#endif
+
 #ifdef KERNEL_POOL_CHAIN
 // Pools in a row with one window are one pool each with a larger window. A block makes one of them, for 8 channels of one picture:
 // in shared memory along the rows, then along the columns.
@@ -172,7 +215,7 @@ KERNEL(element_map, sw_cuda_element_map) {
         unpack8(load16((const f16 *)p->b + (size_t)(p->by_channel ? m / p->plane : m) * p->b_pitch + c), b);
         UNROLL for (int e = 0; e < 8; e++) a[e] = combine(p->op, a[e], b[e]);
     } else {
-        UNROLL for (int e = 0; e < 8; e++) a[e] = activate(p->act, p->act_a, p->act_b, a[e]);
+        UNROLL for (int e = 0; e < 8; e++) a[e] = function_of(p->act, p->act_a, p->act_b, a[e]);
     }
     store16((f16 *)p->out + (size_t)m * p->out_pitch + c, pack8(a));
 }

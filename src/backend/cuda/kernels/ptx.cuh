@@ -276,3 +276,35 @@ DEV float activate(int act, float a, float b, float x) {
         return x;
     }
 }
+
+// The same of steps of their own, with what costs too much code elsewhere.
+DEV float function_of(int act, float a, float b, float x) {
+    switch (act) {
+    case CUDA_ACT_GELU:
+        return .5f * x * (1.f + erff(x * .70710678f));
+    case CUDA_ACT_GELU_TANH:
+        return .5f * x * (1.f + tanhf(.79788456f * (x + .044715f * x * x * x)));
+    case CUDA_ACT_EXP:
+        return expf(x);
+    case CUDA_ACT_LOG:
+        return logf(x);
+    case CUDA_ACT_SQRT:
+        return sqrtf(x);
+    case CUDA_ACT_RECIPROCAL:
+        return 1.f / x;
+    case CUDA_ACT_SIN:
+        return sinf(x);
+    case CUDA_ACT_COS:
+        return cosf(x);
+    case CUDA_ACT_TANH:
+        return tanhf(x);
+    case CUDA_ACT_ERF:
+        return erff(x);
+    case CUDA_ACT_NEG:
+        return -x;
+    case CUDA_ACT_ABS:
+        return fabsf(x);
+    default:
+        return activate(act, a, b, x);
+    }
+}

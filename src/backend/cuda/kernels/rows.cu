@@ -34,10 +34,90 @@ KERNEL(element_rows, sw_cuda_element_rows) {
     }
     float a = load_float((const float *)p->a + at_a), b = p->b ? load_float((const float *)p->b + at_b) : 0.f;
     if (!p->b)
-        a = activate(p->act, p->act_a, p->act_b, a);
+        a = function_of(p->act, p->act_a, p->act_b, a);
     else
         a = p->op == CUDA_ADD ? a + b : p->op == CUDA_SUB ? a - b : p->op == CUDA_MUL ? a * b : a / b;
     store_float((float *)p->out + i, a);
+}
+#endif
+
+#ifdef KERNEL_REDUCE
+// A warp takes a lane.
+DEV float gather_up(int op, float a, float b) {
+    return op == CUDA_REDUCE_MAX ? maximum(a, b) : op == CUDA_REDUCE_MIN ? minimum(a, b) : a + b;
+}
+
+KERNEL(reduce_rows, sw_cuda_reduce) {
+    const sw_cuda_reduce *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int lane = thread_id() & 31;
+    long long row = (long long)block_id() * (THREADS / 32) + (thread_id() >> 5), outer = row / p->inner;
+    if (outer >= p->outer) return;
+    const float *in = (const float *)p->in + outer * p->length * p->inner + row % p->inner;
+    float v = p->op == CUDA_REDUCE_MAX || p->op == CUDA_REDUCE_MIN ? load_float(in) : 0.f;
+    for (int i = lane; i < p->length; i += 32) v = gather_up(p->op, v, load_float(in + (long long)i * p->inner));
+    for (int d = 16; d; d /= 2) v = gather_up(p->op, v, shuffle_xor(v, d));
+    if (lane == 0) store_float((float *)p->out + row, p->op == CUDA_REDUCE_MEAN ? v / p->length : v);
+}
+#endif
+
+#ifdef KERNEL_AFFINE
+KERNEL(affine_rows, sw_cuda_affine) {
+    const sw_cuda_affine *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id();
+    if (i >= p->count) return;
+    int c = (int)(i / p->inner % p->channels);
+    float by = load_float((const float *)p->scale + c) / sqrtf(load_float((const float *)p->variance + c) + p->epsilon);
+    float x = load_float((const float *)p->in + i) - load_float((const float *)p->mean + c);
+    store_float((float *)p->out + i, x * by + load_float((const float *)p->bias + c));
+}
+#endif
+
+#ifdef KERNEL_PAD
+KERNEL(pad_rows, sw_cuda_pad) {
+    const sw_cuda_pad *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id(), rest = i, from = 0, stride = 1;
+    if (i >= p->count) return;
+    bool inside = true;
+    for (int k = p->rank - 1; k >= 0; k--) {
+        long long q = rest / p->dims[k], at = rest - q * p->dims[k] - p->before[k];
+        inside = inside && at >= 0 && at < p->in_dims[k];
+        from += at * stride, stride *= p->in_dims[k];
+        rest = q;
+    }
+    store_float((float *)p->out + i, inside ? load_float((const float *)p->in + from) : p->value);
+}
+#endif
+
+#ifdef KERNEL_NORM
+// A warp takes a row.
+KERNEL(norm_rows, sw_cuda_norm) {
+    const sw_cuda_norm *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int lane = thread_id() & 31, row = block_id() * (THREADS / 32) + (thread_id() >> 5);
+    if (row >= p->rows) return;
+    const float *in = (const float *)p->in + (size_t)row * p->length;
+    float *out = (float *)p->out + (size_t)row * p->length;
+    float mean = 0, spread = 0;
+    for (int i = lane; i < p->length; i += 32) mean += load_float(in + i);
+    for (int d = 16; d; d /= 2) mean += shuffle_xor(mean, d);
+    mean /= p->length;
+    for (int i = lane; i < p->length; i += 32) {
+        float v = load_float(in + i) - mean;
+        spread += v * v;
+    }
+    for (int d = 16; d; d /= 2) spread += shuffle_xor(spread, d);
+    float by = 1.f / sqrtf(spread / p->length + p->epsilon);
+    for (int i = lane; i < p->length; i += 32) {
+        float bias = p->bias ? load_float((const float *)p->bias + i) : 0.f;
+        store_float(out + i, (load_float(in + i) - mean) * by * load_float((const float *)p->scale + i) + bias);
+    }
 }
 #endif
 
