@@ -171,16 +171,19 @@ static const struct {
     sw_op op;
     int act;
 } functions[] = {
-    {SW_OP_Exp, CUDA_ACT_EXP}, {SW_OP_Log, CUDA_ACT_LOG},   {SW_OP_Sqrt, CUDA_ACT_SQRT}, {SW_OP_Reciprocal, CUDA_ACT_RECIPROCAL},
-    {SW_OP_Sin, CUDA_ACT_SIN}, {SW_OP_Cos, CUDA_ACT_COS},   {SW_OP_Tanh, CUDA_ACT_TANH}, {SW_OP_Erf, CUDA_ACT_ERF},
-    {SW_OP_Neg, CUDA_ACT_NEG}, {SW_OP_Abs, CUDA_ACT_ABS},
+    {SW_OP_Exp, CUDA_ACT_EXP},   {SW_OP_Log, CUDA_ACT_LOG},
+    {SW_OP_Sqrt, CUDA_ACT_SQRT}, {SW_OP_Reciprocal, CUDA_ACT_RECIPROCAL},
+    {SW_OP_Sin, CUDA_ACT_SIN},   {SW_OP_Cos, CUDA_ACT_COS},
+    {SW_OP_Tanh, CUDA_ACT_TANH}, {SW_OP_Erf, CUDA_ACT_ERF},
+    {SW_OP_Neg, CUDA_ACT_NEG},   {SW_OP_Abs, CUDA_ACT_ABS},
 };
 
 /* The limits of a Clip, when they are known. */
 static bool find_limits(const sw_call *c, activation *act) {
     const sw_tensor *low = sw_call_in(c, 1), *high = sw_call_in(c, 2);
     if ((low && !low->data) || (high && !high->data)) return false;
-    *act = (activation){CUDA_ACT_CLIP, low ? *(const float *)low->data : -FLT_MAX, high ? *(const float *)high->data : FLT_MAX};
+    *act = (activation){CUDA_ACT_CLIP, low ? *(const float *)low->data : -FLT_MAX,
+                        high ? *(const float *)high->data : FLT_MAX};
     return true;
 }
 
