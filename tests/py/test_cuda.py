@@ -131,16 +131,16 @@ class Device(Emulated):
 
     def test_steps_without_a_kernel_run_on_the_cpu(self):
         conv = helper.make_node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
-        erf = helper.make_node("Erf", ["a"], ["b"], name="the erf")
+        erf = helper.make_node("Asinh", ["a"], ["b"], name="the asinh")
         add = helper.make_node("Add", ["a", "b"], ["y"])
         self.model(conv, erf, add, np.full((8, 8, 3, 3), 0.01, np.float32))
         self.run_on("cpu")
         want = self.result()
         message = self.run_on("cuda").stderr
-        self.assertIn("of 7 steps run on the CPU (Erf: there is no GPU kernel for it)", message)
+        self.assertIn("of 7 steps run on the CPU (Asinh: there is no GPU kernel for it)", message)
         self.assertLess(np.abs(self.result() - want).max(), 2e-3)
         message = self.run_on("cuda", "--no-fallback", expect=2).stderr
-        self.assertIn("node 'the erf' (Erf) cannot run on the GPU", message)
+        self.assertIn("node 'the asinh' (Asinh) cannot run on the GPU", message)
 
     def build(self, *options, expect=0, device="cuda", **env):
         cache = self.folder / "times.txt"
@@ -252,7 +252,7 @@ class Device(Emulated):
     def test_profile(self):
         env = {**self.env, "EMU_CUDA": "idle"}
         conv = helper.make_node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], name="the conv")
-        erf = helper.make_node("Erf", ["a"], ["b"], name="the erf")
+        erf = helper.make_node("Asinh", ["a"], ["b"], name="the asinh")
         add = helper.make_node("Add", ["a", "b"], ["y"])
         self.model(conv, erf, add, np.full((8, 8, 3, 3), 0.01, np.float32))
         command = ("profile", self.path, "--device", "cuda", "--runs", "3")
@@ -266,17 +266,17 @@ class Device(Emulated):
         self.assertEqual(nodes["the conv"]["us"], 50)  # a chain of 20 takes a millisecond
         self.assertEqual(nodes["the conv"]["flops"], 2 * 8 * 16 * 8 * 9)
         self.assertEqual(nodes["the conv"]["bytes"], 2 * (2 * 8 * 16 + 8 * 8 * 9))
-        self.assertEqual(nodes["the erf"]["why"], "there is no GPU kernel for it")
+        self.assertEqual(nodes["the asinh"]["why"], "there is no GPU kernel for it")
         text = slipway.run(*command, "--sort", env=env).stdout
-        self.assertRegex(text, r"the erf +Erf +on the CPU +- +- +- +-  \(there is no GPU kernel for it\)")
+        self.assertRegex(text, r"the asinh +Asinh +on the CPU +- +- +- +-  \(there is no GPU kernel for it\)")
         self.assertRegex(text, r"a run [\d.]+ ms \(median of 3\): [\d.]+ to the GPU, 1\.000 computing, [\d.]+ back")
         command = ("inspect", self.path, "--device", "cuda")
         text = slipway.run(*command, env=env).stdout
         self.assertRegex(text, r"^\d+ kernels on 1 stream in 2 graphs; 1 step on the CPU\n")
-        self.assertRegex(text, r"\nthe erf +Erf +on the CPU: there is no GPU kernel for it\n$")
+        self.assertRegex(text, r"\nthe asinh +Asinh +on the CPU: there is no GPU kernel for it\n$")
         self.assertRegex(slipway.run(*command, "--layers", env=env).stdout, r"\nthe conv +FusedConv +CONV_")
         nodes = {n["node"]: n for n in json.loads(slipway.run(*command, "--json", env=env).stdout)["nodes"]}
-        self.assertEqual(nodes["the erf"]["why"], "there is no GPU kernel for it")
+        self.assertEqual(nodes["the asinh"]["why"], "there is no GPU kernel for it")
         self.assertIsNone(nodes["the conv"]["why"])
         command = ("profile", self.path, "--device", "cuda", "--runs", "3")
         self.assertIn("--trace is for the CPU", slipway.run(*command, "--trace", "t", env=env, expect=1).stderr)
