@@ -37,7 +37,7 @@ typedef struct sw_gpu_node {
     int32_t stem;        /* STEM_CONV: the step of the first */
     const char *why;     /* CPU: why */
     /* set when a program is built */
-    sw_cuda_kernel tile;
+    sw_cuda_kernel tile; /* CONV: its kernel, of whatever form */
     int first_launch, n_launches;
     int stream; /* -1: no launches */
     bool waits; /* for other streams */

@@ -155,6 +155,7 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     sw_cuda_launch_conv(&conv, form, node->tile, &gpu->cuda->info, call.in[0]->data,
                         (void *)(uintptr_t)*weights_of(gpu, node->step, form), residual ? residual->data : NULL,
                         call.out[0]->data, l);
+    node->tile = l->kernel;
     return SW_OK;
 }
 
