@@ -41,16 +41,27 @@ def repository(torch):
         def forward(self, x):
             return self.cv3(self.cv2(self.upsample(self.cv1(x))))
 
-    class Segment(nn.Module):
-        def __init__(self, classes, anchors, widths, masks):
-            super().__init__()
-            self.nc, self.nm, self.nl, self.na = classes, masks, len(anchors), len(anchors[0]) // 2
-            self.no, self.npr = 5 + classes + masks, 16
-            self.register_buffer("anchors", torch.tensor(anchors).float().view(self.nl, -1, 2))
-            self.stride = torch.tensor([8.0, 16.0])
-            self.m = nn.ModuleList(nn.Conv2d(width, self.no * self.na, 1) for width in widths)
-            self.proto = Proto(widths[0], masks)
+    class Bottleneck(nn.Module):
+        def forward(self, x):
+            y = self.cv2(self.cv1(x))
+            return x + y if self.add else y
 
+    class C3(nn.Module):
+        def forward(self, x):
+            return self.cv3(torch.cat((self.m(self.cv1(x)), self.cv2(x)), 1))
+
+    class SPPF(nn.Module):
+        def forward(self, x):
+            pooled = [self.cv1(x)]
+            for _ in range(3):
+                pooled.append(self.m(pooled[-1]))
+            return self.cv2(torch.cat(pooled, 1))
+
+    class Concat(nn.Module):
+        def forward(self, x):
+            return torch.cat(x, self.d)
+
+    class Detect(nn.Module):
         def forward(self, maps):
             rows = []
             for level, (conv, x) in enumerate(zip(self.m, maps)):
@@ -63,7 +74,20 @@ def repository(torch):
                 scores = y[..., 4 : 5 + self.nc].sigmoid()
                 y = torch.cat((xy, wh, scores, y[..., 5 + self.nc :]), 4)
                 rows.append(y.reshape(batch, -1, self.no))
-            return torch.cat(rows, 1), self.proto(maps[0])
+            return torch.cat(rows, 1)
+
+    class Segment(Detect):
+        def __init__(self, classes, anchors, widths, masks):
+            super().__init__()
+            self.nc, self.nm, self.nl, self.na = classes, masks, len(anchors), len(anchors[0]) // 2
+            self.no, self.npr = 5 + classes + masks, 16
+            self.register_buffer("anchors", torch.tensor(anchors).float().view(self.nl, -1, 2))
+            self.stride = torch.tensor([8.0, 16.0])
+            self.m = nn.ModuleList(nn.Conv2d(width, self.no * self.na, 1) for width in widths)
+            self.proto = Proto(widths[0], masks)
+
+        def forward(self, maps):
+            return super().forward(maps), self.proto(maps[0])
 
     class Classify(nn.Module):
         def __init__(self, c1, classes):
@@ -74,7 +98,17 @@ def repository(torch):
         def forward(self, x):
             return self.linear(self.drop(self.pool(self.conv(x)).flatten(1)))
 
-    class SegmentationModel(nn.Module):
+    class Model(nn.Module):
+        def forward(self, x):
+            outputs = []
+            for layer in self.model:
+                sources = layer.f if isinstance(layer.f, list) else [layer.f]
+                x = [x if i == -1 else outputs[i] for i in sources]
+                x = layer(x if isinstance(layer.f, list) else x[0])
+                outputs.append(x)
+            return x
+
+    class SegmentationModel(Model):
         def __init__(self, layers, froms, names):
             super().__init__()
             self.model, self.yaml, self.names = nn.Sequential(*layers), {"ch": 3, "nc": len(names)}, names
@@ -82,18 +116,11 @@ def repository(torch):
             for index, (layer, source) in enumerate(zip(layers, froms)):
                 layer.i, layer.f, layer.type = index, source, type(layer).__name__
 
-        def forward(self, x):
-            outputs = []
-            for layer in self.model:
-                x = layer([outputs[i] for i in layer.f] if isinstance(layer.f, list) else x)
-                outputs.append(x)
-            return x
-
     class ClassificationModel(SegmentationModel):
         pass
 
-    modules = {"models": (), "models.common": (Conv, Proto, Classify)}
-    modules["models.yolo"] = (Segment, SegmentationModel, ClassificationModel)
+    modules = {"models": (), "models.common": (Conv, Proto, Classify, Bottleneck, C3, SPPF, Concat)}
+    modules["models.yolo"] = (Detect, Segment, Model, SegmentationModel, ClassificationModel)
     made = {}
     for name, classes in modules.items():
         made[name] = types.ModuleType(name)
@@ -127,6 +154,21 @@ class Older(unittest.TestCase):
                 got = slipway.run_model(path, {"images": images}, self.folder)
                 for index, want in enumerate(wants):
                     self.assertLess(test_pt.output_error(got[f"output{index}"], want), test_pt.TOLERANCE)
+
+    def test_checkpoint_of_the_yolov5_repository(self):
+        torch, _ = test_pt.packages()
+        path = slipway.data("models/yolov5n.pt")
+        with unittest.mock.patch.dict(sys.modules, repository(torch)):
+            model = torch.load(path, map_location="cpu", weights_only=False)["model"].float().eval()
+        for module in model.modules():
+            if isinstance(module, torch.nn.Upsample):
+                module.recompute_scale_factor = None  # what the PyTorch that wrote it did not have
+        images = zoo.uniform("images", (1, 3, 320, 416), 0, 1).astype(np.float32)
+        with torch.no_grad():
+            want = model(torch.from_numpy(images)).numpy()
+        got = slipway.run_model(path, {"images": images}, self.folder)["output0"]
+        self.assertEqual(want.shape, (1, 3 * (40 * 52 + 20 * 26 + 10 * 13), 85))
+        self.assertLess(zoo.worst_error(got, want, 2, (4, 5)), test_pt.TOLERANCE)
 
     def saved(self, torch, modules, model):
         path = self.folder / "best.pt"
