@@ -37,9 +37,14 @@ def main():
     sys.path.insert(0, str(HERE))
     wanted = sys.argv[1:]
     suite = unittest.TestSuite()
-    for path in sorted(HERE.glob("test_*.py")):
-        if any(part in path.stem for part in wanted) if wanted else path.stem != "test_mutations":
-            suite.addTests(unittest.defaultTestLoader.loadTestsFromName(path.stem))
+    modules = [path.stem for path in sorted(HERE.glob("test_*.py"))]
+    for part in wanted:
+        if not any(part in module for module in modules):
+            print(f'run.py: no test file has "{part}" in its name (a class or a method cannot be named here)')
+            return 2
+    for module in modules:
+        if any(part in module for part in wanted) if wanted else module != "test_mutations":
+            suite.addTests(unittest.defaultTestLoader.loadTestsFromName(module))
     result = unittest.TextTestRunner(stream=sys.stdout, resultclass=Result, verbosity=0).run(suite)
     bad = {getattr(test, "test_case", test).id() for test, _ in result.failures + result.errors}
     print(f"{result.passed} passed, {len(bad)} failed, {len(result.skipped)} skipped")
