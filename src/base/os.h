@@ -137,6 +137,8 @@ int64_t sw_os_memory_bytes(void);
 void sw_os_stand_back(void);
 /* Gives memory that was freed back to the system, as far as the heap can. */
 void sw_os_trim(void);
+/* From now on, blocks of 8 MiB and more go back to the system when they are freed. For programs that run long. */
+void sw_os_give_back_blocks(void);
 /* "Linux 6.1.0 x86_64". */
 void sw_os_name(char *text, size_t size);
 

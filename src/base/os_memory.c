@@ -29,6 +29,15 @@ int64_t sw_os_memory_bytes(void) {
     return bytes < LEAST_BYTES ? LEAST_BYTES : bytes;
 }
 
+void sw_os_give_back_blocks(void) {
+#ifdef __GLIBC__
+    /* Once set, glibc no longer raises these to the largest block that was freed (mallopt(3)), after which blocks of models lie
+     * in heaps, whose free end malloc_trim leaves alone in all but the first. */
+    mallopt(M_MMAP_THRESHOLD, 8 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
+#endif
+}
+
 void sw_os_trim(void) {
 #ifdef __GLIBC__
     malloc_trim(0);

@@ -297,6 +297,7 @@ sw_status sw_serve_create(const sw_serve_options *options, sw_serve **result) {
         sw_arena_destroy(arena);
         return sw_fail(options->diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     }
+    sw_os_give_back_blocks();
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -279,6 +279,8 @@ struct sw_serve {
     sw__entry **entries; /* by hash, open addressing */
     size_t n_entries, cap_entries;
     int64_t loaded_bytes;
+    bool crowded;                   /* over the budget, by models that somebody held: to be looked at again ... */
+    const sw_serve_model *newcomer; /* ... but for this one, which came last; compared only */
 
     /* Tasks: under lock. */
     pthread_cond_t work, idle;

@@ -1,5 +1,6 @@
 /* The threads that load: models come, change and go in the background, while the old version answers until the new one is
  * ready. One task at a time is at work on a model. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -447,13 +448,18 @@ static bool unchanged(sw_serve *core, sw__entry *entry, const sw__task *task) {
 
 /* -- Memory ---------------------------------------------------------------------------------------------------------- */
 
-/* The least recently used model that nobody holds, parked: no instances, until a request comes. Under core->lock. */
+/* The least recently used model that nobody holds, parked: no instances, until a request comes. core->crowded tells of others
+ * that are held. Under core->lock. */
 static sw_serve_model *park_one(sw_serve *core, const sw_serve_model *but) {
     sw_serve_model *oldest = NULL;
     for (size_t i = 0; i < core->cap_entries; i++)
         for (int k = 0; core->entries[i] && k < core->entries[i]->n_versions; k++) {
             sw_serve_model *model = core->entries[i]->versions[k].model;
-            if (!model || model == but || !model->bytes || atomic_load(&model->refs) != 1 || is_parked(model)) continue;
+            if (!model || model == but || !model->bytes || is_parked(model)) continue;
+            if (atomic_load(&model->refs) != 1) {
+                core->crowded = true;
+                continue;
+            }
             if (!oldest || model->used_ns < oldest->used_ns) oldest = model;
         }
     if (!oldest) return NULL;
@@ -471,6 +477,8 @@ static void make_room(sw_serve *core, const sw_serve_model *but) {
     int64_t budget = core->options.memory_budget;
     for (bool more = budget > 0; more;) {
         pthread_mutex_lock(&core->lock);
+        core->crowded = false;
+        core->newcomer = but;
         sw_serve_model *model = core->loaded_bytes > budget ? park_one(core, but) : NULL;
         pthread_mutex_unlock(&core->lock);
         more = model != NULL;
@@ -570,7 +578,20 @@ static void run_task(sw_serve *core, sw__task *task, sw__entry *entry, bool stop
     if (task->done) task->done(task->ctx, &error);
 }
 
+/* Whoever holds a model lets it go without telling the loading threads. */
+enum { CROWDED_MS = 20 };
+
 static void wait_for_work(sw_serve *core) {
+    if (core->crowded && !core->stopping) {
+        int64_t until_ns = sw_clock_ns() + CROWDED_MS * 1000000;
+        struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+        if (pthread_cond_timedwait(&core->work, &core->lock, &until) != ETIMEDOUT || !core->crowded) return;
+        const sw_serve_model *newcomer = core->newcomer;
+        pthread_mutex_unlock(&core->lock);
+        make_room(core, newcomer);
+        pthread_mutex_lock(&core->lock);
+        return;
+    }
     if (core->options.control != SW_SERVE_CONTROL_POLL || core->options.clock.now) {
         pthread_cond_wait(&core->work, &core->lock);
         return;

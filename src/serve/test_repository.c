@@ -265,6 +265,27 @@ SW_TEST(serve_repository_memory_budget) {
     end();
 }
 
+SW_TEST(serve_repository_memory_budget_waits_for_who_holds) {
+    begin();
+    const char *folder = test_folder_make();
+    write_model("a", "1", "");
+    write_model("b", "1", "");
+    CHECK_INT(serve(folder, SW_SERVE_CONTROL_EXPLICIT, NULL, 1500), 0); /* each takes 1,000 */
+    CHECK_INT(load("a", NULL, NULL, 0), SW_SERVE_OK);
+    fake_advance(&f, core, 1000);
+    CHECK_INT(load("b", NULL, NULL, 0), SW_SERVE_OK);
+    while (f.n_closed < 1) sched_yield(); /* a has left */
+    sw_serve_model *b = find("b", -1), *a = find("a", -1);
+    CHECK(works(a)); /* comes back, and b is held */
+    CHECK_INT(f.n_closed, 1);
+    sw_serve_drop(b);
+    while (f.n_closed < 2) sched_yield(); /* b has left */
+    CHECK(works(a));
+    CHECK_INT(f.n_opened, 3);
+    sw_serve_drop(a);
+    end();
+}
+
 SW_TEST(serve_repository_warms_up) {
     begin();
     const char *folder = test_folder_make();

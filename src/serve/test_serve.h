@@ -3,6 +3,7 @@
 #define SLIPWAY_SERVE_TEST_SERVE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "serve/backend.h"
 #include "unit.h"
@@ -15,7 +16,8 @@ typedef struct fake {
     pthread_cond_t changed;
     bool held;   /* runs wait */
     int permits; /* that many runs go on although held */
-    int running, most_running, n_runs, n_opened, n_closed;
+    int running, most_running, n_runs;
+    atomic_int n_opened, n_closed;
     int64_t rows[FAKE_MOST_RUNS]; /* of each run, in the order in which they began */
     float first[FAKE_MOST_RUNS];  /* the first element of each */
     const char *fail;             /* runs fail with this sentence; NULL: they do not */
