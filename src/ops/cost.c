@@ -1,4 +1,5 @@
 #include "ops/cost.h"
+
 #include "ops/fused_attention.h"
 
 /* A dim as a number: 1 for an unknown batch, -1 for what else is not known. */
@@ -70,90 +71,38 @@ typedef struct row {
 } row;
 
 #define OP(id, basis, times) [SW_OP_##id] = {basis, times},
+/* clang-format off: as a table. */
 static const row rows[SW_OP_COUNT] = {
-    OP(Conv, MACS, 0) OP(FusedConv, MACS, 0) OP(FusedProduct, MACS, 0) OP(FusedAttention, MACS, 0) OP(
-        ConvInteger, MACS, 0) OP(DeformConv, MACS, 0) OP(QLinearConv, MACS, 0) OP(ConvTranspose, MACS, 0)
-        OP(Gemm, MACS, 0) OP(MatMul, MACS, 0) OP(MatMulInteger, MACS, 0) OP(QLinearMatMul, MACS, 0) OP(
-            QuantizeLinear, OUTPUTS, 2) OP(DequantizeLinear, OUTPUTS, 2) OP(BatchNormalization, OUTPUTS, 2)
-            OP(InstanceNormalization, OUTPUTS, 6) OP(LayerNormalization, OUTPUTS, 6) OP(
-                RMSNormalization, OUTPUTS, 4) OP(LpNormalization, OUTPUTS,
-                                                 3) OP(Softmax, OUTPUTS, 5)
-                OP(LogSoftmax, OUTPUTS, 5) OP(Hardmax, OUTPUTS, 1) OP(MaxPool, WINDOW, 0) OP(AveragePool, WINDOW, 0) OP(
-                    GlobalAveragePool,
-                    INPUTS,
-                    1) OP(GlobalMaxPool, INPUTS,
-                          1) OP(ReduceSum, INPUTS, 1)
-                    OP(ReduceMean, INPUTS, 1) OP(ReduceMax, INPUTS, 1) OP(ReduceMin, INPUTS, 1) OP(
-                        ReduceProd,
-                        INPUTS,
-                        1) OP(ReduceL1, INPUTS,
-                              2) OP(ReduceL2, INPUTS, 2)
-                        OP(ReduceSumSquare, INPUTS, 2) OP(ReduceLogSum, INPUTS, 1) OP(ReduceLogSumExp, INPUTS, 2) OP(
-                            ArgMax,
-                            INPUTS,
-                            1) OP(ArgMin, INPUTS, 1)
-                            OP(CumSum, OUTPUTS, 1) OP(CumProd, OUTPUTS, 1) OP(Abs, OUTPUTS, 1) OP(Neg, OUTPUTS, 1) OP(
-                                Sign, OUTPUTS,
-                                1) OP(Exp, OUTPUTS,
-                                      1) OP(Log, OUTPUTS, 1)
-                                OP(Sqrt, OUTPUTS, 1) OP(Reciprocal, OUTPUTS, 1) OP(Floor, OUTPUTS, 1)
-                                    OP(Ceil, OUTPUTS, 1) OP(Round, OUTPUTS, 1) OP(Sin, OUTPUTS, 1) OP(
-                                        Cos, OUTPUTS,
-                                        1) OP(Tan, OUTPUTS,
-                                              1) OP(Tanh, OUTPUTS, 1)
-                                        OP(Erf, OUTPUTS,
-                                           1) OP(Sigmoid, OUTPUTS, 3)
-                                            OP(Relu, OUTPUTS, 1) OP(LeakyRelu, OUTPUTS, 2) OP(Elu, OUTPUTS, 3) OP(
-                                                HardSigmoid,
-                                                OUTPUTS,
-                                                4) OP(HardSwish, OUTPUTS,
-                                                      5) OP(Swish, OUTPUTS, 4)
-                                                OP(Mish, OUTPUTS, 5) OP(Softplus, OUTPUTS, 3) OP(Gelu, OUTPUTS, 5)
-                                                    OP(Clip, OUTPUTS, 2) OP(PRelu, OUTPUTS, 2) OP(Add, OUTPUTS, 1) OP(
-                                                        Sub, OUTPUTS,
-                                                        1) OP(Mul, OUTPUTS,
-                                                              1) OP(Div, OUTPUTS, 1)
-                                                        OP(Pow, OUTPUTS,
-                                                           1) OP(Mod, OUTPUTS,
-                                                                 1) OP(And, OUTPUTS, 1)
-                                                            OP(Or, OUTPUTS, 1) OP(Xor, OUTPUTS, 1) OP(Not, OUTPUTS, 1)
-                                                                OP(Equal, OUTPUTS, 1) OP(Less, OUTPUTS, 1) OP(
-                                                                    LessOrEqual,
-                                                                    OUTPUTS, 1) OP(Greater, OUTPUTS, 1)
-                                                                    OP(GreaterOrEqual, OUTPUTS, 1) OP(Min, EACH, 0) OP(
-                                                                        Max, EACH,
-                                                                        0) OP(Sum, EACH,
-                                                                              0) OP(Mean, EACH, 0)
-                                                                        OP(Where, OUTPUTS, 1) OP(Dfl, INPUTS, 6) OP(
-                                                                            Cast, MOVE,
-                                                                            0) OP(Identity, MOVE,
-                                                                                  0) OP(Shape, MOVE, 0)
-                                                                            OP(Size, MOVE, 0) OP(Reshape, MOVE, 0) OP(
-                                                                                Flatten,
-                                                                                MOVE, 0) OP(Squeeze, MOVE, 0)
-                                                                                OP(Unsqueeze, MOVE,
-                                                                                   0) OP(Transpose, MOVE,
-                                                                                         0) OP(Concat, MOVE, 0)
-                                                                                    OP(Split, MOVE,
-                                                                                       0) OP(Slice, MOVE,
-                                                                                             0) OP(Gather, MOVE, 0)
-                                                                                        OP(GatherElements, MOVE, 0) OP(
-                                                                                            GatherND, MOVE,
-                                                                                            0) OP(Expand, MOVE,
-                                                                                                  0) OP(Tile, MOVE, 0)
-                                                                                            OP(Pad, MOVE, 0) OP(
-                                                                                                ConstantOfShape, MOVE,
-                                                                                                0) OP(Range, MOVE,
-                                                                                                      0) OP(EyeLike,
-                                                                                                            MOVE, 0)
-                                                                                                OP(Trilu, MOVE, 0) OP(
-                                                                                                    DepthToSpace, MOVE,
-                                                                                                    0) OP(SpaceToDepth,
-                                                                                                          MOVE, 0)
-                                                                                                    OP(PixelShuffle,
-                                                                                                       MOVE, 0)
-                                                                                                        OP(Relayout,
-                                                                                                           MOVE, 0)};
+    OP(Conv, MACS, 0) OP(FusedConv, MACS, 0) OP(FusedProduct, MACS, 0) OP(FusedAttention, MACS, 0)
+    OP(ConvInteger, MACS, 0) OP(DeformConv, MACS, 0) OP(QLinearConv, MACS, 0) OP(ConvTranspose, MACS, 0)
+    OP(Gemm, MACS, 0) OP(MatMul, MACS, 0) OP(MatMulInteger, MACS, 0) OP(QLinearMatMul, MACS, 0)
+    OP(QuantizeLinear, OUTPUTS, 2) OP(DequantizeLinear, OUTPUTS, 2) OP(BatchNormalization, OUTPUTS, 2)
+    OP(InstanceNormalization, OUTPUTS, 6) OP(LayerNormalization, OUTPUTS, 6) OP(RMSNormalization, OUTPUTS, 4)
+    OP(LpNormalization, OUTPUTS, 3) OP(Softmax, OUTPUTS, 5) OP(LogSoftmax, OUTPUTS, 5) OP(Hardmax, OUTPUTS, 1)
+    OP(CumSum, OUTPUTS, 1) OP(CumProd, OUTPUTS, 1) OP(Abs, OUTPUTS, 1) OP(Neg, OUTPUTS, 1) OP(Sign, OUTPUTS, 1)
+    OP(Exp, OUTPUTS, 1) OP(Log, OUTPUTS, 1) OP(Sqrt, OUTPUTS, 1) OP(Reciprocal, OUTPUTS, 1) OP(Floor, OUTPUTS, 1)
+    OP(Ceil, OUTPUTS, 1) OP(Round, OUTPUTS, 1) OP(Sin, OUTPUTS, 1) OP(Cos, OUTPUTS, 1) OP(Tan, OUTPUTS, 1)
+    OP(Tanh, OUTPUTS, 1) OP(Erf, OUTPUTS, 1) OP(Sigmoid, OUTPUTS, 3) OP(Relu, OUTPUTS, 1) OP(LeakyRelu, OUTPUTS, 2)
+    OP(Elu, OUTPUTS, 3) OP(HardSigmoid, OUTPUTS, 4) OP(HardSwish, OUTPUTS, 5) OP(Swish, OUTPUTS, 4)
+    OP(Mish, OUTPUTS, 5) OP(Softplus, OUTPUTS, 3) OP(Gelu, OUTPUTS, 5) OP(Clip, OUTPUTS, 2) OP(PRelu, OUTPUTS, 2)
+    OP(Add, OUTPUTS, 1) OP(Sub, OUTPUTS, 1) OP(Mul, OUTPUTS, 1) OP(Div, OUTPUTS, 1) OP(Pow, OUTPUTS, 1)
+    OP(Mod, OUTPUTS, 1) OP(And, OUTPUTS, 1) OP(Or, OUTPUTS, 1) OP(Xor, OUTPUTS, 1) OP(Not, OUTPUTS, 1)
+    OP(Equal, OUTPUTS, 1) OP(Less, OUTPUTS, 1) OP(LessOrEqual, OUTPUTS, 1) OP(Greater, OUTPUTS, 1)
+    OP(GreaterOrEqual, OUTPUTS, 1) OP(Where, OUTPUTS, 1)
+    OP(MaxPool, WINDOW, 0) OP(AveragePool, WINDOW, 0)
+    OP(GlobalAveragePool, INPUTS, 1) OP(GlobalMaxPool, INPUTS, 1) OP(ReduceSum, INPUTS, 1) OP(ReduceMean, INPUTS, 1)
+    OP(ReduceMax, INPUTS, 1) OP(ReduceMin, INPUTS, 1) OP(ReduceProd, INPUTS, 1) OP(ReduceL1, INPUTS, 2)
+    OP(ReduceL2, INPUTS, 2) OP(ReduceSumSquare, INPUTS, 2) OP(ReduceLogSum, INPUTS, 1) OP(ReduceLogSumExp, INPUTS, 2)
+    OP(ArgMax, INPUTS, 1) OP(ArgMin, INPUTS, 1) OP(Dfl, INPUTS, 6)
+    OP(Min, EACH, 0) OP(Max, EACH, 0) OP(Sum, EACH, 0) OP(Mean, EACH, 0)
+    OP(Cast, MOVE, 0) OP(Identity, MOVE, 0) OP(Shape, MOVE, 0) OP(Size, MOVE, 0) OP(Reshape, MOVE, 0)
+    OP(Flatten, MOVE, 0) OP(Squeeze, MOVE, 0) OP(Unsqueeze, MOVE, 0) OP(Transpose, MOVE, 0) OP(Concat, MOVE, 0)
+    OP(Split, MOVE, 0) OP(Slice, MOVE, 0) OP(Gather, MOVE, 0) OP(GatherElements, MOVE, 0) OP(GatherND, MOVE, 0)
+    OP(Expand, MOVE, 0) OP(Tile, MOVE, 0) OP(Pad, MOVE, 0) OP(ConstantOfShape, MOVE, 0) OP(Range, MOVE, 0)
+    OP(EyeLike, MOVE, 0) OP(Trilu, MOVE, 0) OP(DepthToSpace, MOVE, 0) OP(SpaceToDepth, MOVE, 0)
+    OP(PixelShuffle, MOVE, 0) OP(Relayout, MOVE, 0)
+};
+/* clang-format on */
 #undef OP
 
 static double window_elements(const sw_call *c) {
