@@ -176,7 +176,10 @@ class PlanCache(unittest.TestCase):
         if self.kind(server) != ["tuned"]:  # unless the last one that was killed had made it
             self.wait_for(server, "runs on its tuned plan")
         self.infer(server, "conv")
-        self.assertEqual(len(self.plans()), 1)
+        # One; or one more, of a child whose server was killed before it had asked the system to die with it.
+        self.assertIn(len(self.plans()), (1, 2))
+        for plan in self.plans():
+            slipway.run("inspect", plan)
 
 
 if __name__ == "__main__":

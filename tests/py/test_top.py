@@ -68,7 +68,8 @@ class Top(unittest.TestCase):
     def test_on_a_terminal(self):
         main, other = pty.openpty()
         command = [slipway.PROGRAM, "top", *map(str, self.ports), "--interval", "0.1"]
-        process = subprocess.Popen(command, stdout=other, env=slipway.ENVIRONMENT)
+        heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # which who runs the tests in the background ignores
+        process = subprocess.Popen(command, stdout=other, env=slipway.ENVIRONMENT, preexec_fn=heed)
         os.close(other)
         said = b""
         while said.count(b"\x1b[H\x1b[J") < 4:
