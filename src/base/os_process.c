@@ -201,6 +201,9 @@ sw_status sw_process_become_child(int *in, int *out) {
 #ifdef __linux__
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
+    /* A parent that died before that left nobody to read what this process answers. */
+    struct pollfd answers = {.fd = 1};
+    if (poll(&answers, 1, 0) == 1 && answers.revents & POLLERR) sw_process_leave();
     *in = fcntl(0, F_DUPFD_CLOEXEC, 10);
     *out = fcntl(1, F_DUPFD_CLOEXEC, 10);
     int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
