@@ -130,16 +130,6 @@ SW_INLINE void vf_store_bf16(uint16_t *p, vf x) {
     bits = _mm256_srli_epi32(_mm256_castps_si256(rounded), 16);
     _mm_storeu_si128((__m128i *)p, _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1)));
 }
-SW_INLINE vf vf_load_bf16_n(const uint16_t *p, int64_t n) {
-    uint16_t part[VF] = {0};
-    for (int64_t i = 0; i < n; i++) part[i] = p[i];
-    return vf_load_bf16(part);
-}
-SW_INLINE void vf_store_bf16_n(uint16_t *p, vf x, int64_t n) {
-    uint16_t part[VF];
-    vf_store_bf16(part, x);
-    for (int64_t i = 0; i < n; i++) p[i] = part[i];
-}
 /* sum + a0 * b0 + a1 * b1 of the pairs of bfloat16 in a and b: vdpbf16ps of AVX512-BF16, of which it differs by rounding. */
 SW_INLINE vf vf_dot_bf16(vf a, vf b, vf sum) {
     const vf high = _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000));
@@ -207,11 +197,6 @@ SW_INLINE void vf_transpose(vf *r) {
     }
 }
 
-#include "kernels/vec_math.inc"
-
-/* For results that are rounded to bfloat16: nothing is gained by less here. */
-SW_INLINE void vf_silu_rough(vf *x, int count) {
-    vf_silu(x, count);
-}
+#include "kernels/vec_eight.inc"
 
 #endif

@@ -149,16 +149,6 @@ SW_INLINE uint16x4_t vf__to_bf16(float32x4_t x) {
 SW_INLINE void vf_store_bf16(uint16_t *p, vf x) {
     vst1q_u16(p, vcombine_u16(vf__to_bf16(x.lo), vf__to_bf16(x.hi)));
 }
-SW_INLINE vf vf_load_bf16_n(const uint16_t *p, int64_t n) {
-    uint16_t part[VF] = {0};
-    for (int64_t i = 0; i < n; i++) part[i] = p[i];
-    return vf_load_bf16(part);
-}
-SW_INLINE void vf_store_bf16_n(uint16_t *p, vf x, int64_t n) {
-    uint16_t part[VF];
-    vf_store_bf16(part, x);
-    for (int64_t i = 0; i < n; i++) p[i] = part[i];
-}
 #ifdef __ARM_FEATURE_BF16_VECTOR_ARITHMETIC
 SW_INLINE float32x4_t vf__dot_bf16(float32x4_t a, float32x4_t b, float32x4_t sum) {
     return vbfdotq_f32(sum, vreinterpretq_bf16_f32(a), vreinterpretq_bf16_f32(b));
@@ -221,11 +211,6 @@ SW_INLINE void vf_transpose(vf *r) {
     }
 }
 
-#include "kernels/vec_math.inc"
-
-/* For results that are rounded to bfloat16: nothing is gained by less here. */
-SW_INLINE void vf_silu_rough(vf *x, int count) {
-    vf_silu(x, count);
-}
+#include "kernels/vec_eight.inc"
 
 #endif
