@@ -243,15 +243,20 @@ SW_TEST(serve_repository_polls) {
     end();
 }
 
-SW_TEST(serve_repository_memory_budget) {
+/* Models a and b, each of 1,000 bytes, where 1,500 are allowed: a leaves. */
+static void begin_over_budget(void) {
     begin();
     const char *folder = test_folder_make();
     write_model("a", "1", "");
     write_model("b", "1", "");
-    CHECK_INT(serve(folder, SW_SERVE_CONTROL_EXPLICIT, NULL, 1500), 0); /* each takes 1,000 */
+    CHECK_INT(serve(folder, SW_SERVE_CONTROL_EXPLICIT, NULL, 1500), 0);
     CHECK_INT(load("a", NULL, NULL, 0), SW_SERVE_OK);
     fake_advance(&f, core, 1000);
     CHECK_INT(load("b", NULL, NULL, 0), SW_SERVE_OK);
+}
+
+SW_TEST(serve_repository_memory_budget) {
+    begin_over_budget();
     while (f.n_closed < 1) sw_serve_tick(core); /* a has left */
     sw_serve_model *a = find("a", -1);
     CHECK(a != NULL); /* but can be asked */
@@ -266,14 +271,7 @@ SW_TEST(serve_repository_memory_budget) {
 }
 
 SW_TEST(serve_repository_memory_budget_waits_for_who_holds) {
-    begin();
-    const char *folder = test_folder_make();
-    write_model("a", "1", "");
-    write_model("b", "1", "");
-    CHECK_INT(serve(folder, SW_SERVE_CONTROL_EXPLICIT, NULL, 1500), 0); /* each takes 1,000 */
-    CHECK_INT(load("a", NULL, NULL, 0), SW_SERVE_OK);
-    fake_advance(&f, core, 1000);
-    CHECK_INT(load("b", NULL, NULL, 0), SW_SERVE_OK);
+    begin_over_budget();
     while (f.n_closed < 1) sched_yield(); /* a has left */
     sw_serve_model *b = find("b", -1), *a = find("a", -1);
     CHECK(works(a)); /* comes back, and b is held */
