@@ -16,6 +16,7 @@ from tritonclient.utils import InferenceServerException
 import serving
 import slipway
 
+WIDE = 320000  # floats of a request that takes its time
 LOG = {
     "log_file": "",
     "log_info": True,
@@ -69,10 +70,10 @@ class Settings(unittest.TestCase):
         self.assertIn(part, failure.exception.message())
 
     @staticmethod
-    def infer(client, model, n, request_id="", rows=1):
+    def infer(client, model, n, request_id="", width=16):
         module = triton_http if isinstance(client, triton_http.InferenceServerClient) else triton_grpc
-        x = module.InferInput("INPUT0", [rows, 16], "FP32")
-        x.set_data_from_numpy(np.zeros((rows, 16), np.float32))
+        x = module.InferInput("INPUT0", [1, width], "FP32")
+        x.set_data_from_numpy(np.zeros((1, width), np.float32))
         for _ in range(n):
             client.infer(model, [x], request_id=request_id)
 
@@ -228,6 +229,8 @@ class Settings(unittest.TestCase):
         def kinds(text):
             return {name: kind for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.M) if name in families}
 
+        # A small request can take less than the microsecond that is counted in.
+        serving.identity_model(self.folder / "a.onnx", shape=("n", WIDE))
         server, (client, _) = self.serve()
         text = server.get("/metrics", port=server.metrics)[2].decode()
         self.assertEqual(kinds(text), {"nv_inference_request_duration_us": "counter"})
@@ -238,7 +241,7 @@ class Settings(unittest.TestCase):
         text = server.get("/metrics", port=server.metrics)[2].decode()
         self.assertEqual(kinds(text), {name: kind for name, kind in families.items() if kind != "counter"})
         self.assertIn(f'nv_inference_queue_summary_us{{{of_a},quantile="0.25"}} NaN', text)
-        self.infer(client, "a", 5, rows=20000)  # a small one can take less than the microsecond that is counted in
+        self.infer(client, "a", 5, width=WIDE)
         text = server.get("/metrics", port=server.metrics)[2].decode()
         for bound in ("100", "500", "2000", "5000", "+Inf"):
             self.assertIn(f'nv_inference_first_response_histogram_ms_bucket{{{of_a},le="{bound}"}} 5', text)
