@@ -614,6 +614,10 @@ static void check_demand(bool bfloat16) {
             CHECK(i == 0 ? n == COLUMNS : i < 4 ? n > 0 : n == 0);
         }
         CHECK(sw_session_instance(some)->demanded != NULL && sw_session_instance(all)->demanded == NULL);
+        sw_session_demand(some, &(sw_demand){.first = 2, .rows = CLASSES, .above = 0.6f}); /* another threshold */
+        check_demanded(run_head(some, 1), run_head(all, 1), 0.6f);
+        sw_session_demand(some, NULL); /* and all again */
+        CHECK_INT(check_demanded(run_head(some, 1), run_head(all, 1), -1), COLUMNS);
         sw_session_destroy(all);
         sw_session_destroy(some);
     }

@@ -218,7 +218,7 @@ static sw_status find(finder *f, const sw_demand *demand) {
     f->is_columns[output] = true;
     sw_demanded *found = f->found = SW_ARENA_NEW(instance->arena, sw_demanded);
     if (!found) return SW_E_NOMEM;
-    *found = (sw_demanded){.scores = scores, .above = demand->above, .columns = f->columns};
+    *found = (sw_demanded){.scores = scores, .columns = f->columns};
     found->parts = SW_ARENA_ARRAY(instance->arena, part, f->plan->n_steps);
     found->wanted = SW_ARENA_ARRAY(instance->arena, uint8_t, f->columns);
     found->of_step = SW_ARENA_ARRAY(instance->arena, const uint8_t *, f->plan->n_steps);
@@ -259,6 +259,14 @@ sw_status sw_demand_find(const sw_plan *plan, sw_instance *instance, const sw_de
     sw_free(allocator, f.is_columns);
     sw_free(allocator, f.uses);
     return status;
+}
+
+bool sw_demand_alike(const sw_demand *a, const sw_demand *b) {
+    return a->output == b->output && a->first == b->first && a->rows == b->rows;
+}
+
+void sw_demand_above(sw_instance *instance, float above) {
+    if (instance->demanded) instance->demanded->above = above;
 }
 
 void sw_demand_connect(sw_instance *instance) {

@@ -6,18 +6,22 @@
 #ifndef SLIPWAY_ENGINE_DEMAND_H
 #define SLIPWAY_ENGINE_DEMAND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/alloc.h"
 #include "slipway/status.h"
 
 /* Of an output 1 x rows x columns of float32, rows first .. first + rows - 1 are read, and the other rows of those columns only
- * in which one of these is above `above`. What the others hold then means nothing. */
+ * in which one of these is above `above`. What the others hold then means nothing. No rows: no demand, all is read. */
 typedef struct sw_demand {
     int output;
     int64_t first, rows;
     float above;
 } sw_demand;
+
+/* Whether both read the same rows; their thresholds may differ. */
+bool sw_demand_alike(const sw_demand *a, const sw_demand *b);
 
 /* Where that was found in an instance. */
 typedef struct sw_demanded sw_demanded;
@@ -30,6 +34,8 @@ SW_MUST_USE sw_status sw_demand_find(const struct sw_plan *plan, struct sw_insta
                                      const sw_allocator *allocator);
 /* Lets the convolutions know where they find what is wanted; after they were prepared. */
 void sw_demand_connect(struct sw_instance *instance);
+/* The threshold of the runs from now on. */
+void sw_demand_above(struct sw_instance *instance, float above);
 /* Finds out what is wanted, from the scores of the run. */
 void sw_demand_look(struct sw_instance *instance);
 /* What a step need compute, as sw_call.columns has it; NULL: all. */

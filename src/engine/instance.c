@@ -120,7 +120,6 @@ typedef struct binder {
     const sw_diag *diag;
     const sw_allocator *allocator;
     int threads;
-    const sw_demand *demand; /* NULL: none */
     bool no_alias; /* for bug hunts: every value in memory of its own */
     const sw_tensor **in;
     sw_tensor **out;
@@ -299,8 +298,8 @@ static sw_status bind_all(binder *b, const sw_tensor *inputs) {
     settle_views(b);
     /* A GPU's program finds its own. */
     if (b->threads && !b->no_alias) SW_TRY(sw_row_views_find(plan, instance, b->allocator));
-    if (b->demand && !instance->n_groups) /* which keep the order of steps */
-        SW_TRY(sw_demand_find(plan, instance, b->demand, b->allocator));
+    if (instance->demand.rows && !instance->n_groups) /* which keep the order of steps */
+        SW_TRY(sw_demand_find(plan, instance, &instance->demand, b->allocator));
     SW_TRY(plan_memory(b));
     if (b->threads) SW_TRY(sw_instance_prepare(instance, plan, b->threads, NULL, NULL, b->diag));
     sw_demand_connect(instance);
@@ -316,12 +315,12 @@ sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int t
     sw_instance *instance = SW_ARENA_NEW(arena, sw_instance);
     int ports = sw_plan_max_ports(plan);
     binder b = {.plan = plan, .instance = instance, .diag = diag, .allocator = allocator, .threads = threads};
-    b.demand = demand;
     b.no_alias = getenv("SLIPWAY_NO_ALIAS") != NULL;
     b.in = SW_ARENA_ARRAY(arena, const sw_tensor *, ports);
     b.out = SW_ARENA_ARRAY(arena, sw_tensor *, ports);
     if (!instance || !b.in || !b.out) goto out;
     instance->arena = arena;
+    if (demand) instance->demand = *demand;
     instance->values = SW_ARENA_ARRAY(arena, sw_tensor, plan->n_values);
     instance->places = SW_ARENA_ARRAY(arena, sw_place, plan->n_values);
     instance->offsets = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);

@@ -34,6 +34,7 @@ typedef struct sw_instance {
     sw_prepared *prepared;  /* by step */
     int32_t *order;         /* of the steps */
     size_t n_early;         /* of them, those that run before it is known what is wanted; all without a demand */
+    sw_demand demand;       /* that it was bound for */
     sw_demanded *demanded;  /* NULL: all is wanted */
     sw_group *groups;
     int n_groups;

@@ -29,7 +29,7 @@ struct sw_session {
     sw_gpu *gpu; /* NULL: on the CPU */
     sw_gpu_program *programs[FEW_INSTANCES];
     sw_gpu_ends *ends; /* NULL: none */
-    bool no_fallback, tune, has_demand;
+    bool no_fallback, tune;
     sw_demand demand;
     uint64_t clock; /* counts runs */
     char *block;    /* shared by all instances: one runs at a time */
@@ -204,7 +204,8 @@ static int place_for_one(const sw_session *session) {
 /* The slot of the instance for these shapes: a cached one, or a new one. */
 static sw_status find_instance(sw_session *session, const sw_tensor *inputs, int *slot) {
     for (int i = 0; i < session->n_instances; i++)
-        if (session->instances[i] && sw_instance_fits(session->instances[i], session->plan, inputs)) {
+        if (session->instances[i] && sw_demand_alike(&session->instances[i]->demand, &session->demand) &&
+            sw_instance_fits(session->instances[i], session->plan, inputs)) {
             *slot = i;
             return SW_OK;
         }
@@ -212,8 +213,8 @@ static sw_status find_instance(sw_session *session, const sw_tensor *inputs, int
     sw_instance *fresh;
     sw_gpu_program *program = NULL;
     int threads = session->gpu ? 0 : sw_pool_threads(session->pool);
-    const sw_demand *demand = session->has_demand ? &session->demand : NULL;
-    SW_TRY(sw_instance_create(session->plan, inputs, threads, demand, &session->diag, session->allocator, &fresh));
+    SW_TRY(sw_instance_create(session->plan, inputs, threads, &session->demand, &session->diag, session->allocator,
+                              &fresh));
     sw_status status = session->gpu ? build_program(session, fresh, &program) : SW_OK;
     if (status != SW_OK) {
         sw_instance_destroy(fresh);
@@ -421,6 +422,7 @@ sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor
     sw_instance *instance = session->instances[slot];
     instance->last_used = ++session->clock;
     session->latest = instance;
+    sw_demand_above(instance, session->demand.above);
     for (int i = 0; i < plan->n_inputs; i++) instance->values[plan->inputs[i]].data = inputs[i].data;
     SW_TRY(run_steps(session, slot));
     for (int i = 0; i < plan->n_outputs; i++) {
@@ -431,10 +433,7 @@ sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor
 }
 
 void sw_session_demand(sw_session *session, const sw_demand *demand) {
-    session->has_demand = demand && !session->gpu && !session->reference;
-    if (demand) session->demand = *demand;
-    for (int i = 0; i < session->n_instances; i++) drop_instance(session, i);
-    session->latest = NULL;
+    session->demand = demand && !session->gpu && !session->reference ? *demand : (sw_demand){0};
 }
 
 sw_status sw_session_set_ends(sw_session *session, sw_plan *const pictures[2], sw_plan *boxes, int output,

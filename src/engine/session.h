@@ -23,8 +23,8 @@ sw_instance *sw_session_instance(sw_session *session);
 struct sw_gpu;
 struct sw_gpu_program;
 struct sw_gpu *sw_session_gpu(sw_session *session, struct sw_gpu_program **program);
-/* From now on only what the demand says is read of the outputs (NULL: all of them). Ignored on GPUs, and by plans of reference
- * kernels. */
+/* From the next run on only what the demand says is read of the outputs (NULL: all of them). Ignored on GPUs, and by plans of
+ * reference kernels. What is made for shapes is kept for both; other thresholds cost nothing. */
 void sw_session_demand(sw_session *session, const sw_demand *demand);
 /* Gives a session on a GPU both ends of a detector, as sw_gpu_ends_create; nothing, and why, where they cannot be had. */
 SW_MUST_USE sw_status sw_session_set_ends(sw_session *session, sw_plan *const pictures[2], sw_plan *boxes, int output,

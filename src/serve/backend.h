@@ -50,6 +50,8 @@ typedef struct sw_serve_backend {
      * data NULL. Fills in dtype, rank, dims, data, bytes of the outputs: views that stay valid until the next run. */
     SW_MUST_USE sw_serve_code (*run)(void *instance, const sw_serve_tensor *in, sw_serve_tensor *out,
                                      sw_serve_error *error);
+    /* May be NULL. Of the runs from now on only so much is read (engine/demand.h), of each row of a batch; NULL: all. */
+    void (*demand)(void *instance, const struct sw_demand *demand);
     /* Both or neither: what the outputs of the last run lie in is taken over, and outlives run, instance and model until it is
      * released, on any thread. NULL: the outputs must be copied. */
     void *(*take_memory)(void *instance);

@@ -1,6 +1,7 @@
 /* One execution: requests gathered into one batch, computed, and its rows handed back to each. */
 #include <string.h>
 
+#include "engine/demand.h"
 #include "serve/internal.h"
 
 /* The inner shape of a reshaped port: the n-th -1 of `to` is what stands at the n-th -1 of `from`. */
@@ -77,11 +78,23 @@ static bool gather(const sw_serve_model *model, sw__instance *instance, sw_serve
     return true;
 }
 
+/* What is read of the batch by all that it is for; NULL: everything. */
+static const sw_demand *demand_of(sw_serve_request **batch, int n, sw_demand *all) {
+    for (int i = 0; i < n; i++) {
+        const sw_demand *one = batch[i]->demand;
+        if (!((sw__held *)batch[i]->held)->partial || (i && !sw_demand_alike(one, all))) return NULL;
+        if (i == 0 || one->above < all->above) *all = *one;
+    }
+    return all;
+}
+
 sw_serve_code sw__serve_compute(sw_serve_model *model, sw__instance *instance, sw_serve_request **batch, int n,
                                 bool gated, sw_serve_times *times, sw_serve_error *error) {
     times->started = sw__serve_now(model->core);
     for (int i = 0; i < model->n_in; i++)
         if (!gather(model, instance, batch, n, i)) return sw__serve_no_memory(error);
+    sw_demand demand;
+    if (model->backend->demand) model->backend->demand(instance->handle, demand_of(batch, n, &demand));
     gated &= model->backend->computes;
     if (gated) sw__gate_enter(model->core->gate, &model->share, model->threads);
     times->computing = sw__serve_now(model->core);

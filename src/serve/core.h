@@ -140,6 +140,7 @@ typedef struct sw_serve_request {
     bool
         at_once; /* results are read inside done(): they then lie in the model's memory, uncopied, valid until it returns */
     bool off_thread; /* never compute on the thread that submits */
+    const struct sw_demand *demand; /* (engine/demand.h) so much is read of the results, with at_once; NULL: all */
     /* Called on any thread, perhaps before submit returns; the request is the caller's again from its beginning. It must
      * not wait for other requests. */
     void (*done)(struct sw_serve_request *request);

@@ -54,6 +54,7 @@ typedef struct sw__held {
     bool timed_out;  /* and stays, behind the others */
     atomic_bool cancelled;
     bool copy;                    /* of another request, for comparison */
+    bool partial;                 /* results have what the demand wants only */
     int depth;                    /* of ensembles that it is a step in */
     struct sw__ensemble_run *run; /* of an ensemble, kept; else NULL */
     /* What the results lie in, where the backend gave it away; and who takes it back. */
@@ -299,7 +300,7 @@ struct sw_serve {
     atomic_bool routed; /* some model has weights */
     pthread_mutex_t rules_lock;
     sw__rules *rules; /* one reference; NULL: none. Under rules_lock */
-    atomic_bool rules_set, rules_by_size;
+    atomic_bool rules_set, rules_by_size, shadowed; /* shadowed: they may copy results */
     uint64_t turn;      /* counts requests that name no version; under lock */
 
     atomic_bool draining;

@@ -17,7 +17,11 @@ typedef struct plan_model {
 typedef struct plan_instance {
     const plan_model *model;
     sw_session *session;
-    sw_tensor *in, *out;
+    sw_tensor *in, *out, *row_in, *row_out;
+    sw_demand demand; /* without rows: none */
+    bool vain;        /* it saves nothing */
+    void **joined;    /* by output: those of the pictures of a batch, run one by one */
+    size_t *cap_joined;
     char why[sizeof((sw_serve_error){0}).text];
 } plan_instance;
 
@@ -110,8 +114,10 @@ static void keep_why(void *ctx, const sw_message *message) {
 static void plan_stop(void *started) {
     plan_instance *instance = started;
     sw_session_destroy(instance->session);
+    for (int i = 0; instance->joined && i < instance->model->nature.n_outputs; i++) sw_free(NULL, instance->joined[i]);
+    sw_free(NULL, instance->joined);
+    sw_free(NULL, instance->cap_joined);
     sw_free(NULL, instance->in);
-    sw_free(NULL, instance->out);
     sw_free(NULL, instance);
 }
 
@@ -120,11 +126,13 @@ static sw_serve_code plan_start(void *opened, const sw_serve_start *how, void **
     plan_instance *instance = sw_calloc(NULL, 1, sizeof *instance);
     if (!instance) return sw__serve_no_memory(error);
     instance->model = model;
-    instance->in = sw_calloc(NULL, (size_t)model->nature.n_inputs + 1, sizeof *instance->in);
-    instance->out = sw_calloc(NULL, (size_t)model->nature.n_outputs + 1, sizeof *instance->out);
+    size_t n_in = (size_t)model->nature.n_inputs, n_out = (size_t)model->nature.n_outputs;
+    instance->in = sw_calloc(NULL, 2 * (n_in + n_out) + 1, sizeof *instance->in);
+    instance->joined = sw_calloc(NULL, n_out + 1, sizeof *instance->joined);
+    instance->cap_joined = sw_calloc(NULL, n_out + 1, sizeof *instance->cap_joined);
     sw_session_options options = {.threads = how->threads, .device = how->device};
     sw_diag diag = {keep_why, instance};
-    sw_status status = instance->in && instance->out
+    sw_status status = instance->in && instance->joined && instance->cap_joined
                            ? sw_session_create(model->plan, &options, &diag, &instance->session)
                            : SW_E_NOMEM;
     /* Any size of batch may be next; a few more for inputs of other sizes. */
@@ -135,8 +143,57 @@ static sw_serve_code plan_start(void *opened, const sw_serve_start *how, void **
         plan_stop(instance);
         return error->code;
     }
+    instance->out = instance->in + n_in;
+    instance->row_in = instance->out + n_out;
+    instance->row_out = instance->row_in + n_in;
     *started = instance;
     return SW_SERVE_OK;
+}
+
+static void plan_demand(void *started, const sw_demand *demand) {
+    plan_instance *instance = started;
+    sw_demand wanted = demand ? *demand : (sw_demand){0};
+    if (!sw_demand_alike(&wanted, &instance->demand)) instance->vain = false;
+    instance->demand = wanted;
+    sw_session_demand(instance->session, demand);
+}
+
+/* Keeps the outputs of row `at` of `rows`, behind those before; false: they are of another size. */
+static bool join(plan_instance *instance, int64_t at, int64_t rows) {
+    for (int i = 0; i < instance->model->nature.n_outputs; i++) {
+        const sw_tensor *row = &instance->row_out[i];
+        sw_tensor *all = &instance->out[i];
+        size_t bytes = (size_t)sw_tensor_bytes(row);
+        if (at == 0) {
+            *all = *row;
+            all->dims[0] = rows;
+            if (row->dims[0] != 1 || sw_tensor_bytes(all) < 0) return false;
+            if (sw_grow(NULL, &instance->joined[i], &instance->cap_joined[i], bytes * (size_t)rows, 1, SIZE_MAX) !=
+                SW_OK)
+                return false;
+            all->data = instance->joined[i];
+        }
+        if (bytes != (size_t)sw_tensor_bytes(all) / (size_t)rows) return false;
+        memcpy((char *)all->data + bytes * (size_t)at, row->data, bytes);
+    }
+    return true;
+}
+
+/* The rows of a batch one by one, since a demand saves work only there; *done: it does. */
+static sw_status run_rows(plan_instance *instance, int64_t rows, bool *done) {
+    for (int64_t at = 0; at < rows; at++) {
+        for (int i = 0; i < instance->model->nature.n_inputs; i++) {
+            sw_tensor *row = &instance->row_in[i];
+            *row = instance->in[i];
+            row->dims[0] = 1;
+            row->data = (char *)row->data + at * sw_tensor_bytes(row);
+        }
+        SW_TRY(sw_session_run(instance->session, instance->row_in, instance->row_out));
+        *done = sw_session_instance(instance->session)->demanded && join(instance, at, rows);
+        instance->vain = !*done;
+        if (!*done) break;
+    }
+    return SW_OK;
 }
 
 static sw_serve_code plan_run(void *started, const sw_serve_tensor *in, sw_serve_tensor *out, sw_serve_error *error) {
@@ -148,7 +205,11 @@ static sw_serve_code plan_run(void *started, const sw_serve_tensor *in, sw_serve
         memcpy(t->dims, in[i].dims, sizeof t->dims);
     }
     instance->why[0] = 0;
-    sw_status status = sw_session_run(instance->session, instance->in, instance->out);
+    bool joined = false;
+    sw_status status = SW_OK;
+    if (instance->demand.rows && !instance->vain && nature->batchable && in[0].dims[0] > 1)
+        status = run_rows(instance, in[0].dims[0], &joined);
+    if (status == SW_OK && !joined) status = sw_session_run(instance->session, instance->in, instance->out);
     if (status != SW_OK)
         return sw_serve_fail(error, sw__serve_code_of(status), "%s",
                              instance->why[0] ? instance->why : sw_status_text(status));
@@ -171,4 +232,5 @@ const sw_serve_backend sw_serve_plan_backend = {.name = "slipway",
                                                 .start = plan_start,
                                                 .stop = plan_stop,
                                                 .run = plan_run,
+                                                .demand = plan_demand,
                                                 .computes = true};

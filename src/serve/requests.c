@@ -138,6 +138,7 @@ void sw__serve_submit(sw_serve *core, sw_serve_request *request, bool inner) {
                             sw__serve_id_text(request, id));
     else if (sw__serve_check(request, held, error) == SW_SERVE_OK) {
         held->cancelled = false;
+        held->partial = request->demand && model->backend->demand && !atomic_load(&core->shadowed);
         if (model->ensemble)
             sw__ensemble_submit(model, request);
         else

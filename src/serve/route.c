@@ -133,11 +133,12 @@ sw_serve_code sw_serve_set_routes(sw_serve *core, const char *text, size_t size,
     sw_diag diag = sw__serve_sink(&sink);
     sw_status status = sw__rules_read(text, size, where, &diag, &rules);
     if (status != SW_OK) return error->code = status == SW_E_NOMEM ? SW_SERVE_UNAVAILABLE : SW_SERVE_INVALID_ARG;
-    bool by_size = rules->by_size; /* it may be replaced at once */
+    bool by_size = rules->by_size, shadowed = rules->n_shadows > 0; /* it may be replaced at once */
     pthread_mutex_lock(&core->rules_lock);
     sw__rules *old = core->rules;
     core->rules = rules;
     atomic_store(&core->rules_by_size, by_size);
+    atomic_store(&core->shadowed, shadowed);
     atomic_store(&core->rules_set, true);
     pthread_mutex_unlock(&core->rules_lock);
     sw__rules_drop(old);

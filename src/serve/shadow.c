@@ -291,7 +291,9 @@ static bool takes(sw__shadow *s, const sw_serve_info *info) {
 
 sw__copy *sw__shadow_take(sw_serve *core, const sw_serve_request *request) {
     const sw__held *held = request->held;
-    if (request->error.code != SW_SERVE_OK || held->depth || held->copy || atomic_load(&core->draining)) return NULL;
+    if (request->error.code != SW_SERVE_OK || held->depth || held->copy || held->partial ||
+        atomic_load(&core->draining))
+        return NULL;
     sw__rules *rules = sw__route_rules(core);
     sw__copy *copies = NULL;
     for (int i = 0; rules && i < rules->n_shadows; i++) {

@@ -179,9 +179,9 @@ static sw_status make_room(sw_detector *d) {
 static void demand_boxes(sw_detector *d) {
     const sw__head *h = d->head;
     d->sparse = h->form == SW__TABLE && !h->by_anchor && !getenv("SLIPWAY_WHOLE");
-    if (!d->sparse || !d->session || d->reals || d->network.run) return;
-    sw_session_demand(d->session,
-                      &(sw_demand){.first = h->values, .rows = sw__head_classes(h, &d->model), .above = d->conf});
+    if (!d->sparse || d->reals || d->network.run) return;
+    d->demand = (sw_demand){d->order[0], h->values, sw__head_classes(h, &d->model), d->conf};
+    if (d->session) sw_session_demand(d->session, &d->demand);
 }
 
 /* Sessions for both ends; on a GPU, where it has kernels for them, they become parts of the network's, too. */
@@ -292,6 +292,9 @@ const char *sw_detector_class_name(const sw_detector *d, int class_id) {
 
 const char *sw_detector_head(const sw_detector *d) {
     return d->head->name;
+}
+const sw_demand *sw_detector_demand(const sw_detector *d) {
+    return d->demand.rows ? &d->demand : NULL;
 }
 float sw_detector_conf(const sw_detector *d) {
     return d->conf;

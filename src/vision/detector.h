@@ -144,6 +144,8 @@ typedef struct sw_fitting {
 /* The first half: the model's input, valid until the next one or the detector's end. Errors as of sw_detector_run. */
 SW_MUST_USE sw_status sw_detector_prepare(sw_detector *detector, const sw_picture *picture, sw_tensor *input,
                                           sw_fitting *fitting);
+/* What the second half reads of the outputs, for the session of the network; NULL: all. Lives as long as the detector. */
+const struct sw_demand *sw_detector_demand(const sw_detector *detector);
 /* The second: from all outputs of the model, in its order. Of `fitting` only the sizes are read. Times but that of
  * postprocessing are 0. */
 SW_MUST_USE sw_status sw_detector_finish(sw_detector *detector, const sw_fitting *fitting, const sw_tensor *outputs,

@@ -2,6 +2,7 @@
 #ifndef SLIPWAY_VISION_STATE_H
 #define SLIPWAY_VISION_STATE_H
 
+#include "engine/demand.h"
 #include "ops/letterbox.h"
 #include "vision/plans.h"
 
@@ -28,6 +29,7 @@ struct sw_detector {
     bool polygons, logits, sparse;              /* sparse: only anchors whose scores pass are decoded */
     int n_boxes_inputs, order[SW__MAX_OUTPUTS]; /* outputs of the model that `boxes` takes */
     int extra, n_points, point_values;
+    sw_demand demand;       /* of the model's outputs; without rows: all are read */
     sw_session *session;    /* of the model */
     sw_network network;     /* in its place, where that is set */
     sw_session *reals;      /* makes quantised outputs real; NULL: there are none */

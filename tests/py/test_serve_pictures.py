@@ -179,6 +179,101 @@ class ThroughTheCore(Served):
         self.assertEqual(self.stats("slow")["inference_count"], before)
 
 
+def small_yolo(path, classes=3):
+    """A YOLOv8 with random weights: three levels, boxes by two convolutions each, scores by one."""
+    path.parent.mkdir(parents=True)
+    random, weights, nodes = np.random.default_rng(5), [], []
+
+    def conv(x, channels, out, size, stride=1, bias=0.0, gain=1.0):
+        name = f"c{len(nodes)}"
+        scale = gain * (channels * size * size) ** -0.5
+        values = (random.standard_normal((out, channels, size, size)) * scale, np.full(out, bias))
+        weights.extend(numpy_helper.from_array(v.astype(np.float32), name + k) for v, k in zip(values, "wb"))
+        pads = [size // 2] * 4 if stride == 1 else [0] * 4
+        nodes.append(
+            helper.make_node("Conv", [x, name + "w", name + "b"], [name], strides=[stride] * 2, pads=pads)
+        )
+        return name
+
+    def node(op, inputs, **attributes):
+        nodes.append(helper.make_node(op, inputs, [f"v{len(nodes)}"], **attributes))
+        return nodes[-1].output[0]
+
+    x, boxes, scores = "images", [], []
+    weights.append(numpy_helper.from_array(np.array([0, 4, -1]), "box"))
+    weights.append(numpy_helper.from_array(np.array([0, classes, -1]), "score"))
+    for level in range(3):
+        x = node("Relu", [conv(x, 8 if level else 3, 8, 2 if level else 8, 2 if level else 8, gain=4)])
+        box = conv(node("Relu", [conv(x, 8, 8, 3)]), 8, 4, 1, bias=30, gain=20)
+        boxes.append(node("Reshape", [box, "box"]))
+        scores.append(node("Reshape", [conv(x, 8, classes, 3, bias=-1, gain=2), "score"]))
+    score = node("Sigmoid", [node("Concat", scores, axis=2)])
+    nodes.append(helper.make_node("Concat", [node("Concat", boxes, axis=2), score], ["output0"], axis=1))
+    graph = helper.make_graph(
+        nodes,
+        "small",
+        [helper.make_tensor_value_info("images", T.FLOAT, ["n", 3, SIDE, SIDE])],
+        [helper.make_tensor_value_info("output0", T.FLOAT, ["n", 4 + classes, ANCHORS])],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, {"names": str({i: f"c{i}" for i in range(classes)}), "task": "detect"})
+    save(model, path)
+
+
+class BoxesOnDemand(Served):
+    """Boxes are computed only where a score passes: for pictures, not for tensors."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.model = cls.root / "small/1/model.onnx"
+        small_yolo(cls.model)
+        (cls.root / "small/config.pbtxt").write_text(
+            "max_batch_size: 4 dynamic_batching { preferred_batch_size: 4 max_queue_delay_microseconds: 100000 }"
+        )
+        cls.pictures = []
+        for i in range(4):
+            noise = np.random.default_rng(i).integers(0, 255, (SIDE, SIDE, 3), np.uint8)
+            cls.pictures.append(cls.root / f"{i}.png")
+            cv2.imwrite(str(cls.pictures[-1]), noise)
+        cls.serve()
+
+    def raw(self):
+        """Of a tensor of the first picture."""
+        x = cv2.imread(str(self.pictures[0]))[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32) / 255
+        head = {"inputs": [{"name": "images", "datatype": "FP32", "shape": list(x.shape), "data": x.ravel().tolist()}]}
+        return json.loads(self.server.get("/v2/models/small/infer", json.dumps(head).encode())[2])["outputs"][0]["data"]
+
+    def expected(self, conf):
+        found = slipway.run("detect", self.model, *self.pictures, "--conf", conf, "--json", "-").stdout
+        return [row["detections"] for row in json.loads(found)]
+
+    def ask(self, picture, conf):
+        answer = self.server.get(f"/v2/models/small/detect?conf={conf}", picture.read_bytes())
+        return json.loads(answer[2])["detections"]
+
+    def test_as_detect(self):
+        raw, want = self.raw(), {conf: self.expected(conf) for conf in (0.2, 0.5, 0.8)}
+        table = np.array(raw).reshape(7, ANCHORS)
+        self.assertEqual([len(want[conf][0]) > 0 for conf in want], [True] * 3)
+        self.assertTrue((table[4:].max(0) < 0.5).any())
+        for conf, found in want.items():
+            for picture, one in zip(self.pictures, found):
+                self.assertEqual(self.ask(picture, conf), one)
+            self.assertEqual(self.raw(), raw)
+
+    def test_in_batches(self):
+        """Of pictures with different thresholds, too."""
+        confs = (0.2, 0.5, 0.8, 0.5)
+        want = [self.expected(conf)[i] for i, conf in enumerate(confs)]
+        before = self.stats("small")
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            self.assertEqual(list(pool.map(self.ask, self.pictures, confs)), want)
+        after = self.stats("small")
+        self.assertLess(after["execution_count"] - before["execution_count"], 4)
+
+
 class ParkedModels(Served):
     def test_model_that_left_memory(self):
         for name in ("a", "b"):

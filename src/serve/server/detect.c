@@ -151,6 +151,7 @@ static void submit(item *it) {
                                      .n_wanted = n,
                                      .wanted = it->wanted,
                                      .at_once = true,
+                                     .demand = sw_detector_demand(it->kept->detector),
                                      .done = on_done,
                                      .user = it};
     pthread_mutex_lock(&call->loop->lock);
