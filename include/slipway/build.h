@@ -53,7 +53,8 @@ typedef struct sw_build_options {
      * and the plan belongs to it; without `tuning`, times that an earlier build left in the user's cache folder are used. */
     const char *device;
     bool any_of_sm; /* with a GPU: the plan runs on others of its SM, too */
-    bool strict;    /* `path` is a plan: as in sw_load_options */
+    bool strict, trust_code; /* `path` is a plan: as in sw_load_options */
+    bool with_code;          /* tuned for a GPU: the plan holds the compiled kernels, for machines without NVRTC */
 } sw_build_options;
 
 /* Zeroed: the defaults. */

@@ -23,6 +23,9 @@ typedef struct sw_port {
 typedef struct sw_load_options {
     size_t struct_size; /* sizeof the struct; 0: that of version 1 */
     bool strict; /* refuse a plan that was tuned on another model of CPU, where a warning would do */
+    /* Compiled GPU kernels in the plan may be run: say so only of plans from whom you trust, since nothing can be checked but
+     * that their bytes are as they were written. Else kernels are compiled here, or come from the user's cache folder. */
+    bool trust_code;
 } sw_load_options;
 
 /* Reads a plan file (.slip): its weights are used where they lie, so the file must stay as it is while the plan lives.

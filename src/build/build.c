@@ -87,7 +87,8 @@ sw_status sw_plan_build_with(const char *path, const sw_build_options *options, 
     SW_TRY(SW_OPTIONS_CHECK(options, diag));
     SW_TRY(SW_OPTIONS_CHECK(tuning, diag));
     if (!options->n_shapes && !options->batch_max && sw_plan_sniff_file(path))
-        return sw_plan_load(path, &(sw_load_options){.strict = options->strict}, diag, plan);
+        return sw_plan_load(path, &(sw_load_options){.strict = options->strict, .trust_code = options->trust_code},
+                            diag, plan);
     if (options->best_precision) return sw_plan_build_best(path, options, diag, plan);
     return build(path, false, options, diag, plan);
 }

@@ -17,6 +17,7 @@ typedef struct tuner {
     sw_timings *timings;
     const char *path; /* of the timing cache; NULL: none */
     char device[DEVICE_TEXT];
+    bool with_code;
     /* while choosing: the convolution at hand, and its best tile */
     const char *conv, *best;
     int64_t least;
@@ -73,8 +74,9 @@ static sw_status measure_on(tuner *t, sw_gpu *gpu, const sw_tensor *inputs) {
     const sw_gpu_times times = {find_time, add_time, tell_progress, t->o->seconds, t};
     sw_status status = sw_instance_create(t->plan, inputs, 0, NULL, t->diag, t->plan->allocator, &instance);
     if (status == SW_OK) status = sw_gpu_build(gpu, instance, true, t->diag, &program);
-    if (status == SW_OK) status = sw_gpu_tune(gpu, program, &times, t->diag);
+    if (status == SW_OK && t->o->level > 0) status = sw_gpu_tune(gpu, program, &times, t->diag);
     if (status == SW_OK) status = keep_tiles(t, gpu);
+    if (status == SW_OK && t->with_code) status = sw_gpu_keep_code(gpu, program, t->diag);
     sw_gpu_program_destroy(gpu, program);
     sw_instance_destroy(instance);
     return status;
@@ -85,6 +87,10 @@ static sw_status measure(tuner *t, int index) {
     sw_gpu *gpu;
     if (!inputs) return SW_E_NOMEM;
     if (!sw_plan_usual_inputs(t->plan, inputs) && !sw_plan_assume_inputs(t->plan, inputs)) {
+        if (t->with_code)
+            return sw_fail(
+                t->diag, SW_E_USAGE, NULL, "fix them with --shapes",
+                "which kernels a plan takes, and so their code, depends on dims of the inputs that are open");
         sw_info(t->diag, NULL, "tiles are chosen by estimate: dims of the inputs are open, and --shapes would fix them");
         return SW_OK;
     }
@@ -152,11 +158,15 @@ sw_status sw_plan_tune_gpu(sw_plan *plan, const sw_build_options *options, const
     bool found;
     SW_TRY(find_gpu(options, diag, &index, &info, &found));
     if (!found) return SW_OK;
-    tuner t = {.plan = plan, .o = options->tuning, .diag = diag, .arena = sw_arena_create(NULL, 0)};
+    tuner t = {.plan = plan,
+               .o = options->tuning,
+               .diag = diag,
+               .arena = sw_arena_create(NULL, 0),
+               .with_code = options->with_code};
     snprintf(t.device, sizeof t.device, "%s, SM %d.%d, %d multiprocessors, kernels %08x", info.name, info.sm / 10,
              info.sm % 10, info.multiprocessors, (unsigned)sw_cuda_text_version());
     sw_status status = t.arena ? open_cache(&t) : SW_E_NOMEM;
-    if (status == SW_OK && t.o && t.o->level > 0) status = measure(&t, index);
+    if (status == SW_OK && t.o && (t.o->level > 0 || t.with_code)) status = measure(&t, index);
     if (status == SW_OK) status = choose(&t, &info, options->any_of_sm);
     sw_timings_destroy(t.timings);
     sw_arena_destroy(t.arena);

@@ -107,6 +107,10 @@ static sw_status build(const sw_args *args, sw_console *c) {
     SW_TRY(precision_of(args, &c->diag, &options));
     SW_TRY(compat_of(args, &c->diag, &options.any_of_sm));
     options.device = sw_args_text(args, "device");
+    options.with_code = sw_args_flag(args, "with-code");
+    if (options.with_code && !sw_build_is_for_gpu(&options))
+        return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, "give --device cuda",
+                       "--with-code keeps compiled GPU kernels, and this plan is for the CPU");
     sw_tuning tuning = tuning_of(args, c);
     options.tuning = &tuning;
     c->subject = model;
@@ -214,6 +218,9 @@ const sw_verb sw_verb_build = {
              .kind = SW_TEXT,
              .argument = "sm",
              .help = "with --device cuda: let all GPUs of the same SM run the plan, with the tiles of this one"},
+            {.name = "with-code",
+             .help = "with --device cuda: keep the compiled kernels in the plan, for machines without NVRTC; they run "
+                     "there with --trust-code"},
             {.name = "threads",
              .kind = SW_INT,
              .argument = "N",

@@ -115,7 +115,8 @@ static sw_status load(void *ctx, const sw_serve_wish *wish, const sw_diag *diag,
     *kind = *plan ? SW_SERVE_PLAN_TUNED : by_estimate ? SW_SERVE_PLAN_DEFAULT : SW_SERVE_PLAN_GIVEN;
     sw_arena_destroy(arena);
     if (*plan) return SW_OK;
-    return sw_plan_build_with(wish->path, &(sw_build_options){.strict = cache->strict}, diag, plan);
+    return sw_plan_build_with(wish->path, &(sw_build_options){.strict = cache->strict, .trust_code = cache->trust_code},
+                              diag, plan);
 }
 
 /* -- Making, in a child: at low priority, and nothing of it stays in this process ----------------------------------- */
@@ -239,7 +240,7 @@ static const char *usual_folder(sw_arena *arena) {
 sw_status sw_plan_cache_open(const sw_args *args, const sw_diag *diag, sw_plan_cache *cache) {
     const char *given = sw_args_text(args, "plan-cache");
     *cache = (sw_plan_cache){given ? given : usual_folder(args->arena), sw_args_number(args, "tune-seconds"),
-                             sw_args_flag(args, "strict")};
+                             sw_args_flag(args, "strict"), sw_args_flag(args, "trust-code")};
     sw_last_text why;
     sw_diag soft = sw_last_text_diag(&why);
     if (given && !strcmp(given, "none")) cache->folder = NULL;

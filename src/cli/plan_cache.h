@@ -13,6 +13,7 @@ typedef struct sw_plan_cache {
     const char *folder; /* NULL: none */
     double seconds;     /* of timing kernels at most; 0: no plans are made, those that are there are used */
     bool strict;        /* plans that were tuned on another model of CPU are refused */
+    bool trust_code;    /* compiled GPU kernels of plans are run */
 } sw_plan_cache;
 
 /* By the options plan-cache and tune-seconds. A folder that cannot be made is none, with a warning. SW_E_NOMEM. */

@@ -85,6 +85,9 @@ void sw_plan_report_text(const sw_plan_view *v, sw_console *c) {
     if (p->gpu)
         sw_print(c, "%-*s%s%s, SM %d.%d; tiles for %zu kinds of convolutions\n", LABEL, "GPU", p->gpu,
                  p->any_of_sm ? " and others" : "", p->gpu_sm / 10, p->gpu_sm % 10, p->n_gpu_tiles / 2);
+    if (p->n_gpu_codes)
+        sw_print(c, "%-*sof %zu kernels, %.1f kB; run with --trust-code only\n", LABEL, "GPU code", p->n_gpu_codes,
+                 (double)sw_plan_gpu_code_bytes(p) / 1e3);
     sw_print(c, "%-*s%zu, %zu with packed weights (%.2f MB)\n", LABEL, "steps", p->n_steps, sw_packs_count(p->packs),
              (double)packed / 1e6);
     for (size_t i = 0; i < p->n_meta; i += 2)
@@ -185,6 +188,7 @@ void sw_plan_report_json(const sw_plan_view *v, sw_buf *buf) {
         sw_json_key(w, "sm"), sw_json_int(w, p->gpu_sm);
         sw_json_key(w, "any_of_sm"), sw_json_bool(w, p->any_of_sm);
         json_pairs(w, "tiles", p->gpu_tiles, p->n_gpu_tiles);
+        sw_json_key(w, "kernels_with_code"), sw_json_int(w, (int64_t)p->n_gpu_codes);
         sw_json_object_end(w);
     } else {
         sw_json_null(w);

@@ -179,7 +179,9 @@ static sw_status load_model(job *j, const char *path) {
     sw_plan *plan;
     SW_TRY(read_size(j, j->imgsz));
     j->console->subject = path;
-    sw_build_options build = {.device = sw_args_text(j->args, "device"), .strict = sw_args_flag(j->args, "strict")};
+    sw_build_options build = {.device = sw_args_text(j->args, "device"),
+                              .strict = sw_args_flag(j->args, "strict"),
+                              .trust_code = sw_args_flag(j->args, "trust-code")};
     SW_TRY(sw_plan_build_with(path, &build, j->diag, &plan));
     sw_status status = make_detector(j, plan);
     sw_plan_unref(plan);
@@ -431,6 +433,7 @@ static const sw_option options[] = {
      .standard = "cpu",
      .help = "where to run: cpu; cuda or cuda:N, in float16 on that GPU; auto: a GPU where there is one, else the CPU"},
     {.name = "strict", .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+    SW_TRUST_CODE_OPTION,
     {.name = "no-fallback", .help = "on a GPU: refuse a model of which a part would run on the CPU"},
     {.name = "threads",
      .kind = SW_INT,

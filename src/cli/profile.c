@@ -152,6 +152,7 @@ const sw_verb sw_verb_profile = {
              .help = "where to run: cpu; cuda or cuda:N; auto"},
             {.name = "strict",
              .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+            SW_TRUST_CODE_OPTION,
             {.name = "runs",
              .kind = SW_INT,
              .argument = "N",

@@ -30,6 +30,7 @@ typedef struct sw_profile {
     sw_profile_step *steps; /* those that run, in order */
     size_t n;
     int runs;
+    double plan_ms; /* of reading the plan, or building it */
     double run_ms; /* median of whole runs */
     double sum_ms, floor_ms, flops;
 } sw_profile;

@@ -26,6 +26,7 @@ typedef struct gpu_profile {
     sw_gpu_program *program;
     row *rows;
     size_t n;
+    double load_ms; /* from the model or plan to the end of the first run, without the driver's context and a run */
     double run_ms, in_ms, compute_ms, out_ms;
     const char *picture; /* NULL: none */
     int width, height, boxes; /* of the picture */
@@ -146,13 +147,17 @@ static sw_status time_picture(const sw_diag *diag, const char *device, gpu_profi
 static sw_status measure(const sw_args *args, sw_console *c, const char *device, gpu_profile *p) {
     const sw_session_options options = {.threads = (int)sw_args_int(args, "threads"), .device = device};
     const sw_diag *diag = &c->diag;
+    int64_t begin = sw_clock_ns();
     SW_TRY(sw_session_create(p->base.plan, &options, diag, &p->base.session));
-    for (int warm = 0; warm < 2; warm++) SW_TRY(sw_session_run(p->base.session, p->base.inputs, p->base.outputs));
+    SW_TRY(sw_session_run(p->base.session, p->base.inputs, p->base.outputs));
+    p->load_ms = p->base.plan_ms + (double)(sw_clock_ns() - begin) / 1e6;
+    SW_TRY(sw_session_run(p->base.session, p->base.inputs, p->base.outputs));
     p->base.instance = sw_session_instance(p->base.session);
     p->gpu = sw_session_gpu(p->base.session, &p->program);
     if (!p->gpu)
         return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "profile it with --device cpu", "the model does not run on a GPU here");
     SW_TRY(time_runs(args, p));
+    p->load_ms -= sw_gpu_summarize(p->gpu, p->program).context_ms + p->run_ms;
     SW_TRY(sw_gpu_time_copies(p->gpu, p->program, p->base.runs, diag, &p->in_ms, &p->out_ms));
     SW_TRY(sw_gpu_time(p->gpu, p->program, p->base.runs, diag, &p->compute_ms));
     if ((p->picture = sw_args_text(args, "picture"))) SW_TRY(time_picture(diag, device, p));
@@ -194,6 +199,8 @@ static void print_table(const sw_args *args, const gpu_profile *p, sw_console *c
                 "%.1f MiB of weights\n",
              s.launches, s.streams, s.streams == 1 ? "" : "s", s.graphs, s.graphs == 1 ? "" : "s", sum * 1e3, s.cpu_steps,
              (double)s.memory / 0x1p20, (double)s.weights / 0x1p20);
+    sw_print(c, "loaded in %.1f ms after %.1f ms of opening the GPU; %d kernel%s compiled\n", p->load_ms, s.context_ms,
+             s.compiled, s.compiled == 1 ? "" : "s");
 }
 
 static void print_json(const gpu_profile *p, sw_console *c) {
@@ -202,6 +209,8 @@ static void print_json(const gpu_profile *p, sw_console *c) {
     sw_json_object(&w);
     sw_json_key(&w, "model"), sw_json_string(&w, p->base.path);
     sw_json_key(&w, "runs"), sw_json_int(&w, p->base.runs);
+    sw_json_key(&w, "context_ms"), sw_json_fixed(&w, s.context_ms, 3);
+    sw_json_key(&w, "load_ms"), sw_json_fixed(&w, p->load_ms, 3);
     sw_json_key(&w, "run_ms"), sw_json_fixed(&w, p->run_ms, 4);
     sw_json_key(&w, "to_gpu_ms"), sw_json_fixed(&w, p->in_ms, 4);
     sw_json_key(&w, "compute_ms"), sw_json_fixed(&w, p->compute_ms, 4);

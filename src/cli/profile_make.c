@@ -164,10 +164,13 @@ static void add_up(sw_profile *p) {
 }
 
 sw_status sw_profile_begin(const sw_args *args, sw_console *c, const char *device, sw_profile *p) {
-    sw_build_options options = {.device = device, .strict = sw_args_flag(args, "strict")};
+    sw_build_options options = {
+        .device = device, .strict = sw_args_flag(args, "strict"), .trust_code = sw_args_flag(args, "trust-code")};
     *p = (sw_profile){.path = args->operands[0], .runs = (int)sw_args_int(args, "runs")};
     c->subject = p->path;
+    int64_t begin = sw_clock_ns();
     SW_TRY(sw_plan_build_with(p->path, &options, &c->diag, &p->plan));
+    p->plan_ms = (double)(sw_clock_ns() - begin) / 1e6;
     return make_inputs(args, &c->diag, p);
 }
 

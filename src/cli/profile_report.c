@@ -199,6 +199,7 @@ const sw_verb sw_verb_report = {
              .help = "threads to work with (default: all CPUs that may be used)"},
             {.name = "strict",
              .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+            SW_TRUST_CODE_OPTION,
             {.name = "runs",
              .kind = SW_INT,
              .argument = "N",

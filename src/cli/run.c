@@ -192,7 +192,9 @@ static sw_status run_session(const sw_args *args, sw_plan *plan, const sw_tensor
 static sw_status run_here(const sw_args *args, sw_console *console) {
     sw_plan *plan;
     bool reference = sw_args_flag(args, "reference");
-    sw_build_options build = {.device = sw_args_text(args, "device"), .strict = sw_args_flag(args, "strict")};
+    sw_build_options build = {.device = sw_args_text(args, "device"),
+                              .strict = sw_args_flag(args, "strict"),
+                              .trust_code = sw_args_flag(args, "trust-code")};
     SW_TRY(reference ? sw_plan_build_reference(args->operands[0], &console->diag, &plan)
                      : sw_plan_build_with(args->operands[0], &build, &console->diag, &plan));
     sw_tensor *inputs = SW_ARENA_ARRAY(args->arena, sw_tensor, sw_plan_inputs(plan));
@@ -286,6 +288,7 @@ const sw_verb sw_verb_run = {
                  "where to run: cpu; cuda or cuda:N, in float16 on that GPU; auto: a GPU where there is one, else the CPU"},
             {.name = "strict",
              .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+            SW_TRUST_CODE_OPTION,
             {.name = "no-fallback", .help = "on a GPU: refuse a model of which a part would run on the CPU"},
             {.name = "threads",
              .kind = SW_INT,

@@ -331,6 +331,7 @@ static const sw_option options[] = {
      .most = 64,
      .help = "so many models are loaded at once"},
     {.name = "strict", .help = "refuse plans that were tuned on another model of CPU, of which else a warning tells"},
+    SW_TRUST_CODE_OPTION,
     {.name = "memory-budget",
      .kind = SW_NUMBER,
      .argument = "MIB",

@@ -49,7 +49,9 @@ static sw_status load_model(sw_val *v) {
     o.multi_label = true;
     sw_plan *plan;
     v->console->subject = v->model;
-    const sw_build_options build = {.device = o.device, .strict = sw_args_flag(v->args, "strict")};
+    const sw_build_options build = {.device = o.device,
+                                    .strict = sw_args_flag(v->args, "strict"),
+                                    .trust_code = sw_args_flag(v->args, "trust-code")};
     SW_TRY(sw_plan_build_with(v->model, &build, v->diag, &plan));
     sw_status status = sw_backend_network(v->args, plan, v->model, v->diag, &v->network, &o.network);
     if (status == SW_OK) status = sw_detector_create(plan, &o, v->diag, &v->detector);
@@ -624,6 +626,7 @@ static const sw_option options[] = {
      .help = "what the model's outputs mean, where it is not recognised"},
     SW_BACKEND_OPTIONS,
     {.name = "strict", .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+    SW_TRUST_CODE_OPTION,
     {.name = "device",
      .kind = SW_TEXT,
      .argument = "NAME",

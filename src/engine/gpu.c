@@ -36,6 +36,7 @@ sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **
     sw_status status = room ? sw_cuda_open(index, gpu->allocator, diag, &gpu->cuda)
                             : sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     if (status == SW_OK) status = check_gpu(gpu, index, diag);
+    if (status == SW_OK) gpu->cuda->lent = plan->gpu_codes, gpu->cuda->n_lent = plan->n_gpu_codes;
     if (status == SW_OK && sw__gpu_store_open(gpu, &gpu->store) != SW_OK)
         status = sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     if (status == SW_OK)
@@ -361,7 +362,8 @@ sw_gpu_summary sw_gpu_summarize(const sw_gpu *gpu, const sw_gpu_program *p) {
                         .streams = p->n_streams,
                         .memory = p->memory_bytes,
                         .weights = gpu->store->bytes,
-                        .compiled = gpu->cuda->compiled};
+                        .compiled = gpu->cuda->compiled,
+                        .context_ms = (double)gpu->cuda->context_ns / 1e6};
     for (int i = 0; i < p->n_nodes; i++) s.cpu_steps += p->nodes[i].kind == SW_GPU_CPU;
     for (int i = 0; i < p->n_segments; i++) s.graphs += p->segments[i].graph != NULL;
     return s;
@@ -391,4 +393,25 @@ const char *sw_gpu_kernel_name(const sw_gpu_node *node) {
 const sw_gpu_node *sw_gpu_nodes(const sw_gpu_program *p, int *n) {
     *n = p->n_nodes;
     return p->nodes;
+}
+
+/* Kernels that are launched beside a program: copies of maps, both ends of a detector. */
+static const sw_cuda_kernel beside[] = {SW_CUDA_FROM_HOST,  SW_CUDA_TO_HOST, SW_CUDA_LETTERBOX,
+                                        SW_CUDA_CANDIDATES, SW_CUDA_RANK,    SW_CUDA_NMS};
+
+sw_status sw_gpu_keep_code(sw_gpu *gpu, const sw_gpu_program *p, const sw_diag *diag) {
+    bool wanted[SW_CUDA_KERNELS] = {false};
+    for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) wanted[beside[i]] = true;
+    for (size_t i = 0; i < p->n_launches; i++) wanted[p->launches[i].kernel] = true;
+    for (int i = 0; i < SW_CUDA_KERNELS; i++) {
+        if (!wanted[i]) continue;
+        sw_buf code = sw_buf_make(gpu->allocator, 0);
+        sw_cuda_code found = {.kernel = sw_cuda_kernel_get((sw_cuda_kernel)i)->name};
+        sw_status status = sw_cuda_get_code(gpu->cuda, (sw_cuda_kernel)i, diag, &code, &found.text);
+        found.data = code.data, found.bytes = code.size;
+        if (status == SW_OK) status = sw_plan_add_gpu_code(gpu->plan, &found);
+        sw_buf_free(&code);
+        SW_TRY(status);
+    }
+    return SW_OK;
 }

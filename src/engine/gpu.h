@@ -63,6 +63,9 @@ void sw_gpu_program_destroy(sw_gpu *gpu, sw_gpu_program *program); /* takes NULL
 bool sw_gpu_uses_cpu(const sw_gpu_program *program);
 bool sw_gpu_step_on_cpu(const sw_gpu_program *program, size_t step);
 
+/* Puts the code of all kernels that the program takes, and of those beside it, into its plan. */
+SW_MUST_USE sw_status sw_gpu_keep_code(sw_gpu *gpu, const sw_gpu_program *program, const sw_diag *diag);
+
 /* Runs once. Values of the instance that CPU steps read and graph outputs get host memory: outputs lie in the program.
  * `run_step` runs a step on the CPU. */
 SW_MUST_USE sw_status sw_gpu_run(sw_gpu *gpu, sw_gpu_program *program, sw_status (*run_step)(void *ctx, size_t step),
@@ -93,6 +96,7 @@ typedef struct sw_gpu_summary {
     int nodes, launches, cpu_steps, streams, graphs;
     int64_t memory, weights; /* bytes on the GPU */
     int compiled;            /* kernels that were not in the cache */
+    double context_ms;       /* that the driver took to open the GPU */
 } sw_gpu_summary;
 sw_gpu_summary sw_gpu_summarize(const sw_gpu *gpu, const sw_gpu_program *program);
 /* Milliseconds of a run of the graphs on the GPU without copies: the median of `rounds`. */

@@ -31,6 +31,7 @@ void sw_plan_unref(sw_plan *plan) {
     sw_free(plan->allocator, plan->meta);
     sw_free(plan->allocator, plan->receipt);
     sw_free(plan->allocator, plan->gpu_tiles);
+    sw_free(plan->allocator, plan->gpu_codes);
     sw_free(plan->allocator, plan->times);
     sw_arena_destroy(plan->arena);
     sw_free(plan->allocator, plan);
@@ -195,6 +196,23 @@ sw_status sw_plan_add_gpu_tile(sw_plan *plan, const char *conv, const char *tile
 }
 const char *sw_plan_gpu_tile(const sw_plan *plan, const char *conv) {
     return find_pair(plan->gpu_tiles, plan->n_gpu_tiles, conv);
+}
+
+sw_status sw_plan_add_gpu_code(sw_plan *plan, const sw_cuda_code *code) {
+    SW_TRY(sw_grow(plan->allocator, (void **)&plan->gpu_codes, &plan->cap_gpu_codes, plan->n_gpu_codes + 1,
+                   sizeof *code, MAX_ITEMS));
+    sw_cuda_code copy = *code;
+    copy.kernel = sw_arena_strdup(plan->arena, code->kernel);
+    copy.data = code->data ? sw_arena_copy(plan->arena, code->data, code->bytes) : NULL;
+    if (!copy.kernel || (code->data && !copy.data)) return SW_E_NOMEM;
+    plan->gpu_codes[plan->n_gpu_codes++] = copy;
+    return SW_OK;
+}
+
+size_t sw_plan_gpu_code_bytes(const sw_plan *plan) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < plan->n_gpu_codes; i++) bytes += plan->gpu_codes[i].bytes;
+    return bytes;
 }
 
 sw_status sw_plan_set_profiles(sw_plan *plan, const sw_extent *extents, int n_profiles) {

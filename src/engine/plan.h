@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "backend/cpu/cpu.h"
+#include "backend/cuda/cuda.h"
 #include "base/arena.h"
 #include "ops/op.h"
 #include "slipway/plan.h"
@@ -70,6 +71,8 @@ struct sw_plan {
     bool any_of_sm; /* other GPUs of that SM may run it, too */
     const char **gpu_tiles;
     size_t n_gpu_tiles, cap_gpu_tiles;
+    sw_cuda_code *gpu_codes; /* of the kernels that it takes there, for machines without NVRTC */
+    size_t n_gpu_codes, cap_gpu_codes;
     uint32_t features; /* SW_CPU_* without which it does not run; 0 for plans that were not loaded */
     bool loaded, stripped, portable;
 };
@@ -104,6 +107,8 @@ SW_MUST_USE sw_status sw_plan_set_gpu(sw_plan *plan, const char *name, int sm, b
 /* A convolution by sw_cpu_conv_key (as it lies on the GPU), and the name of its tile. */
 SW_MUST_USE sw_status sw_plan_add_gpu_tile(sw_plan *plan, const char *conv, const char *tile);
 const char *sw_plan_gpu_tile(const sw_plan *plan, const char *conv); /* NULL: none was chosen */
+SW_MUST_USE sw_status sw_plan_add_gpu_code(sw_plan *plan, const sw_cuda_code *code); /* copied */
+size_t sw_plan_gpu_code_bytes(const sw_plan *plan);
 
 /* By value: how many inputs of steps and outputs of the plan read it (`uses`, zeroed by the caller), and the step that writes
  * it, -1 for none. */

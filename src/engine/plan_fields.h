@@ -30,10 +30,12 @@ enum { /* of the control part */
        SW__CONTROL_PACK = 9,
        SW__CONTROL_EXTENT = 10, /* profiles: min, opt, max of SW_MAX_RANK dims of each input of each */
        SW__CONTROL_TIME = 11,
-       SW__CONTROL_GPU = 12,     /* what tiles were chosen on */
-       SW__CONTROL_GPU_TILE = 13 /* pairs: a convolution, its tile */
+       SW__CONTROL_GPU = 12,      /* what tiles were chosen on */
+       SW__CONTROL_GPU_TILE = 13, /* pairs: a convolution, its tile */
+       SW__CONTROL_GPU_CODE = 14  /* of a kernel */
 };
 enum { SW__GPU_NAME = 1, SW__GPU_SM = 2, SW__GPU_ANY = 3 };
+enum { SW__CODE_KERNEL = 1, SW__CODE_TEXT = 2, SW__CODE_OFFSET = 3, SW__CODE_BYTES = 4, SW__CODE_CRC = 5 };
 enum { SW__PAIR_KEY = 1, SW__PAIR_VALUE = 2 };
 enum { /* of a value */
        SW__VALUE_NAME = 1,

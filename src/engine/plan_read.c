@@ -28,6 +28,7 @@ typedef struct reader {
     bool *missing; /* by value: constants without data */
     size_t cap_missing;
     int depth; /* of graphs within graphs */
+    bool trust_code;
     const char *unknown_tactic; /* of packed weights; NULL: none */
     numbers in, out, inputs, outputs, extents, ints;
     void *floats;
@@ -461,6 +462,46 @@ static sw_status read_gpu(reader *r, sw_pb m) {
     return sw_plan_set_gpu(r->plan, name, (int)sm, any != 0);
 }
 
+/* Code is copied before it is compared with its checksum; without trust it is only known to be there. */
+static sw_status add_code(reader *r, sw_cuda_code code, uint64_t offset, uint64_t crc) {
+    if (offset > r->weights_bytes || code.bytes > r->weights_bytes - offset || offset % SW__PLAN_ALIGN || !code.bytes)
+        return broken(r, "the code of GPU kernel '%.40s' lies outside the file", code.kernel);
+    if (r->trust_code) code.data = r->weights + offset;
+    SW_TRY(sw_plan_add_gpu_code(r->plan, &code));
+    const sw_cuda_code *kept = &r->plan->gpu_codes[r->plan->n_gpu_codes - 1];
+    if (kept->data && sw_crc32(kept->data, kept->bytes) != crc)
+        return broken(r, "the code of GPU kernel '%.40s' was changed", kept->kernel);
+    return SW_OK;
+}
+
+static sw_status read_code(reader *r, sw_pb m) {
+    sw_cuda_code code = {.kernel = ""};
+    uint64_t offset = UINT64_MAX, crc = 0;
+    for (sw_pb_field f; sw_pb_next(&m, &f);) {
+        switch (f.number) {
+        case SW__CODE_KERNEL:
+            SW_TRY(need_text(&m, code.kernel = text_of(r, &m, &f)));
+            break;
+        case SW__CODE_TEXT:
+            code.text = f.value;
+            break;
+        case SW__CODE_OFFSET:
+            offset = f.value;
+            break;
+        case SW__CODE_BYTES:
+            code.bytes = f.value;
+            break;
+        case SW__CODE_CRC:
+            crc = f.value;
+            break;
+        default:
+            break;
+        }
+    }
+    SW_TRY(m.status);
+    return add_code(r, code, offset, crc);
+}
+
 static sw_status read_control(reader *r, sw_pb m, const char **features) {
     for (sw_pb_field f; sw_pb_next(&m, &f);) {
         switch (f.number) {
@@ -503,6 +544,9 @@ static sw_status read_control(reader *r, sw_pb m, const char **features) {
             break;
         case SW__CONTROL_GPU_TILE:
             SW_TRY(read_pair(r, sw_pb_sub(&m, &f), sw_plan_add_gpu_tile));
+            break;
+        case SW__CONTROL_GPU_CODE:
+            SW_TRY(read_code(r, sw_pb_sub(&m, &f)));
             break;
         default:
             break; /* of a later version of the same format */
@@ -680,7 +724,8 @@ sw_status sw_plan_load(const char *path, const sw_load_options *options, const s
     sw_map map;
     sw_status status = sw_map_open(path, diag, &map);
     if (status != SW_OK) return status == SW_E_IO ? SW_E_MODEL : status;
-    reader r = {.plan = sw_plan_create(NULL), .where = path, .diag = diag};
+    reader r = {
+        .plan = sw_plan_create(NULL), .where = path, .diag = diag, .trust_code = options && options->trust_code};
     if (!r.plan) {
         sw_map_close(&map);
         return sw_fail(diag, SW_E_NOMEM, path, NULL, "out of memory");

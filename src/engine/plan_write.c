@@ -244,6 +244,15 @@ static void put_gpu(writer *w) {
     if (plan->any_of_sm) sw_pb_put_varint(&w->part, SW__GPU_ANY, 1);
     put_part(w, SW__CONTROL_GPU);
     put_pairs(w, SW__CONTROL_GPU_TILE, plan->gpu_tiles, plan->n_gpu_tiles);
+    for (size_t i = 0; i < plan->n_gpu_codes && !w->options->strip; i++) {
+        const sw_cuda_code *code = &plan->gpu_codes[i];
+        sw_pb_put_text(&w->part, SW__CODE_KERNEL, code->kernel);
+        sw_pb_put_varint(&w->part, SW__CODE_TEXT, code->text);
+        sw_pb_put_varint(&w->part, SW__CODE_OFFSET, add_blob(w, code->data, code->bytes));
+        sw_pb_put_varint(&w->part, SW__CODE_BYTES, code->bytes);
+        sw_pb_put_varint(&w->part, SW__CODE_CRC, sw_crc32(code->data, code->bytes));
+        put_part(w, SW__CONTROL_GPU_CODE);
+    }
 }
 
 /* What the machine must have: the instruction sets of the tactics, or, where none is pinned, those of channels-last

@@ -218,6 +218,53 @@ class Device(Emulated):
         self.run_on("cuda:1")
         self.assertIn("another GPU", self.run_on("cuda:1", expect=2, EMU_CUDA="sm89").stderr)
 
+    def without_compiler(self, *options, expect=0):
+        shutil.rmtree(self.folder / "cache", ignore_errors=True)
+        return self.run_on("cuda", *options, expect=expect, SLIPWAY_NVRTC="/nonexistent")
+
+    def test_code_in_a_plan_runs_when_trusted(self):
+        self.run_on("cuda")
+        want = self.result()
+        model = self.path
+        self.path, _, _ = self.build("--with-code")
+        self.assertRegex(slipway.run("inspect", self.path).stdout, r"(?m)^GPU code +of \d+ kernels, [\d.]+ kB; run with")
+        message = self.without_compiler(expect=2).stderr
+        self.assertIn("the code in the plan was not trusted; give --trust-code if you trust", message)
+        self.without_compiler("--trust-code")
+        self.assertLess(np.abs(self.result() - want).max(), 1e-3)
+        self.assertFalse((self.folder / "cache").exists(), "code of plans does not get into the cache")
+        good = self.path.read_bytes()
+        self.path = model
+        self.build()
+        self.assertLess((self.folder / "m.slip").stat().st_size, len(good), "without --with-code there is none")
+        message = self.build("--with-code", device="cpu", expect=1)[2].stderr
+        self.assertIn("--with-code keeps compiled GPU kernels, and this plan is for the CPU", message)
+
+    def test_code_in_a_plan_that_was_changed(self):
+        self.path, _, _ = self.build("--with-code")
+        good = self.path.read_bytes()
+        (size,) = struct.unpack_from("<Q", good, 24)
+        at = good.rindex(b"CONV_")  # the emulator's code of a kernel is its name
+        self.assertGreater(at, 64 + size)
+        self.path.write_bytes(good[:at] + b"X" + good[at + 1 :])
+        message = self.without_compiler("--trust-code", expect=2).stderr
+        self.assertRegex(message, r"the code of GPU kernel 'CONV_\w+' was changed")
+        self.assertEqual(message.count("\n"), 1)
+        self.run_on("cuda")  # code that nobody trusts is not looked at
+        for old, new, text in (
+            (b"TO_ROWS", b"TO_ROWX", "and the plan holds no code of kernel TO_ROWS as this Slipway has it for SM 9.0"),
+            (b"\x18\x80", b"\x18\x83", "lies outside the file"),
+        ):
+            control = bytearray(good[64 : 64 + size])
+            at = control.index(old, control.index(b"TO_ROWS"))
+            control[at : at + len(new)] = new
+            changed = bytearray(good)
+            changed[64 : 64 + size] = control
+            struct.pack_into("<I", changed, 12, zlib.crc32(control))
+            self.path.write_bytes(changed)
+            with self.subTest(text):
+                self.assertIn(text, self.without_compiler("--trust-code", expect=2).stderr)
+
     def test_bench(self):
         options = ("--device", "cuda", "--seconds", "0.2", "--opt-level", "0", "--json")
         env = {**self.env, "EMU_CUDA": "idle", "XDG_CACHE_HOME": str(self.folder)}
@@ -259,7 +306,7 @@ class Device(Emulated):
         found = json.loads(slipway.run(*command, "--json", env=env).stdout)
         self.assertEqual(found["compute_ms"], 1)
         self.assertEqual((found["graphs"], found["steps_on_cpu"], found["runs"]), (2, 1, 3))
-        self.assertGreater(found["run_ms"], 0)
+        self.assertGreater(min(found["run_ms"], found["context_ms"], found["load_ms"]), 0)
         self.assertGreater(found["to_gpu_ms"] + found["from_gpu_ms"], 0)
         nodes = {node["node"]: node for node in found["nodes"]}
         self.assertTrue(nodes["the conv"]["kernel"].startswith("CONV_"))
@@ -270,6 +317,7 @@ class Device(Emulated):
         text = slipway.run(*command, "--sort", env=env).stdout
         self.assertRegex(text, r"the asinh +Asinh +on the CPU +- +- +- +-  \(there is no GPU kernel for it\)")
         self.assertRegex(text, r"a run [\d.]+ ms \(median of 3\): [\d.]+ to the GPU, 1\.000 computing, [\d.]+ back")
+        self.assertRegex(text, r"(?m)^loaded in [\d.]+ ms after [\d.]+ ms of opening the GPU; 0 kernels compiled$")
         command = ("inspect", self.path, "--device", "cuda")
         text = slipway.run(*command, env=env).stdout
         self.assertRegex(text, r"^\d+ kernels on 1 stream in 2 graphs; 1 step on the CPU\n")

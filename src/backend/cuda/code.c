@@ -121,14 +121,24 @@ static const char *text_of(const char *file) {
     return "";
 }
 
+static sw_status no_compiler(const sw_cuda *gpu, const sw_cuda_kernel_info *k, const sw_diag *diag) {
+    static const char install[] = "install the CUDA toolkit, or PyPI's nvidia-cuda-nvrtc and name its libnvrtc "
+                                  "in SLIPWAY_NVRTC";
+    if (gpu->n_lent && !gpu->lent[0].data)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "give --trust-code if you trust whoever built the plan",
+                       "there is no NVRTC to compile kernels for the GPU, and the code in the plan was not trusted");
+    if (gpu->n_lent)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, install,
+                       "there is no NVRTC, and the plan holds no code of kernel %s as this Slipway has it for SM %d.%d",
+                       k->name, gpu->info.sm / 10, gpu->info.sm % 10);
+    return sw_fail(diag, SW_E_UNSUPPORTED, NULL, install,
+                   "kernels for the GPU must be compiled, but there is no NVRTC");
+}
+
 static sw_status compile(const sw_cuda *gpu, const sw_cuda_kernel_info *k, const char *arch, const sw_diag *diag,
                          sw_buf *cubin) {
     pthread_once(&once, open_nvrtc);
-    if (!have_nvrtc)
-        return sw_fail(diag, SW_E_UNSUPPORTED, NULL,
-                       "install the CUDA toolkit, or PyPI's nvidia-cuda-nvrtc and name its libnvrtc "
-                       "in SLIPWAY_NVRTC",
-                       "kernels for the GPU must be compiled, but there is no NVRTC");
+    if (!have_nvrtc) return no_compiler(gpu, k, diag);
     const char *texts[MAX_TEXTS], *names[MAX_TEXTS], *options[MAX_OPTIONS];
     char defines[MAX_DEFINES];
     int n = 0;
@@ -224,14 +234,28 @@ static void write_cached(const char *folder, const char *path, const sw_buf *cub
     sw_buf_free(&whole);
 }
 
-static sw_status get_code(sw_cuda *gpu, const sw_cuda_kernel_info *k, const sw_diag *diag, sw_buf *cubin) {
+/* Of the plan; false when it holds none of this kernel that may be run. */
+static bool read_lent(const sw_cuda *gpu, const sw_cuda_kernel_info *k, uint64_t text, sw_buf *cubin) {
+    for (size_t i = 0; i < gpu->n_lent; i++) {
+        const sw_cuda_code *code = &gpu->lent[i];
+        if (!code->data || code->text != text || strcmp(code->kernel, k->name) != 0) continue;
+        sw_buf_append(cubin, code->data, code->bytes);
+        return cubin->status == SW_OK;
+    }
+    return false;
+}
+
+sw_status sw_cuda_get_code(sw_cuda *gpu, sw_cuda_kernel kernel, const sw_diag *diag, sw_buf *cubin, uint64_t *text) {
+    const sw_cuda_kernel_info *k = &kernels[kernel];
     char arch[40], folder[512], path[640] = "";
     snprintf(arch, sizeof arch, "--gpu-architecture=sm_%d%s", gpu->info.sm, gpu->info.sm == 90 ? "a" : "");
+    *text = sum_texts(k, arch);
     if (cache_folder(folder, sizeof folder)) {
-        snprintf(path, sizeof path, "%s/%s-sm%d-%016" PRIx64, folder, k->name, gpu->info.sm, sum_texts(k, arch));
+        snprintf(path, sizeof path, "%s/%s-sm%d-%016" PRIx64, folder, k->name, gpu->info.sm, *text);
         if (read_cached(path, cubin)) return SW_OK;
-        cubin->size = 0;
+        sw_buf_clear(cubin);
     }
+    if (read_lent(gpu, k, *text, cubin)) return SW_OK;
     SW_TRY(compile(gpu, k, arch, diag, cubin));
     gpu->compiled++;
     if (path[0]) write_cached(folder, path, cubin, gpu->allocator);
@@ -244,7 +268,8 @@ sw_status sw_cuda_load(sw_cuda *gpu, sw_cuda_kernel kernel, int shared_bytes, co
     const sw_cuda_kernel_info *k = &kernels[kernel];
     if (!gpu->functions[kernel]) {
         sw_buf cubin = sw_buf_make(gpu->allocator, MAX_CUBIN);
-        sw_status status = get_code(gpu, k, diag, &cubin);
+        uint64_t text;
+        sw_status status = sw_cuda_get_code(gpu, kernel, diag, &cubin, &text);
         if (status == SW_OK) {
             unsigned result = gpu->driver->module_load(&gpu->modules[kernel], cubin.data);
             if (result == SW_CU_NO_BINARY)

@@ -133,6 +133,7 @@ sw_status sw_cuda_check(const sw_cuda *gpu, unsigned result, const char *what, c
 
 sw_status sw_cuda_open(int index, const sw_allocator *allocator, const sw_diag *diag, sw_cuda **result) {
     sw_cuda found = {.driver = &driver, .index = index, .allocator = allocator};
+    int64_t begin = sw_clock_ns();
     SW_TRY(find_device(index, diag, &found.device, &found.info));
     if (found.info.sm < OLDEST_SM)
         return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "use --device cpu",
@@ -148,6 +149,7 @@ sw_status sw_cuda_open(int index, const sw_allocator *allocator, const sw_diag *
     sw_status status = sw_cuda_enter(gpu, diag);
     if (status == SW_OK)
         status = sw_cuda_check(gpu, driver.stream_create(&gpu->stream, SW_CU_NON_BLOCKING), "stream_create", diag);
+    gpu->context_ns = sw_clock_ns() - begin;
     if (status == SW_OK)
         *result = gpu;
     else

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "backend/cuda/driver.h"
-#include "base/alloc.h"
+#include "base/buf.h"
 
 typedef struct sw_cuda_info {
     char name[96];
@@ -45,6 +45,14 @@ typedef struct sw_cuda_kernel_info {
 } sw_cuda_kernel_info;
 const sw_cuda_kernel_info *sw_cuda_kernel_get(sw_cuda_kernel kernel);
 
+/* Compiled code of a kernel that came with a plan. */
+typedef struct sw_cuda_code {
+    const char *kernel;
+    uint64_t text;    /* what it was compiled from, and for what SM: another text is another kernel */
+    const void *data; /* NULL: it is there, but nobody said that it may be trusted */
+    size_t bytes;
+} sw_cuda_code;
+
 /* An opened GPU. `driver` is its table of functions; `stream` belongs to it. */
 typedef struct sw_cuda {
     const sw_cu_driver *driver;
@@ -57,6 +65,9 @@ typedef struct sw_cuda {
     sw_cu_function functions[SW_CUDA_KERNELS];
     int shared[SW_CUDA_KERNELS]; /* dynamic shared memory that each may use */
     int compiled; /* kernels that the cache did not have */
+    const sw_cuda_code *lent; /* of a plan, used for what the cache does not have; the plan's */
+    size_t n_lent;
+    int64_t context_ns; /* that opening took: the driver's context above all */
 } sw_cuda;
 
 /* SW_E_UNSUPPORTED with a sentence: no such GPU, or older than SM 7.5. */
@@ -73,8 +84,13 @@ SW_MUST_USE sw_status sw_cuda_check(const sw_cuda *gpu, unsigned result, const c
 SW_MUST_USE sw_status sw_cuda_alloc(sw_cuda *gpu, size_t bytes, const sw_diag *diag, sw_cu_pointer *at);
 void sw_cuda_free(sw_cuda *gpu, sw_cu_pointer at); /* takes 0 */
 
-/* Compiles the kernel, or finds it in the cache, and loads it, once. `shared_bytes`: dynamic shared memory that it may use. */
+/* Compiles the kernel, or finds it in the cache or in a plan, and loads it, once. `shared_bytes`: dynamic shared memory
+ * that it may use. */
 SW_MUST_USE sw_status sw_cuda_load(sw_cuda *gpu, sw_cuda_kernel kernel, int shared_bytes, const sw_diag *diag);
+
+/* The code of a kernel for plans: appended to `code`; `text` as in sw_cuda_code. */
+SW_MUST_USE sw_status sw_cuda_get_code(sw_cuda *gpu, sw_cuda_kernel kernel, const sw_diag *diag, sw_buf *code,
+                                       uint64_t *text);
 
 uint32_t sw_cuda_text_version(void); /* of the kernel text and the list of kernels: times of another one say nothing */
 
