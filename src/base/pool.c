@@ -7,10 +7,14 @@
 #include "base/os.h"
 
 /* How it works. The caller of a loop describes it in `job`, opens it, works on it like everybody else and closes
- * it once no chunk is left to take. Workers join an open loop and leave it again; the caller waits only for
- * those that are inside. So a worker that the system has not woken yet costs nothing: its chunk is taken by
- * somebody else, and it finds the loop closed. */
-enum { CHUNKS_PER_THREAD = 6, MAX_THREADS = 1024, SPIN_NS = 50000, SHORT_SPIN_NS = 15000, SPINS_PER_LOOK = 64 };
+ * it once nothing is left to take. Workers join an open loop and leave it again; the caller waits only for
+ * those that are inside. So a worker that the system has not woken yet costs nothing: its share is taken by
+ * somebody else, and it finds the loop closed.
+ *
+ * Each thread has a share of the items, the same neighbours in every loop of so many: the rows that a thread wrote in one
+ * step of a network it reads in the next, from its own caches. Where threads do not share a cache, others' rows come as
+ * slowly as from memory. */
+enum { PIECES_PER_THREAD = 64, MAX_THREADS = 1024, SPIN_NS = 50000, SPINS_PER_LOOK = 64 };
 
 /* The state of the loop in one word, so that joining and closing exclude each other: generation, open flag,
  * threads inside. */
@@ -21,8 +25,15 @@ enum { CHUNKS_PER_THREAD = 6, MAX_THREADS = 1024, SPIN_NS = 50000, SHORT_SPIN_NS
 typedef struct job {
     sw_pool_fn fn;
     void *ctx;
-    int64_t n, chunks, fixed; /* the first `fixed` chunks are set aside for the thread of the same number */
+    int64_t n, pieces;
 } job;
+
+/* Pieces of a thread that nobody has taken: from the low half of the word to the high one. The owner takes from the beginning,
+ * others from the end. A cache line each. */
+typedef struct share {
+    atomic_uint_fast64_t left;
+    uint64_t unused[7];
+} share;
 
 typedef struct worker {
     sw_pool *pool;
@@ -40,15 +51,14 @@ struct sw_pool {
 
     job job; /* written while nobody is inside */
     atomic_uint_fast64_t state;
-    atomic_int_fast64_t next; /* chunk that nobody has taken, from job.fixed on */
 
     pthread_mutex_t lock; /* for the conditions */
     pthread_cond_t opened, left;
     atomic_int sleepers;
     atomic_bool stop;
 
-    worker *worker;      /* threads - 1 */
-    atomic_bool taken[]; /* of the chunks set aside */
+    worker *worker; /* threads - 1 */
+    share shares[];
 };
 
 /* Set on threads that are inside a loop: loops that they begin run where they are. */
@@ -62,21 +72,34 @@ static void relax(void) {
 #endif
 }
 
-static void run_chunk(const job *j, int64_t chunk, int thread) {
-    int64_t size = j->n / j->chunks, longer = j->n % j->chunks; /* the first `longer` chunks hold one item more */
-    int64_t begin = chunk * size + (chunk < longer ? chunk : longer);
-    j->fn(j->ctx, begin, begin + size + (chunk < longer), thread);
+/* The first item of a piece. */
+static int64_t begin_of(const job *j, int64_t piece) {
+    int64_t size = j->n / j->pieces, rest = j->n % j->pieces;
+    return piece * size + piece * rest / j->pieces;
 }
 
-/* Works until every chunk is taken: one's own, then those of all, then those set aside for threads that did not
- * come. */
+/* Works on a quarter of what is left of a share: its beginning, or its end. False when nothing is left. */
+static bool run_some(const job *j, share *s, bool own, int thread) {
+    uint64_t left = atomic_load(&s->left), begin, end, count;
+    do {
+        begin = (uint32_t)left;
+        end = left >> 32;
+        if (begin >= end) return false;
+        count = (end - begin + 3) / 4;
+    } while (!atomic_compare_exchange_weak(&s->left, &left, own ? left + count : left - (count << 32)));
+    if (own)
+        end = begin + count;
+    else
+        begin = end - count;
+    j->fn(j->ctx, begin_of(j, (int64_t)begin), begin_of(j, (int64_t)end), thread);
+    return true;
+}
+
+/* Works until nothing is left, of one's own share and then of others'. */
 static void work(sw_pool *pool, int thread) {
-    const job *j = &pool->job;
-    if (thread < j->fixed && !atomic_exchange(&pool->taken[thread], true)) run_chunk(j, thread, thread);
-    for (int64_t c; (c = atomic_fetch_add(&pool->next, 1)) < j->chunks;) run_chunk(j, c, thread);
-    for (int64_t c = 0; c < j->fixed; c++)
-        if (!atomic_load_explicit(&pool->taken[c], memory_order_relaxed) && !atomic_exchange(&pool->taken[c], true))
-            run_chunk(j, c, thread);
+    for (int i = 0; i < pool->threads; i++)
+        while (run_some(&pool->job, &pool->shares[(thread + i) % pool->threads], i == 0, thread)) {
+        }
 }
 
 static bool is_news(const sw_pool *pool, uint64_t seen) {
@@ -135,7 +158,7 @@ sw_pool *sw_pool_create(const sw_allocator *allocator, int threads) {
     int allowed = sw_cpu_allowed();
     if (threads <= 0) threads = allowed;
     if (threads > MAX_THREADS) threads = MAX_THREADS;
-    sw_pool *pool = sw_calloc(allocator, 1, sizeof *pool + (size_t)threads * sizeof pool->taken[0]);
+    sw_pool *pool = sw_calloc(allocator, 1, sizeof *pool + (size_t)threads * sizeof pool->shares[0]);
     worker *workers = sw_calloc(allocator, (size_t)threads, sizeof *workers);
     if (!pool || !workers) {
         sw_free(allocator, pool);
@@ -145,9 +168,9 @@ sw_pool *sw_pool_create(const sw_allocator *allocator, int threads) {
     pool->allocator = allocator;
     pool->threads = threads;
     pool->worker = workers;
-    /* Who spins on a CPU that others need delays them. Where threads take all CPUs, only the gap between two steps of a
-     * network is bridged: waking up takes longer (docs/decisions/003). */
-    pool->spin_ns = threads < allowed ? SPIN_NS : threads == allowed ? SHORT_SPIN_NS : 0;
+    /* Who spins on a CPU that others need delays them; but waking up takes longer than the gap between two steps of a network
+     * (docs/decisions/003). */
+    pool->spin_ns = threads <= allowed ? SPIN_NS : 0;
     pthread_mutex_init(&pool->turn, NULL);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->opened, NULL);
@@ -187,10 +210,13 @@ static void start_workers(sw_pool *pool) {
  * the count. One of the two sees the other. */
 static void open_loop(sw_pool *pool, const job *j) {
     pool->job = *j;
-    for (int64_t c = 0; c < j->fixed; c++) atomic_store_explicit(&pool->taken[c], false, memory_order_relaxed);
-    atomic_store(&pool->next, j->fixed);
+    for (int64_t t = 0; t < pool->threads; t++) {
+        uint64_t begin = (uint64_t)(j->pieces * t / pool->threads),
+                 end = (uint64_t)(j->pieces * (t + 1) / pool->threads);
+        atomic_store_explicit(&pool->shares[t].left, end << 32 | begin, memory_order_relaxed);
+    }
     atomic_store(&pool->state, (atomic_load(&pool->state) / GENERATION + 1) * GENERATION + OPEN);
-    int64_t wanted = j->chunks - 1;
+    int64_t wanted = j->pieces - 1;
     int sleepers = atomic_load(&pool->sleepers);
     if (!sleepers) return;
     pthread_mutex_lock(&pool->lock);
@@ -224,10 +250,8 @@ void sw_pool_for(sw_pool *pool, int64_t n, int64_t grain, sw_pool_fn fn, void *c
         fn(ctx, 0, n, 0);
         return;
     }
-    int64_t chunks = n / grain + (n % grain != 0), most = (int64_t)pool->threads * CHUNKS_PER_THREAD;
-    if (chunks > most) chunks = most;
-    job j = {.fn = fn, .ctx = ctx, .n = n, .chunks = chunks};
-    j.fixed = chunks < pool->threads ? chunks : pool->threads;
+    int64_t pieces = n / grain + (n % grain != 0), most = (int64_t)pool->threads * PIECES_PER_THREAD;
+    job j = {.fn = fn, .ctx = ctx, .n = n, .pieces = pieces < most ? pieces : most};
 
     pthread_mutex_lock(&pool->turn);
     if (!pool->started) start_workers(pool);

@@ -1,8 +1,8 @@
 /* Thread pool: parallel loops for kernels (design 4).
  *
- * One persistent set of workers, created at the first parallel loop. A loop over n items is cut into 4 to 8
- * chunks a thread; each thread's first chunk is fixed (locality), the rest come from an atomic counter. Idle
- * workers spin at most 50 us and then sleep. Loops may not nest: an inner loop runs on the calling thread. */
+ * One persistent set of workers, created at the first parallel loop. A loop over n items is cut into equal shares of
+ * neighbours, one a thread (locality), which it takes in shrinking pieces; who is done takes from the ends of others' shares.
+ * Idle workers spin at most 50 us and then sleep. Loops may not nest: an inner loop runs on the calling thread. */
 #ifndef SLIPWAY_BASE_POOL_H
 #define SLIPWAY_BASE_POOL_H
 
