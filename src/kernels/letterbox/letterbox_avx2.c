@@ -90,7 +90,10 @@ static void make_row(const work *w, int64_t y, const sw__tap *tap, const int16_t
             __m256 v = _mm256_div_ps(_mm256_cvtepi32_ps(byte), divisor);
             if (w->mean) v = _mm256_sub_ps(v, _mm256_set1_ps(w->mean[k]));
             if (w->std) v = _mm256_div_ps(v, _mm256_set1_ps(w->std[k]));
-            _mm256_maskstore_ps(out + k * plane + x, lanes, v);
+            if (left >= PIXELS) /* masks are slow on some CPUs */
+                _mm256_storeu_ps(out + k * plane + x, v);
+            else
+                _mm256_maskstore_ps(out + k * plane + x, lanes, v);
         }
     }
 }
