@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "base/zip.h"
 #include "build/tune.h"
+#include "engine/chains.h"
 #include "engine/groups.h"
 #include "engine/inputs.h"
 #include "engine/session.h"
@@ -157,6 +158,7 @@ static sw_status prepare_ways(tuner *t, bool (*needed)(const tuner *t, int kind,
             sw_prepared *way = &step->ways[k];
             SW_TRY(sw_cpu_prepare(&call, (int32_t)step->step, t->kinds[step->kind].tactics[k].name, t->plan->packs,
                                   sw_pool_threads(t->pool), way));
+            sw_chain_prepare(t->instance, step->step, sw_pool_threads(t->pool), way);
             if (way->scratch_bytes > *scratch) *scratch = way->scratch_bytes;
         }
     }

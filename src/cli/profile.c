@@ -1,10 +1,12 @@
 /* slipway profile: where the time of a network goes. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/os.h"
 #include "cli/profile.h"
+#include "engine/chains.h"
 
 enum { NAME_TEXT = 34, OUTPUT_TEXT = 16, NUMBER_TEXT = 16 };
 
@@ -45,6 +47,11 @@ static sw_status print_table(const sw_args *args, const sw_profile *p, sw_consol
     sw_print(c, "%5s  %-14s %-*s %*s %-20s %8s %6s %8s %8s %8s %6s\n", "step", "operator", NAME_TEXT, "node", OUTPUT_TEXT,
              "output", "tactic", "ms", "%", "GFLOP/s", "MB", "floor ms", "% of it");
     for (size_t i = 0; i < p->n; i++) print_row(p, order[i], c);
+    for (int i = 0; i < p->instance->n_chains; i++) {
+        const sw_chain *chain = &p->instance->chains[i];
+        sw_print(c, "%ssteps %zu to %zu run strip by strip, %" PRId64 " rows at a time\n", i ? "" : "\n",
+                 chain->steps[0], chain->steps[chain->n - 1], chain->rows);
+    }
     const sw_ceilings *m = &p->ceilings;
     sw_print(c, "\n%zu steps, %.3f ms together; a run %.3f ms (median of %d), %.2f GFLOP, %.1f GFLOP/s\n", p->n, p->sum_ms,
              p->run_ms, p->runs, p->flops / 1e9, p->flops / p->run_ms / 1e6);

@@ -9,6 +9,7 @@
 #include "base/sort.h"
 #include "cli/profile.h"
 #include "cli/shapes.h"
+#include "engine/chains.h"
 #include "engine/groups.h"
 #include "engine/inputs.h"
 #include "ops/cost.h"
@@ -226,12 +227,14 @@ static void json_machine(const sw_profile *p, sw_json_writer *w) {
 }
 
 static void json_step(const sw_profile *p, const sw_profile_step *s, sw_profile_more more, sw_json_writer *w) {
+    const sw_chain *chain = sw_chain_of(p->instance, s->step);
     sw_json_flat(w), sw_json_object(w);
     sw_json_key(w, "step"), sw_json_int(w, (int64_t)s->step);
     sw_json_key(w, "operator"), sw_json_string(w, s->op);
     sw_json_key(w, "node"), sw_json_string(w, s->name);
     sw_json_key(w, "tactic"), sw_json_string(w, s->tactic[0] ? s->tactic : NULL);
     sw_json_key(w, "output"), sw_json_string(w, s->output);
+    number(w, "strip_rows", chain ? (double)chain->rows : -1, 0);
     number(w, "ms", s->ms, 6);
     number(w, "share", p->sum_ms > 0 ? s->ms / p->sum_ms : 0, 5);
     number(w, "flops", s->flops, 0);

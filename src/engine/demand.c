@@ -278,6 +278,13 @@ const uint8_t *sw_demand_of_step(const sw_instance *instance, size_t step) {
     return instance->demanded ? instance->demanded->of_step[step] : NULL;
 }
 
+bool sw_demand_cuts(const sw_instance *instance, size_t step) {
+    const sw_demanded *d = instance->demanded;
+    bool cuts = false;
+    for (int32_t i = 0; d && i < d->n; i++) cuts |= d->parts[i].step == (int32_t)step;
+    return cuts;
+}
+
 /* ---- During a run ---------------------------------------------------------------------------------------------------- */
 
 void sw_demand_columns(const float *scores, int64_t rows, int64_t columns, float above, uint8_t *wanted) {

@@ -40,6 +40,8 @@ void sw_demand_above(struct sw_instance *instance, float above);
 void sw_demand_look(struct sw_instance *instance);
 /* What a step need compute, as sw_call.columns has it; NULL: all. */
 const uint8_t *sw_demand_of_step(const struct sw_instance *instance, size_t step);
+/* Whether a convolution computes only what is wanted. */
+bool sw_demand_cuts(const struct sw_instance *instance, size_t step);
 /* Sets the byte of each column to 1 where one of its scores (rows of `columns` floats) is above `above`, else to 0. */
 void sw_demand_columns(const float *scores, int64_t rows, int64_t columns, float above, uint8_t *wanted);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/cpu/cpu.h"
+#include "engine/chains.h"
 #include "engine/groups.h"
 #include "engine/memory.h"
 #include "engine/row_views.h"
@@ -215,8 +216,10 @@ static void keep(binder *b, sw_span *spans, int32_t value, int32_t step) {
     if (step > span->last) span->last = step;
 }
 
-/* Values that others than a group touch live through all its rounds. */
+/* Values that others than a group or a chain touch live as long as that runs. */
 static void keep_for_step(binder *b, sw_span *spans, int32_t value, size_t step) {
+    const sw_chain *chain = sw_chain_of(b->instance, (size_t)b->instance->order[step]);
+    if (chain) keep(b, spans, value, (int32_t)chain->first), keep(b, spans, value, (int32_t)chain->last);
     const sw_group *group = value >= 0 && b->instance->groups_of[value] < 0 ? sw_group_of(b->instance, step) : NULL;
     keep(b, spans, value, (int32_t)(group ? group->first : step));
     if (group) keep(b, spans, value, (int32_t)group->end - 1);
@@ -267,10 +270,11 @@ sw_status sw_instance_prepare(sw_instance *instance, const sw_plan *plan, int th
         const sw_step *step = &plan->steps[s];
         bool ready = !instance->skip[s] && (!wanted || wanted(ctx, s));
         for (int i = 0; i < step->n_out; i++)
-            ready &= step->out[i] < 0 || instance->places[step->out[i]] == SW_PLACE_PLANNED;
+            ready &= step->out[i] < 0 || instance->places[step->out[i]] == SW_PLACE_PLANNED || sw_chain_of(instance, s);
         if (!ready || !sw_instance_has_weights(instance, plan, step)) continue;
         sw_call call = sw_instance_call(instance, plan, s, 0, in, out, slices, diag);
         SW_TRY(sw_cpu_prepare(&call, (int32_t)s, step->tactic, plan->packs, threads, &instance->prepared[s]));
+        sw_chain_prepare(instance, s, threads, &instance->prepared[s]);
         if (instance->prepared[s].scratch_bytes > scratch) scratch = instance->prepared[s].scratch_bytes;
     }
     instance->scratch_offset = instance->block_bytes;
@@ -300,6 +304,7 @@ static sw_status bind_all(binder *b, const sw_tensor *inputs) {
     if (b->threads && !b->no_alias) SW_TRY(sw_row_views_find(plan, instance, b->allocator));
     if (instance->demand.rows && !instance->n_groups) /* which keep the order of steps */
         SW_TRY(sw_demand_find(plan, instance, &instance->demand, b->allocator));
+    if (!b->no_alias) SW_TRY(sw_chains_find(plan, instance, b->threads, b->allocator));
     SW_TRY(plan_memory(b));
     if (b->threads) SW_TRY(sw_instance_prepare(instance, plan, b->threads, NULL, NULL, b->diag));
     sw_demand_connect(instance);

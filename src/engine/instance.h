@@ -8,7 +8,7 @@
 
 /* Where a value's data is during a run. */
 typedef enum sw_place {
-    SW_PLACE_NONE,    /* nobody needs it */
+    SW_PLACE_NONE,    /* nobody needs it, or it stays within a chain */
     SW_PLACE_CONST,   /* in the plan */
     SW_PLACE_INPUT,   /* the caller's */
     SW_PLACE_BOUND,   /* computed while binding, in the instance */
@@ -21,6 +21,9 @@ typedef struct sw_group {
     size_t first, end;
     int64_t rounds, pictures;
 } sw_group;
+
+/* Steps that run strip by strip (engine/chains.h). */
+typedef struct sw_chain sw_chain;
 
 typedef struct sw_instance {
     sw_arena *arena;
@@ -39,6 +42,8 @@ typedef struct sw_instance {
     sw_group *groups;
     int n_groups;
     int32_t *groups_of;     /* by value: the group that alone touches it, and whose pictures it has room for; -1 */
+    sw_chain *chains;
+    int n_chains;
     int64_t scratch_offset; /* in the block, for the steps that need scratch */
     int64_t block_bytes;
     char *block; /* that the data pointers are set for */

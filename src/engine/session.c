@@ -5,6 +5,7 @@
 #include "backend/cpu/cpu.h"
 #include "base/options.h"
 #include "base/os.h"
+#include "engine/chains.h"
 #include "engine/control.h"
 #include "engine/gpu.h"
 #include "engine/groups.h"
@@ -305,6 +306,11 @@ static sw_status execute_late(sw_session *session, size_t index, const sw_call *
     return status;
 }
 
+static void *scratch_of(const sw_session *session, const sw_instance *instance) {
+    if (session->scratch) return session->scratch;
+    return session->block ? session->block + instance->scratch_offset : NULL;
+}
+
 /* Runs a step, whose outputs have memory, or get it. */
 static sw_status execute(sw_session *session, const sw_instance *instance, size_t index, const sw_call *call) {
     const sw_step *step = &session->plan->steps[index];
@@ -313,10 +319,7 @@ static sw_status execute(sw_session *session, const sw_instance *instance, size_
     if (packs && !call->reference && is_dynamic(instance, step) &&
         sw_instance_has_weights(instance, session->plan, step))
         return execute_late(session, index, call);
-    void *scratch = session->scratch ? session->scratch
-                    : session->block ? session->block + instance->scratch_offset
-                                     : NULL;
-    return sw_cpu_run(call, &instance->prepared[index], scratch);
+    return sw_cpu_run(call, &instance->prepared[index], scratch_of(session, instance));
 }
 
 /* Shapes and memory of outputs that depend on data. */
@@ -332,9 +335,40 @@ static sw_status allocate_outputs(sw_session *session, const sw_call *call) {
     return SW_OK;
 }
 
+/* Of a chain, as run_step of its steps: what thread 0 spent tells them apart. */
+static sw_status run_chain(sw_session *session, sw_instance *instance, const sw_chain *chain, int64_t round,
+                           int64_t *spent) {
+    int64_t shares[SW_CHAIN_LAYERS] = {0}, sum = 1;
+    sw_chain_run run = {.spent = session->watch.step ? shares : NULL};
+    for (int i = 0; i < chain->n; i++) {
+        sw_call call = sw_instance_call(instance, session->plan, chain->steps[i], round, session->in, session->out,
+                                        session->slices, &session->diag);
+        const sw_tensor *residual = sw_call_in(&call, 3);
+        run.residual[i] = residual ? residual->data : NULL;
+        if (i == 0) run.in = call.in[0]->data;
+        run.out = call.out[0]->data;
+    }
+    int64_t begin = session->watch.step ? sw_clock_ns() : 0;
+    sw_chain_execute(instance, chain, &run, scratch_of(session, instance), session->pool);
+    if (!session->watch.step) return SW_OK;
+    int64_t whole = sw_clock_ns() - begin;
+    for (int i = 0; i < chain->n; i++) sum += shares[i];
+    for (int i = 0; i < chain->n; i++) {
+        int64_t part = (int64_t)((double)whole * (double)shares[i] / (double)sum);
+        if (spent)
+            spent[chain->steps[i] - chain->steps[0]] += part;
+        else
+            session->watch.step(session->watch.ctx, chain->steps[i], begin, begin + part);
+        begin += part;
+    }
+    return SW_OK;
+}
+
 /* Tells whoever watches; of steps in a group, the time that a round took is added to `spent`. */
 static sw_status run_step(sw_session *session, sw_instance *instance, size_t index, int64_t round, int64_t *spent) {
     const sw_step *step = &session->plan->steps[index];
+    const sw_chain *chain = sw_chain_of(instance, index);
+    if (chain) return chain->steps[0] == index ? run_chain(session, instance, chain, round, spent) : SW_OK;
     sw_call call = sw_instance_call(instance, session->plan, index, round, session->in, session->out, session->slices,
                                     &session->diag);
     call.reference = session->reference;

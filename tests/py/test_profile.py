@@ -68,6 +68,13 @@ class Profile(unittest.TestCase):
             if (s["tactic"] or "").startswith("winograd-f43"):
                 self.assertAlmostEqual(s["flops_done"], s["flops"] / 4, delta=1)
 
+    def test_strips_are_told(self):
+        model = small_model(self.folder / "large.onnx", 1, 512, channels=16)  # a map of 16 MiB between
+        rows = [s["strip_rows"] for s in self.profile("--threads", 1, model=model)["steps"] if s["tactic"]]
+        self.assertEqual(len(rows), 2)
+        self.assertTrue(rows[0] and rows[0] == rows[1] and rows[0] < 512, rows)
+        self.assertIn(f"run strip by strip, {rows[0]} rows at a time", slipway.run("profile", model, "--threads", 1).stdout)
+
     def test_table_and_trace(self):
         trace = self.folder / "trace.json"
         run = slipway.run("profile", self.model, "--sort", "--runs", 3, "--trace", trace)
