@@ -56,7 +56,7 @@ static void end_item(item *it) {
     sw__detectors_give(loop->server->detectors, it->kept);
     it->kept = NULL;
     sw_image_destroy(&it->image);
-    sw__jobs_leave(loop->server->jobs);
+    sw__jobs_leave(loop->server->jobs, it->job.model);
     pthread_mutex_lock(&loop->lock);
     if (it->error.code != SW_SERVE_OK) w->over = true;
     bool last = --w->left == 0;
@@ -343,6 +343,7 @@ static sw_serve_code prepare(sw__call *call, const char *model, const char *vers
     if (code == SW_SERVE_OK) code = sw__call_find(call, model, version, &hint);
     if (code != SW_SERVE_OK) return code;
     call->cancel = cancel;
+    for (int i = 0; i < w->n; i++) w->items[i].job.model = call->k.request.model;
     if (!sw__jobs_add(call->loop->server->jobs, &w->items[0].job, w->n))
         return sw_serve_fail(&call->error, SW_SERVE_UNAVAILABLE, "too many pictures wait");
     return SW_SERVE_OK;
