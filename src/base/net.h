@@ -24,6 +24,8 @@ SW_MUST_USE sw_status sw_net_connect(const char *host, int port, const sw_diag *
 enum { SW_NET_END = 0, SW_NET_AGAIN = -1, SW_NET_ERROR = -2, SW_NET_FULL = -3 };
 /* The next waiting connection (small writes are sent at once); SW_NET_AGAIN: none; SW_NET_FULL: no descriptor is free. */
 int sw_net_accept(int listener);
+/* Whether the other side of a connection is on this machine: by a Unix socket, or an address for that. */
+bool sw_net_is_local(int fd);
 /* Bytes read or written, SW_NET_END when the other side has sent all, SW_NET_AGAIN or SW_NET_ERROR. */
 int64_t sw_net_read(int fd, void *data, size_t size);
 /* Writes the two pieces one after the other; either may be empty. */

@@ -152,6 +152,28 @@ int sw_net_accept(int listener) {
     }
 }
 
+bool sw_net_is_local(int fd) {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage room;
+    } address;
+    socklen_t size = sizeof address;
+    if (getpeername(fd, &address.any, &size) != 0) return false;
+    const struct in6_addr *v6 = &address.v6.sin6_addr;
+    switch (address.any.sa_family) {
+    case AF_UNIX:
+        return true;
+    case AF_INET:
+        return ntohl(address.v4.sin_addr.s_addr) >> 24 == IN_LOOPBACKNET;
+    case AF_INET6:
+        return IN6_IS_ADDR_LOOPBACK(v6) || (IN6_IS_ADDR_V4MAPPED(v6) && v6->s6_addr[12] == IN_LOOPBACKNET);
+    default:
+        return false;
+    }
+}
+
 static int64_t outcome(ssize_t n) {
     return n >= 0 ? n : errno == EAGAIN || errno == EWOULDBLOCK ? SW_NET_AGAIN : SW_NET_ERROR;
 }

@@ -24,6 +24,7 @@ SW_TEST(net_bytes_go_both_ways) {
     CHECK(wait_for(&poller, &listener) & SW_POLL_READ);
     server = sw_net_accept(listener);
     CHECK(server >= 0);
+    CHECK(sw_net_is_local(server) && sw_net_is_local(client) && !sw_net_is_local(listener));
     CHECK_INT(sw_poller_add(&poller, server, &server), SW_OK);
     CHECK_INT(sw_net_write(client, "ab", 2, "cd", 2), 4);
     sw_net_shutdown_write(client);

@@ -1,9 +1,12 @@
 """Rules of routing over HTTP and gRPC, set by file and live; traffic that is copied to another model."""
 
 import concurrent.futures
+import contextlib
+import http.client
 import json
 import re
 import signal
+import socket
 import time
 import unittest
 
@@ -161,14 +164,38 @@ class Rules(Routed):
 
 
 class Protected(Routed):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        scale_model(cls.root / "ten/1/model.onnx", 10)
+
     def test_key(self):
-        scale_model(self.root / "ten/1/model.onnx", 10)
         self.serve("--http-restricted-api", "route:Admin-Key=secret")
         rules = {"rules": [{"to": {"model": "ten"}}]}
         self.put(rules, 403)
         self.assertEqual(self.server.get("/v2/routes")[0], 403)
         self.put(rules, headers={"Admin-Key": "secret"})
         self.assertEqual(self.infer(), ("ten", "1"))
+
+    def from_elsewhere(self, method, headers):
+        """Status of a request that comes from an address of a network."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(("192.0.2.1", 9))  # sends nothing
+            except OSError:
+                self.skipTest("no address but loopback")
+            address = probe.getsockname()[0]
+        connection = http.client.HTTPConnection(address, self.server.http)
+        connection.request(method, "/v2/routes", '{"rules": []}' if method == "PUT" else None, headers)
+        with contextlib.closing(connection), connection.getresponse() as answer:
+            return answer.status
+
+    def test_from_elsewhere(self):
+        for options in ([], ["--http-restricted-api", "route:Admin-Key=secret"]):
+            self.serve("--host", "0.0.0.0", *options)
+            with_key = [self.from_elsewhere(method, {"Admin-Key": "secret"}) for method in ("GET", "PUT")]
+            self.assertEqual(with_key, [200, 200 if options else 403])
+            self.assertEqual(self.server.get("/v2/routes", b"{}", {"Admin-Key": "secret"}, "PUT")[0], 200)
 
 
 class Shadows(Routed):

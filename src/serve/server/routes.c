@@ -149,7 +149,14 @@ static void get_routes(request *r) {
     answer_json(r);
 }
 
+/* Whoever sends traffic elsewhere has the models' answers in hand: without a key only who is on this machine may. */
 static void put_routes(request *r) {
+    if (!r->conn->loop->server->options.http_keys[SW_GROUP_ROUTE].header && !sw_net_is_local(r->conn->fd)) {
+        answer_error(r, 403,
+                     "Routes are changed from the server's own machine; from elsewhere once it was started with "
+                     "--http-restricted-api route:HEADER=VALUE, with that header");
+        return;
+    }
     if (sw_serve_set_routes(r->core, (const char *)r->http->body, r->http->body_size, "routes", &r->error) ==
         SW_SERVE_OK)
         sw_serve_routes(r->core, r->body);
