@@ -18,10 +18,11 @@ static void wait_ran(int model, int n) {
     CHECK_INT(atomic_load(&n_ran[model]), n);
 }
 
-/* So many that are taken, one by one, of at most MANY. */
-static int add(sw__job jobs[MANY], int model) {
+/* Adds one by one until one is refused; the first ones get places. */
+static int add(sw__job jobs[MANY], int model, int places) {
     int n = 0;
     for (; n < MANY; n++) {
+        if (n == places) wait_ran(model, places);
         jobs[n] = (sw__job){.run = run, .model = models + model};
         if (!sw__jobs_add(j, &jobs[n], 1)) break;
     }
@@ -34,12 +35,10 @@ SW_TEST(jobs_of_one_model_leave_places_for_others) {
     atomic_store(&keeps, true);
     j = sw__jobs_create(2);
     CHECK(j != NULL);
-    int first = add(jobs[0], 0);
-    wait_ran(0, MOST);
+    int first = add(jobs[0], 0, MOST);
     CHECK(first >= SW__MAX_JOBS * 3 / 4 && first < SW__MAX_JOBS);
     CHECK(!sw__jobs_add(j, &(sw__job){.run = run, .model = models}, 1)); /* still too many */
-    int second = add(jobs[1], 1);
-    wait_ran(1, 6);
+    int second = add(jobs[1], 1, 6);
     CHECK(second > 6 && second < first);
     jobs[2][0] = (sw__job){.run = run, .model = models + 2};
     CHECK(sw__jobs_add(j, &jobs[2][0], 1));
