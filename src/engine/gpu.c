@@ -120,7 +120,7 @@ static sw_status plan_memory(sw_gpu *gpu, sw_gpu_program *p) {
         const sw_gpu_node *node = &p->nodes[i];
         for (int k = 0; k < node->n_in + node->n_out; k++) {
             int32_t v = k < node->n_in ? node->in[k] : node->out[k - node->n_in];
-            if (v < 0 || p->instance->values[v].dtype != SW_F32) continue;
+            if (v < 0 || !sw_cuda_has_type(p->instance->values[v].dtype)) continue;
             sw_place place = p->instance->places[v];
             if (place != SW_PLACE_PLANNED && place != SW_PLACE_INPUT) continue;
             int32_t root = p->roots[v];
@@ -180,7 +180,7 @@ static void find_crossings(sw_gpu *gpu, sw_gpu_program *p) {
         const sw_gpu_node *node = &p->nodes[i];
         for (int k = 0; k < node->n_in; k++)
             if (node->in[k] >= 0 && node->kind == SW_GPU_CPU && instance->places[node->in[k]] == SW_PLACE_PLANNED &&
-                instance->values[node->in[k]].dtype == SW_F32 && !p->from_cpu[node->in[k]])
+                sw_cuda_has_type(instance->values[node->in[k]].dtype) && !p->from_cpu[node->in[k]])
                 p->to_cpu[node->in[k]] = true;
     }
 }
@@ -193,7 +193,7 @@ static sw_status allocate(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
     const sw_plan *plan = gpu->plan;
     for (size_t v = 0; v < plan->n_values; v++) {
         const sw_tensor *t = &p->instance->values[v];
-        bool crosses = p->offsets[p->roots[v]] >= 0 && t->dtype == SW_F32 && (p->from_cpu[v] || p->to_cpu[v]);
+        bool crosses = p->offsets[p->roots[v]] >= 0 && sw_cuda_has_type(t->dtype) && (p->from_cpu[v] || p->to_cpu[v]);
         if (crosses && dense_bytes(t) > p->staging_bytes) p->staging_bytes = dense_bytes(t);
     }
     SW_TRY(sw_cuda_alloc(gpu->cuda, (size_t)p->memory_bytes, diag, &p->memory));

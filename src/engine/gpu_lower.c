@@ -96,9 +96,8 @@ static sw_status upload_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t st
 
 /* ---- Nodes --------------------------------------------------------------------------------------------------------- */
 
-/* Inputs that kernels read as numbers of the host: shapes, scales, axes. */
 static bool stays_on_host(const sw_step *step, int i, const sw_tensor *t) {
-    return t->dtype != SW_F32 || ((step->op == SW_OP_Resize || step->op == SW_OP_Clip || step->op == SW_OP_Pad) && i > 0);
+    return !sw_cuda_is_operand(step->op, i, t);
 }
 
 static sw_call step_call(sw_gpu *gpu, const sw_gpu_program *p, int32_t index) {
@@ -238,6 +237,20 @@ static void lower_decode(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gp
     sw_cuda_launch_decode(l, (int)out.dims[0]);
 }
 
+/* Places that are known must lie within the axis: kernels cannot complain. */
+static bool has_bad_places(const sw_gpu *gpu, const sw_gpu_program *p, const sw_step *step) {
+    if (step->op != SW_OP_Gather && step->op != SW_OP_GatherElements) return false;
+    const sw_tensor *x = &p->instance->values[step->in[0]], *at = &p->instance->values[step->in[1]];
+    sw_call call = sw_step_call(step, p->instance->values, gpu->in, gpu->out, NULL);
+    int64_t axis = sw_call_int(&call, "axis"), n = at->data ? sw_tensor_count(at) : 0;
+    int64_t extent = x->dims[axis < 0 ? axis + x->rank : axis];
+    for (int64_t i = 0; i < n; i++) {
+        int64_t place = sw_tensor_int_at(at, i);
+        if (place < -extent || place >= extent) return true;
+    }
+    return false;
+}
+
 /* Values that a node on the GPU may read or write. */
 static const char *refuse_ports(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node) {
     const sw_instance *instance = p->instance;
@@ -247,12 +260,13 @@ static const char *refuse_ports(const sw_gpu *gpu, const sw_gpu_program *p, cons
         if (node->in[i] < 0) continue;
         const sw_tensor *t = &instance->values[node->in[i]];
         if (instance->places[node->in[i]] == SW_PLACE_DYNAMIC) return "its shape depends on data";
-        if (own && stays_on_host(step, i, t) && !t->data) return "it is not float32";
+        if (own && stays_on_host(step, i, t) && !t->data) return "an input is neither float32 nor known";
     }
+    if (own && has_bad_places(gpu, p, step)) return "a place is outside of its axis";
     for (int i = 0; i < node->n_out; i++) {
         if (node->out[i] < 0) continue;
         if (instance->places[node->out[i]] != SW_PLACE_PLANNED) return "its shape depends on data";
-        if (instance->values[node->out[i]].dtype != SW_F32) return "it is not float32";
+        if (!sw_cuda_has_type(instance->values[node->out[i]].dtype)) return "it is not float32, int64 or bool";
     }
     return NULL;
 }

@@ -352,7 +352,7 @@ static bool is_reshape(const finder *f, int32_t s) {
         return false;
     const sw_tensor *x = value_of(f, f->plan->steps[s].in[0]), *y = value_of(f, f->plan->steps[s].out[0]);
     sw_place place = f->instance->places[f->plan->steps[s].in[0]];
-    return x->layout == SW_ROW_MAJOR && y->layout == SW_ROW_MAJOR && x->dtype == SW_F32 &&
+    return x->layout == SW_ROW_MAJOR && y->layout == SW_ROW_MAJOR && sw_cuda_has_type(x->dtype) &&
            (place == SW_PLACE_PLANNED || place == SW_PLACE_INPUT);
 }
 

@@ -142,7 +142,7 @@ static sw_status copy_out(sw_gpu *gpu, sw_gpu_program *p, int32_t value, const s
 
 /* Whether a value is on the GPU at all. */
 static bool lives_there(const sw_gpu_program *p, int32_t value) {
-    return value >= 0 && p->offsets[p->roots[value]] >= 0 && p->instance->values[value].dtype == SW_F32;
+    return value >= 0 && p->offsets[p->roots[value]] >= 0 && sw_cuda_has_type(p->instance->values[value].dtype);
 }
 
 static sw_status run_on_cpu(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node *node,

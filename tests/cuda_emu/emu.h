@@ -124,6 +124,7 @@ EMU_LOAD(load_float, float)
 EMU_LOAD(load_float_const, float)
 EMU_LOAD(load_half, unsigned short)
 EMU_LOAD(load_byte, unsigned char)
+EMU_LOAD(load_long, long long)
 #define EMU_STORE(name, type)                                                                                          \
     DEV void name(void *p, type v) {                                                                                   \
         emu_check_global(p, sizeof v);                                                                                 \
@@ -132,8 +133,13 @@ EMU_LOAD(load_byte, unsigned char)
 EMU_STORE(store16, vec4)
 EMU_STORE(store4, unsigned)
 EMU_STORE(store_float, float)
+EMU_STORE(store_long, long long)
+EMU_STORE(emu_store1, unsigned char)
 EMU_STORE(emu_store2, unsigned short)
 EMU_STORE(emu_store8, unsigned long long)
+DEV void store_byte(void *p, unsigned v) {
+    emu_store1(p, (unsigned char)v);
+}
 DEV void store_half(void *p, unsigned v) {
     emu_store2(p, (unsigned short)v);
 }

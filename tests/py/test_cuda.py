@@ -378,37 +378,45 @@ class Device(Emulated):
 class Operators(Emulated):
     """Steps of their own: all on the GPU, as on the CPU. `w` are weights of 8 channels."""
 
-    def check(self, nodes, shape=(1, 8, 6, 5), bound=2e-2, **weights):
-        """Input x, output y; constants by name."""
-        noise = np.random.default_rng(7)
+    def check(self, nodes, shape=(1, 8, 6, 5), bound=2e-2, steps=0, outputs=(("y", T.FLOAT),), opset=20, **weights):
+        """Input x, in so many different values, or any; outputs by name and type; constants by name."""
+        x = np.random.default_rng(7).uniform(0.1, 1, shape).astype(np.float32)
+        if steps:
+            x = np.round(x * steps) / np.float32(steps)
         tensors = []
         for name, value in weights.items():
             value = np.asarray(value)
-            kind = T.INT64 if value.dtype == np.int64 else T.FLOAT
+            kind = {"int64": T.INT64, "bool": T.BOOL}.get(value.dtype.name, T.FLOAT)
             tensors.append(helper.make_tensor(name, kind, value.shape, value.ravel()))
-        port = lambda name, dims: helper.make_tensor_value_info(name, T.FLOAT, dims)  # noqa: E731
-        graph = helper.make_graph(nodes, "g", [port("x", shape)], [port("y", None)], tensors)
+        port = lambda name, kind, dims=None: helper.make_tensor_value_info(name, kind, dims)  # noqa: E731
+        graph = helper.make_graph(nodes, "g", [port("x", T.FLOAT, shape)], [port(*out) for out in outputs], tensors)
         path = self.folder / "m.onnx"
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), path)
-        np.save(self.folder / "x.npy", noise.uniform(0.1, 1, shape).astype(np.float32))
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), path)
+        np.save(self.folder / "x.npy", x)
         found = []
         for device in (("cpu",), ("cuda", "--no-fallback")):
             words = ("run", path, "-i", self.folder / "x.npy", "-o", self.folder / "out", "--device", *device)
             slipway.run(*words, env=self.env)
-            found.append(np.load(self.folder / "out" / "y.npy"))
-        self.assertEqual(found[0].shape, found[1].shape)
-        self.assertLess(np.abs(found[0] - found[1]).max(), bound)
+            found.append([np.load(self.folder / "out" / f"{name}.npy") for name, _ in outputs])
+        for want, got in zip(*found):
+            self.assertEqual((got.shape, got.dtype), (want.shape, want.dtype))
+            difference = np.abs(got.astype(np.float64) - want)
+            self.assertLessEqual(np.where((got == want) | (np.isnan(got) & np.isnan(want)), 0, difference).max(), bound)
 
     def test_functions(self):
-        for op in ("Gelu", "Exp", "Log", "Sqrt", "Reciprocal", "Sin", "Cos", "Tanh", "Erf", "Neg", "Abs"):
-            with self.subTest(op=op):
-                self.check([helper.make_node(op, ["x"], ["y"])], (3, 7), 1e-5)
+        ops = "Gelu Exp Log Sqrt Reciprocal Sin Cos Tan Atan Tanh Erf Neg Abs Floor Ceil Round Sign Softplus Softsign Mish Elu"
+        nodes = [helper.make_node("Sub", ["x", "half"], ["h"])]
+        for op in ops.split():
+            nodes.append(helper.make_node(op, ["x" if op in ("Log", "Sqrt", "Reciprocal") else "h"], [op]))
+        self.check(nodes, (3, 7), 1e-5, outputs=[(op, T.FLOAT) for op in ops.split()], half=np.float32(0.5))
         self.check([helper.make_node("Gelu", ["x"], ["y"], approximate="tanh")], (3, 7), 1e-5)
         limits = {"low": np.float32(0.3), "high": np.float32(0.6)}
         self.check([helper.make_node("Clip", ["x", "low", "high"], ["y"])], (3, 7), 1e-6, **limits)
         self.check([helper.make_node("Clip", ["x", "", "high"], ["y"])], (3, 7), 1e-6, high=limits["high"])
 
     def test_norms_and_reductions(self):
+        for axis in (0, 1, -1):
+            self.check([helper.make_node("LogSoftmax", ["x"], ["y"], axis=axis)], (3, 40, 7), 1e-5)
         scale, bias = np.linspace(0.5, 2, 35, dtype=np.float32).reshape(5, 7), np.full((5, 7), 0.25, np.float32)
         node = helper.make_node("LayerNormalization", ["x", "s", "b"], ["y"], axis=-2)
         self.check([node], (3, 5, 7), 1e-4, s=scale, b=bias)
@@ -417,6 +425,159 @@ class Operators(Emulated):
             for axes, keep in (([1], 1), ([-1], 0), ([0, 1], 0), ([1, 2], 1)):
                 with self.subTest(op=op, axes=axes):
                     self.check([helper.make_node(op, ["x", "a"], ["y"], keepdims=keep)], (3, 40, 7), 1e-4, a=np.int64(axes))
+
+    def test_topk(self):
+        for shape, axis, k, largest in (((3, 40, 7), 1, 5, 1), ((2, 1300), -1, 1300, 0), ((5,), 0, 1, 1), ((300, 4), 0, 9, 0)):
+            with self.subTest(shape=shape):
+                node = helper.make_node("TopK", ["x", "k"], ["y", "at"], axis=axis, largest=largest)
+                outputs = [("y", T.FLOAT), ("at", T.INT64)]
+                self.check([node], shape, 0, 11, outputs=outputs, k=np.int64([k]))  # 11 steps: many are equal
+        for op, options in (("ArgMax", {"axis": 1}), ("ArgMin", {"axis": -1, "keepdims": 0, "select_last_index": 1})):
+            self.check([helper.make_node(op, ["x"], ["y"], **options)], (3, 40, 7), 0, 5, outputs=[("y", T.INT64)])
+
+    def test_topk_of_what_is_no_number(self):
+        root = helper.make_node("Log", ["minus"], ["n"])
+        minus = helper.make_node("Sub", ["x", "half"], ["minus"])
+        for largest in (0, 1):
+            node = helper.make_node("TopK", ["n", "k"], ["y", "at"], axis=0, largest=largest)
+            outputs = [("y", T.FLOAT), ("at", T.INT64)]
+            self.check([minus, root, node], (50,), 1e-5, outputs=outputs, half=np.float32(0.5), k=np.int64([50]))
+
+    def test_places_that_the_data_gives(self):
+        """The places of the largest of rows as such, counted from the end, and as rows of another array."""
+        topk = helper.make_node("TopK", ["x", "k"], ["best", "at"], axis=1)
+        less = helper.make_node("Sub", ["at", "n"], ["below"])
+        table = np.random.default_rng(1).uniform(-1, 1, (40, 3)).astype(np.float32)
+        for op, inputs in (
+            ("GatherElements", ["x", "at"]),
+            ("GatherElements", ["x", "below"]),
+            ("GatherElements", ["whole", "below"]),
+            ("Gather", ["t", "at"]),
+            ("Gather", ["t", "below"]),
+            ("Gather", ["whole_t", "at"]),
+        ):
+            with self.subTest(op=op, inputs=inputs):
+                axis = {"axis": 1} if op == "GatherElements" else {}
+                nodes = [topk, less, helper.make_node(op, inputs, ["p"], **axis)]
+                nodes.append(helper.make_node("Cast", ["p"], ["y"], to=T.FLOAT))
+                if inputs[0] == "whole":
+                    nodes.insert(0, helper.make_node("Cast", ["x20"], ["whole"], to=T.INT64))
+                    nodes.insert(0, helper.make_node("Mul", ["x", "twenty"], ["x20"]))
+                weights = {"k": np.int64([5]), "n": np.int64(40), "t": table, "twenty": np.float32(20)}
+                weights["whole_t"] = np.arange(80).reshape(40, 2)
+                self.check(nodes, (3, 40), 0, **weights)
+        at = np.arange(100) * 7 % 40  # more places than copies are made of
+        self.check([helper.make_node("Gather", ["x", "at"], ["y"], axis=1)], (3, 40, 2), 0, at=at)
+
+    def test_integers_and_bools(self):
+        """x to whole numbers from -8 to 10; all results as they are."""
+        nodes = [
+            helper.make_node("Mul", ["x", "twenty"], ["a"]),
+            helper.make_node("Sub", ["a", "ten"], ["f"]),
+            helper.make_node("Cast", ["f"], ["i"], to=T.INT64),
+            helper.make_node("Cast", ["f"], ["b"], to=T.BOOL),
+            helper.make_node("Cast", ["i"], ["c"], to=T.BOOL),
+            helper.make_node("Cast", ["b"], ["bool_to_float"], to=T.FLOAT),
+            helper.make_node("Cast", ["b"], ["bool_to_whole"], to=T.INT64),
+        ]
+        outputs = [("bool_to_float", T.FLOAT), ("bool_to_whole", T.INT64), ("i", T.INT64), ("b", T.BOOL)]
+
+        def add(op, inputs, kind, **options):
+            name = f"o{len(nodes)}"
+            nodes.append(helper.make_node(op, inputs, [name], **options))
+            outputs.append((name, kind))
+
+        for op in ("Add", "Sub", "Mul", "Div", "Min", "Max", "Mod"):
+            add(op, ["i", "w"], T.INT64)
+            add(op, ["w", "i"], T.INT64)
+            add(op, ["f", "r"], T.FLOAT, **({"fmod": 1} if op == "Mod" else {}))
+        add("Mod", ["i", "w"], T.INT64, fmod=1)
+        add("Pow", ["x", "r"], T.FLOAT)
+        add("PRelu", ["f", "r"], T.FLOAT)
+        for op in ("Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"):
+            add(op, ["i", "w"], T.BOOL)
+            add(op, ["f", "r"], T.BOOL)
+        for op in ("And", "Or", "Xor"):
+            add(op, ["b", "t"], T.BOOL)
+        add("Not", ["c"], T.BOOL)
+        add("IsNaN", ["f"], T.BOOL)
+        for pair, kind in ((("i", "w"), T.INT64), (("f", "r"), T.FLOAT), (("b", "t"), T.BOOL)):
+            add("Where", ["t", *pair], kind)
+        weights = {"twenty": np.float32(20), "ten": np.float32(9.5), "w": np.int64([-3, 0, 7, 2, -1])}
+        weights["r"] = np.float32([-3, 0.5, 7, 2, -1])
+        weights["t"] = np.array([[True], [False], [True]])
+        self.check(nodes, (2, 3, 5), 1e-4, outputs=outputs, **weights)
+
+    def test_moves_of_all_types(self):
+        nodes, outputs = [], []
+        for name, kind in (("f", T.FLOAT), ("i", T.INT64), ("b", T.BOOL)):
+            nodes.append(helper.make_node("Cast", ["x"], [name], to=kind))
+            for op, inputs, options in (
+                ("Transpose", [name], {"perm": [2, 0, 1]}),
+                ("Slice", [name, "from", "to", "axes"], {}),
+                ("Concat", [name, name], {"axis": 1}),
+                ("Expand", [name, "wide"], {}),
+                ("Tile", [name, "often"], {}),
+                ("Gather", [name, "last"], {"axis": 1}),
+                ("Unsqueeze", [name, "last"], {}),
+            ):
+                outputs.append((f"{name}_{op}", kind))
+                nodes.append(helper.make_node(op, inputs, [f"{name}_{op}"], **options))
+            outputs += [(f"{name}_low", kind), (f"{name}_high", kind)]
+            nodes.append(helper.make_node("Split", [name, "parts"], [f"{name}_low", f"{name}_high"], axis=2))
+        ints = {"from": [1], "to": [3], "axes": [1], "wide": [4, 1, 3, 5], "often": [2, 1, 3], "last": [-1], "parts": [2, 3]}
+
+        self.check(nodes, (1, 3, 5), 0, 1, outputs, **{name: np.int64(value) for name, value in ints.items()})
+
+    def test_resizes(self):
+        coords = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric"]
+        for shape, sizes in (((2, 3, 5, 7), [2, 3, 11, 9]), ((1, 2, 6, 1), [1, 2, 1, 4]), ((3, 2, 5), [3, 2, 12])):
+            nodes, outputs = [], []
+            for mode in ("linear", "nearest"):
+                for i, how in enumerate(coords):
+                    rounding = ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil", "floor"][i]
+                    options = {"coordinate_transformation_mode": how, "nearest_mode": rounding, "mode": mode}
+                    nodes.append(helper.make_node("Resize", ["x", "", "", "sizes"], [f"{mode}_{how}"], **options))
+                    outputs.append((f"{mode}_{how}", T.FLOAT))
+            with self.subTest(shape=shape):
+                self.check(nodes, shape, 1e-5, outputs=outputs, sizes=np.int64(sizes))
+
+    def test_grid_sample(self):
+        nodes, outputs = [], []
+        for mode in ("linear", "nearest"):
+            for padding in ("zeros", "border", "reflection"):
+                for corners in (0, 1):
+                    options = {"mode": mode, "padding_mode": padding, "align_corners": corners}
+                    name = f"{mode}_{padding}_{corners}"
+                    grid = "near" if padding == "reflection" else "grid"
+                    nodes.append(helper.make_node("GridSample", ["x", grid], [name], **options))
+                    outputs.append((name, T.FLOAT))
+        grid = np.random.default_rng(2).uniform(-1.7, 1.7, (2, 3, 5, 2)).astype(np.float32)
+        near = grid.copy()
+        near[0, 0, 0], grid[0, 0, 0] = [-9.3, 7.1], [np.nan, 1e30]
+        self.check(nodes, (2, 3, 4, 7), 1e-5, outputs=outputs, grid=grid, near=near)
+
+    def test_lstm(self):
+        noise = np.random.default_rng(3)
+        draw = lambda *shape: noise.uniform(-0.5, 0.5, shape).astype(np.float32)  # noqa: E731
+        outputs = [(name, T.FLOAT) for name in ("y", "h", "c")]
+        for direction, n, layout, state in (("bidirectional", 2, 0, True), ("forward", 1, 1, False), ("reverse", 1, 0, False)):
+            weights = {"w": draw(n, 36, 5), "r": draw(n, 36, 9)}
+            inputs = ["x", "w", "r"]
+            if state:
+                weights |= {"b": draw(n, 72), "h0": draw(n, 3, 9), "c0": draw(n, 3, 9)}
+                inputs += ["b", "", "h0", "c0"]
+            options = {"direction": direction, "layout": layout, "hidden_size": 9}
+            with self.subTest(direction=direction):
+                node = helper.make_node("LSTM", inputs, ["y", "h", "c"], **options)
+                self.check([node], (4, 3, 5), 1e-5, outputs=outputs, **weights)
+        node = helper.make_node("LSTM", ["x", "w", "r"], ["", "h"], hidden_size=9)
+        self.check([node], (4, 3, 5), 1e-5, outputs=outputs[1:2], w=draw(1, 36, 5), r=draw(1, 36, 9))
+
+    def test_a_place_outside_is_told(self):
+        node = helper.make_node("Gather", ["x", "at"], ["y"], name="the pick")
+        with self.assertRaisesRegex(AssertionError, "the pick"):
+            self.check([node], (3, 4), at=np.int64([3]))
 
     def test_gather(self):
         for axis, at in ((1, 2), (0, [2, 0]), (-1, [[1, -1], [3, 3]])):
@@ -542,7 +703,7 @@ class Pictures(Emulated):
         self.detector()
         model = onnx.load(self.path)
         model.graph.node[-1].output[0] = "d"
-        model.graph.node.append(helper.make_node("IsNaN", ["d"], ["e"]))
+        model.graph.node.append(helper.make_node("IsInf", ["d"], ["e"]))
         model.graph.node.append(helper.make_node("Where", ["e", "table", "d"], ["output0"]))
         onnx.save(model, self.path)
         self.compare("--conf", "0.4", fused=False)
@@ -568,6 +729,17 @@ class Networks(unittest.TestCase):
         for output, array in want.items():
             error = zoo.worst_error(got[output], array, *zoo.cut_of(name, array))
             self.assertLess(error, 1e-2, output)
+
+
+class Cuts(Emulated):
+    def test_networks_that_rank_sample_or_recur_run_on_the_gpu_entirely(self):
+        for name in ("crnn_32x96", "deeplabv3_mobilenet_64", *RANKED):
+            with self.subTest(name):
+                path = self.folder / f"{name}.onnx"
+                onnx.save(zoo.fill(onnx.load(zoo.models()[name])), path)
+                done = slipway.run("inspect", path, "--device", "cuda", "--json", env={**self.env, "EMU_CUDA": "idle"})
+                found = json.loads(done.stdout)
+                self.assertEqual((found["steps_on_cpu"], found["graphs"]), (0, 1))
 
 
 for model_name in zoo.models() if ON_GPU else EMULATED:

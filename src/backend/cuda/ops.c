@@ -1,17 +1,12 @@
-#include "backend/cuda/ops.h"
+#include "backend/cuda/lower.h"
 
 #include <float.h>
 #include <string.h>
 
 #include "ops/shape.h"
 
-enum { THREADS = 256 };
-
 static int64_t round_up(int64_t n, int64_t to) {
     return (n + to - 1) / to * to;
-}
-static int blocks(int64_t items) {
-    return (int)((items + THREADS - 1) / THREADS);
 }
 static bool is_map(const sw_tensor *t) {
     return t->layout == SW_CHANNELS_LAST;
@@ -36,7 +31,7 @@ static const char *copy_map(const sw_tensor *in, const sw_tensor *out, int64_t c
                                       .out_width = (int)out->dims[3],
                                       .by_y = 1,
                                       .by_x = 1};
-    l->grid_x = blocks(pixels_of(out) * (round_up(channels, 8) / 8));
+    l->grid_x = sw__cuda_blocks(pixels_of(out) * (round_up(channels, 8) / 8));
     return NULL;
 }
 
@@ -94,7 +89,7 @@ static const char *pool(const sw_call *c, sw_cuda_launch *l) {
                                   .pad_right = (int)w.pad_end[1],
                                   .count_pad = mean && sw_call_int(c, "count_include_pad"),
                                   .rounds = 1};
-    l->grid_x = blocks(pixels_of(y) * (l->args.pool.channels / 8));
+    l->grid_x = sw__cuda_blocks(pixels_of(y) * (l->args.pool.channels / 8));
     return NULL;
 }
 
@@ -118,7 +113,7 @@ static const char *shuffle(const sw_call *c, sw_cuda_launch *l) {
                                         .across = (int)strides[1],
                                         .top = (int)crops[0],
                                         .left = (int)crops[1]};
-    l->grid_x = blocks(pixels_of(y) * (y->dims[1] / 8));
+    l->grid_x = sw__cuda_blocks(pixels_of(y) * (y->dims[1] / 8));
     return NULL;
 }
 
@@ -142,7 +137,7 @@ static const char *mean(const sw_call *c, sw_cuda_launch *l) {
                                   (int)(x->dims[2] * x->dims[3]),
                                   (int)round_up(x->dims[1], 8)};
     l->grid_x = (int)(x->dims[0] * (l->args.mean.channels / 8));
-    l->shared_bytes = THREADS / 32 * 8 * 4;
+    l->shared_bytes = SW__CUDA_THREADS / 32 * 8 * 4;
     return NULL;
 }
 
@@ -156,7 +151,7 @@ static const char *relayout(const sw_call *c, sw_cuda_launch *l) {
                                           .batch = (int)x->dims[0],
                                           .channels = (int)x->dims[1],
                                           .pixels = (int)(x->dims[2] * x->dims[3])};
-    l->grid_x = blocks(pixels_of(x) * (round_up(x->dims[1], 8) / 8));
+    l->grid_x = sw__cuda_blocks(pixels_of(x) * (round_up(x->dims[1], 8) / 8));
     return NULL;
 }
 
@@ -171,11 +166,16 @@ static const struct {
     sw_op op;
     int act;
 } functions[] = {
-    {SW_OP_Exp, CUDA_ACT_EXP},   {SW_OP_Log, CUDA_ACT_LOG},
-    {SW_OP_Sqrt, CUDA_ACT_SQRT}, {SW_OP_Reciprocal, CUDA_ACT_RECIPROCAL},
-    {SW_OP_Sin, CUDA_ACT_SIN},   {SW_OP_Cos, CUDA_ACT_COS},
-    {SW_OP_Tanh, CUDA_ACT_TANH}, {SW_OP_Erf, CUDA_ACT_ERF},
-    {SW_OP_Neg, CUDA_ACT_NEG},   {SW_OP_Abs, CUDA_ACT_ABS},
+    {SW_OP_Exp, CUDA_ACT_EXP},           {SW_OP_Log, CUDA_ACT_LOG},
+    {SW_OP_Sqrt, CUDA_ACT_SQRT},         {SW_OP_Reciprocal, CUDA_ACT_RECIPROCAL},
+    {SW_OP_Sin, CUDA_ACT_SIN},           {SW_OP_Cos, CUDA_ACT_COS},
+    {SW_OP_Tanh, CUDA_ACT_TANH},         {SW_OP_Erf, CUDA_ACT_ERF},
+    {SW_OP_Neg, CUDA_ACT_NEG},           {SW_OP_Abs, CUDA_ACT_ABS},
+    {SW_OP_Floor, CUDA_ACT_FLOOR},       {SW_OP_Ceil, CUDA_ACT_CEIL},
+    {SW_OP_Round, CUDA_ACT_ROUND},       {SW_OP_Sign, CUDA_ACT_SIGN},
+    {SW_OP_Softplus, CUDA_ACT_SOFTPLUS}, {SW_OP_Softsign, CUDA_ACT_SOFTSIGN},
+    {SW_OP_Mish, CUDA_ACT_MISH},         {SW_OP_Tan, CUDA_ACT_TAN},
+    {SW_OP_Atan, CUDA_ACT_ATAN},
 };
 
 /* The limits of a Clip, when they are known. */
@@ -204,6 +204,9 @@ static bool find_activation(const sw_call *c, activation *act) {
         return sw_call_float(c, "alpha") == 1;
     case SW_OP_LeakyRelu:
         *act = (activation){CUDA_ACT_LEAKY, sw_call_float(c, "alpha"), 0};
+        return true;
+    case SW_OP_Elu:
+        *act = (activation){CUDA_ACT_ELU, sw_call_float(c, "alpha"), 0};
         return true;
     case SW_OP_Gelu:
         act->act = strcmp(sw_call_string(c, "approximate"), "tanh") ? CUDA_ACT_GELU : CUDA_ACT_GELU_TANH;
@@ -256,12 +259,12 @@ static const char *element_map(const sw_call *c, const activation *act, int op, 
                                                 .plane = (int)(y->dims[2] * y->dims[3]),
                                                 .act_a = act->a,
                                                 .act_b = act->b};
-    l->grid_x = blocks(pixels_of(y) * (l->args.element_map.channels / 8));
+    l->grid_x = sw__cuda_blocks(pixels_of(y) * (l->args.element_map.channels / 8));
     return NULL;
 }
 
 /* Strides of `t` read as if it had the shape of `y`, 0 along what is broadcast. */
-static void broadcast(const sw_tensor *t, const sw_tensor *y, long long *strides) {
+void sw__cuda_broadcast(const sw_tensor *t, const sw_tensor *y, long long *strides) {
     long long stride = 1;
     for (int i = y->rank - 1, k = t->rank - 1; i >= 0; i--, k--) {
         strides[i] = k >= 0 && t->dims[k] > 1 ? stride : 0;
@@ -284,26 +287,28 @@ static const char *element_rows(const sw_call *c, const activation *act, int op,
                                 .act_a = act->a,
                                 .act_b = act->b};
     for (int i = 0; i < y->rank; i++) r->dims[i] = (int)y->dims[i];
-    broadcast(a, y, r->a_stride);
-    if (b) broadcast(b, y, r->b_stride);
-    l->grid_x = blocks(r->count);
+    sw__cuda_broadcast(a, y, r->a_stride);
+    if (b) sw__cuda_broadcast(b, y, r->b_stride);
+    l->grid_x = sw__cuda_blocks(r->count);
     return NULL;
 }
 
 /* ---- Rows: moving -------------------------------------------------------------------------------------------------- */
 
-static void row_strides(const sw_tensor *t, long long *strides) {
+void sw__cuda_row_strides(const sw_tensor *t, long long *strides) {
     long long stride = 1;
     for (int i = t->rank - 1; i >= 0; i--) strides[i] = stride, stride *= t->dims[i];
 }
 
 /* Copies the box `dims` between places of two arrays. */
-static void copy_box(const sw_tensor *in, long long in_at, const long long *in_stride, const sw_tensor *out,
-                     long long out_at, const long long *out_stride, const int64_t *dims, int rank, sw_cuda_launch *l) {
-    *l = (sw_cuda_launch){.kernel = SW_CUDA_COPY_ROWS};
+void sw__cuda_copy_box(const sw_tensor *in, long long in_at, const long long *in_stride, const sw_tensor *out,
+                       long long out_at, const long long *out_stride, const int64_t *dims, int rank,
+                       sw_cuda_launch *l) {
+    size_t bytes = sw_dtype_size(in->dtype);
+    *l = (sw_cuda_launch){.kernel = bytes == 8 ? SW_CUDA_COPY_8 : bytes == 1 ? SW_CUDA_COPY_1 : SW_CUDA_COPY_ROWS};
     sw_cuda_copy *p = &l->args.copy;
-    *p = (sw_cuda_copy){.in = in->data ? (const float *)in->data + in_at : NULL,
-                        .out = out->data ? (float *)out->data + out_at : NULL,
+    *p = (sw_cuda_copy){.in = in->data ? (const char *)in->data + in_at * (long long)bytes : NULL,
+                        .out = out->data ? (char *)out->data + out_at * (long long)bytes : NULL,
                         .count = 1,
                         .rank = rank};
     for (int i = 0; i < rank; i++) {
@@ -311,7 +316,7 @@ static void copy_box(const sw_tensor *in, long long in_at, const long long *in_s
         p->in_stride[i] = in_stride[i], p->out_stride[i] = out_stride[i];
         p->count *= dims[i];
     }
-    l->grid_x = blocks(p->count);
+    l->grid_x = sw__cuda_blocks(p->count);
 }
 
 static const char *join_rows(const sw_call *c, bool split, sw_cuda_launch *l, int *n) {
@@ -319,18 +324,18 @@ static const char *join_rows(const sw_call *c, bool split, sw_cuda_launch *l, in
     int64_t axis = sw_call_int(c, "axis"), first = 0;
     if (axis < 0) axis += whole->rank;
     long long whole_stride[SW_MAX_RANK], part_stride[SW_MAX_RANK];
-    row_strides(whole, whole_stride);
+    sw__cuda_row_strides(whole, whole_stride);
     for (int i = 0; i < (split ? c->n_out : c->n_in); i++) {
         const sw_tensor *part = split ? c->out[i] : c->in[i];
         if (!part || *n == SW_CUDA_MAX_LAUNCHES) return "it has too many parts, or one is absent";
         long long at = first * whole_stride[axis];
-        row_strides(part, part_stride);
+        sw__cuda_row_strides(part, part_stride);
         first += part->dims[axis];
         if (sw_tensor_count(part) == 0) continue;
         if (split)
-            copy_box(whole, at, whole_stride, part, 0, part_stride, part->dims, part->rank, &l[(*n)++]);
+            sw__cuda_copy_box(whole, at, whole_stride, part, 0, part_stride, part->dims, part->rank, &l[(*n)++]);
         else
-            copy_box(part, 0, part_stride, whole, at, whole_stride, part->dims, part->rank, &l[(*n)++]);
+            sw__cuda_copy_box(part, 0, part_stride, whole, at, whole_stride, part->dims, part->rank, &l[(*n)++]);
     }
     return NULL;
 }
@@ -339,10 +344,10 @@ static const char *transpose(const sw_call *c, sw_cuda_launch *l) {
     const sw_tensor *x = c->in[0], *y = c->out[0];
     const sw_attr *perm = sw_call_attr(c, "perm", SW_ATTR_INTS);
     long long in[SW_MAX_RANK], from[SW_MAX_RANK], out[SW_MAX_RANK];
-    row_strides(x, in);
-    row_strides(y, out);
+    sw__cuda_row_strides(x, in);
+    sw__cuda_row_strides(y, out);
     for (int i = 0; i < y->rank; i++) from[i] = in[perm->set ? perm->ints.v[i] : y->rank - 1 - i];
-    copy_box(x, 0, from, y, 0, out, y->dims, y->rank, l);
+    sw__cuda_copy_box(x, 0, from, y, 0, out, y->dims, y->rank, l);
     return NULL;
 }
 
@@ -351,8 +356,8 @@ static const char *slice(const sw_call *c, sw_cuda_launch *l) {
                     *steps = sw_call_in(c, 4);
     if (!starts->data || (axes && !axes->data) || (steps && !steps->data)) return "where it begins is not known";
     long long from[SW_MAX_RANK], out[SW_MAX_RANK], at = 0;
-    row_strides(x, from);
-    row_strides(y, out);
+    sw__cuda_row_strides(x, from);
+    sw__cuda_row_strides(y, out);
     for (int64_t i = 0; i < sw_tensor_count(starts); i++) {
         int64_t axis = axes ? sw_tensor_int_at(axes, i) : i, step = steps ? sw_tensor_int_at(steps, i) : 1;
         int64_t start = sw_tensor_int_at(starts, i);
@@ -363,43 +368,19 @@ static const char *slice(const sw_call *c, sw_cuda_launch *l) {
         at += start * from[axis];
         from[axis] *= step;
     }
-    copy_box(x, at, from, y, 0, out, y->dims, y->rank, l);
-    return NULL;
-}
-
-/* By indices that are known, and few: each is a copy. */
-static const char *gather(const sw_call *c, sw_cuda_launch *l, int *n) {
-    const sw_tensor *x = c->in[0], *at = c->in[1], *y = c->out[0];
-    int64_t axis = sw_call_int(c, "axis"), count = sw_tensor_count(at);
-    if (axis < 0) axis += x->rank;
-    if (!at->data || count > SW_CUDA_MAX_LAUNCHES) return "its indices are not known, or too many";
-    long long from[SW_MAX_RANK], to[SW_MAX_RANK] = {0};
-    int64_t dims[SW_MAX_RANK], inner = 1, stride = 1;
-    row_strides(x, from);
-    for (int i = x->rank - 1; i >= 0; i--) {
-        dims[i] = i == axis ? 1 : x->dims[i];
-        to[i] = stride;
-        if (i == axis) inner = stride;
-        stride *= i == axis ? count : x->dims[i];
-    }
-    for (int64_t i = 0; i < count; i++) {
-        int64_t index = sw_tensor_int_at(at, i);
-        if (index < 0) index += x->dims[axis];
-        if (index < 0 || index >= x->dims[axis]) return "an index is outside";
-        copy_box(x, index * from[axis], from, y, i * inner, to, dims, x->rank, &l[(*n)++]);
-    }
+    sw__cuda_copy_box(x, at, from, y, 0, out, y->dims, y->rank, l);
     return NULL;
 }
 
 /* ---- Rows: arithmetic ---------------------------------------------------------------------------------------------- */
 
-static const char *softmax(const sw_call *c, sw_cuda_launch *l) {
+static const char *softmax(const sw_call *c, sw_cuda_kernel kernel, sw_cuda_launch *l) {
     const sw_tensor *x = c->in[0];
     int64_t axis = sw_call_int(c, "axis"), outer = 1, inner = 1;
     if (sw_call_int(c, "to_end")) return "it goes over several axes";
     if (axis < 0) axis += x->rank;
     for (int i = 0; i < x->rank; i++) *(i < axis ? &outer : &inner) *= i == axis ? 1 : x->dims[i];
-    l->kernel = SW_CUDA_SOFTMAX;
+    l->kernel = kernel;
     l->args.softmax = (sw_cuda_softmax){x->data, c->out[0]->data, (int)outer, (int)x->dims[axis], (int)inner};
     l->grid_x = (int)((outer * inner + 7) / 8);
     return NULL;
@@ -421,7 +402,7 @@ static const char *affine(const sw_call *c, sw_cuda_launch *l) {
                                       .channels = (int)x->dims[1],
                                       .inner = (int)inner,
                                       .epsilon = sw_call_float(c, "epsilon")};
-    l->grid_x = blocks(sw_tensor_count(x));
+    l->grid_x = sw__cuda_blocks(sw_tensor_count(x));
     return NULL;
 }
 
@@ -442,7 +423,7 @@ static const char *pad(const sw_call *c, sw_cuda_launch *l) {
         p->before[axis < 0 ? axis + y->rank : axis] = (int)sw_tensor_int_at(pads, i);
     }
     l->kernel = SW_CUDA_PAD;
-    l->grid_x = blocks(sw_tensor_count(y));
+    l->grid_x = sw__cuda_blocks(sw_tensor_count(y));
     return NULL;
 }
 
@@ -545,7 +526,7 @@ static const char *gemm(const sw_call *c, sw_cuda_launch *l) {
                                       .alpha = sw_call_float(c, "alpha")};
     if (bias) {
         long long strides[2];
-        broadcast(bias, y, strides);
+        sw__cuda_broadcast(bias, y, strides);
         l->args.matmul.bias = bias->data;
         l->args.matmul.bias_row = strides[0], l->args.matmul.bias_column = strides[1];
     }
@@ -559,7 +540,7 @@ static const char *dfl(const sw_call *c, sw_cuda_launch *l) {
     l->kernel = SW_CUDA_DFL;
     l->args.dfl =
         (sw_cuda_dfl){x->data, y->data, (int)x->dims[0], (int)(x->dims[1] / bins), (int)bins, (int)x->dims[2]};
-    l->grid_x = blocks(sw_tensor_count(y));
+    l->grid_x = sw__cuda_blocks(sw_tensor_count(y));
     return NULL;
 }
 
@@ -592,19 +573,27 @@ static const char *lower_maps(const sw_call *c, sw_cuda_launch *l, int *n) {
     return "there is no GPU kernel for it";
 }
 
-static const char *lower_rows(const sw_call *c, sw_cuda_launch *l, int *n) {
-    activation act;
+/* Those that move rows of any type. */
+static const char *lower_moves(const sw_call *c, sw_cuda_launch *l, int *n, bool *taken) {
+    *taken = true;
+    *n = 0;
     if (c->op == SW_OP_Concat) return join_rows(c, false, l, n);
     if (c->op == SW_OP_Split) return join_rows(c, true, l, n);
-    if (c->op == SW_OP_Gather) return gather(c, l, n);
     *n = 1;
+    if (c->op == SW_OP_Transpose) return transpose(c, l);
+    if (c->op == SW_OP_Slice) return slice(c, l);
+    *taken = false;
+    return NULL;
+}
+
+static const char *lower_floats(const sw_call *c, sw_cuda_launch *l, bool *taken) {
+    activation act;
+    *taken = true;
     switch (c->op) {
-    case SW_OP_Transpose:
-        return transpose(c, l);
-    case SW_OP_Slice:
-        return slice(c, l);
     case SW_OP_Softmax:
-        return softmax(c, l);
+        return softmax(c, SW_CUDA_SOFTMAX, l);
+    case SW_OP_LogSoftmax:
+        return softmax(c, SW_CUDA_LOG_SOFTMAX, l);
     case SW_OP_BatchNormalization:
         return affine(c, l);
     case SW_OP_Pad:
@@ -626,6 +615,33 @@ static const char *lower_rows(const sw_call *c, sw_cuda_launch *l, int *n) {
         break;
     }
     if (find_activation(c, &act) || binary_op(c->op) >= 0) return element_rows(c, &act, binary_op(c->op), l);
+    *taken = false;
+    return NULL;
+}
+
+/* Whether all that is read and written on the GPU is float32. */
+static bool is_float(const sw_call *c) {
+    for (int i = 0; i < c->n_in; i++)
+        if (c->in[i] && sw_cuda_is_operand(c->op, i, c->in[i]) && c->in[i]->dtype != SW_F32) return false;
+    for (int i = 0; i < c->n_out; i++)
+        if (c->out[i] && c->out[i]->dtype != SW_F32) return false;
+    return true;
+}
+
+static const char *lower_rows(const sw_call *c, sw_cuda_launch *l, int *n) {
+    static const char *(*const others[])(const sw_call *, sw_cuda_launch *,
+                                         bool *) = {sw__cuda_lower_pick, sw__cuda_lower_typed, sw__cuda_lower_sample};
+    bool taken;
+    const char *why = lower_moves(c, l, n, &taken);
+    if (taken) return why;
+    if (is_float(c)) {
+        why = lower_floats(c, l, &taken);
+        if (taken) return why;
+    }
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        why = others[i](c, l, &taken);
+        if (taken) return why;
+    }
     return "there is no GPU kernel for it";
 }
 
@@ -642,6 +658,7 @@ const char *sw_cuda_lower(const sw_call *c, sw_cuda_launch *l, int *n) {
         if (i >= c->n_in && count == 0) return "its result is empty";
     }
     if (c->op == SW_OP_FusedConv) return "there is no GPU kernel for it";
+    if (maps && !is_float(c)) return "it is not float32";
     memset(l, 0, sizeof *l);
     const char *why = maps ? lower_maps(c, l, n) : lower_rows(c, l, n);
     for (int i = 0; i < *n; i++)
@@ -688,6 +705,6 @@ void sw_cuda_launch_decode(sw_cuda_launch *l, int batch) {
 void sw_cuda_launch_convert(sw_cuda_launch *l, bool to_map) {
     const sw_cuda_convert *p = &l->args.convert;
     l->kernel = to_map ? SW_CUDA_FROM_HOST : SW_CUDA_TO_HOST;
-    l->grid_x = blocks(p->pixels * (to_map ? round_up(p->channels, 8) : p->channels));
+    l->grid_x = sw__cuda_blocks(p->pixels * (to_map ? round_up(p->channels, 8) : p->channels));
     l->grid_y = 1;
 }

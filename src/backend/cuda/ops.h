@@ -1,7 +1,7 @@
 /* From steps of a plan to launches of kernels.
  *
  * On the GPU a channels-last float32 value of the plan is a float16 map: its pitch is a multiple of 8, and so is the first of
- * its channels; the channels after the last, up to a multiple of 8, are finite. Row-major float32 values stay what they are.
+ * its channels; the channels after the last, up to a multiple of 8, are finite. Row-major values stay what they are.
  * Calls have GPU addresses as `data` (NULL while one only asks whether a step is taken). */
 #ifndef SLIPWAY_BACKEND_CUDA_OPS_H
 #define SLIPWAY_BACKEND_CUDA_OPS_H
@@ -39,6 +39,12 @@ typedef struct sw_cuda_launch {
         sw_cuda_affine affine;
         sw_cuda_pad pad;
         sw_cuda_shuffle shuffle;
+        sw_cuda_topk topk;
+        sw_cuda_pick pick;
+        sw_cuda_typed typed;
+        sw_cuda_grid grid;
+        sw_cuda_resize_rows resize_rows;
+        sw_cuda_lstm lstm;
     } args;
 } sw_cuda_launch;
 
@@ -71,6 +77,11 @@ void sw_cuda_launch_conv(const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel 
 bool sw_cuda_has_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu);
 void sw_cuda_launch_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu, const void *in,
                               const void *stem_packed, const void *packed, void *out, sw_cuda_launch *launch);
+
+/* Types that rows on the GPU may have: float32, int64, bool. */
+bool sw_cuda_has_type(sw_dtype dtype);
+/* Whether input i of an operator is read on the GPU, and not by the host: shapes, axes, scales. */
+bool sw_cuda_is_operand(sw_op op, int i, const sw_tensor *t);
 
 /* Launches of a step; convolutions are refused here. Returns why it is refused, or NULL. */
 const char *sw_cuda_lower(const sw_call *call, sw_cuda_launch *launches, int *n);

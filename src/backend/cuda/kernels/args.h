@@ -29,6 +29,16 @@ enum {
     CUDA_ACT_ERF,
     CUDA_ACT_NEG,
     CUDA_ACT_ABS,
+    CUDA_ACT_FLOOR,
+    CUDA_ACT_CEIL,
+    CUDA_ACT_ROUND,
+    CUDA_ACT_SIGN,
+    CUDA_ACT_SOFTPLUS,
+    CUDA_ACT_SOFTSIGN,
+    CUDA_ACT_MISH,
+    CUDA_ACT_ELU,
+    CUDA_ACT_TAN,
+    CUDA_ACT_ATAN,
 };
 
 /* A convolution. Weights: [out_channels rounded up to 8][kernel_h][kernel_w][in_channels], float16, for depthwise
@@ -84,7 +94,7 @@ typedef struct sw_cuda_relayout {
     int pitch, batch, channels, pixels; /* of a picture */
 } sw_cuda_relayout;
 
-/* out[i0, i1, ...] = in[offset + i0 * stride0 + ...], elements of 4 bytes; outputs have strides, too. */
+/* out[i0, i1, ...] = in[offset + i0 * stride0 + ...], elements of 1, 4 or 8 bytes; outputs have strides, too. */
 enum { CUDA_MAX_RANK = 6 };
 typedef struct sw_cuda_copy {
     const void *in;
@@ -115,6 +125,92 @@ typedef struct sw_cuda_element_rows {
     long long a_stride[CUDA_MAX_RANK], b_stride[CUDA_MAX_RANK];
     float act_a, act_b;
 } sw_cuda_element_rows;
+
+/* The k first of the lanes of [outer][length][inner] float32 in falling order (smallest: rising): NaN is the largest, equal
+ * ones stand in their own order. Values or places (int64) may be NULL. Of ArgMax and ArgMin: the place of the first one, or
+ * the last. */
+typedef struct sw_cuda_topk {
+    const void *in;
+    void *values, *places;
+    int outer, length, inner, k, smallest, last;
+} sw_cuda_topk;
+
+/* out[i0, i1, ...] = in[i0 * in_stride0 + ... + place * axis_stride], place = places[i0 * place_stride0 + ...], int64, below
+ * 0: from the end of the `extent` of the axis. Elements of 1, 4 or 8 bytes. */
+typedef struct sw_cuda_pick {
+    const void *in, *places;
+    void *out;
+    long long count, axis_stride;
+    int rank, extent;
+    int dims[CUDA_MAX_RANK];
+    long long in_stride[CUDA_MAX_RANK], place_stride[CUDA_MAX_RANK];
+} sw_cuda_pick;
+
+/* Element-wise on rows of any of these types, with any broadcast by strides; those that begin with CUDA_EQUAL give bools. */
+enum { CUDA_F32, CUDA_I64, CUDA_BOOL };
+enum {
+    CUDA_MIN = CUDA_DIV + 1,
+    CUDA_MAX,
+    CUDA_MOD,  /* with the sign of the divisor */
+    CUDA_FMOD, /* with that of the dividend */
+    CUDA_POW,
+    CUDA_PRELU,
+    CUDA_WHERE,
+    CUDA_CAST,
+    CUDA_EQUAL,
+    CUDA_LESS,
+    CUDA_LESS_EQUAL,
+    CUDA_GREATER,
+    CUDA_GREATER_EQUAL,
+    CUDA_AND,
+    CUDA_OR,
+    CUDA_XOR,
+    CUDA_IS_NAN,
+    CUDA_NOT,
+};
+typedef struct sw_cuda_typed {
+    const void *in[3];
+    void *out;
+    long long count;
+    int rank, op, n_in, out_type, types[3];
+    int dims[CUDA_MAX_RANK];
+    long long stride[3][CUDA_MAX_RANK];
+} sw_cuda_typed;
+
+/* GridSample of planes [batch][channels][height][width] at [batch][points][2] (x, y), to [batch][channels][points]. */
+enum { CUDA_GRID_ZEROS, CUDA_GRID_BORDER, CUDA_GRID_REFLECTION };
+typedef struct sw_cuda_grid {
+    const void *in, *grid;
+    void *out;
+    int batch, channels, height, width, points;
+    int nearest, corners, padding;
+} sw_cuda_grid;
+
+/* Resize of planes, nearest or linear; scales as sw_resize has them. */
+enum {
+    CUDA_COORDS_HALF_PIXEL,
+    CUDA_COORDS_SYMMETRIC,
+    CUDA_COORDS_PYTORCH,
+    CUDA_COORDS_CORNERS,
+    CUDA_COORDS_ASYMMETRIC
+};
+enum { CUDA_PREFER_FLOOR, CUDA_PREFER_CEIL, CUDA_FLOOR, CUDA_CEIL };
+typedef struct sw_cuda_resize_rows {
+    const void *in;
+    void *out;
+    int planes, height, width, out_height, out_width;
+    int nearest, coords, rounding;
+    float scale_x, scale_y;
+} sw_cuda_resize_rows;
+
+/* LSTM: w [directions][4 hidden][input], r [directions][4 hidden][hidden], bias [directions][8 hidden] (or NULL), gates in the
+ * order input, output, forget, cell. Steps and batches in floats; states and results may be NULL. */
+typedef struct sw_cuda_lstm {
+    const void *x, *w, *r, *bias, *first_h, *first_c;
+    void *y, *last_h, *last_c;
+    int steps, input, hidden, reverse;
+    long long x_step, x_batch, y_step, y_direction, y_batch, state_direction, state_batch;
+} sw_cuda_lstm;
 
 /* Over the lanes of [outer][length][inner] float32, one number for each. */
 enum { CUDA_REDUCE_SUM, CUDA_REDUCE_MEAN, CUDA_REDUCE_MAX, CUDA_REDUCE_MIN };

@@ -89,6 +89,9 @@ DEV float load_float_const(const void *p) {
 DEV u32 load_byte(const void *p) {
     return *(const unsigned char *)p;
 }
+DEV long long load_long(const void *p) {
+    return *(const long long *)p;
+}
 DEV f16 load_half(const void *p) {
     return *(const f16 *)p;
 }
@@ -103,6 +106,12 @@ DEV void store4(void *p, u32 x) {
 }
 DEV void store_float(void *p, float f) {
     *(float *)p = f;
+}
+DEV void store_long(void *p, long long v) {
+    *(long long *)p = v;
+}
+DEV void store_byte(void *p, u32 v) {
+    *(unsigned char *)p = (unsigned char)v;
 }
 DEV void store_half(void *p, u32 v) {
     *(f16 *)p = (f16)v;
@@ -304,6 +313,26 @@ DEV float function_of(int act, float a, float b, float x) {
         return -x;
     case CUDA_ACT_ABS:
         return fabsf(x);
+    case CUDA_ACT_FLOOR:
+        return floorf(x);
+    case CUDA_ACT_CEIL:
+        return ceilf(x);
+    case CUDA_ACT_ROUND:
+        return rintf(x);
+    case CUDA_ACT_SIGN:
+        return x > 0.f ? 1.f : x < 0.f ? -1.f : x;
+    case CUDA_ACT_SOFTPLUS:
+        return maximum(x, 0.f) + log1pf(expf(-fabsf(x)));
+    case CUDA_ACT_SOFTSIGN:
+        return x / (1.f + fabsf(x));
+    case CUDA_ACT_MISH:
+        return x * tanhf(maximum(x, 0.f) + log1pf(expf(-fabsf(x))));
+    case CUDA_ACT_ELU:
+        return x < 0.f ? a * expm1f(x) : x;
+    case CUDA_ACT_TAN:
+        return tanf(x);
+    case CUDA_ACT_ATAN:
+        return atanf(x);
     default:
         return activate(act, a, b, x);
     }

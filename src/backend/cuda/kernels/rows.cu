@@ -16,7 +16,13 @@ KERNEL(copy_rows, sw_cuda_copy) {
         in += at * p->in_stride[k], out += at * p->out_stride[k];
         i = q;
     }
+#if BYTES == 8
+    store_long((long long *)p->out + out, load_long((const long long *)p->in + in));
+#elif BYTES == 1
+    store_byte((unsigned char *)p->out + out, load_byte((const unsigned char *)p->in + in));
+#else
     store4((u32 *)p->out + out, load4((const u32 *)p->in + in));
+#endif
 }
 #endif
 
@@ -143,6 +149,28 @@ KERNEL(softmax, sw_cuda_softmax) {
         float e = exp2_fast((load_float(in + (long long)i * p->inner) - most) * 1.44269504f);
         store_float(out + (long long)i * p->inner, e / sum);
     }
+}
+#endif
+
+#ifdef KERNEL_LOG_SOFTMAX
+// The same for its logarithm.
+KERNEL(log_softmax, sw_cuda_softmax) {
+    const sw_cuda_softmax *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int lane = thread_id() & 31;
+    long long row = (long long)block_id() * (THREADS / 32) + (thread_id() >> 5), outer = row / p->inner;
+    if (outer >= p->outer) return;
+    long long base = outer * p->axis * p->inner + row % p->inner;
+    const float *in = (const float *)p->in + base;
+    float most = -3.0e38f, sum = 0;
+    for (int i = lane; i < p->axis; i += 32) most = maximum(most, load_float(in + (long long)i * p->inner));
+    for (int d = 16; d; d /= 2) most = maximum(most, shuffle_xor(most, d));
+    for (int i = lane; i < p->axis; i += 32) sum += expf(load_float(in + (long long)i * p->inner) - most);
+    for (int d = 16; d; d /= 2) sum += shuffle_xor(sum, d);
+    for (int i = lane; i < p->axis; i += 32)
+        store_float((float *)p->out + base + (long long)i * p->inner,
+                    load_float(in + (long long)i * p->inner) - most - logf(sum));
 }
 #endif
 

@@ -1,0 +1,234 @@
+// What moves elements of rows by their order, or by places that the data gives, and arithmetic of other types than float32.
+// KERNEL_* chooses one.
+#include "args.h"
+#include "ptx.cuh"
+
+enum { THREADS = 256 };
+
+#ifdef KERNEL_TOPK
+enum { TILE = 1024 };
+
+// Unsigned numbers in the order of floats; NaN is above all, both zeros are one.
+DEV u32 order_of(float v) {
+    u32 bits = as_bits(v == 0.f ? 0.f : v);
+    return v != v ? 0xffffffffu : bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+
+// A thread an element: its rank is how many come before it, by value, then by place.
+KERNEL(topk, sw_cuda_topk) {
+    const sw_cuda_topk *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int i = block_id() * THREADS + thread_id(), lane = block_row(), outer = lane / p->inner, inner = lane % p->inner;
+    const float *in = (const float *)p->in + (size_t)outer * p->length * p->inner + inner;
+    u32 flip = p->smallest ? 0xffffffffu : 0u, shared = shared_base();
+    u32 own = i < p->length ? order_of(load_float(in + (size_t)i * p->inner)) ^ flip : 0u;
+    int rank = 0;
+    for (int first = 0; first < p->length; first += TILE) {
+        int n = p->length - first < TILE ? p->length - first : TILE;
+        for (int k = thread_id(); k < n; k += THREADS)
+            shared_store4(shared + k * 4, order_of(load_float(in + (size_t)(first + k) * p->inner)) ^ flip);
+        barrier();
+        for (int k = 0; k < n; k++) {
+            u32 other = shared_load4(shared + k * 4);
+            rank += other > own || (other == own && first + k < i);
+        }
+        barrier();
+    }
+    if (i >= p->length || rank >= p->k) return;
+    size_t to = ((size_t)outer * p->k + rank) * p->inner + inner;
+    if (p->values) store_float((float *)p->values + to, load_float(in + (size_t)i * p->inner));
+    if (p->places) store_long((long long *)p->places + to, i);
+}
+#endif
+
+#ifdef KERNEL_PICK
+// Places outside of the axis are its ends: what ONNX leaves open must stay within memory.
+KERNEL(pick, sw_cuda_pick) {
+    const sw_cuda_pick *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id(), rest = i, from = 0, at_place = 0;
+    if (i >= p->count) return;
+    for (int k = p->rank - 1; k >= 0; k--) {
+        long long q = rest / p->dims[k], at = rest - q * p->dims[k];
+        from += at * p->in_stride[k], at_place += at * p->place_stride[k];
+        rest = q;
+    }
+    long long place = load_long((const long long *)p->places + at_place);
+    if (place < 0) place += p->extent;
+    place = place < 0 ? 0 : place >= p->extent ? p->extent - 1 : place;
+    from += place * p->axis_stride;
+#if BYTES == 8
+    store_long((long long *)p->out + i, load_long((const long long *)p->in + from));
+#elif BYTES == 1
+    store_byte((unsigned char *)p->out + i, load_byte((const unsigned char *)p->in + from));
+#else
+    store4((u32 *)p->out + i, load4((const u32 *)p->in + from));
+#endif
+}
+#endif
+
+#ifdef KERNEL_ARGMAX
+// A thread a lane; the first of equal ones, or the last.
+KERNEL(arg_most, sw_cuda_topk) {
+    const sw_cuda_topk *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long lane = (long long)block_id() * THREADS + thread_id(), outer = lane / p->inner;
+    if (outer >= p->outer) return;
+    const float *in = (const float *)p->in + outer * p->length * p->inner + lane % p->inner;
+    float best = load_float(in);
+    int at = 0;
+    for (int i = 1; i < p->length; i++) {
+        float v = load_float(in + (size_t)i * p->inner);
+        bool better = p->smallest ? v < best : v > best;
+        if (better || (p->last && v == best)) best = v, at = i;
+    }
+    store_long((long long *)p->places + lane, at);
+}
+#endif
+
+#ifdef KERNEL_TYPED
+typedef struct number {
+    long long whole; // of integers and bools
+    float real;
+} number;
+
+DEV number load_number(const void *data, int type, long long at) {
+    number v = {0, 0.f};
+    if (type == CUDA_F32)
+        v.real = load_float((const float *)data + at);
+    else if (type == CUDA_I64)
+        v.whole = load_long((const long long *)data + at);
+    else
+        v.whole = load_byte((const unsigned char *)data + at) != 0;
+    return v;
+}
+
+DEV float real_result(int op, float a, float b) {
+    float rest = 0.f;
+    switch (op) {
+    case CUDA_ADD:
+        return a + b;
+    case CUDA_SUB:
+        return a - b;
+    case CUDA_MUL:
+        return a * b;
+    case CUDA_DIV:
+        return a / b;
+    case CUDA_MIN:
+        return a < b || a != a ? a : b;
+    case CUDA_MAX:
+        return a > b || a != a ? a : b;
+    case CUDA_POW:
+        return powf(a, b);
+    case CUDA_PRELU:
+        return a < 0.f ? a * b : a;
+    case CUDA_MOD:
+        rest = fmodf(a, b);
+        return rest != 0.f && (rest < 0.f) != (b < 0.f) ? rest + b : rest;
+    default:
+        return fmodf(a, b);
+    }
+}
+
+// Wraps around; x / 0 and x mod 0 are 0, as on the CPU.
+DEV long long whole_result(int op, long long a, long long b) {
+    long long rest = b == 0 || b == -1 ? 0 : a % b;
+    switch (op) {
+    case CUDA_ADD:
+        return (long long)((u64)a + (u64)b);
+    case CUDA_SUB:
+        return (long long)((u64)a - (u64)b);
+    case CUDA_MUL:
+        return (long long)((u64)a * (u64)b);
+    case CUDA_DIV:
+        return b == 0 ? 0 : b == -1 ? (long long)(0 - (u64)a) : a / b;
+    case CUDA_MIN:
+        return a < b ? a : b;
+    case CUDA_MAX:
+        return a > b ? a : b;
+    case CUDA_MOD:
+        return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
+    default:
+        return rest;
+    }
+}
+
+DEV bool holds(int op, int type, number a, number b) {
+    bool real = type == CUDA_F32, less = real ? a.real < b.real : a.whole < b.whole;
+    bool same = real ? a.real == b.real : a.whole == b.whole, more = real ? a.real > b.real : a.whole > b.whole;
+    switch (op) {
+    case CUDA_EQUAL:
+        return same;
+    case CUDA_LESS:
+        return less;
+    case CUDA_LESS_EQUAL:
+        return less || same;
+    case CUDA_GREATER:
+        return more;
+    case CUDA_GREATER_EQUAL:
+        return more || same;
+    case CUDA_AND:
+        return a.whole && b.whole;
+    case CUDA_OR:
+        return a.whole || b.whole;
+    case CUDA_XOR:
+        return a.whole != b.whole;
+    case CUDA_IS_NAN:
+        return a.real != a.real;
+    default:
+        return !a.whole; // CUDA_NOT
+    }
+}
+
+// To what type a number is turned: floats towards zero, and what does not fit is the lowest.
+DEV number cast(number v, int from, int to) {
+    number r = v;
+    if (to == CUDA_F32 && from != CUDA_F32) r.real = (float)v.whole;
+    if (to == CUDA_I64 && from == CUDA_F32) {
+        bool fits = v.real > -9223372036854775808.f && v.real < 9223372036854775808.f;
+        r.whole = fits ? (long long)v.real : (long long)(1ull << 63);
+    }
+    if (to == CUDA_BOOL) r.whole = from == CUDA_F32 ? v.real != 0.f : v.whole != 0;
+    return r;
+}
+
+DEV number result_of(const sw_cuda_typed *p, const number *v) {
+    number r = {0, 0.f};
+    int type = p->types[0];
+    if (p->op == CUDA_WHERE) return v[0].whole ? v[1] : v[2];
+    if (p->op == CUDA_CAST) return cast(v[0], type, p->out_type);
+    if (p->op >= CUDA_EQUAL)
+        r.whole = holds(p->op, type, v[0], v[1]);
+    else if (type == CUDA_F32)
+        r.real = real_result(p->op, v[0].real, v[1].real);
+    else
+        r.whole = whole_result(p->op, v[0].whole, v[1].whole);
+    return r;
+}
+
+KERNEL(typed_rows, sw_cuda_typed) {
+    const sw_cuda_typed *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id(), rest = i, at[3] = {0, 0, 0};
+    if (i >= p->count) return;
+    for (int k = p->rank - 1; k >= 0; k--) {
+        long long q = rest / p->dims[k], here = rest - q * p->dims[k];
+        UNROLL for (int n = 0; n < 3; n++) at[n] += here * p->stride[n][k];
+        rest = q;
+    }
+    number v[3] = {{0, 0.f}, {0, 0.f}, {0, 0.f}};
+    UNROLL for (int n = 0; n < 3; n++)
+        if (n < p->n_in) v[n] = load_number(p->in[n], p->types[n], at[n]);
+    number r = result_of(p, v);
+    if (p->out_type == CUDA_F32)
+        store_float((float *)p->out + i, r.real);
+    else if (p->out_type == CUDA_I64)
+        store_long((long long *)p->out + i, r.whole);
+    else
+        store_byte((unsigned char *)p->out + i, r.whole != 0);
+}
+#endif
