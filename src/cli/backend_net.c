@@ -96,7 +96,7 @@ sw_status sw_val_map(const sw_val_wish *wish, sw_arena *arena, const sw_diag *di
                       *argv[16] = {self, "val", wish->model, "--data", wish->data, "--json", "-", "--backend", backend};
     int n = 9;
     if (wish->limit) argv[n++] = sw_arena_printf(arena, "--limit=%lld", (long long)wish->limit);
-    if (wish->imgsz) argv[n++] = sw_arena_printf(arena, "--imgsz=%lld", (long long)wish->imgsz);
+    if (wish->imgsz) argv[n++] = sw_arena_printf(arena, "--imgsz=%s", wish->imgsz);
     if (!sw_os_executable(self, sizeof self) || !argv[n - 1]) return SW_E_NOMEM;
     sw_status status = sw_process_capture(argv, VAL_SECONDS, arena, &text);
     if (status == SW_E_NOMEM) return status;

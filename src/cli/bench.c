@@ -8,8 +8,10 @@
 #include "base/cpu.h"
 #include "base/os.h"
 #include "base/str.h"
+#include "cli/options.h"
+#include "cli/shapes.h"
 
-enum { MOST_LIST = 16, ROUNDS = 5, MOST_THREADS = 1024, MOST_BATCH = 65536, MOST_SIDE = 16384, MOST_TIMES = 1 << 24 };
+enum { MOST_LIST = 16, ROUNDS = 5, MOST_THREADS = 1024, MOST_BATCH = 65536, MOST_TIMES = 1 << 24 };
 
 typedef struct bench {
     const sw_args *args;
@@ -284,8 +286,9 @@ static sw_status run_group(bench *b, sw_bench_model *m, int threads) {
 }
 
 static sw_status run_model(bench *b, const char *path, int64_t batch) {
-    int64_t side = sw_args_int(b->args, "imgsz");
-    sw_bench_want want = {.batch = batch, .height = side, .width = side};
+    int sides[2] = {0};
+    SW_TRY(sw_sides_parse(sw_args_text(b->args, "imgsz"), b->args->verb->name, &b->console->diag, sides));
+    sw_bench_want want = {.batch = batch, .height = sides[0], .width = sides[1]};
     sw_bench_model model = {0};
     sw_status status = sw_bench_model_open(path, &want, b->args->arena, &b->console->diag, &model);
     for (int i = 0; status == SW_OK && i < b->n_threads; i++) status = run_group(b, &model, (int)b->threads[i]);
@@ -357,23 +360,20 @@ const sw_verb sw_verb_bench = {
              .kind = SW_TEXT,
              .argument = "N,...",
              .help = "pictures at once (default: as the model says, else 1)"},
-            {.name = "imgsz",
-             .kind = SW_INT,
-             .argument = "N",
-             .least = 0,
-             .most = MOST_SIDE,
-             .help = "height and width, where the model leaves them open (default: what its metadata say)"},
+            SW_IMGSZ_OPTION("height and width, where the model leaves them open (default: what its metadata say)"),
             {.name = "precision",
              .kind = SW_TEXT,
              .argument = "fp32|fp16|bf16",
-             .help = "what to compute in; backends that have no bfloat16 run in float32, and their rows say so; fp16 is "
-                     "for GPUs (default: fp32; fp16 on a GPU)"},
+             .help =
+                 "what to compute in; backends that have no bfloat16 run in float32, and their rows say so; fp16 is "
+                 "for GPUs (default: fp32; fp16 on a GPU)"},
             {.name = "device",
              .kind = SW_TEXT,
              .argument = "cpu|cuda[:N]|auto",
              .standard = "cpu",
-             .help = "where: on a GPU slipway, torch and onnxruntime take part, and the first two are timed between events "
-                     "there, the input on the GPU"},
+             .help =
+                 "where: on a GPU slipway, torch and onnxruntime take part, and the first two are timed between events "
+                 "there, the input on the GPU"},
             {.name = "include-transfers", .help = "on a GPU: with the copies to it and back, by the clock"},
             {.name = "seconds",
              .kind = SW_NUMBER,

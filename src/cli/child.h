@@ -67,8 +67,9 @@ void sw_backend_net_close(sw_backend_net *net); /* takes NULL */
 /* A run of `slipway val` as another process. */
 typedef struct sw_val_wish {
     const char *model, *data;
-    const char *backend;  /* NULL: Slipway */
-    int64_t limit, imgsz; /* 0: all, as the model says */
+    const char *backend; /* NULL: Slipway */
+    const char *imgsz;   /* as the option has it; NULL: as the model says */
+    int64_t limit;       /* 0: all */
 } sw_val_wish;
 /* mAP50-95, or top 1 of a model of classes. SW_E_INPUT with a sentence. */
 SW_MUST_USE sw_status sw_val_map(const sw_val_wish *wish, sw_arena *arena, const sw_diag *diag, double *map);

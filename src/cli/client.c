@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/pb.h"
 #include "base/str.h"
+#include "cli/options.h"
 #include "cli/verb.h"
 #include "serve/client/load.h"
 #include "serve/core.h"
@@ -312,7 +313,7 @@ static sw_status run(const sw_args *args, sw_console *console) {
 }
 
 static const sw_option options[] = {
-    {.name = "host", .kind = SW_TEXT, .argument = "NAME", .standard = "127.0.0.1", .help = "where the server is"},
+    SW_SERVER_HOST_OPTION,
     {.name = "http-port",
      .kind = SW_INT,
      .argument = "PORT",

@@ -8,11 +8,13 @@
 #include "base/str.h"
 #include "build/build.h"
 #include "cli/child.h"
+#include "cli/options.h"
+#include "cli/shapes.h"
 #include "cli/verify.h"
 #include "export/export.h"
 #include "pass/pass.h"
 
-enum { MOST_SIDE = 16384, MOST_BATCH = 65536, MOST_TARGETS = 16 };
+enum { MOST_BATCH = 65536, MOST_TARGETS = 16 };
 
 /* What is asked for, in options or in Ultralytics' spelling. */
 typedef struct request {
@@ -149,27 +151,6 @@ static sw_status read_precision(const char *text, bool half, sw_dtype *precision
     return SW_OK;
 }
 
-/* "640", "640,480", "480x640", "[480, 640]": height and width. */
-static sw_status read_imgsz(const char *text, sw_export_options *o, const sw_diag *diag) {
-    int64_t sides[2];
-    int n = 0;
-    bool good = true;
-    for (const char *at = text; *at && good;) {
-        size_t length = strcspn(at, ",x");
-        const char *from = at + strspn(at, " [("), *to = at + length;
-        while (to > from && strchr(" ])", to[-1])) to--;
-        good = n < 2 && sw_str_to_i64(from, (size_t)(to - from), &sides[n]) && sides[n] >= 1 && sides[n] <= MOST_SIDE;
-        n++;
-        at += length + (at[length] != 0);
-    }
-    if (!good || !n)
-        return sw_fail(diag, SW_E_USAGE, "export", NULL,
-                       "--imgsz wants a number of pixels up to %d, or HEIGHT,WIDTH; found '%s'", MOST_SIDE, text);
-    o->height = sides[0];
-    o->width = n == 2 ? sides[1] : sides[0];
-    return SW_OK;
-}
-
 /* The model's name without folder and ending. */
 static const char *stem_of(const char *path, sw_arena *arena) {
     const char *name = sw_path_name(path), *dot = strrchr(name, '.');
@@ -209,7 +190,10 @@ static sw_status read_request(const sw_args *args, request *r, const sw_diag *di
                        o->dynamic ? "dynamic" : "half-io");
     bool half = flag(args, &more, "half") || o->half_io;
     if (!o->stem) return SW_E_NOMEM;
-    if (r->imgsz) SW_TRY(read_imgsz(r->imgsz, o, diag));
+    int sides[2] = {0};
+    SW_TRY(sw_sides_parse(r->imgsz, "export", diag, sides));
+    o->height = sides[0];
+    o->width = sides[1];
     return read_precision(TEXT("precision"), half, &o->precision, diag);
 #undef TEXT
 }
@@ -326,7 +310,7 @@ static sw_status check_target(const request *r, target *t, const char *file, sw_
                                                .tolerance = r->tolerance},
                           arena, diag, &t->verify));
     if (!r->data || t->verify.skipped) return SW_OK;
-    sw_val_wish wish = {.model = r->model, .data = r->data, .limit = r->limit, .imgsz = r->options.height};
+    sw_val_wish wish = {.model = r->model, .data = r->data, .limit = r->limit, .imgsz = r->imgsz};
     SW_TRY(sw_val_map(&wish, arena, diag, &t->map[0]));
     wish.model = file;
     wish.backend = t->verify.backend;
@@ -427,10 +411,7 @@ static const sw_option options[] = {
      .kind = SW_TEXT,
      .argument = "PATH",
      .help = "the file to write, or a folder for it (default: beside the model)"},
-    {.name = "imgsz",
-     .kind = SW_TEXT,
-     .argument = "N|H,W",
-     .help = "size of the picture, where the model leaves it open (default: what its metadata say)"},
+    SW_IMGSZ_OPTION("size of the picture, where the model leaves it open (default: what its metadata say)"),
     {.name = "batch",
      .kind = SW_INT,
      .argument = "N",

@@ -6,13 +6,15 @@
 #include "base/os.h"
 #include "base/str.h"
 #include "cli/names.h"
+#include "cli/options.h"
 #include "cli/results.h"
+#include "cli/shapes.h"
 #include "cli/sources.h"
 #include "cli/verb.h"
 #include "media/draw.h"
 #include "slipway/build.h"
 
-enum { PATH_BYTES = 4096, MOST_CLASSES = 65536, MOST_SIDE = 16384, JSON_INDENT = 2 };
+enum { PATH_BYTES = 4096, MOST_CLASSES = 65536, JSON_INDENT = 2 };
 
 static const char sample_model[] = "person.onnx";
 
@@ -135,24 +137,6 @@ static sw_status read_classes(const job *j, const sw_detector *d, sw_detector_op
     return SW_OK;
 }
 
-/* --imgsz: "640", or height and width as "480x640" or "480,640". */
-static sw_status read_size(const job *j, int imgsz[2]) {
-    const char *text = sw_args_text(j->args, "imgsz");
-    if (!text) return SW_OK;
-    size_t first = strcspn(text, "x,"), length[2] = {first, text[first] ? strlen(text + first + 1) : first};
-    const char *side[2] = {text, text[first] ? text + first + 1 : text};
-    for (int i = 0; i < 2; i++) {
-        int64_t number;
-        if (!sw_str_to_i64(side[i], length[i], &number) || number < 1 || number > MOST_SIDE)
-            return sw_fail(j->diag, SW_E_USAGE, j->args->verb->name, NULL,
-                           "--imgsz wants a size such as 640, or height and width such as 480x640, of 1 to %d pixels; "
-                           "found '%s'",
-                           MOST_SIDE, text);
-        imgsz[i] = (int)number;
-    }
-    return SW_OK;
-}
-
 static sw_status make_detector(job *j, sw_plan *plan) {
     sw_detector_options o;
     sw_detector_defaults(&o);
@@ -177,7 +161,7 @@ static sw_status make_detector(job *j, sw_plan *plan) {
 
 static sw_status load_model(job *j, const char *path) {
     sw_plan *plan;
-    SW_TRY(read_size(j, j->imgsz));
+    SW_TRY(sw_sides_parse(sw_args_text(j->args, "imgsz"), j->args->verb->name, j->diag, j->imgsz));
     j->console->subject = path;
     sw_build_options build = {.device = sw_args_text(j->args, "device"),
                               .strict = sw_args_flag(j->args, "strict"),
@@ -403,11 +387,7 @@ static const sw_option options[] = {
      .standard = "0.7",
      .most = 1,
      .help = "drop boxes that overlap a surer one of their class by more"},
-    {.name = "imgsz",
-     .kind = SW_TEXT,
-     .argument = "N|HxW",
-     .help =
-         "fit pictures into N x N pixels, or height x width, for models of open size (default: what the model says, else 640)"},
+    SW_IMGSZ_OPTION(SW_FIT_PICTURES),
     {.name = "classes",
      .kind = SW_TEXT,
      .argument = "NAME,...",
@@ -427,20 +407,11 @@ static const sw_option options[] = {
      .help =
          "what the model's outputs mean, where it is not recognised; 'slipway inspect MODEL' tells what was, and an "
          "unknown name lists all"},
-    {.name = "device",
-     .kind = SW_TEXT,
-     .argument = "NAME",
-     .standard = "cpu",
-     .help = "where to run: cpu; cuda or cuda:N, in float16 on that GPU; auto: a GPU where there is one, else the CPU"},
-    {.name = "strict", .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+    SW_DEVICE_OPTION,
+    SW_STRICT_OPTION,
     SW_TRUST_CODE_OPTION,
-    {.name = "no-fallback", .help = "on a GPU: refuse a model of which a part would run on the CPU"},
-    {.name = "threads",
-     .kind = SW_INT,
-     .argument = "N",
-     .least = 0,
-     .most = 1024,
-     .help = "threads to work with (default: all CPUs that may be used)"},
+    SW_NO_FALLBACK_OPTION,
+    SW_THREADS_OPTION,
     {0},
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "cli/options.h"
 #include "cli/profile.h"
 #include "engine/chains.h"
 
@@ -141,32 +142,16 @@ const sw_verb sw_verb_profile = {
         "told apart into copies to the GPU, what the GPU computes (its graphs, by events), and copies back.",
     .options =
         (const sw_option[]){
-            {.name = "shapes",
-             .kind = SW_TEXT,
-             .argument = "[NAME=]DIMS",
-             .many = true,
-             .help = "the shape of an input, such as images=1x3x640x640; a model with one input needs no name"},
-            {.name = "threads",
-             .kind = SW_INT,
-             .argument = "N",
-             .least = 0,
-             .most = 1024,
-             .help = "threads to work with (default: all CPUs that may be used)"},
+            SW_SHAPES_OPTION,
+            SW_THREADS_OPTION,
             {.name = "device",
              .kind = SW_TEXT,
              .argument = "NAME",
              .standard = "cpu",
              .help = "where to run: cpu; cuda or cuda:N; auto"},
-            {.name = "strict",
-             .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+            SW_STRICT_OPTION,
             SW_TRUST_CODE_OPTION,
-            {.name = "runs",
-             .kind = SW_INT,
-             .argument = "N",
-             .standard = "30",
-             .least = 1,
-             .most = 1000,
-             .help = "how often to run it, after two runs that do not count"},
+            SW_PROFILE_RUNS_OPTION,
             {.name = "picture",
              .kind = SW_TEXT,
              .argument = "FILE",

@@ -5,6 +5,7 @@
 
 #include "base/cpu.h"
 #include "base/os.h"
+#include "cli/options.h"
 #include "cli/profile.h"
 
 extern const char sw__report_page[]; /* made of report.html by the build */
@@ -186,27 +187,11 @@ const sw_verb sw_verb_report = {
              .argument = "FILE",
              .standard = "report.html",
              .help = "the page to write"},
-            {.name = "shapes",
-             .kind = SW_TEXT,
-             .argument = "[NAME=]DIMS",
-             .many = true,
-             .help = "the shape of an input, such as images=1x3x640x640; a model with one input needs no name"},
-            {.name = "threads",
-             .kind = SW_INT,
-             .argument = "N",
-             .least = 0,
-             .most = 1024,
-             .help = "threads to work with (default: all CPUs that may be used)"},
-            {.name = "strict",
-             .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+            SW_SHAPES_OPTION,
+            SW_THREADS_OPTION,
+            SW_STRICT_OPTION,
             SW_TRUST_CODE_OPTION,
-            {.name = "runs",
-             .kind = SW_INT,
-             .argument = "N",
-             .standard = "30",
-             .least = 1,
-             .most = 1000,
-             .help = "how often to run it, after two runs that do not count"},
+            SW_PROFILE_RUNS_OPTION,
             {0},
         },
     .examples =

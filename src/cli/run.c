@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "cli/child.h"
 #include "cli/names.h"
+#include "cli/options.h"
 #include "cli/verb.h"
 #include "ops/op.h"
 #include "slipway/build.h"
@@ -280,22 +281,11 @@ const sw_verb sw_verb_run = {
              .help = "write each output into this folder, as its name with / as _, plus .npy"},
             SW_BACKEND_OPTIONS,
             {.name = "reference", .help = "run the plain kernels that all others are checked against; slow"},
-            {.name = "device",
-             .kind = SW_TEXT,
-             .argument = "NAME",
-             .standard = "cpu",
-             .help =
-                 "where to run: cpu; cuda or cuda:N, in float16 on that GPU; auto: a GPU where there is one, else the CPU"},
-            {.name = "strict",
-             .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+            SW_DEVICE_OPTION,
+            SW_STRICT_OPTION,
             SW_TRUST_CODE_OPTION,
-            {.name = "no-fallback", .help = "on a GPU: refuse a model of which a part would run on the CPU"},
-            {.name = "threads",
-             .kind = SW_INT,
-             .argument = "N",
-             .least = 0,
-             .most = 1024,
-             .help = "threads to work with (default: all CPUs that may be used)"},
+            SW_NO_FALLBACK_OPTION,
+            SW_THREADS_OPTION,
             {0},
         },
     .examples =

@@ -6,6 +6,7 @@
 #include "base/net.h"
 #include "base/os.h"
 #include "base/service.h"
+#include "cli/options.h"
 #include "cli/plan_cache.h"
 #include "cli/serve_record.h"
 #include "serve/server/server.h"

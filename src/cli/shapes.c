@@ -4,7 +4,7 @@
 
 #include "base/str.h"
 
-enum { PARTS = 3 };
+enum { PARTS = 3, MOST_SIDE = 16384 };
 
 /* "8", or "1:4:8". */
 static bool parse_dim(const char *text, size_t length, int64_t values[PARTS]) {
@@ -60,5 +60,27 @@ sw_status sw_shapes_parse(const sw_args *args, const sw_diag *diag, sw_build_opt
     for (int i = 0; i < given.n; i++) SW_TRY(parse_shape(args, given.values[i], diag, &ranges[i]));
     options->shapes = ranges;
     options->n_shapes = given.n;
+    return SW_OK;
+}
+
+sw_status sw_sides_parse(const char *text, const char *verb, const sw_diag *diag, int sides[2]) {
+    int n = 0, found[2];
+    bool good = !text || *text;
+    for (const char *at = text; good && at && *at;) {
+        size_t length = strcspn(at, ",x");
+        const char *from = at + strspn(at, " [("), *to = at + length;
+        while (to > from && strchr(" ])", to[-1])) to--;
+        int64_t side;
+        good = n < 2 && to > from && sw_str_to_i64(from, (size_t)(to - from), &side) && side >= 1 && side <= MOST_SIDE;
+        if (good) found[n++] = (int)side;
+        at += length;
+        if (good && *at) good = *++at != 0;
+    }
+    if (!good)
+        return sw_fail(
+            diag, SW_E_USAGE, verb, NULL,
+            "--imgsz wants a size such as 640, or height and width such as 480x640, of 1 to %d pixels; found '%.64s'",
+            MOST_SIDE, text);
+    for (int i = 0; n && i < 2; i++) sides[i] = found[n == 2 ? i : 0];
     return SW_OK;
 }

@@ -8,6 +8,7 @@
 #include "base/os.h"
 #include "base/process.h"
 #include "base/str.h"
+#include "cli/options.h"
 #include "import/pt/pt.h"
 
 enum { MOST_WORDS = 24, COMMAND_SECONDS = 24 * 3600, START_SECONDS = 120 };
@@ -284,12 +285,7 @@ const sw_verb sw_verb_tour = {
              .least = 0.1,
              .most = 86400,
              .help = "how long each step is timed"},
-            {.name = "threads",
-             .kind = SW_INT,
-             .argument = "N",
-             .least = 1,
-             .most = 1024,
-             .help = "threads to work with (default: all CPUs that may be used)"},
+            SW_THREADS_OPTION,
             {0},
         },
     .examples =

@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include "base/os.h"
+#include "cli/options.h"
 #include "cli/results.h"
+#include "cli/shapes.h"
 #include "cli/sources.h"
 #include "eval/shape.h"
 #include "slipway/build.h"
 
-enum { MOST_SIDE = 16384, TOP = 5, BOOTSTRAP_SAMPLES = 1000, BOOTSTRAP_SEED = 1, MAX_PREDICTION_BYTES = 1 << 30 };
+enum { TOP = 5, BOOTSTRAP_SAMPLES = 1000, BOOTSTRAP_SEED = 1, MAX_PREDICTION_BYTES = 1 << 30 };
 
 /* As Ultralytics counts confusions. */
 static const double confusion_conf = 0.25, confusion_iou = 0.45;
@@ -42,7 +44,7 @@ static sw_status load_model(sw_val *v) {
     o.conf = sw_args_number(v->args, "conf");
     o.iou = sw_args_number(v->args, "iou");
     o.max_det = (int)sw_args_int(v->args, "max-det");
-    o.imgsz[0] = o.imgsz[1] = (int)sw_args_int(v->args, "imgsz");
+    SW_TRY(sw_sides_parse(sw_args_text(v->args, "imgsz"), v->args->verb->name, v->diag, o.imgsz));
     o.head = sw_args_text(v->args, "head");
     o.threads = (int)sw_args_int(v->args, "threads");
     o.device = sw_args_text(v->args, "device");
@@ -595,12 +597,7 @@ static const sw_option options[] = {
      .least = 1,
      .most = SW_DATASET_MAX_IMAGES,
      .help = "only the first N pictures"},
-    {.name = "imgsz",
-     .kind = SW_INT,
-     .argument = "N",
-     .least = 1,
-     .most = MOST_SIDE,
-     .help = "fit pictures into N x N pixels, for models of open size (default: what the model says, else 640)"},
+    SW_IMGSZ_OPTION(SW_FIT_PICTURES),
     {.name = "conf",
      .kind = SW_NUMBER,
      .argument = "X",
@@ -625,18 +622,14 @@ static const sw_option options[] = {
      .argument = "NAME",
      .help = "what the model's outputs mean, where it is not recognised"},
     SW_BACKEND_OPTIONS,
-    {.name = "strict", .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+    SW_STRICT_OPTION,
     SW_TRUST_CODE_OPTION,
     {.name = "device",
      .kind = SW_TEXT,
      .argument = "NAME",
      .standard = "cpu",
      .help = "where Slipway runs it: cpu; cuda or cuda:N, in float16 on that GPU; auto"},
-    {.name = "threads",
-     .kind = SW_INT,
-     .argument = "N",
-     .most = 1024,
-     .help = "threads to work with (default: all CPUs that may be used)"},
+    SW_THREADS_OPTION,
     {.name = "predictions",
      .kind = SW_TEXT,
      .argument = "FILE",

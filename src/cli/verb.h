@@ -95,12 +95,4 @@ extern const sw_verb sw_verb_backends, sw_verb_bench, sw_verb_doctor, sw_verb_to
 void sw_help_format(const sw_verb *verb, sw_buf *buf);
 void sw_man_format(const sw_verb *verb, sw_buf *buf);
 
-/* Of verbs that take plans to a GPU. */
-#define SW_TRUST_CODE_OPTION                                                                                           \
-    {                                                                                                                  \
-        .name = "trust-code",                                                                                          \
-        .help =                                                                                                        \
-            "run compiled GPU kernels that a plan holds (build --with-code): say so only of plans from whom you trust" \
-    }
-
 #endif
