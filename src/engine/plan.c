@@ -37,6 +37,15 @@ void sw_plan_unref(sw_plan *plan) {
     sw_free(plan->allocator, plan);
 }
 
+int64_t sw_plan_bytes(const sw_plan *plan) {
+    size_t bytes = sw_arena_used(plan->arena) + sw_packs_bytes(plan->packs);
+    for (size_t i = 0; i < plan->n_values; i++) {
+        int64_t n = plan->values[i].type.data ? sw_tensor_bytes(&plan->values[i].type) : 0;
+        if (n > 0) bytes += (size_t)n;
+    }
+    return (int64_t)bytes;
+}
+
 sw_status sw_plan_add_value(sw_plan *plan, const char *name, const sw_tensor *type, int32_t *id) {
     SW_TRY(sw_grow(plan->allocator, (void **)&plan->values, &plan->cap_values, plan->n_values + 1, sizeof *plan->values,
                    MAX_ITEMS));

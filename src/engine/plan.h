@@ -112,6 +112,8 @@ size_t sw_plan_gpu_code_bytes(const sw_plan *plan);
 
 /* By value: how many inputs of steps and outputs of the plan read it (`uses`, zeroed by the caller), and the step that writes
  * it, -1 for none. */
+/* What it holds of memory, about: itself, constants, packed weights (mapped files, too). Any thread. */
+int64_t sw_plan_bytes(const sw_plan *plan);
 void sw_plan_readers(const sw_plan *plan, int32_t *uses, int32_t *makers);
 
 /* Describes a plan as what an operator of `owner` runs; from then on, or when this fails, owner has `child`. */

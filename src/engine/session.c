@@ -240,6 +240,13 @@ sw_status sw_session_keep_shapes(sw_session *session, int n) {
     return SW_OK;
 }
 
+int64_t sw_session_bytes(const sw_session *session) {
+    int64_t bytes = session->block_bytes + session->dynamic_bytes;
+    for (int i = 0; i < session->n_instances; i++)
+        if (session->instances[i]) bytes += (int64_t)sw_arena_used(session->instances[i]->arena);
+    return bytes;
+}
+
 static sw_status check_memory(const sw_session *session, int64_t bytes) {
     int64_t total;
     if (!__builtin_add_overflow(bytes, session->dynamic_bytes, &total) && total <= session->memory_limit) return SW_OK;

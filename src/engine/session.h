@@ -16,6 +16,9 @@ void sw_session_watch(sw_session *session, sw_watch watch);
  * on the CPU more are kept while they take no more than 256 MiB. SW_E_NOMEM. */
 SW_MUST_USE sw_status sw_session_keep_shapes(sw_session *session, int n);
 
+/* Bytes that it holds on the CPU besides its plan: for tensors, and for what it made of the plan for shapes. */
+int64_t sw_session_bytes(const sw_session *session);
+
 /* What the session made of the plan for the shapes of its last run; NULL before. Valid until the next run. The caller may
  * change how steps are prepared, if the session has scratch for that. */
 sw_instance *sw_session_instance(sw_session *session);

@@ -24,7 +24,7 @@ typedef struct sw_serve_nature {
     int n_inputs, n_outputs; /* 0: it takes what the configuration says */
     const sw_serve_port *inputs, *outputs;
     bool batchable;
-    int64_t bytes; /* of memory, about */
+    int64_t bytes; /* of memory, about, besides its instances; may grow as they run */
     sw_plan *plan; /* behind it; NULL: none */
     sw_serve_plan_kind plan_kind;
 } sw_serve_nature;
@@ -42,7 +42,7 @@ typedef struct sw_serve_backend {
     SW_MUST_USE sw_serve_code (*open)(const struct sw_serve_backend *backend, const sw_serve_opening *opening,
                                       void **model, sw_serve_error *error);
     void (*close)(void *model); /* after all its instances */
-    /* What it tells lives as long as the model. */
+    /* What it tells lives as long as the model. Any thread. */
     void (*describe)(void *model, sw_serve_nature *nature);
     SW_MUST_USE sw_serve_code (*start)(void *model, const sw_serve_start *how, void **instance, sw_serve_error *error);
     void (*stop)(void *instance);
@@ -50,6 +50,8 @@ typedef struct sw_serve_backend {
      * data NULL. Fills in dtype, rank, dims, data, bytes of the outputs: views that stay valid until the next run. */
     SW_MUST_USE sw_serve_code (*run)(void *instance, const sw_serve_tensor *in, sw_serve_tensor *out,
                                      sw_serve_error *error);
+    /* May be NULL. Bytes that an instance holds, about. Quick: it is called after each run. */
+    int64_t (*bytes)(void *instance);
     /* May be NULL. Of the runs from now on only so much is read (engine/demand.h), of each row of a batch; NULL: all. */
     void (*demand)(void *instance, const struct sw_demand *demand);
     /* Both or neither: what the outputs of the last run lie in is taken over, and outlives run, instance and model until it is

@@ -100,6 +100,8 @@ sw_serve_code sw__serve_compute(sw_serve_model *model, sw__instance *instance, s
     times->computing = sw__serve_now(model->core);
     sw_serve_code code = model->backend->run(instance->handle, instance->in, instance->out, error);
     times->computed = sw__serve_now(model->core);
+    if (model->backend->bytes && model->backend->bytes(instance->handle) != instance->bytes)
+        sw__serve_count_bytes(model, instance);
     if (gated) sw__gate_leave(model->core->gate, &model->share, model->threads, times->computed - times->computing);
     return code;
 }

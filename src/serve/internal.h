@@ -103,6 +103,7 @@ struct sw__instance {
     void **staging;            /* by input: where batches are gathered */
     size_t *cap_staging;
     sw_serve_request **batch; /* room for max_batch requests */
+    int64_t bytes;            /* that the backend told last */
     struct sw__instance *next_free;
 };
 
@@ -173,7 +174,8 @@ struct sw_serve_model {
     sw__queue queue;
     sw__tally *tally;
     sw__model_source source;       /* texts: in the arena */
-    int64_t bytes, used_ns;        /* of memory, about; when it was last found; under core->lock */
+    _Atomic(int64_t) bytes;        /* of memory, about, when it is not parked */
+    int64_t used_ns;               /* when it was last found; under core->lock */
     pthread_mutex_t life_lock;     /* held while instances come and go */
     struct sw__ensemble *ensemble; /* NULL: none */
     double weight;                 /* of traffic that names no version; -1: the highest version takes all */
@@ -189,6 +191,8 @@ void sw__serve_model_destroy(sw_serve_model *model); /* no request is inside; ta
 /* Opens the backend and starts the instances (again), closes them. */
 SW_MUST_USE sw_serve_code sw__serve_model_start(sw_serve_model *model, sw_serve_error *error);
 void sw__serve_model_stop(sw_serve_model *model);
+/* Counts the memory of the model anew, after an instance ran or started. */
+void sw__serve_count_bytes(sw_serve_model *model, sw__instance *instance);
 /* Runs the samples of the configuration on each instance. `folder`: of the model; NULL: none. */
 SW_MUST_USE sw_serve_code sw__serve_warm_up(sw_serve_model *model, const char *folder, sw_serve_error *error);
 SW_MUST_USE sw_serve_code sw__serve_read_labels(sw_serve_model *model, const char *folder, sw_serve_error *error);
@@ -279,8 +283,7 @@ struct sw_serve {
     pthread_mutex_t lock;
     sw__entry **entries; /* by hash, open addressing */
     size_t n_entries, cap_entries;
-    int64_t loaded_bytes;
-    bool crowded;                   /* over the budget, by models that somebody held: to be looked at again ... */
+    bool crowded; /* perhaps over the budget, by models that somebody held: to be looked at again ... */
     const sw_serve_model *newcomer; /* ... but for this one, which came last; compared only */
 
     /* Tasks: under lock. */
@@ -299,18 +302,18 @@ struct sw_serve {
 
     atomic_bool routed; /* some model has weights */
     pthread_mutex_t rules_lock;
-    sw__rules *rules; /* one reference; NULL: none. Under rules_lock */
+    sw__rules *rules;                               /* one reference; NULL: none. Under rules_lock */
     atomic_bool rules_set, rules_by_size, shadowed; /* shadowed: they may copy results */
-    uint64_t turn;      /* counts requests that name no version; under lock */
+    uint64_t turn;                                  /* counts requests that name no version; under lock */
 
     atomic_bool draining;
-    atomic_int inside; /* requests */
-    atomic_llong picture_bytes; /* decoded for ensembles that run */
+    atomic_int inside;           /* requests */
+    atomic_llong picture_bytes;  /* decoded for ensembles that run */
     pthread_mutex_t copies_lock; /* recursive; never taken while another lock is held: */
     struct sw__copy *copies;     /* of requests, for comparison, that are submitted */
     atomic_int n_copies;         /* of all on their way */
-    atomic_llong copied_bytes;  /* of them */
-    atomic_ullong copied;       /* bytes of results between steps of ensembles */
+    atomic_llong copied_bytes;   /* of them */
+    atomic_ullong copied;        /* bytes of results between steps of ensembles */
     sw__gate *gate;
     sw__detectors *detectors; /* kept for the next picture */
     int cpus;

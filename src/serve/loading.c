@@ -223,7 +223,6 @@ static bool is_parked(sw_serve_model *model) {
 /* Takes a version's model out of the table, into `gone`. Under core->lock. */
 static void take_out(sw_serve *core, sw__version *version, sw_serve_model **gone) {
     if (!version->model) return;
-    if (!is_parked(version->model)) core->loaded_bytes -= version->model->bytes;
     version->model->next_dead = *gone;
     *gone = version->model;
     version->model = NULL;
@@ -251,7 +250,6 @@ static void put_in(sw_serve *core, sw__entry *entry, const plan *p, sw_serve_mod
             take_out(core, version, gone);
             version->model = p->models[i];
             version->model->used_ns = sw__serve_now(core);
-            core->loaded_bytes += version->model->bytes;
             set_state(version, "READY", NULL);
         } else if (p->errors[i].code != SW_SERVE_OK && !version->model) {
             set_state(version, "UNAVAILABLE", p->errors[i].text);
@@ -469,8 +467,18 @@ static sw_serve_model *park_one(sw_serve *core, const sw_serve_model *but) {
     oldest->queue.n_free = 0;
     pthread_mutex_unlock(&oldest->queue.lock);
     sw_serve_keep(oldest);
-    core->loaded_bytes -= oldest->bytes;
     return oldest;
+}
+
+/* Of all models that are not parked. Under core->lock. */
+static int64_t loaded_bytes(const sw_serve *core) {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < core->cap_entries; i++)
+        for (int k = 0; core->entries[i] && k < core->entries[i]->n_versions; k++) {
+            sw_serve_model *model = core->entries[i]->versions[k].model;
+            if (model && !is_parked(model)) bytes += model->bytes;
+        }
+    return bytes;
 }
 
 static void make_room(sw_serve *core, const sw_serve_model *but) {
@@ -479,7 +487,7 @@ static void make_room(sw_serve *core, const sw_serve_model *but) {
         pthread_mutex_lock(&core->lock);
         core->crowded = false;
         core->newcomer = but;
-        sw_serve_model *model = core->loaded_bytes > budget ? park_one(core, but) : NULL;
+        sw_serve_model *model = loaded_bytes(core) > budget ? park_one(core, but) : NULL;
         pthread_mutex_unlock(&core->lock);
         more = model != NULL;
         if (!model) break;
@@ -524,9 +532,6 @@ static void revive(sw_serve *core, sw_serve_model *model) {
     pthread_mutex_lock(&model->life_lock);
     sw_serve_code code = sw__serve_model_start(model, &error);
     pthread_mutex_unlock(&model->life_lock);
-    pthread_mutex_lock(&core->lock);
-    if (code == SW_SERVE_OK) core->loaded_bytes += model->bytes;
-    pthread_mutex_unlock(&core->lock);
     sw__queue_revived(model, code == SW_SERVE_OK);
     if (code != SW_SERVE_OK) sw__queue_fail_all(model, &error);
     make_room(core, model);

@@ -59,9 +59,27 @@ sw_serve_code sw__serve_model_start(sw_serve_model *model, sw_serve_error *error
     for (int i = 0; code == SW_SERVE_OK && i < model->n_instances; i++) {
         model->instances[i].handle = NULL;
         code = start_instance(model, &model->instances[i], error);
+        if (code == SW_SERVE_OK) sw__serve_count_bytes(model, &model->instances[i]);
     }
     if (code != SW_SERVE_OK) sw__serve_model_stop(model);
     return code;
+}
+
+void sw__serve_count_bytes(sw_serve_model *model, sw__instance *instance) {
+    sw_serve_nature now;
+    model->backend->describe(model->opened, &now);
+    sw_serve *core = model->core;
+    pthread_mutex_lock(&core->lock);
+    instance->bytes = model->backend->bytes ? model->backend->bytes(instance->handle) : 0;
+    int64_t all = now.bytes;
+    for (int i = 0; i < model->n_instances; i++) all += model->instances[i].bytes;
+    if (core->options.memory_budget && all > model->bytes) { /* others may have to leave */
+        core->crowded = true;
+        core->newcomer = model;
+        pthread_cond_signal(&core->work);
+    }
+    model->bytes = all;
+    pthread_mutex_unlock(&core->lock);
 }
 
 void sw__serve_model_stop(sw_serve_model *model) {
@@ -69,6 +87,7 @@ void sw__serve_model_stop(sw_serve_model *model) {
         sw__instance *instance = &model->instances[i];
         if (instance->handle) model->backend->stop(instance->handle);
         instance->handle = NULL;
+        instance->bytes = 0;
         for (int k = 0; k < model->n_in; k++) {
             sw_free(NULL, instance->staging[k]);
             instance->staging[k] = NULL;
@@ -281,7 +300,6 @@ static sw_serve_code make(sw_serve_model *model, const sw__model_source *source,
         !sw__queue_init(&model->queue, model->arena, model->config.batching.levels, model->n_instances))
         return sw__serve_no_memory(error);
     code = sw__serve_model_start(model, error);
-    model->bytes = model->nature.bytes;
     if (code == SW_SERVE_OK) code = sw__route_read(model, error);
     if (code == SW_SERVE_OK) code = sw__serve_read_labels(model, source->folder, error);
     if (code == SW_SERVE_OK) code = sw__serve_warm_up(model, source->folder, error);

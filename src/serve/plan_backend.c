@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/plan.h"
 #include "engine/session.h"
 #include "serve/backend.h"
 #include "serve/internal.h"
@@ -12,6 +13,7 @@ typedef struct plan_model {
     sw_arena *arena;
     sw_plan *plan;
     sw_serve_nature nature;
+    int64_t file_bytes; /* besides the plan; negative: not known */
 } plan_model;
 
 typedef struct plan_instance {
@@ -79,8 +81,8 @@ static sw_serve_code plan_open(const sw_serve_backend *backend, const sw_serve_o
     nature->plan = model->plan;
     nature->n_inputs = sw_plan_inputs(model->plan);
     nature->n_outputs = sw_plan_outputs(model->plan);
-    int64_t bytes = sw_file_size(opening->path);
-    nature->bytes = bytes > 0 ? bytes : 0;
+    if (!model->plan->loaded)
+        model->file_bytes = sw_file_size(opening->path); /* it stays mapped, or its text in memory */
     if (!describe_ports(arena, model->plan, nature->n_inputs, sw_plan_input, &nature->inputs, &nature->batchable) ||
         !describe_ports(arena, model->plan, nature->n_outputs, sw_plan_output, &nature->outputs, &nature->batchable)) {
         plan_close(model);
@@ -100,7 +102,9 @@ static sw_serve_code plan_open(const sw_serve_backend *backend, const sw_serve_o
 }
 
 static void plan_describe(void *opened, sw_serve_nature *nature) {
-    *nature = ((plan_model *)opened)->nature;
+    const plan_model *model = opened;
+    *nature = model->nature;
+    nature->bytes = sw_plan_bytes(model->plan) + (model->file_bytes > 0 ? model->file_bytes : 0);
 }
 
 /* Where a session's messages go: the first sentence of an error is what the client gets. */
@@ -148,6 +152,13 @@ static sw_serve_code plan_start(void *opened, const sw_serve_start *how, void **
     instance->row_out = instance->row_in + n_in;
     *started = instance;
     return SW_SERVE_OK;
+}
+
+static int64_t plan_bytes(void *started) {
+    const plan_instance *instance = started;
+    int64_t bytes = sw_session_bytes(instance->session);
+    for (int i = 0; i < instance->model->nature.n_outputs; i++) bytes += (int64_t)instance->cap_joined[i];
+    return bytes;
 }
 
 static void plan_demand(void *started, const sw_demand *demand) {
@@ -232,5 +243,6 @@ const sw_serve_backend sw_serve_plan_backend = {.name = "slipway",
                                                 .start = plan_start,
                                                 .stop = plan_stop,
                                                 .run = plan_run,
+                                                .bytes = plan_bytes,
                                                 .demand = plan_demand,
                                                 .computes = true};

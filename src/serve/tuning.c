@@ -175,7 +175,6 @@ static void swap(sw_serve *core, sw__version *version, sw_serve_model *old) {
     pthread_mutex_lock(&core->lock);
     fresh->used_ns = old->used_ns;
     fresh->weight = old->weight;
-    core->loaded_bytes += fresh->bytes - old->bytes;
     version->model = fresh;
     pthread_mutex_unlock(&core->lock);
     sw_serve_drop(old);

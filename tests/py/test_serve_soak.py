@@ -85,6 +85,9 @@ class Soak(unittest.TestCase):
         self.addCleanup(server.stop)
         for name in "abcacb":  # each in turn brings its model back, and makes another leave
             self.assertEqual(self.infer(server, name), 200)
+        stats = json.loads(server.get("/v2/models/b/stats")[2])["model_stats"][0]
+        counted = stats["memory_usage"][0]["byte_size"] / 2**20  # the file, the weights, and as they are packed
+        self.assertTrue(2 * MODEL_MB < counted < 3 * MODEL_MB + 4, counted)
         # One takes its file as it is mapped, its weights as they were read and as they are packed; three would take 9.
         self.wait_for_memory(server, (4 * MODEL_MB + 8) * 1024)
         code, log = server.stop()

@@ -20,6 +20,7 @@ typedef struct sw_pack {
 } sw_pack;
 size_t sw_packs_count(const sw_packs *packs);
 const sw_pack *sw_packs_get(const sw_packs *packs, size_t i); /* valid until the next one is made */
+size_t sw_packs_bytes(sw_packs *packs); /* of all, lent ones, too */
 /* Gives weights that are packed already. SW_E_NOMEM. */
 SW_MUST_USE sw_status sw_packs_lend(sw_packs *packs, int32_t step, const sw_conv_tactic *tactic, const void *data,
                                     size_t bytes);

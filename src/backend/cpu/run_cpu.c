@@ -41,6 +41,14 @@ const sw_pack *sw_packs_get(const sw_packs *packs, size_t i) {
     return &packs->items[i];
 }
 
+size_t sw_packs_bytes(sw_packs *packs) {
+    size_t bytes = 0;
+    pthread_mutex_lock(&packs->lock);
+    for (size_t i = 0; i < packs->n; i++) bytes += packs->items[i].bytes;
+    pthread_mutex_unlock(&packs->lock);
+    return bytes;
+}
+
 static const sw_pack *find_pack(const sw_packs *packs, int32_t step, const sw_conv_tactic *tactic) {
     for (size_t i = 0; i < packs->n; i++)
         if (packs->items[i].step == step && packs->items[i].tactic == tactic) return &packs->items[i];
