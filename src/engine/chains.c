@@ -7,7 +7,7 @@
 #include "engine/groups.h"
 #include "kernels/wide.h"
 
-enum { USUAL_CACHE = 1 << 20, LEAST_SEGMENT = 8 };
+enum { USUAL_CACHE = 1 << 20, LEAST_SEGMENT = 8, PRODUCT_ROWS = 24 };
 
 static int64_t cache_for_tests;
 
@@ -22,9 +22,20 @@ static int64_t cache_bytes(void) {
 
 /* ---- Rows ------------------------------------------------------------------------------------------------------------ */
 
-/* Winograd's tiles must lie where they lie in the whole map, whichever tactic runs. */
+/* Winograd's tiles must lie where they lie in the whole map, whichever tactic runs. Rows of products are few numbers. */
 static int64_t tile_of(const sw_conv *c) {
+    if (c->width == 1) return PRODUCT_ROWS;
     return c->kernel_h == 3 && c->kernel_w == 3 && c->groups == 1 ? SW_CONV_TILE : 1;
+}
+
+/* One row of pixels, as products have them, as one column. */
+static sw_conv upright(const sw_conv *row) {
+    sw_conv c = *row;
+    if (c.height > 1 || c.kernel_h > 1 || c.kernel_w > 1 || c.width != c.out_width || c.pad_left) return c;
+    c.height = c.width;
+    c.out_height = c.out_width;
+    c.width = c.out_width = 1;
+    return c;
 }
 
 /* The rows of its input that rows begin .. end of the output depend on, as far as they are there. */
@@ -70,7 +81,7 @@ typedef struct finder {
     int32_t *uses, *makers;
     bool *shared; /* by value: another one lies in its memory */
     const sw_tensor **in;
-    sw_tensor **out;
+    sw_tensor **out, *slices;
     int64_t cache;
 } finder;
 
@@ -88,18 +99,26 @@ static bool is_regular(const sw_conv *c) {
     return inside && c->out_height > 0 && c->batch > 0 && (c->kernel_h > 1 || c->kernel_w > 1 || c->pad_left == 0);
 }
 
-static bool add_layer(finder *f, size_t s, layers *l) {
+/* A step as a convolution; false: it is none, or another kernel runs it. */
+static bool as_conv(finder *f, size_t s, sw_conv *c) {
     const sw_step *step = &f->plan->steps[s];
     const sw_tensor *values = f->instance->values;
-    if (l->n == SW_CHAIN_LAYERS || step->op != SW_OP_FusedConv || step->out[0] < 0 || sw_demand_cuts(f->instance, s))
-        return false;
-    if (values[step->out[0]].layout != SW_CHANNELS_LAST || f->instance->places[step->out[0]] != SW_PLACE_PLANNED)
-        return false;
+    if (step->n_out != 1 || step->out[0] < 0 || f->instance->places[step->out[0]] != SW_PLACE_PLANNED) return false;
+    sw_call call = sw_instance_call(f->instance, f->plan, s, 0, f->in, f->out, f->slices, NULL);
+    if (sw_call_is_product(&call))
+        return sw_instance_has_weights(f->instance, f->plan, step) && sw_call_product(&call, c);
+    return step->op == SW_OP_FusedConv && values[step->out[0]].layout == SW_CHANNELS_LAST &&
+           sw_call_conv(&call, c) == SW_OK;
+}
+
+static bool add_layer(finder *f, size_t s, layers *l) {
+    if (l->n == SW_CHAIN_LAYERS || sw_demand_cuts(f->instance, s)) return false;
     sw_conv *c = &l->convs[l->n];
-    sw_call call = sw_step_call(step, f->instance->values, f->in, f->out, NULL);
-    if (sw_call_conv(&call, c) != SW_OK || !is_regular(c)) return false;
-    int64_t bytes = sw_tensor_bytes(&values[step->in[1]]);
-    if (tile_of(c) > 1) bytes *= 4; /* as Winograd has them */
+    if (!as_conv(f, s, c)) return false;
+    *c = upright(c);
+    if (!is_regular(c)) return false;
+    int64_t bytes = sw_tensor_bytes(&f->instance->values[f->plan->steps[s].in[1]]);
+    if (c->kernel_h == 3) bytes *= 4; /* as Winograd has them */
     l->steps[l->n++] = s;
     l->weight_bytes += bytes;
     return true;
@@ -143,7 +162,7 @@ static int64_t size_buffers(const layers *l, int64_t rows, int64_t segment, int6
 /* Cuts the last map for threads. False: there is not enough of it. */
 static bool cut(const finder *f, const layers *l, sw_chain *chain) {
     const sw_conv *last = &l->convs[l->n - 1];
-    int64_t unit = tile_of(last), segments = 1, most = f->cache / 2;
+    int64_t unit = tile_of(last), segments = 1, most = f->cache / 8 * 3;
     if (f->threads > 1) segments = sw__ceil_div(2 * (int64_t)f->threads, last->batch);
     segments = sw__max64(1, sw__min64(segments, last->out_height / LEAST_SEGMENT));
     if (segments * last->batch < f->threads) return false;
@@ -201,8 +220,9 @@ static sw_status find(finder *f) {
     int ports = sw_plan_max_ports(f->plan);
     f->in = SW_ARENA_ARRAY(instance->arena, const sw_tensor *, ports);
     f->out = SW_ARENA_ARRAY(instance->arena, sw_tensor *, ports);
+    f->slices = SW_ARENA_ARRAY(instance->arena, sw_tensor, 2 * ports);
     instance->chains = SW_ARENA_ARRAY(instance->arena, sw_chain, f->plan->n_steps / 2 + 1);
-    if (!f->in || !f->out || !instance->chains) return SW_E_NOMEM;
+    if (!f->in || !f->out || !f->slices || !instance->chains) return SW_E_NOMEM;
     sw_plan_readers(f->plan, f->uses, f->makers);
     for (size_t v = 0; v < f->plan->n_values; v++)
         if (instance->roots[v] != (int32_t)v) f->shared[instance->roots[v]] = true;
@@ -259,11 +279,12 @@ void sw_chain_prepare(const sw_instance *instance, size_t step, int threads, sw_
     size_t most = 0;
     int layer = 0;
     while (chain->steps[layer] != step) layer++;
-    int64_t rows = layer + 1 < chain->n ? chain->capacity[layer] : chain->rows, height = prepared->conv.out_height;
+    sw_conv whole = upright(&prepared->conv);
+    int64_t rows = layer + 1 < chain->n ? chain->capacity[layer] : chain->rows, height = whole.out_height;
     for (int64_t n = 1; n <= sw__min64(rows, height); n++) {
         int64_t first;
-        sw_conv top = rows_of(&prepared->conv, 0, n, &first);
-        sw_conv bottom = rows_of(&prepared->conv, height - n, height, &first);
+        sw_conv top = rows_of(&whole, 0, n, &first);
+        sw_conv bottom = rows_of(&whole, height - n, height, &first);
         most = larger(most, prepared->tactic->scratch_bytes(&top, 1));
         most = larger(most, prepared->tactic->scratch_bytes(&bottom, 1));
     }
@@ -273,7 +294,8 @@ void sw_chain_prepare(const sw_instance *instance, size_t step, int threads, sw_
 typedef struct job {
     const sw_chain *chain;
     const sw_chain_run *run;
-    const sw_conv *convs[SW_CHAIN_LAYERS];
+    sw_conv uprights[SW_CHAIN_LAYERS];
+    const sw_conv *convs[SW_CHAIN_LAYERS]; /* those */
     const sw_prepared *layers[SW_CHAIN_LAYERS];
     int64_t segments;
     char *scratch;
@@ -347,7 +369,8 @@ void sw_chain_execute(const sw_instance *instance, const sw_chain *chain, const 
     size_t threads = (size_t)sw_pool_threads(pool);
     for (int i = 0; i < chain->n; i++) {
         j.layers[i] = &instance->prepared[chain->steps[i]];
-        j.convs[i] = &j.layers[i]->conv;
+        j.uprights[i] = upright(&j.layers[i]->conv);
+        j.convs[i] = &j.uprights[i];
         j.thread_bytes = larger(j.thread_bytes, j.layers[i]->scratch_bytes / threads);
     }
     const sw_conv *last = j.convs[chain->n - 1];

@@ -213,6 +213,7 @@ static void keep(binder *b, sw_span *spans, int32_t value, int32_t step) {
         int64_t bytes = sw_tensor_bytes(&b->instance->values[b->instance->roots[value]]);
         *span = (sw_span){.bytes = bytes > 0 ? bytes : 1, .first = step, .last = step};
     }
+    if (step < span->first) span->first = step;
     if (step > span->last) span->last = step;
 }
 

@@ -45,8 +45,11 @@ typedef struct sw_prepared {
 /* A FusedConv of channels-last maps as its numbers. */
 SW_MUST_USE sw_status sw_call_conv(const sw_call *call, sw_conv *conv);
 
-/* MatMul or Gemm: made ready as a convolution where its weights are constant. */
+/* MatMul, Gemm or FusedProduct: made ready as a convolution where its weights are constant. */
 bool sw_call_is_product(const sw_call *call);
+/* A product with constant weights as a 1x1 convolution over the rows of its first factor, which are one row of pixels. False:
+ * it is not one of these. */
+bool sw_call_product(const sw_call *call, sw_conv *conv);
 
 /* Takes the named tactic if it runs here and accepts the shape, else (or with NULL) the cheapest, and packs weights.
  * `call`: concrete shapes, layouts and pitches; only weights need data. Of a product, only where all inputs behind the
