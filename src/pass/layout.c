@@ -126,10 +126,15 @@ static bool reads_rows(const sw_node *node, int input) {
     return x[1] >= 1 && x[1] <= 4 && w[2] * w[3] > 1 && sw_node_int(node, "group") == 1;
 }
 
+/* Constants lie as kernels pack them, but for a map that a convolution adds to its result. */
+static bool stays(const sw_node *node, int input) {
+    return node->in[input]->type.data && !(node->op == SW_OP_FusedConv && input == 3);
+}
+
 static sw_status convert_inputs(layouter *l, sw_node *node, bool last) {
     for (int i = 0; i < node->n_in; i++) {
         sw_value *value = node->in[i];
-        if (!value || !is_map(value) || value->type.data || (last && reads_rows(node, i) && !is_last(value))) continue;
+        if (!value || !is_map(value) || stays(node, i) || (last && reads_rows(node, i) && !is_last(value))) continue;
         sw_value *fit = in_layout(l, value, last ? SW_CHANNELS_LAST : SW_ROW_MAJOR, node);
         if (!fit) return SW_E_NOMEM;
         if (fit != value) sw_node_set_input(node, i, fit);

@@ -105,6 +105,24 @@ class Graphs(unittest.TestCase):
             with self.subTest(kernel=kernel, **attributes):
                 self.check(transposed_model(kernel, act, **attributes), {"x": x}, tolerance=1e-5)
 
+    def test_constants_added_to_maps(self):
+        """A constant as large as the map, one a row, one a channel: in whatever layout the map is."""
+        for shape in ((1, 6, 9, 7), (1, 1, 9, 7), (6, 1, 1), (9, 7), (1, 6, 9, 1)):
+            for op in ("Add", "Mul"):
+                constants = [
+                    ("w", random(6, 4, 3, 3, seed=1)),
+                    ("z", random(*shape, seed=2)),
+                    ("v", random(5, 6, 1, 1, seed=3)),
+                ]
+                nodes = [
+                    helper.make_node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+                    helper.make_node(op, ["a", "z"], ["b"]),
+                    helper.make_node("Relu", ["b"], ["c"]),
+                    helper.make_node("Conv", ["c", "v"], ["y"]),
+                ]
+                ports = [value("x", T.FLOAT, (1, 4, 9, 7))], [value("y", T.FLOAT, (1, 5, 9, 7))]
+                self.check(model_of(nodes, *ports, constants), {"x": random(1, 4, 9, 7, seed=4)})
+
     def test_convolution_float64(self):
         """ONNX Runtime has no such kernel; float64 agrees with its float32 to float32's accuracy."""
         x, w = random(1, 4, 9, 7), random(6, 2, 3, 3, seed=1)
@@ -202,9 +220,7 @@ class Graphs(unittest.TestCase):
             ]
             numbers = [("one", [1]), ("three", [3]), ("two", [2]), ("flat", [-1, 2])]
             constants = [("k", constant)] + [(name, np.array(v, np.int64)) for name, v in numbers]
-            model = model_of(
-                nodes, [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, None)], constants, opset=23
-            )
+            model = model_of(nodes, [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, None)], constants, opset=23)
             cast = np.clip(x, -240, 240)
             if dtype in (T.INT4, T.UINT4):  # wrap around
                 cast = (np.trunc(np.abs(x) + 0.5) * np.sign(x)).astype(np.int8)
@@ -228,7 +244,11 @@ class Graphs(unittest.TestCase):
                 ],
                 [value("x", T.FLOAT, ["n", 32])],
                 [value("y", T.FLOAT, ["n", 5])],
-                [("w", numpy_helper.from_array(weights, "w")), ("s", scales), ("z", numpy_helper.from_array(zeros, "z"))],
+                [
+                    ("w", numpy_helper.from_array(weights, "w")),
+                    ("s", scales),
+                    ("z", numpy_helper.from_array(zeros, "z")),
+                ],
                 opset=21,
             )
             x, wide = random(3, 32), weights.astype(np.float32).reshape(2, 16, 5) - 3
@@ -369,7 +389,11 @@ class Graphs(unittest.TestCase):
                 helper.make_node("Equal", ["rows", "two"], ["is_two"]),
                 helper.make_node("If", ["is_two"], ["y"], **self.branches()),
             ]
-            constants = [("c", np.array(3, np.float32)), ("zero", np.array(0, np.int64)), ("two", np.array(2, np.int64))]
+            constants = [
+                ("c", np.array(3, np.float32)),
+                ("zero", np.array(0, np.int64)),
+                ("two", np.array(2, np.int64)),
+            ]
             self.check(
                 model_of(nodes, [value("x", T.FLOAT, x.shape)], [value("y", T.FLOAT, x.shape)], constants),
                 {"x": x},
@@ -395,7 +419,10 @@ class Graphs(unittest.TestCase):
         ]
         self.check(
             model_of(
-                nodes, [value("x", T.FLOAT, ["n", 1, 3])], [value("y", T.FLOAT, None)], [("one", np.array([1], np.int64))]
+                nodes,
+                [value("x", T.FLOAT, ["n", 1, 3])],
+                [value("y", T.FLOAT, None)],
+                [("one", np.array([1], np.int64))],
             ),
             {"x": x},
             {"y": x[:, 0]},
