@@ -12,17 +12,26 @@ static const char *made_name(sw__draft *d, const char *suffix) {
     return stem ? sw__onnx_free_name(d->im, stem, suffix) : NULL;
 }
 
+sw_status sw__onnx_new_value(sw__draft *d, const char *suffix, sw_value **value) {
+    const char *name = made_name(d, suffix);
+    *value = name ? sw_graph_add_value(d->im->graph, name, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL) : NULL;
+    return *value ? SW_OK : sw__onnx_nomem(d->im);
+}
+
+sw_status sw__onnx_start(sw__draft *d, sw_op op, const char *suffix, int n_in, sw_value *const *in, sw_node **node) {
+    sw_value *out;
+    SW_TRY(suffix ? sw__onnx_new_value(d, suffix, &out) : sw__onnx_output(d, 0, &out));
+    if (!out) return sw__onnx_nomem(d->im);
+    const char *name = *d->scope->prefix ? out->name : d->proto->name;
+    *node = sw_graph_add_node(d->im->graph, NULL, op, name, n_in, in, 1, &out);
+    return *node ? SW_OK : sw__onnx_nomem(d->im);
+}
+
 sw_status sw__onnx_step(sw__draft *d, sw_op op, const char *suffix, int n_in, sw_value *const *in, sw_value **out) {
-    sw_graph *graph = d->im->graph;
-    if (suffix) {
-        const char *name = made_name(d, suffix);
-        *out = name ? sw_graph_add_value(graph, name, SW_DTYPE_NONE, SW_RANK_UNKNOWN, NULL) : NULL;
-    } else
-        SW_TRY(sw__onnx_output(d, 0, out));
-    if (!*out) return sw__onnx_nomem(d->im);
-    const char *name = *d->scope->prefix ? (*out)->name : d->proto->name;
-    sw_node *node = sw_graph_add_node(graph, NULL, op, name, n_in, in, 1, out);
-    return node ? sw__onnx_settle(d->im, node) : sw__onnx_nomem(d->im);
+    sw_node *node;
+    SW_TRY(sw__onnx_start(d, op, suffix, n_in, in, &node));
+    *out = node->out[0];
+    return sw__onnx_settle(d->im, node);
 }
 
 sw_status sw__onnx_new_ints(sw__draft *d, const char *suffix, const int64_t *v, int n, sw_value **value) {

@@ -233,6 +233,10 @@ SW_MUST_USE sw_status sw__onnx_emit(sw__draft *d);
  * `suffix` NULL: the output is the first of the draft's node. */
 SW_MUST_USE sw_status sw__onnx_step(sw__draft *d, sw_op op, const char *suffix, int n_in, sw_value *const *in,
                                     sw_value **out);
+/* The same whose attributes are still to be set, and its shape rule to run (sw__onnx_settle); a value without a node. */
+SW_MUST_USE sw_status sw__onnx_start(sw__draft *d, sw_op op, const char *suffix, int n_in, sw_value *const *in,
+                                     sw_node **node);
+SW_MUST_USE sw_status sw__onnx_new_value(sw__draft *d, const char *suffix, sw_value **value);
 /* New constant "<node>/<suffix>": a list of integers; a number in the type of `like`. */
 SW_MUST_USE sw_status sw__onnx_new_ints(sw__draft *d, const char *suffix, const int64_t *v, int n, sw_value **value);
 SW_MUST_USE sw_status sw__onnx_new_float(sw__draft *d, const char *suffix, float v, sw_value *like, sw_value **value);
@@ -256,6 +260,8 @@ SW_MUST_USE sw_status sw__onnx_constant(sw__draft *d);
 /* translate.c: turns a node of an older opset, or one that the table lacks, into newest semantics. Leaves d->op at
  * SW_OP_COUNT when there is no such operator. */
 SW_MUST_USE sw_status sw__onnx_translate(sw__draft *d);
+/* microsoft.c: a node of the domain com.microsoft becomes nodes of ONNX; as sw__onnx_translate. */
+SW_MUST_USE sw_status sw__onnx_microsoft(sw__draft *d);
 /* expand.c: operators that become several nodes. */
 SW_MUST_USE sw_status sw__onnx_group_norm(sw__draft *d);
 SW_MUST_USE sw_status sw__onnx_mean_variance_norm(sw__draft *d);

@@ -155,13 +155,8 @@ static void scarce_free(void *ctx, void *block) {
     sw_free(NULL, block);
 }
 
-SW_TEST(onnx_out_of_memory) {
-    sw_buf model = sw__test_model(
-        "opset 11\nopset f 1\nin x f32 batch 3 4 4\nout y\nmeta a b\ninit c bool : 1\n"
-        "graph g\ninit w f32 1 : 2\nnode Mul x w -> r\nout r\nend\n"
-        "func f::F a -> b | s\nopset 10\nnode LeakyRelu a -> t | alpha=ref:s\nnode Clip t -> b | min=f:0\nend\n"
-        "node Shape x -> i\nnode Gather i two -> j\ninit two i64 : 2\nnode Less j two -> k\n"
-        "node If@i c -> z | then_branch=g:g\nnode f::F z -> v | s=f:1\nnode Unsqueeze v -> y | axes=is:0\n");
+static void check_scarce(const char *text) {
+    sw_buf model = sw__test_model(text);
     int at = 0;
     for (sw_status status = SW_E_NOMEM; status != SW_OK && at < 2000; at++) {
         scarce s = {.left = at};
@@ -175,4 +170,19 @@ SW_TEST(onnx_out_of_memory) {
     }
     CHECK(at > 4 && at < 2000);
     sw_buf_free(&model);
+}
+
+SW_TEST(onnx_out_of_memory) {
+    check_scarce(
+        "opset 11\nopset f 1\nin x f32 batch 3 4 4\nout y\nmeta a b\ninit c bool : 1\n"
+        "graph g\ninit w f32 1 : 2\nnode Mul x w -> r\nout r\nend\n"
+        "func f::F a -> b | s\nopset 10\nnode LeakyRelu a -> t | alpha=ref:s\nnode Clip t -> b | min=f:0\nend\n"
+        "node Shape x -> i\nnode Gather i two -> j\ninit two i64 : 2\nnode Less j two -> k\n"
+        "node If@i c -> z | then_branch=g:g\nnode f::F z -> v | s=f:1\nnode Unsqueeze v -> y | axes=is:0\n");
+    check_scarce(
+        "opset 17\nopset com.microsoft 1\nin x f32 2 7 4\nin w f32 4 12\nin b f32 12\nin s f32\nin z u8\nout y\n"
+        "node com.microsoft::Attention x w b -> a | num_heads=i:2\n"
+        "node com.microsoft::FusedMatMul a x -> p | alpha=f:0.5 | transB=i:1\n"
+        "node QuantizeLinear p s z -> q\nnode com.microsoft::QLinearConcat s z q s z q s z -> c | axis=i:1\n"
+        "node com.microsoft::QLinearAdd c s z c s z s z -> y\n");
 }

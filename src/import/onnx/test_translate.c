@@ -188,6 +188,26 @@ SW_TEST(onnx_mean_variance_norm) {
               "Div(m/centred, m/divisor) -> y");
 }
 
+SW_TEST(onnx_operators_of_microsoft) {
+#define M "opset 17\nopset com.microsoft 1\n" X "in w f32 3 2 3 3\n"
+    static const sw__case cases[] = {
+        {M
+         "node com.microsoft::FusedConv@f x w -> y | activation=s:LeakyRelu | activation_params=fs:0.5 | pads=is:1,1,1,1\n",
+         "Conv(x, w) pads=[1 1 1 1] -> f/conv; LeakyRelu(f/conv) alpha=0.5 -> y"},
+        {M "node com.microsoft::QuickGelu x -> y\n", "Swish(x) alpha=1.702 -> y"},
+        {M "node com.microsoft::FusedMatMul@f x x -> y | transB=i:1 | alpha=f:0.5\n",
+         "Transpose(x) perm=[0 1 3 2] -> f/b; MatMul(x, f/b) -> f/product; Mul(f/product, 0.5) -> y"},
+        {M "init s f32 : 1\ninit z u8 : 3\nin q u8 1 4\n"
+           "node com.microsoft::QLinearAdd@f q s z q s z s z -> y\n",
+         "DequantizeLinear(q, 1, uint83) -> f/a; DequantizeLinear(q, 1, uint83) -> f/b; Add(f/a, f/b) -> f/float; "
+         "QuantizeLinear(f/float, 1, uint83) -> y"},
+        {M "node com.microsoft::FusedConv@f x - -> y\n",
+         "2 m, node 'f' (FusedConv): input 2 is absent; FusedConv needs it"},
+    };
+#undef M
+    CHECK_ALL(cases);
+}
+
 SW_TEST(onnx_types_that_slipway_lacks) {
     static const sw__case cases[] = {
         {"opset 19\n" X "node Cast@c x -> y | to=i:10\n", "Cast(x) to=10 -> y"},

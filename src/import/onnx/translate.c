@@ -185,6 +185,12 @@ static sw_status scatter(sw__draft *d) {
     return SW_OK;
 }
 
+/* What ONNX Runtime's optimiser calls it, in ONNX's own domain. */
+static sw_status rms_norm(sw__draft *d) {
+    d->op = SW_OP_RMSNormalization;
+    return SW_OK;
+}
+
 /* Types are numbers of TensorProto.DataType, of which Slipway has some. */
 static sw_status check_type(sw__draft *d, const char *name) {
     for (int i = 0; i < d->n_attrs; i++) {
@@ -339,6 +345,7 @@ static const struct row {
     {"Resize", EVER, resize},
     {"RoiAlign", 16, roi_align_15},
     {"Scatter", EVER, scatter},
+    {"SimplifiedLayerNormalization", EVER, rms_norm},
     {"Slice", 10, slice_9},
     {"Softmax", 13, softmax_12},
     {"Split", 18, split_17},
@@ -351,6 +358,7 @@ static const struct row {
 
 sw_status sw__onnx_translate(sw__draft *d) {
     d->op = sw_op_find(d->proto->domain, d->proto->op);
+    if (strcmp(d->proto->domain, "com.microsoft") == 0) return sw__onnx_microsoft(d);
     if (*d->proto->domain) return SW_OK;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         if (d->opset < rows[i].below && strcmp(rows[i].op, d->proto->op) == 0) {
