@@ -133,6 +133,10 @@ bool sw_os_executable(char *path, size_t size);
 void sw_os_ignore_broken_pipes(void);
 /* Bytes of memory that this process may use at most: the machine's, or less by its cgroup. At least 64 MiB. */
 int64_t sw_os_memory_bytes(void);
+/* How much of that is in use, by all of the machine or container; -1: not known. */
+int64_t sw_os_memory_used(void);
+/* Time of all CPUs since the machine started, in ticks of its own. False: not known. */
+bool sw_os_cpu_ticks(int64_t *busy, int64_t *all);
 /* From now on this process runs only on what others leave of the CPUs, as far as the system can. */
 void sw_os_stand_back(void);
 /* Gives memory that was freed back to the system, as far as the heap can. */

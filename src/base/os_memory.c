@@ -29,6 +29,41 @@ int64_t sw_os_memory_bytes(void) {
     return bytes < LEAST_BYTES ? LEAST_BYTES : bytes;
 }
 
+int64_t sw_os_memory_used(void) {
+    const char *limited[][2] = {
+        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
+        {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
+    int64_t machine = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i < 2; i++) {
+        int64_t limit = read_number(limited[i][0]), used = read_number(limited[i][1]);
+        if (limit > 0 && limit < machine && used >= 0) return used;
+    }
+    char line[128];
+    long long total = -1, available = -1; /* KiB */
+    FILE *file = fopen("/proc/meminfo", "re");
+    if (!file) return -1;
+    while (fgets(line, sizeof line, file)) {
+        (void)sscanf(line, "MemTotal: %lld", &total);
+        (void)sscanf(line, "MemAvailable: %lld", &available);
+    }
+    fclose(file);
+    return total >= 0 && available >= 0 ? (total - available) * 1024 : -1;
+}
+
+bool sw_os_cpu_ticks(int64_t *busy, int64_t *all) {
+    enum { USER, NICE, SYSTEM, IDLE, WAIT, IRQ, SOFT_IRQ, STEAL, N };
+    long long t[N] = {0};
+    *busy = *all = 0;
+    FILE *file = fopen("/proc/stat", "re");
+    if (!file) return false;
+    int n = fscanf(file, "cpu %lld %lld %lld %lld %lld %lld %lld %lld", &t[USER], &t[NICE], &t[SYSTEM], &t[IDLE],
+                   &t[WAIT], &t[IRQ], &t[SOFT_IRQ], &t[STEAL]);
+    fclose(file);
+    for (int i = 0; i < N; i++) *all += t[i];
+    *busy = *all - t[IDLE] - t[WAIT];
+    return n > IDLE;
+}
+
 void sw_os_give_back_blocks(void) {
 #ifdef __GLIBC__
     /* Once set, glibc no longer raises these to the largest block that was freed (mallopt(3)), after which blocks of models lie

@@ -315,7 +315,7 @@ sw_status sw_serve_create(const sw_serve_options *options, sw_serve **result) {
     pthread_cond_init(&core->idle, &monotonic);
     pthread_condattr_destroy(&monotonic);
     bool good = copy_options(core, options) && (core->gate = sw__gate_create(core->cpus)) &&
-                (core->detectors = sw__detectors_create());
+                (core->detectors = sw__detectors_create()) && (core->machine = sw__machine_create());
     sw_status status =
         good ? check_repositories(core) : sw_fail(options->diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     if (status == SW_OK) status = sw__loading_start(core);
@@ -383,6 +383,7 @@ void sw_serve_destroy(sw_serve *core) {
     sw_free(NULL, core->entries);
     sw__gate_destroy(core->gate);
     sw__detectors_destroy(core->detectors);
+    sw__machine_destroy(core->machine);
     pthread_mutex_destroy(&core->lock);
     pthread_mutex_destroy(&core->rules_lock);
     pthread_mutex_destroy(&core->copies_lock);

@@ -12,6 +12,8 @@
 #include "serve/backend.h"
 #include "serve/config/config.h"
 #include "serve/detectors.h"
+#include "serve/machine.h"
+#include "serve/metrics.h"
 #include "serve/rules.h"
 #include "serve/stats.h"
 
@@ -316,6 +318,7 @@ struct sw_serve {
     atomic_ullong copied;        /* bytes of results between steps of ensembles */
     sw__gate *gate;
     sw__detectors *detectors; /* kept for the next picture */
+    sw__machine *machine;
     int cpus;
     int n_alive; /* models that are not destroyed; under lock */
 };
@@ -343,9 +346,6 @@ sw__copy *sw__shadow_take(sw_serve *core, const sw_serve_request *request);
 void sw__shadow_send(sw__copy *copies); /* takes NULL */
 void sw__shadow_cancel(sw_serve *core); /* nobody waits for copies any more */
 void sw__shadow_metrics(sw_serve *core, sw_buf *buf);
-/* metrics.c: the two lines before a metric; a label's value with what must be escaped. */
-void sw__metrics_head(sw_buf *buf, const char *name, const char *kind, const char *help);
-void sw__metrics_label(sw_buf *buf, const char *text);
 
 /* Under core->lock; NULL: there is none, or (make) out of memory. */
 sw__entry *sw__core_entry(sw_serve *core, const char *name, bool make);

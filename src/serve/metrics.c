@@ -310,11 +310,6 @@ static void write_copied(sw_serve *core, sw_buf *buf) {
     sw_buf_printf(buf, "%s %llu\n", name, (unsigned long long)atomic_load(&core->copied));
 }
 
-static void write_memory(sw_buf *buf) {
-    sw__metrics_head(buf, "nv_cpu_memory_total_bytes", "gauge", "CPU total memory (RAM), in bytes.");
-    sw_buf_printf(buf, "nv_cpu_memory_total_bytes %" PRId64 "\n", sw_os_memory_bytes());
-}
-
 void sw_serve_metrics(sw_serve *core, sw_buf *buf) {
     sw_arena *arena = sw_arena_create(NULL, 0);
     sw_serve_model **models;
@@ -349,7 +344,7 @@ void sw_serve_metrics(sw_serve *core, sw_buf *buf) {
         if (o->summaries) write_summaries(buf, samples, n, o);
         write_copied(core, buf);
         sw__shadow_metrics(core, buf);
-        write_memory(buf);
+        sw__machine_metrics(core->machine, buf);
     } else if (buf->status == SW_OK) {
         buf->status = SW_E_NOMEM;
     }

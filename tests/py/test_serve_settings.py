@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 import signal
+import subprocess
 import tempfile
 import time
 import unittest
@@ -41,6 +42,29 @@ def plain(answer):
         else:
             found[name] = getattr(value, value.WhichOneof("parameter_choice"))
     return found
+
+
+CPU_METRICS = ("utilization", "memory_total_bytes", "memory_used_bytes")
+# Two GPUs, the second of which does not tell its power.
+NVML = """
+#include <stdio.h>
+typedef struct gpu_s { int number; unsigned long long energy; } *device;
+static struct gpu_s gpus[] = {{0, 7000}, {1, 7000}};
+int nvmlInit_v2(void) { return 0; }
+int nvmlShutdown(void) { return 0; }
+int nvmlDeviceGetCount_v2(unsigned *n) { *n = 2; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, device *d) { *d = &gpus[i]; return 0; }
+int nvmlDeviceGetUUID(device d, char *text, unsigned size) { snprintf(text, size, "GPU-%d", d->number); return 0; }
+int nvmlDeviceGetUtilizationRates(device d, unsigned *u) { u[0] = 50; u[1] = 9; return 0; }
+int nvmlDeviceGetMemoryInfo(device d, unsigned long long *m) {
+    m[0] = 80000000000; m[1] = 79000000000; m[2] = 1000000000; return 0;
+}
+int nvmlDeviceGetPowerUsage(device d, unsigned *mw) { *mw = 101500; return d->number ? 3 : 0; }
+int nvmlDeviceGetEnforcedPowerLimit(device d, unsigned *mw) { *mw = 700000; return 0; }
+int nvmlDeviceGetTotalEnergyConsumption(device d, unsigned long long *mj) {
+    *mj = d->energy; d->energy = 9000; return 0;
+}
+"""
 
 
 class Settings(unittest.TestCase):
@@ -252,6 +276,39 @@ class Settings(unittest.TestCase):
         )
         total = float(re.search(rf"nv_inference_request_summary_us_sum\{{{of_a}\}} (\S+)", text)[1])
         self.assertTrue(0 < low <= high <= total * 1.03)
+
+    def machine(self, server):
+        """Metrics of the machine, {name with labels: number}."""
+        text = server.get("/metrics", port=server.metrics)[2].decode()
+        return {name: float(value) for name, value in re.findall(r"^(nv_(?:[cg]pu|energy)_\S+) (\S+)$", text, re.M)}
+
+    def test_metrics_of_the_machine(self):
+        server, _ = self.serve()
+        values = self.machine(server)
+        self.assertEqual({name for name in values if "cpu" in name}, {f"nv_cpu_{name}" for name in CPU_METRICS})
+        self.assertTrue(0 <= values["nv_cpu_utilization"] <= 1)
+        self.assertTrue(0 < values["nv_cpu_memory_used_bytes"] < values["nv_cpu_memory_total_bytes"])
+        library = self.folder / "libnvidia-ml.so.1"
+        (self.folder / "nvml.c").write_text(NVML)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", library, self.folder / "nvml.c"], check=True)
+        env = slipway.ENVIRONMENT | {"LD_LIBRARY_PATH": str(self.folder)}
+        server = serving.Server(self.models[0], env=env)
+        self.addCleanup(server.stop)
+        deadline = time.monotonic() + 10
+        while "nv_gpu_utilization" not in str(values := self.machine(server)) and time.monotonic() < deadline:
+            time.sleep(0.01)  # it is opened in the background
+        got = {name: value for name, value in values.items() if "cpu" not in name}
+        first = {
+            "nv_gpu_utilization": 0.5,
+            "nv_gpu_memory_total_bytes": 8e10,
+            "nv_gpu_memory_used_bytes": 1e9,
+            "nv_gpu_power_usage": 101.5,
+            "nv_gpu_power_limit": 700,
+            "nv_energy_consumption": 2,
+        }
+        second = {name: value for name, value in first.items() if "power_usage" not in name}
+        want = {f'{name}{{gpu_uuid="GPU-{i}"}}': v for i, row in enumerate((first, second)) for name, v in row.items()}
+        self.assertEqual(got, want)
 
     def test_generate(self):
         server, _ = self.serve()
