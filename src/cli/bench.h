@@ -25,6 +25,7 @@ typedef struct sw_bench_model {
 
 typedef struct sw_bench_want {
     int64_t batch, height, width; /* 0: as the model says */
+    bool strict; /* refuse a plan that was tuned on another model of CPU */
 } sw_bench_want;
 
 /* Reads the ports of a model and makes noise for them. SW_E_USAGE where sizes stay open or contradict the model. */

@@ -51,7 +51,7 @@ static sw_status set_inputs(sw_bench_model *m, sw_tensor *types, const char *con
 
 static sw_status read_plan(sw_bench_model *m, const sw_bench_want *want, sw_arena *arena, const sw_diag *diag) {
     sw_plan *plan;
-    SW_TRY(sw_plan_load(m->path, NULL, diag, &plan));
+    SW_TRY(sw_plan_load(m->path, &(sw_load_options){.strict = want->strict}, diag, &plan));
     int n = sw_plan_inputs(plan);
     sw_tensor *types = SW_ARENA_ARRAY(arena, sw_tensor, n + 1);
     const char **names = SW_ARENA_ARRAY(arena, const char *, n + 1);

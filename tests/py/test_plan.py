@@ -161,7 +161,7 @@ class Plans(Folder):
         self.assertEqual(run.stderr.count("\n"), 1)
         page = self.folder / "r.html"
         ports = ["--http-port", "0", "--grpc-port", "-1", "--metrics-port", "-1"]
-        for verb in (["profile", "--runs", "1"], ["report", "-o", page, "--runs", "1"], ["serve", *ports]):
+        for verb in (["profile", "--runs", "1"], ["report", "-o", page, "--runs", "1"], ["serve", *ports], ["bench"]):
             run = slipway.run(*verb, plan, "--strict", expect=2)
             self.assertIn("tuned on another CPU", run.stderr)
         self.assertFalse(page.exists())
