@@ -130,13 +130,17 @@ static double agreement(const sw__copy *copy) {
     if (!detections_of(copy->results, copy->n_results, &a, &a_class, &n) ||
         !detections_of(copy->request.results, copy->request.n_results, &b, &b_class, &m))
         return -1;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        double most = 0.5;
+        int64_t best = -1;
         for (int64_t k = 0; k < m; k++) {
-            if (taken[k] || a_class[i] != b_class[k] || overlap(a + 4 * i, b + 4 * k) < 0.5) continue;
-            taken[k] = true;
-            matches++;
-            break;
+            double share = taken[k] || a_class[i] != b_class[k] ? 0 : overlap(a + 4 * i, b + 4 * k);
+            if (share >= most) most = share, best = k;
         }
+        if (best < 0) continue;
+        taken[best] = true;
+        matches++;
+    }
     return n + m ? 2.0 * (double)matches / (double)(n + m) : 1;
 }
 

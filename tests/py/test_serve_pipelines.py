@@ -8,10 +8,11 @@ import unittest
 import cv2
 import numpy as np
 from onnx import TensorProto as T
-from onnx import helper, numpy_helper, save
+from onnx import helper, load, numpy_helper, save
 
 import serving
 import slipway
+import zoo
 from test_serve_pictures import Served, grey_detector, picture
 
 STEPS = """platform: "ensemble"
@@ -25,8 +26,8 @@ ensemble_scheduling { step [
   { model_name: "slipway_letterbox" model_version: -1 input_map { key: "PICTURE" value: "picture" }
     output_map { key: "TENSOR" value: "tensor" } output_map { key: "META" value: "meta" } },
   { model_name: "%(detector)s" model_version: -1
-    input_map { key: "images" value: "tensor" } output_map { key: "output0" value: "raw" } },
-  { model_name: "slipway_yolo" model_version: -1 input_map { key: "RAW" value: "raw" }
+    input_map { key: "images" value: "tensor" } %(results)s },
+  { model_name: "slipway_yolo" model_version: -1 %(raw)s
     input_map { key: "META" value: "meta" } output_map { key: "BOXES" value: "BOXES" }
     output_map { key: "SCORES" value: "SCORES" } output_map { key: "CLASSES" value: "CLASSES" }
     output_map { key: "LABELS" value: "LABELS" } }
@@ -38,10 +39,15 @@ CROPS = """, { model_name: "slipway_crop" model_version: -1 input_map { key: "PI
     input_map { key: "images" value: "crops" } output_map { key: "%s" value: "KINDS" } }"""
 
 
-def pipeline(root, name, detector, second="", kinds=2, output="scores", parameters=()):
+def pipeline(root, name, detector, second="", kinds=2, output="scores", parameters=(), results=("output0",)):
+    """`results`: outputs of the detector."""
     (root / name / "1").mkdir(parents=True)
     values = {
         "detector": detector,
+        "results": " ".join('output_map { key: "%s" value: "%s" }' % (name, name) for name in results),
+        "raw": " ".join(
+            'input_map { key: "RAW%s" value: "%s" }' % (f"_{i}" if i else "", name) for i, name in enumerate(results)
+        ),
         "outputs": ', { name: "KINDS" data_type: TYPE_FP32 dims: [-1, %d] }' % kinds if second else "",
         "more": CROPS % (second, output) if second else "",
         "parameters": " ".join('parameters { key: "%s" value { string_value: "%s" } }' % p for p in parameters),
@@ -70,6 +76,33 @@ def shade_classifier(path):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     helper.set_model_props(model, {"names": "{0: 'dark', 1: 'bright'}", "task": "classify"})
     save(model, path)
+
+
+def level_detector(path, classes=3):
+    """NanoDet's outputs with random weights: of three levels scores, and distributions of four sides over eight places."""
+    path.parent.mkdir(parents=True)
+    random, weights, nodes, outputs = np.random.default_rng(3), [], [], []
+    for level, stride in enumerate((8, 16, 32)):
+        for kind, values in (("scores", classes), ("sides", 32)):
+            name = f"{kind}{level}"
+            kernel = random.standard_normal((values, 3, stride, stride)).astype(np.float32) / stride
+            weights.append(numpy_helper.from_array(kernel, name + ".w"))
+            weights.append(numpy_helper.from_array(np.array([0, values, -1]), name + ".shape"))
+            nodes.append(helper.make_node("Conv", ["images", name + ".w"], [name + ".map"], strides=[stride] * 2))
+            nodes.append(helper.make_node("Reshape", [name + ".map", name + ".shape"], [name + ".flat"]))
+            last = name if kind == "sides" else name + ".rows"
+            nodes.append(helper.make_node("Transpose", [name + ".flat"], [last], perm=[0, 2, 1]))
+            if kind == "scores":
+                nodes.append(helper.make_node("Sigmoid", [last], [name]))
+            outputs.append(helper.make_tensor_value_info(name, T.FLOAT, [1, (64 // stride) ** 2, values]))
+    image = helper.make_tensor_value_info("images", T.FLOAT, [1, 3, 64, 64])
+    model = helper.make_model(
+        helper.make_graph(nodes, "levels", [image], outputs, weights),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    save(model, path)
+    return [output.name for output in outputs]
 
 
 class Clients(Served):
@@ -194,6 +227,30 @@ class Pipelines(Clients):
         np.testing.assert_allclose([g["SCORES"][0] for g in got], [1, 0.8, 0.6, 0.4], atol=1e-6)
         stats = self.stats("patient")
         self.assertEqual((stats["inference_count"], stats["execution_count"]), (4, 1))
+
+
+class SeveralOutputs(Clients):
+    """Networks whose boxes come of several outputs, or with masks."""
+
+    def test_as_detect(self):
+        image = np.random.default_rng(2).integers(0, 255, (48, 64, 3), np.uint8)
+        data = cv2.imencode(".png", image)[1].tobytes()
+        results = {"levels": level_detector(self.root / "levels/1/model.onnx"), "masks": ("output0", "output1")}
+        (self.root / "masks/1").mkdir(parents=True)
+        save(zoo.fill(load(zoo.ZOO / "yolo11n-seg_64.onnx")), self.root / "masks/1/model.onnx")
+        conf = {"levels": 0.6, "masks": 0.01}
+        for name, outputs in results.items():
+            pipeline(self.root, f"of_{name}", name, parameters=[("slipway_yolo.conf", conf[name])], results=outputs)
+        self.serve("--plan-cache", "none")
+        for name in results:
+            status, _, answer = self.server.get(f"/v2/models/{name}/detect?conf={conf[name]}", data)
+            self.assertEqual(status, 200, answer)
+            want = json.loads(answer)["detections"]
+            self.assertGreater(len(want), 2, name)
+            got = self.ask_picture(f"of_{name}", data)
+            np.testing.assert_array_equal(got["BOXES"], np.float32([d["box"] for d in want]))
+            np.testing.assert_array_equal(got["SCORES"], np.float32([d["confidence"] for d in want]))
+            np.testing.assert_array_equal(got["CLASSES"], [d["class_id"] for d in want])
 
 
 class Documented(Clients):

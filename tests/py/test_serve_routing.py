@@ -11,6 +11,8 @@ import time
 import unittest
 
 import numpy as np
+from onnx import TensorProto as T
+from onnx import helper, numpy_helper, save
 
 import serving
 import slipway
@@ -50,6 +52,21 @@ class Routed(Served):
         status, _, answer = self.server.get(f"/v2/models/{model}/infer", json.dumps(body).encode(), headers)
         answer = json.loads(answer)
         return (answer["model_name"], answer["model_version"]) if status == 200 else (status, answer["error"])
+
+
+def boxes_model(path, shift, classes):
+    """Passes boxes and classes on, moved to the right and changed by these numbers."""
+    path.parent.mkdir(parents=True)
+    n, shifts = len(shift), np.zeros((len(shift), 4), np.float32)
+    shifts[:, ::2] = np.float32(shift)[:, None]
+    ports = [("b", T.FLOAT, [n, 4]), ("c", T.INT32, [n])], [("BOXES", T.FLOAT, [n, 4]), ("CLASSES", T.INT32, [n])]
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["b", "shift"], ["BOXES"]), helper.make_node("Add", ["c", "change"], ["CLASSES"])],
+        "boxes",
+        *([helper.make_tensor_value_info(*port) for port in side] for side in ports),
+        [numpy_helper.from_array(shifts, "shift"), numpy_helper.from_array(np.int32(classes), "change")],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
 class Rules(Routed):
@@ -211,6 +228,8 @@ class Shadows(Routed):
         )
         for name, label in (("old", "thing"), ("new", "object")):
             grey_detector(cls.root / name / "1/model.onnx", names="{0: '%s'}" % label)
+        for name, shift, change in (("found", 0, 0), ("as_is", 0, 0), ("moved", (6, 0, 1, 1), (0, 1, 0, 0))):
+            boxes_model(cls.root / name / "1/model.onnx", np.broadcast_to(shift, 4), np.broadcast_to(change, 4))
         cls.serve()
 
     def shadow(self, **more):
@@ -264,6 +283,21 @@ class Shadows(Routed):
         self.assertLess(time.monotonic() - begin, 2)  # patient waits that long for more
         self.wait("slipway_shadow_dropped_total", 4, shadow="try")
         self.wait("slipway_shadow_compared_total", 16, shadow="try")
+
+    def test_agreement_of_detections(self):
+        """F1: those of the same class that overlap by half, each once."""
+        boxes = np.float32([[0, 0, 10, 10], [50, 0, 60, 10], [100, 0, 110, 10], [104, 0, 114, 10]])
+        inputs = [
+            {"name": "b", "datatype": "FP32", "shape": [4, 4], "data": boxes.ravel().tolist()},
+            {"name": "c", "datatype": "INT32", "shape": [4], "data": [0, 1, 2, 2]},
+        ]
+        # The first goes too far, the second changes its class, the third and the fourth move a little.
+        for other, f1 in (("as_is", 1), ("moved", 0.5)):
+            self.put({"shadows": [{"name": other, "of": {"model": "found"}, "to": {"model": other}}]})
+            answer = self.server.get("/v2/models/found/infer", json.dumps({"inputs": inputs}).encode())
+            self.assertEqual(answer[0], 200, answer[2])
+            self.wait("slipway_shadow_agreement_count", 1, shadow=other)
+            self.assertEqual(self.metric("slipway_shadow_agreement_sum", shadow=other), f1)
 
     def test_pictures(self):
         self.put({"shadows": [{"name": "p", "of": {"model": "old"}, "to": {"model": "new"}}]})
