@@ -45,7 +45,7 @@ typedef struct sw_build_options {
     int64_t batch_min, batch_opt, batch_max;
     /* What maps between convolutions are stored as: SW_F32 (or SW_DTYPE_NONE, the default) or SW_BF16, which halves
      * their bytes and is computed by AVX512-BF16 where the CPU has it. Inputs, outputs and the layers that write them
-     * stay as they are. */
+     * stay as they are. On GPUs SW_F16 (the default) or, from SM 8.0 on, SW_BF16, with float32 sums. */
     sw_dtype precision;
     bool best_precision;     /* instead: the faster of both, timed here */
     const sw_tuning *tuning; /* NULL: kernels are chosen by estimate */

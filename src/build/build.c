@@ -65,13 +65,14 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     sw_status status = sw_shapes_apply(graph, options, diag, &shapes);
     if (status == SW_OK) status = sw_passes_run(graph, fast ? NULL : "dead-code", diag);
     if (status == SW_OK && fast && !gpu) status = sw_passes_for_cpu(graph, options->precision == SW_BF16);
-    if (status == SW_OK && fast && options->precision == SW_BF16) status = sw_pass_bfloat16(graph);
+    if (status == SW_OK && fast && !gpu && options->precision == SW_BF16) status = sw_pass_bfloat16(graph);
     if (status == SW_OK) status = sw_plan_lower(graph, diag, plan);
     if (status != SW_OK) {
         sw_graph_destroy(graph);
         return status;
     }
     (*plan)->reference = reference;
+    if (gpu && options->precision == SW_BF16) (*plan)->gpu_type = SW_BF16;
     if (shapes.n_profiles) status = sw_plan_set_profiles(*plan, shapes.extents, shapes.n_profiles);
     if (status == SW_OK) status = sign(*plan, path);
     if (status == SW_OK && gpu) status = sw_plan_tune_gpu(*plan, options, diag);

@@ -155,7 +155,8 @@ static sw_status copy_settings(const sw_settings *from, sw_arena *arena, sw_sett
 static const char *precision_of(const bench *b, const sw_foreign_runtime *r, const sw_bench_model *m) {
     bool takes = !strcmp(r->name, "slipway") || !strcmp(r->name, "openvino") || !strcmp(r->name, "torch") ||
                  !strcmp(r->name, "ncnn");
-    if (b->device && !m->quantised) return !strcmp(r->name, "slipway") ? "fp16" : takes ? b->precision : "fp32";
+    if (b->device && !m->quantised)
+        return !strcmp(r->name, "slipway") ? (b->bf16 ? "bf16" : "fp16") : takes ? b->precision : "fp32";
     return m->quantised ? "int8" : b->bf16 && takes ? "bf16" : "fp32";
 }
 

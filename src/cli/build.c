@@ -181,9 +181,9 @@ const sw_verb sw_verb_build = {
              .kind = SW_TEXT,
              .argument = "fp32|fp16|bf16|best",
              .help =
-                 "what maps between layers are stored as (default fp32); bf16 is half the bytes, and twice the products "
-                 "a cycle where the CPU has AVX512-BF16; inputs, outputs and what decodes them stay float32; best times "
-                 "fp32 and bf16 here and takes the faster; fp16 is for GPUs, which compute in it"},
+                 "what maps between layers are stored as (default fp32, on GPUs fp16); bf16 is half the bytes, and twice "
+                 "the products a cycle where the CPU has AVX512-BF16; inputs, outputs and what decodes them stay "
+                 "float32; best times fp32 and bf16 here and takes the faster; fp16 is for GPUs"},
             {.name = "opt-level",
              .kind = SW_INT,
              .letter = 'O',

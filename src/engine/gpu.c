@@ -23,6 +23,15 @@ static sw_status check_gpu(const sw_gpu *gpu, int index, const sw_diag *diag) {
         plan->gpu_sm % 10, index, here->name, here->sm / 10, here->sm % 10);
 }
 
+static sw_status set_type(sw_gpu *gpu, const sw_diag *diag) {
+    const sw_cuda_info *here = &gpu->cuda->info;
+    gpu->cuda->bf16 = gpu->plan->gpu_type == SW_BF16;
+    if (!gpu->cuda->bf16 || here->sm >= 80) return SW_OK;
+    return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "build it with --precision fp16",
+                   "bfloat16 needs SM 8.0; GPU %d (%s) has SM %d.%d", gpu->cuda->index, here->name, here->sm / 10,
+                   here->sm % 10);
+}
+
 sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **result) {
     sw_gpu *gpu = sw_calloc(plan->allocator, 1, sizeof *gpu);
     if (!gpu) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
@@ -36,6 +45,7 @@ sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **
     sw_status status = room ? sw_cuda_open(index, gpu->allocator, diag, &gpu->cuda)
                             : sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     if (status == SW_OK) status = check_gpu(gpu, index, diag);
+    if (status == SW_OK) status = set_type(gpu, diag);
     if (status == SW_OK) gpu->cuda->lent = plan->gpu_codes, gpu->cuda->n_lent = plan->n_gpu_codes;
     if (status == SW_OK && sw__gpu_store_open(gpu, &gpu->store) != SW_OK)
         status = sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");

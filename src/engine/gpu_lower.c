@@ -80,7 +80,7 @@ static sw_status pack_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t step
     size_t bias_at, bytes = sw_cuda_packed_bytes(conv, form, &bias_at);
     void *packed = sw_alloc(gpu->allocator, bytes);
     if (!packed) return SW_E_NOMEM;
-    sw_cuda_pack(conv, form, weights, bias, packed);
+    sw_cuda_pack(conv, form, gpu->cuda->bf16, weights, bias, packed);
     sw_status status = upload_shared(gpu, packed, bytes, diag, weights_of(gpu, step, form));
     sw_free(gpu->allocator, packed);
     return status;

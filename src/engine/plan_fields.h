@@ -32,7 +32,8 @@ enum { /* of the control part */
        SW__CONTROL_TIME = 11,
        SW__CONTROL_GPU = 12,      /* what tiles were chosen on */
        SW__CONTROL_GPU_TILE = 13, /* pairs: a convolution, its tile */
-       SW__CONTROL_GPU_CODE = 14  /* of a kernel */
+       SW__CONTROL_GPU_CODE = 14, /* of a kernel */
+       SW__CONTROL_GPU_TYPE = 15  /* of maps, as ONNX numbers types; absent: float16 */
 };
 enum { SW__GPU_NAME = 1, SW__GPU_SM = 2, SW__GPU_ANY = 3 };
 enum { SW__CODE_KERNEL = 1, SW__CODE_TEXT = 2, SW__CODE_OFFSET = 3, SW__CODE_BYTES = 4, SW__CODE_CRC = 5 };

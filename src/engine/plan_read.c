@@ -545,6 +545,10 @@ static sw_status read_control(reader *r, sw_pb m, const char **features) {
         case SW__CONTROL_GPU_TILE:
             SW_TRY(read_pair(r, sw_pb_sub(&m, &f), sw_plan_add_gpu_tile));
             break;
+        case SW__CONTROL_GPU_TYPE:
+            r->plan->gpu_type = dtype_of(f.value);
+            if (r->plan->gpu_type != SW_BF16) return broken(r, "it computes in a type that GPUs do not");
+            break;
         case SW__CONTROL_GPU_CODE:
             SW_TRY(read_code(r, sw_pb_sub(&m, &f)));
             break;

@@ -238,6 +238,7 @@ static void put_times(writer *w) {
 
 static void put_gpu(writer *w) {
     const sw_plan *plan = w->plan;
+    if (plan->gpu_type) sw_pb_put_varint(&w->control, SW__CONTROL_GPU_TYPE, (uint64_t)onnx_dtypes[plan->gpu_type]);
     if (!plan->gpu) return;
     sw_pb_put_text(&w->part, SW__GPU_NAME, plan->gpu);
     sw_pb_put_varint(&w->part, SW__GPU_SM, (uint64_t)plan->gpu_sm);

@@ -1,6 +1,6 @@
 /* A driver and an NVRTC that need no GPU: graphs and launches run in the emulator. The library stands in for libcuda.so.1
  * (SLIPWAY_CUDA_DRIVER) and for libnvrtc (SLIPWAY_NVRTC). EMU_CUDA chooses what goes wrong: words "nogpu", "old", "broken",
- * "sm60", "nomemory", "foreign" (code of another GPU), "nocompile", "hang".
+ * "sm60", "sm75", "sm89", "nomemory", "foreign" (code of another GPU), "nocompile", "hang".
  *
  * Operations of a graph run in an order that its dependencies allow and that is as far as can be from the order of recording,
  * so that missing ones show. */
@@ -124,11 +124,9 @@ static unsigned fake_device_memory(size_t *bytes, int device) {
     return *bytes = (size_t)4 << 30, 0;
 }
 static unsigned fake_device_attribute(int *value, unsigned attribute, int device) {
-    bool old = goes_wrong("sm60"), ada = goes_wrong("sm89");
-    *value = attribute == SW_CU_SM_MAJOR          ? (old   ? 6
-                                                     : ada ? 8
-                                                           : 9)
-             : attribute == SW_CU_SM_MINOR        ? (ada ? 9 : 0)
+    int sm = goes_wrong("sm60") ? 60 : goes_wrong("sm75") ? 75 : goes_wrong("sm89") ? 89 : 90;
+    *value = attribute == SW_CU_SM_MAJOR          ? sm / 10
+             : attribute == SW_CU_SM_MINOR        ? sm % 10
              : attribute == SW_CU_MULTIPROCESSORS ? 132
              : attribute == SW_CU_L2_BYTES        ? 50 << 20
                                                   : 0;
@@ -302,6 +300,12 @@ NVRTC(nvrtcCreateProgram, (sw_nvrtc_program * program, const char *text, const c
     return snprintf((*program)->name, sizeof(*program)->name, "%s", name), 0;
 }
 NVRTC(nvrtcCompileProgram, (sw_nvrtc_program program, int n_options, const char *const *options)) {
+    char variant[sizeof program->name];
+    for (int i = 0; i < n_options; i++) {
+        const char *suffix = !strcmp(options[i], "-DBF16") ? "_BF16" : strstr(options[i], "=sm_75") ? "_SM75" : NULL;
+        if (suffix) snprintf(variant, sizeof variant, "%.48s%s", program->name, suffix);
+        if (suffix && emu_find(variant)) memcpy(program->name, variant, sizeof variant);
+    }
     return goes_wrong("nocompile") ? 6 : 0;
 }
 NVRTC(nvrtcGetProgramLogSize, (sw_nvrtc_program program, size_t *size)) {

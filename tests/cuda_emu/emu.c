@@ -217,6 +217,7 @@ typedef struct lane_data {
     float *c;
     const unsigned *a, *b;
     unsigned long long da, db;
+    int depth, rough;
 } lane_data;
 
 static void meet_warp(lane_data *data, void (*work)(meeting *m)) {
@@ -258,44 +259,46 @@ void emu_load_matrix(unsigned *r, unsigned at, int count) {
     meet_warp(&d, load_matrices);
 }
 
-static float half_of(const unsigned *words, int i) {
-    return sw_f16_to_f32((unsigned short)(words[i / 2] >> (i % 2 * 16)));
+static float number_of(unsigned short half, int rough) {
+    return rough ? sw_bf16_to_f32(half) : sw_f16_to_f32(half);
+}
+static float half_of(const lane_data *d, const unsigned *words, int i) {
+    return number_of((unsigned short)(words[i / 2] >> (i % 2 * 16)), d->rough);
 }
 
 static void multiply(meeting *m) {
     float a[16][16], b[16][8];
+    int depth = ((const lane_data *)m->slots[0])->depth;
     for (int l = 0; l < LANES; l++) {
         const lane_data *d = m->slots[l];
         int g = l / 4, t = l % 4;
-        for (int e = 0; e < 2; e++) {
-            a[g][2 * t + e] = half_of(d->a, e);
-            a[g + 8][2 * t + e] = half_of(d->a, 2 + e);
-            a[g][2 * t + 8 + e] = half_of(d->a, 4 + e);
-            a[g + 8][2 * t + 8 + e] = half_of(d->a, 6 + e);
-            b[2 * t + e][g] = half_of(d->b, e);
-            b[2 * t + 8 + e][g] = half_of(d->b, 2 + e);
-        }
+        for (int k = 0; k < depth; k += 8)
+            for (int e = 0; e < 2; e++) {
+                a[g][2 * t + k + e] = half_of(d, d->a, k / 2 + e);
+                a[g + 8][2 * t + k + e] = half_of(d, d->a, k / 2 + 2 + e);
+                b[2 * t + k + e][g] = half_of(d, d->b, k / 4 + e);
+            }
     }
     for (int l = 0; l < LANES; l++) {
         const lane_data *d = m->slots[l];
         for (int i = 0; i < 4; i++) {
             int row = l / 4 + i / 2 * 8, column = l % 4 * 2 + i % 2;
             float sum = 0;
-            for (int k = 0; k < 16; k++) sum += a[row][k] * b[k][column];
+            for (int k = 0; k < depth; k++) sum += a[row][k] * b[k][column];
             d->c[i] += sum;
         }
     }
 }
 
-void emu_multiply(float *c, const unsigned *a, const unsigned *b) {
-    lane_data d = {.c = c, .a = a, .b = b};
+void emu_multiply(float *c, const unsigned *a, const unsigned *b, int depth, int rough) {
+    lane_data d = {.c = c, .a = a, .b = b, .depth = depth, .rough = rough};
     meet_warp(&d, multiply);
 }
 
 /* Element (row, k) of an operand of wgmma. With a swizzle: rows of 128, 64 or 32 bytes, address bits from 4 on xor those
  * from 7 on. Without: pieces of 8 rows by 16 bytes in a row, so far apart along the depth as the descriptor tells. It
  * tells, too, how far row 8 is from row 0. */
-static float operand(unsigned long long descriptor, int row, int k, int thread) {
+static float operand(const lane_data *d, unsigned long long descriptor, int row, int k) {
     unsigned down = descriptor >> 32 & 0x3fff, across = descriptor >> 16 & 0x3fff, form = (unsigned)(descriptor >> 62);
     unsigned at = ((unsigned)(descriptor & 0x3fff) + (unsigned)row / 8 * down) * 16;
     if (form == 0) {
@@ -306,10 +309,10 @@ static float operand(unsigned long long descriptor, int row, int k, int thread) 
         at ^= (at >> 7 & (chunks - 1)) << 4;
     }
     check_shared(at & ~3u, 4);
-    mark_read(at & ~3u, 4, thread);
+    mark_read(at & ~3u, 4, d->thread);
     unsigned short v;
     memcpy(&v, shared + at, 2);
-    return sw_f16_to_f32(v);
+    return number_of(v, d->rough);
 }
 
 static void multiply_group(meeting *m) {
@@ -317,8 +320,8 @@ static void multiply_group(meeting *m) {
     const lane_data *first = m->slots[0];
     int columns = (int)first->count;
     for (int k = 0; k < 16; k++) {
-        for (int r = 0; r < 64; r++) a[r][k] = operand(first->da, r, k, first->thread);
-        for (int c = 0; c < columns; c++) b[c][k] = operand(first->db, c, k, first->thread);
+        for (int r = 0; r < 64; r++) a[r][k] = operand(first, first->da, r, k);
+        for (int c = 0; c < columns; c++) b[c][k] = operand(first, first->db, c, k);
     }
     for (int l = 0; l < GROUP; l++) {
         const lane_data *d = m->slots[l];
@@ -331,8 +334,8 @@ static void multiply_group(meeting *m) {
     }
 }
 
-void emu_warpgroup_multiply(float *c, unsigned long long a, unsigned long long b, int columns) {
-    lane_data d = {.c = c, .da = a, .db = b, .count = (unsigned)columns, .thread = current};
+void emu_warpgroup_multiply(float *c, unsigned long long a, unsigned long long b, int columns, int rough) {
+    lane_data d = {.c = c, .da = a, .db = b, .count = (unsigned)columns, .thread = current, .rough = rough};
     meet(&groups[current / GROUP], current % GROUP, &d, multiply_group);
 }
 
@@ -398,9 +401,15 @@ void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes,
 
 /* ---- The list ------------------------------------------------------------------------------------------------------ */
 
-#define SW_CUDA_TILE(id, ...)   extern emu_kernel emu_kernel_##id;
-#define SW_CUDA_PATCH(id, ...)  extern emu_kernel emu_kernel_##id;
-#define SW_CUDA_KERNEL(id, ...) extern emu_kernel emu_kernel_##id;
+/* Variants are weak: kernels of rows have none. */
+#define DECLARE(id)                                                                                                    \
+    extern emu_kernel emu_kernel_##id;                                                                                 \
+    extern emu_kernel emu_kernel_##id##_BF16 __attribute__((weak));                                                    \
+    extern emu_kernel emu_kernel_##id##_SM75 __attribute__((weak));
+#define LIST(id)                &emu_kernel_##id, &emu_kernel_##id##_BF16, &emu_kernel_##id##_SM75,
+#define SW_CUDA_TILE(id, ...)   DECLARE(id)
+#define SW_CUDA_PATCH(id, ...)  DECLARE(id)
+#define SW_CUDA_KERNEL(id, ...) DECLARE(id)
 #include "backend/cuda/kernels.inc"
 #undef SW_CUDA_TILE
 #undef SW_CUDA_PATCH
@@ -408,12 +417,12 @@ void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes,
 
 emu_kernel *emu_find(const char *id) {
     static emu_kernel *const all[] = {
-#define SW_CUDA_TILE(name, ...)   &emu_kernel_##name,
-#define SW_CUDA_PATCH(name, ...)  &emu_kernel_##name,
-#define SW_CUDA_KERNEL(name, ...) &emu_kernel_##name,
+#define SW_CUDA_TILE(id, ...)   LIST(id)
+#define SW_CUDA_PATCH(id, ...)  LIST(id)
+#define SW_CUDA_KERNEL(id, ...) LIST(id)
 #include "backend/cuda/kernels.inc"
     };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (!strcmp(all[i]->id, id)) return all[i];
+        if (all[i] && !strcmp(all[i]->id, id)) return all[i];
     return NULL;
 }

@@ -24,7 +24,7 @@ typedef struct emu_kernel {
     int allowed; /* bytes of dynamic shared memory, when more than usual */
 } emu_kernel;
 
-/* All kernels; NULL when there is none of that name. */
+/* All kernels, also with bfloat16 ("NAME_BF16") and as SM 7.5 has them ("NAME_SM75"); NULL when there is none of that name. */
 emu_kernel *emu_find(const char *id);
 void emu_launch(const emu_kernel *kernel, int grid_x, int grid_y, unsigned shared_bytes, const void *arguments);
 
@@ -46,13 +46,16 @@ void emu_copy_commit(void);
 void emu_copy_wait(int pending);
 float emu_shuffle_xor(float v, int mask);
 void emu_load_matrix(unsigned *r, unsigned at, int count);
-void emu_multiply(float *c, const unsigned *a, const unsigned *b);
-void emu_warpgroup_multiply(float *c, unsigned long long a, unsigned long long b, int columns);
+/* mma.sync of depth 16 or 8; rough: halves are bfloat16. */
+void emu_multiply(float *c, const unsigned *a, const unsigned *b, int depth, int rough);
+void emu_warpgroup_multiply(float *c, unsigned long long a, unsigned long long b, int columns, int rough);
 
 #ifdef SW_EMULATE
 #define DEV static inline __attribute__((unused))
 #define UNROLL
-#define SM               900
+#ifndef SM
+#define SM 900
+#endif
 #define ARGS             a_
 #define EMU_PASTE_(a, b) a##b
 #define EMU_PASTE(a, b)  EMU_PASTE_(a, b)
@@ -91,6 +94,15 @@ DEV float exp2_fast(float x) {
 DEV float reciprocal(float x) {
     return 1 / x;
 }
+#ifdef BF16
+enum { EMU_ROUGH = 1 };
+DEV unsigned pack(float low, float high) {
+    return sw_f32_to_bf16(low) | (unsigned)sw_f32_to_bf16(high) << 16;
+}
+DEV float unpack_low(unsigned v);
+DEV float unpack_high(unsigned v);
+#else
+enum { EMU_ROUGH = 0 };
 DEV float unpack_low(unsigned v) {
     return sw_f16_to_f32((unsigned short)v);
 }
@@ -100,9 +112,12 @@ DEV float unpack_high(unsigned v) {
 DEV unsigned pack(float low, float high) {
     return sw_f32_to_f16(low) | (unsigned)sw_f32_to_f16(high) << 16;
 }
+#endif
+#if SM >= 800
 DEV unsigned maximum2(unsigned a, unsigned b) {
     return pack(fmaxf(unpack_low(a), unpack_low(b)), fmaxf(unpack_high(a), unpack_high(b)));
 }
+#endif
 DEV unsigned uniform(unsigned v) {
     return v;
 }
@@ -178,6 +193,7 @@ DEV void barrier(void) {
 DEV float shuffle_xor(float v, int mask) {
     return emu_shuffle_xor(v, mask);
 }
+#if SM >= 800
 DEV void copy16(unsigned s, const void *p, bool good) {
     emu_copy16(s, p, good);
 }
@@ -185,6 +201,7 @@ DEV void copy_commit(void) {
     emu_copy_commit();
 }
 #define copy_wait(pending) emu_copy_wait(pending)
+#endif
 DEV void launch_dependents(void) {}
 DEV void wait_for_predecessor(void) {}
 DEV void load_matrix4(unsigned *r, unsigned s) {
@@ -193,16 +210,22 @@ DEV void load_matrix4(unsigned *r, unsigned s) {
 DEV void load_matrix2(unsigned *r, unsigned s) {
     emu_load_matrix(r, s, 2);
 }
+#if SM >= 800
 DEV void multiply(float *c, const unsigned *a, const unsigned *b) {
-    emu_multiply(c, a, b);
+    emu_multiply(c, a, b, 16, EMU_ROUGH);
 }
+#else
+DEV void multiply_8(float *c, const unsigned *a, unsigned b) {
+    emu_multiply(c, a, &b, 8, EMU_ROUGH);
+}
+#endif
 #ifdef WGMMA
 DEV void warpgroup_fence(void) {}
 DEV void warpgroup_commit(void) {}
 #define warpgroup_wait(pending)
 DEV void async_proxy_fence(void) {}
 DEV void warpgroup_multiply(float *c, unsigned long long a, unsigned long long b) {
-    emu_warpgroup_multiply(c, a, b, BN);
+    emu_warpgroup_multiply(c, a, b, BN, EMU_ROUGH);
 }
 #endif
 #endif

@@ -170,6 +170,30 @@ class Device(Emulated):
         self.run_on("cpu")
         self.assertLess(np.abs(self.result() - want).max(), 2e-2)
 
+    def test_bfloat16(self):
+        self.run_on("cuda")
+        half = self.result()
+        model = self.path
+        self.path, cache, _ = self.build("--precision", "bf16")
+        self.assertRegex(slipway.run("inspect", self.path).stdout, r"(?m)^precision +bfloat16 on GPUs$")
+        self.assertIn(", bfloat16\n", cache.read_text())
+        self.run_on("cuda")
+        difference = np.abs(self.result() - half).max()
+        self.assertTrue(2e-3 < difference < 5e-2, difference)
+        self.run_on("cpu")
+        self.assertLess(np.abs(self.result() - half).max(), 2e-3)
+        message = self.run_on("cuda:1", EMU_CUDA="sm75", expect=2).stderr
+        self.assertIn("was built for another GPU", message)
+        self.path = model
+        message = self.build("--precision", "bf16", EMU_CUDA="sm75", expect=2)[2].stderr
+        self.assertIn("bfloat16 needs SM 8.0; GPU 0 (Emulated 0) has SM 7.5; build it with --precision fp16", message)
+
+    def test_sm_75(self):
+        self.run_on("cuda")
+        want = self.result()
+        self.run_on("cuda", EMU_CUDA="sm75")
+        self.assertLess(np.abs(self.result() - want).max(), 1e-3)
+
     def test_times_choose_the_tile(self):
         plan, cache, _ = self.build()
         lines = cache.read_text().splitlines()

@@ -121,6 +121,11 @@ static const char *text_of(const char *file) {
     return "";
 }
 
+/* The define that chooses the type of maps. */
+static const char *type_of(const sw_cuda *gpu) {
+    return gpu->bf16 ? " -DBF16" : "";
+}
+
 static sw_status no_compiler(const sw_cuda *gpu, const sw_cuda_kernel_info *k, const sw_diag *diag) {
     static const char install[] = "install the CUDA toolkit, or PyPI's nvidia-cuda-nvrtc and name its libnvrtc "
                                   "in SLIPWAY_NVRTC";
@@ -146,7 +151,7 @@ static sw_status compile(const sw_cuda *gpu, const sw_cuda_kernel_info *k, const
         texts[n] = sw_cuda_texts[i].text;
         names[n] = sw_cuda_texts[i].name;
     }
-    snprintf(defines, sizeof defines, "%s", k->defines);
+    snprintf(defines, sizeof defines, "%s%s", k->defines, type_of(gpu));
     int n_options = make_options(defines, arch, options);
     sw_nvrtc_program program;
     if (nvrtc.create(&program, text_of(k->file), k->name, n, texts, names) != 0)
@@ -177,8 +182,9 @@ static uint64_t sum_bytes(uint64_t sum, const void *data, size_t size) { /* FNV-
     return sum;
 }
 
-static uint64_t sum_texts(const sw_cuda_kernel_info *k, const char *arch) {
+static uint64_t sum_texts(const sw_cuda_kernel_info *k, const char *arch, const char *type) {
     uint64_t sum = sum_bytes(0xcbf29ce484222325u, arch, strlen(arch) + 1);
+    sum = sum_bytes(sum, type, strlen(type));
     sum = sum_bytes(sum, k->defines, strlen(k->defines) + 1);
     sum = sum_bytes(sum, text_of(k->file), strlen(text_of(k->file)));
     for (int i = 0; i < sw_cuda_n_texts; i++)
@@ -190,7 +196,7 @@ static uint64_t sum_texts(const sw_cuda_kernel_info *k, const char *arch) {
 uint32_t sw_cuda_text_version(void) {
     uint64_t sum = 0xcbf29ce484222325u;
     for (int i = 0; i < SW_CUDA_KERNELS; i++) {
-        uint64_t one = sum_texts(&kernels[i], "");
+        uint64_t one = sum_texts(&kernels[i], "", "");
         sum = sum_bytes(sum, &one, sizeof one);
     }
     return (uint32_t)(sum ^ sum >> 32);
@@ -249,7 +255,7 @@ sw_status sw_cuda_get_code(sw_cuda *gpu, sw_cuda_kernel kernel, const sw_diag *d
     const sw_cuda_kernel_info *k = &kernels[kernel];
     char arch[40], folder[512], path[640] = "";
     snprintf(arch, sizeof arch, "--gpu-architecture=sm_%d%s", gpu->info.sm, gpu->info.sm == 90 ? "a" : "");
-    *text = sum_texts(k, arch);
+    *text = sum_texts(k, arch, type_of(gpu));
     if (cache_folder(folder, sizeof folder)) {
         snprintf(path, sizeof path, "%s/%s-sm%d-%016" PRIx64, folder, k->name, gpu->info.sm, *text);
         if (read_cached(path, cubin)) return SW_OK;

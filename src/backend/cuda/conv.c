@@ -77,7 +77,8 @@ size_t sw_cuda_packed_bytes(const sw_conv *c, sw_cuda_form form, size_t *bias_at
     return *bias_at + (size_t)round_up(c->out_channels, STEM_COLUMNS) * sizeof(float);
 }
 
-void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, const float *weights, const float *bias, void *packed) {
+void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, bool bf16, const float *weights, const float *bias,
+                  void *packed) {
     weight_shape s = shape_of(c, form);
     size_t bias_at, bytes = sw_cuda_packed_bytes(c, form, &bias_at);
     uint16_t *out = packed;
@@ -90,7 +91,8 @@ void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, const float *weights, con
                 int64_t at = form == SW_CUDA_FORM_DEPTHWISE ? t * s.channels + n : (n * s.taps + t) * s.channels + k;
                 if (form == SW_CUDA_FORM_STEM)
                     at = (n * s.taps + t / c->kernel_w * width + t % c->kernel_w) * s.channels + k;
-                out[at] = sw_f32_to_f16(weights[(n * depth + k) * taps + t]);
+                float w = weights[(n * depth + k) * taps + t];
+                out[at] = bf16 ? sw_f32_to_bf16(w) : sw_f32_to_f16(w);
             }
     if (bias) memcpy((char *)packed + bias_at, bias, (size_t)c->out_channels * sizeof *bias);
 }

@@ -1,7 +1,8 @@
 /* From steps of a plan to launches of kernels.
  *
- * On the GPU a channels-last float32 value of the plan is a float16 map: its pitch is a multiple of 8, and so is the first of
- * its channels; the channels after the last, up to a multiple of 8, are finite. Row-major values stay what they are.
+ * On the GPU a channels-last float32 value of the plan is a map of halves (float16, or all of them bfloat16): its pitch is a
+ * multiple of 8, and so is the first of its channels; the channels after the last, up to a multiple of 8, are finite.
+ * Row-major values stay what they are.
  * Calls have GPU addresses as `data` (NULL while one only asks whether a step is taken). */
 #ifndef SLIPWAY_BACKEND_CUDA_OPS_H
 #define SLIPWAY_BACKEND_CUDA_OPS_H
@@ -63,7 +64,9 @@ typedef enum sw_cuda_form {
 sw_cuda_form sw_cuda_conv_form(const sw_conv *conv);
 /* Bytes of the packed weights, and of the bias behind them (at a multiple of 16). */
 size_t sw_cuda_packed_bytes(const sw_conv *conv, sw_cuda_form form, size_t *bias_at);
-void sw_cuda_pack(const sw_conv *conv, sw_cuda_form form, const float *weights, const float *bias, void *packed);
+/* bf16: as bfloat16, else float16. */
+void sw_cuda_pack(const sw_conv *conv, sw_cuda_form form, bool bf16, const float *weights, const float *bias,
+                  void *packed);
 
 /* The cheapest tile by estimate, and all that fit into `tiles` (room for SW_CUDA_KERNELS; returns how many). */
 sw_cuda_kernel sw_cuda_conv_choose(const sw_conv *conv, const sw_cuda_info *gpu);

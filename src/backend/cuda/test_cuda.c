@@ -9,13 +9,25 @@
 #include "kernels/conv/act.h"
 #include "unit.h"
 
-/* One GPU for all tests; NULL (and the test is skipped) where there is none. */
+static bool rough, old; /* halves are bfloat16; the text as SM 7.5 has it */
+
+/* One GPU for all tests, one for those with bfloat16, one of SM 7.5; NULL (and the test is skipped) where there is none. */
 static sw_cuda *open_gpu(void) {
-    static sw_cuda *gpu;
-    if (gpu) return gpu;
+    static sw_cuda *gpus[3];
+    sw_cuda **gpu = &gpus[rough ? 1 : old ? 2 : 0];
+    if (*gpu) return *gpu;
     sw_test_emulate_gpu();
-    if (sw_cuda_open(0, NULL, &sw_test_diag, &gpu) != SW_OK) sw_test_skip(sw_test_message());
-    return gpu;
+    if (sw_cuda_open(0, NULL, &sw_test_diag, gpu) != SW_OK) sw_test_skip(sw_test_message());
+    if (*gpu) (*gpu)->bf16 = rough;
+    if (*gpu && old) (*gpu)->info.sm = 75;
+    return *gpu;
+}
+
+static uint16_t half(float v) {
+    return rough ? sw_f32_to_bf16(v) : sw_f32_to_f16(v);
+}
+static float number(uint16_t half) {
+    return rough ? sw_bf16_to_f32(half) : sw_f16_to_f32(half);
 }
 
 static void *upload(sw_cuda *gpu, const void *data, size_t bytes) {
@@ -61,15 +73,13 @@ static sample make_sample(const sw_conv *c) {
     s.bias = sw_calloc(NULL, (size_t)c->out_channels, sizeof(float));
     for (int64_t i = 0; i < s.pixels_in * c->in_pitch; i++) /* what stands between maps is not zero, pads are */
         if (i % c->in_pitch < c->in_channels || i % c->in_pitch >= (c->in_channels + 7) / 8 * 8)
-            s.in[i] = sw_f32_to_f16(sw_test_uniform(&state, -1, 1));
+            s.in[i] = half(sw_test_uniform(&state, -1, 1));
     int64_t plane = c->height * c->width;
     for (int64_t i = 0; i < s.pixels_in; i++)
         for (int64_t k = 0; k < c->in_channels; k++)
-            s.planes[(i / plane * c->in_channels + k) * plane + i % plane] = sw_f16_to_f32(s.in[i * c->in_pitch + k]);
-    for (int64_t i = 0; i < s.pixels_out * c->residual_pitch; i++)
-        s.residual[i] = sw_f32_to_f16(sw_test_uniform(&state, -1, 1));
-    for (int64_t i = 0; i < s.n_weights; i++)
-        s.weights[i] = sw_f16_to_f32(sw_f32_to_f16(sw_test_uniform(&state, -0.5f, 0.5f)));
+            s.planes[(i / plane * c->in_channels + k) * plane + i % plane] = number(s.in[i * c->in_pitch + k]);
+    for (int64_t i = 0; i < s.pixels_out * c->residual_pitch; i++) s.residual[i] = half(sw_test_uniform(&state, -1, 1));
+    for (int64_t i = 0; i < s.n_weights; i++) s.weights[i] = number(half(sw_test_uniform(&state, -0.5f, 0.5f)));
     for (int64_t i = 0; i < c->out_channels; i++) s.bias[i] = sw_test_uniform(&state, -1, 1);
     return s;
 }
@@ -92,9 +102,9 @@ static double expected(const sample *s, int64_t pixel, int64_t channel) {
             if (yy < 0 || yy >= c->height || xx < 0 || xx >= c->width) continue;
             const uint16_t *in = s->in + ((n * c->height + yy) * c->width + xx) * c->in_pitch + group * depth;
             const float *w = s->weights + (channel * depth * c->kernel_h + r) * c->kernel_w + q;
-            for (int64_t k = 0; k < depth; k++) sum += (double)sw_f16_to_f32(in[k]) * w[k * c->kernel_h * c->kernel_w];
+            for (int64_t k = 0; k < depth; k++) sum += (double)number(in[k]) * w[k * c->kernel_h * c->kernel_w];
         }
-    double other = c->residual ? sw_f16_to_f32(s->residual[pixel * c->residual_pitch + channel]) : 0;
+    double other = c->residual ? number(s->residual[pixel * c->residual_pitch + channel]) : 0;
     if (c->residual_before_act) sum += other;
     sum = sw_act_apply(c->act, c->act_a, c->act_b, (float)sum);
     return c->residual_before_act ? sum : sum + other;
@@ -106,7 +116,7 @@ static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_ker
     size_t bias_at, bytes = sw_cuda_packed_bytes(c, form, &bias_at),
                     out_bytes = (size_t)(s->pixels_out * c->out_pitch) * 2;
     void *packed = sw_alloc(NULL, bytes);
-    sw_cuda_pack(c, form, s->weights, s->bias, packed);
+    sw_cuda_pack(c, form, rough, s->weights, s->bias, packed);
     memset(s->out, 0xff, out_bytes);
     void *in = c->in_planar ? upload(gpu, s->planes, (size_t)(s->pixels_in * c->in_channels) * sizeof(float))
                             : upload(gpu, s->in, (size_t)(s->pixels_in * c->in_pitch) * 2);
@@ -126,10 +136,10 @@ static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_ker
             uint16_t got = s->out[i * c->out_pitch + k];
             if (k >= padded) spilled += got != 0xffff;
             if (k >= c->out_channels) continue;
-            double difference = fabs(sw_f16_to_f32(got) - expected(s, i, k));
+            double difference = fabs(number(got) - expected(s, i, k));
             if (!(difference <= worst)) worst = isnan(difference) ? INFINITY : difference;
         }
-    if (worst > 2e-3 * scale || spilled)
+    if (worst > (rough ? 16e-3 : 2e-3) * scale || spilled)
         sw_test_fail(__FILE__, __LINE__, "%s: kernel %d x %d, stride %d, %d -> %d: off by %g, %d written beside",
                      sw_cuda_kernel_get(l.kernel)->name, (int)c->kernel_h, (int)c->kernel_w, (int)c->stride_h,
                      (int)c->in_channels, (int)c->out_channels, worst, (int)spilled);
@@ -240,14 +250,13 @@ static void check_stem_conv(sw_cuda *gpu, const int *stem_case, const int *conv_
     CHECK(sw_cuda_has_stem_conv(&a, &b, &gpu->info));
     sample s = make_sample(&a), t = make_sample(&b);
     for (int64_t i = 0; i < s.pixels_out; i++)
-        for (int64_t k = 0; k < a.out_channels; k++)
-            t.in[i * b.in_pitch + k] = sw_f32_to_f16((float)expected(&s, i, k));
+        for (int64_t k = 0; k < a.out_channels; k++) t.in[i * b.in_pitch + k] = half((float)expected(&s, i, k));
     size_t bias_at, a_bytes = sw_cuda_packed_bytes(&a, SW_CUDA_FORM_STEM, &bias_at),
                     b_bytes = sw_cuda_packed_bytes(&b, SW_CUDA_FORM_TILES, &bias_at),
                     out_bytes = (size_t)(t.pixels_out * b.out_pitch) * 2;
     void *a_packed = sw_alloc(NULL, a_bytes), *b_packed = sw_alloc(NULL, b_bytes);
-    sw_cuda_pack(&a, SW_CUDA_FORM_STEM, s.weights, s.bias, a_packed);
-    sw_cuda_pack(&b, SW_CUDA_FORM_TILES, t.weights, t.bias, b_packed);
+    sw_cuda_pack(&a, SW_CUDA_FORM_STEM, rough, s.weights, s.bias, a_packed);
+    sw_cuda_pack(&b, SW_CUDA_FORM_TILES, rough, t.weights, t.bias, b_packed);
     memset(t.out, 0xff, out_bytes);
     void *places[] = {upload(gpu, s.planes, (size_t)(s.pixels_in * a.in_channels) * sizeof(float)),
                       upload(gpu, a_packed, a_bytes), upload(gpu, b_packed, b_bytes), upload(gpu, t.out, out_bytes)};
@@ -261,10 +270,10 @@ static void check_stem_conv(sw_cuda *gpu, const int *stem_case, const int *conv_
     double worst = 0;
     for (int64_t i = 0; i < t.pixels_out; i++)
         for (int64_t k = 0; k < b.out_channels; k++) {
-            double difference = fabs(sw_f16_to_f32(t.out[i * b.out_pitch + k]) - expected(&t, i, k));
+            double difference = fabs(number(t.out[i * b.out_pitch + k]) - expected(&t, i, k));
             if (!(difference <= worst)) worst = isnan(difference) ? INFINITY : difference;
         }
-    CHECK_NEAR(worst, 0, 2e-2);
+    CHECK_NEAR(worst, 0, rough ? 0.2 : 2e-2);
     for (int i = 0; i < 4; i++) sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)places[i]);
     sw_free(NULL, a_packed), sw_free(NULL, b_packed);
     free_sample(&s), free_sample(&t);
@@ -277,7 +286,8 @@ SW_TEST(cuda_stem_conv) {
         {{3, 66, 34, 3, 16, 2, 2, 1, 1, 1, SW_ACT_CLIP, 0, 0}, {3, 0, 0, 16, 64, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0}},
     };
     sw_cuda *gpu = open_gpu();
-    for (size_t i = 0; gpu && i < sizeof cases / sizeof cases[0]; i++) check_stem_conv(gpu, cases[i][0], cases[i][1]);
+    for (size_t i = 0; gpu && gpu->info.sm == 90 && i < sizeof cases / sizeof cases[0]; i++)
+        check_stem_conv(gpu, cases[i][0], cases[i][1]);
 }
 
 SW_TEST(cuda_conv_plain) {
@@ -294,7 +304,7 @@ SW_TEST(cuda_conv_plain) {
 
 static uint16_t *random_halves(size_t n, uint64_t *state) {
     uint16_t *data = sw_calloc(NULL, n, sizeof *data);
-    for (size_t i = 0; i < n; i++) data[i] = sw_f32_to_f16(sw_test_uniform(state, -2, 2));
+    for (size_t i = 0; i < n; i++) data[i] = half(sw_test_uniform(state, -2, 2));
     return data;
 }
 
@@ -310,11 +320,10 @@ static double attended(const uint16_t *base, int tokens, int pitch, int dq, int 
     double sum = 0, weighted = 0;
     for (int k = 0; k < tokens; k++) {
         double s = 0;
-        for (int i = 0; i < dq; i++)
-            s += (double)sw_f16_to_f32(base[q * pitch + i]) * sw_f16_to_f32(base[k * pitch + dq + i]);
+        for (int i = 0; i < dq; i++) s += (double)number(base[q * pitch + i]) * number(base[k * pitch + dq + i]);
         s = exp(s * scale);
         sum += s;
-        weighted += s * sw_f16_to_f32(base[k * pitch + 2 * dq + d]);
+        weighted += s * number(base[k * pitch + 2 * dq + d]);
     }
     return weighted / sum;
 }
@@ -345,9 +354,9 @@ static void check_attention(sw_cuda *gpu, int batch, int tokens, int heads, int 
             for (int d = h; d < dv; d += 5) {
                 const uint16_t *base = in + (size_t)(i / tokens) * (size_t)(tokens * pitch) + h * head;
                 double want = attended(base, tokens, pitch, DQ, i % tokens, d, 0.25);
-                worst = fmax(worst, fabs(sw_f16_to_f32(got[i * out_pitch + h * dv + d]) - want));
+                worst = fmax(worst, fabs(number(got[i * out_pitch + h * dv + d]) - want));
             }
-    CHECK_NEAR(worst, 0, 5e-3);
+    CHECK_NEAR(worst, 0, rough ? 4e-2 : 5e-3);
     CHECK_INT(gpu->driver->copy_out(got, (sw_cu_pointer)(uintptr_t)values, n_out * 2, gpu->stream), 0);
     CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
     for (int i = 0; i < batch * tokens; i++) CHECK_INT(got[i * out_pitch + dv - 1], in[i * pitch + head - 1]);
@@ -369,14 +378,12 @@ static float largest(const uint16_t *in, int height, int width, int pitch, int y
     for (int r = y - reach; r <= y + reach; r++)
         for (int s = x - reach; s <= x + reach; s++)
             if (r >= 0 && r < height && s >= 0 && s < width)
-                most = fmaxf(most, sw_f16_to_f32(in[(r * width + s) * pitch + c]));
+                most = fmaxf(most, number(in[(r * width + s) * pitch + c]));
     return most;
 }
 
-SW_TEST(cuda_pools_in_a_row) {
+static void check_pools_in_a_row(sw_cuda *gpu) {
     enum { HEIGHT = 11, WIDTH = 17, CHANNELS = 16, PITCH = 24, ROUNDS = 3, COUNT = 2 * HEIGHT * WIDTH * PITCH };
-    sw_cuda *gpu = open_gpu();
-    if (!gpu) return;
     uint64_t state = 9;
     uint16_t *in = random_halves(COUNT, &state), *got = random_halves(COUNT, &state);
     sw_cuda_launch l = {0};
@@ -398,12 +405,65 @@ SW_TEST(cuda_pools_in_a_row) {
             if (c >= CHANNELS) continue;
             float want = largest(in + n * HEIGHT * WIDTH * PITCH, HEIGHT, WIDTH, PITCH, pixel / WIDTH, pixel % WIDTH,
                                  2 * (round + 1), c);
-            CHECK_NEAR(sw_f16_to_f32(got[i]), want, 0);
+            CHECK_NEAR(number(got[i]), want, 0);
         }
     }
     sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)l.args.pool.in);
     for (int i = 0; i < ROUNDS; i++) sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)l.args.pool.out[i]);
     sw_free(NULL, in), sw_free(NULL, got);
+}
+
+SW_TEST(cuda_pools_in_a_row) {
+    sw_cuda *gpu = open_gpu();
+    if (gpu) check_pools_in_a_row(gpu);
+}
+
+/* Every form, every tile once or twice. */
+static void check_all_forms(sw_cuda *gpu) {
+    static const int tiles[][13] = {
+        {2, 6, 5, 16, 24, 3, 1, 1, 1, 1, SW_ACT_SILU, 1, 8},
+        {1, 18, 19, 8, 16, 3, 1, 1, 1, 1, SW_ACT_SILU, 2, 8},
+        {1, 18, 17, 16, 32, 3, 2, 1, 1, 1, SW_ACT_NONE, 0, 0},
+        {1, 17, 9, 72, 136, 1, 1, 1, 0, 1, SW_ACT_RELU, 0, 8},
+    };
+    static const int depthwise[][13] = {{2, 7, 5, 24, 24, 3, 1, 1, 1, 24, SW_ACT_SILU, 1, 8},
+                                        {1, 9, 8, 8, 8, 3, 2, 1, 1, 8, SW_ACT_RELU, 0, 0},
+                                        {1, 6, 7, 16, 16, 5, 1, 1, 2, 16, SW_ACT_NONE, 2, 0},
+                                        {1, 9, 9, 8, 8, 5, 2, 1, 2, 8, SW_ACT_HARDSWISH, 0, 16}};
+    static const int stems[][13] = {{2, 13, 11, 3, 16, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0},
+                                    {1, 15, 17, 3, 16, 7, 2, 1, 3, 1, SW_ACT_RELU, 0, 0}};
+    static const int plain[][13] = {{1, 7, 5, 24, 12, 3, 1, 1, 1, 3, SW_ACT_SILU, 1, 8}};
+    check_form(tiles, sizeof tiles / sizeof tiles[0], SW_CUDA_FORM_TILES);
+    check_form(depthwise, sizeof depthwise / sizeof depthwise[0], SW_CUDA_FORM_DEPTHWISE);
+    check_form(stems, sizeof stems / sizeof stems[0], SW_CUDA_FORM_STEM);
+    check_form(plain, sizeof plain / sizeof plain[0], SW_CUDA_FORM_PLAIN);
+    check_attention(gpu, 1, 37, 2, 64);
+    check_attention(gpu, 2, 19, 1, 32);
+}
+
+SW_TEST(cuda_bfloat16) {
+    static const int both[2][13] = {{2, 45, 51, 3, 16, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0},
+                                    {2, 0, 0, 16, 32, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 8}};
+    rough = true;
+    sw_cuda *gpu = open_gpu();
+    if (gpu && gpu->info.sm >= 80) check_all_forms(gpu);
+    if (gpu && gpu->info.sm == 90) check_stem_conv(gpu, both[0], both[1]);
+    rough = false;
+}
+
+/* Products of depth 8, no asynchronous copies. */
+SW_TEST(cuda_sm_75) {
+    if (getenv("SLIPWAY_TEST_GPU")) {
+        sw_test_skip("in the emulator only");
+        return;
+    }
+    old = true;
+    sw_cuda *gpu = open_gpu();
+    if (gpu) {
+        check_all_forms(gpu);
+        check_pools_in_a_row(gpu);
+    }
+    old = false;
 }
 
 SW_TEST(cuda_activations_are_those_of_the_cpu) {

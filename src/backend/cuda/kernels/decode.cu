@@ -22,7 +22,7 @@ DEV void fetch(u32 shared, int words, const f16 *map, int pitch, int chunks, int
 }
 
 DEV float distance(u32 bins) {
-    float v[BINS], most = -65504.f, sum = 0, weighted = 0;
+    float v[BINS], most = LOWEST, sum = 0, weighted = 0;
     UNROLL for (int i = 0; i < BINS / 2; i++) {
         u32 w = shared_load4(bins + i * 4);
         v[2 * i] = unpack_low(w), v[2 * i + 1] = unpack_high(w);

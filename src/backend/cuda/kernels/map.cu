@@ -28,7 +28,7 @@ KERNEL(pool, sw_cuda_pool) {
     int n = q / p->out_height;
     if (n >= p->batch) return;
     float best[8];
-    UNROLL for (int e = 0; e < 8; e++) best[e] = -65504.f;
+    UNROLL for (int e = 0; e < 8; e++) best[e] = LOWEST;
     for (int r = 0; r < p->kernel_h; r++) {
         int yy = y * p->stride_h - p->pad_top + r * p->dilation_h;
         if (yy < 0 || yy >= p->height) continue;

@@ -16,6 +16,11 @@ vec4;
 #define KERNEL(name, args) extern "C" __global__ void __launch_bounds__(THREADS) name(const __grid_constant__ args a_)
 #define ARGS               (&a_)
 #define SM                 __CUDA_ARCH__
+#ifdef BF16
+#define HALF "bf16"
+#else
+#define HALF "f16"
+#endif
 
 extern __shared__ __align__(1024) unsigned char sw_shared[];
 
@@ -47,6 +52,7 @@ DEV float reciprocal(float x) {
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
+#ifndef BF16
 DEV float unpack_low(u32 v) {
     float f;
     asm("{.reg .f16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, l;}" : "=f"(f) : "r"(v));
@@ -57,10 +63,11 @@ DEV float unpack_high(u32 v) {
     asm("{.reg .f16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, h;}" : "=f"(f) : "r"(v));
     return f;
 }
+#endif
 DEV u32 pack(float low, float high) {
     u32 v;
 #if SM >= 800
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
+    asm("cvt.rn." HALF "x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
 #else
     asm("{.reg .f16 l, h; cvt.rn.f16.f32 l, %1; cvt.rn.f16.f32 h, %2; mov.b32 %0, {l, h};}"
         : "=r"(v)
@@ -153,17 +160,14 @@ DEV float product(float a, float b) {
 DEV void barrier(void) {
     __syncthreads();
 }
+#if SM >= 800
 // The larger ones of two pairs of halves.
 DEV u32 maximum2(u32 a, u32 b) {
-#if SM >= 800
     u32 v;
-    asm("max.f16x2 %0, %1, %2;" : "=r"(v) : "r"(a), "r"(b));
+    asm("max." HALF "x2 %0, %1, %2;" : "=r"(v) : "r"(a), "r"(b));
     return v;
-#else
-    float low = unpack_low(a), high = unpack_high(a), l = unpack_low(b), h = unpack_high(b);
-    return pack(low > l ? low : l, high > h ? high : h);
-#endif
 }
+#endif
 // A number that all lanes have in common, known to be so.
 DEV u32 uniform(u32 v) {
     return __shfl_sync(0xffffffffu, v, 0);
@@ -172,26 +176,16 @@ DEV float shuffle_xor(float v, int mask) {
     return __shfl_xor_sync(0xffffffffu, v, mask);
 }
 
+#if SM >= 800
 // 16 bytes from global to shared memory, zeros unless `good`; complete after copy_wait.
 DEV void copy16(u32 s, const void *p, bool good) {
-#if SM >= 800
     int n = good ? 16 : 0;
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(s), "l"(p), "r"(n) : "memory");
-#else
-    vec4 v = {0, 0, 0, 0};
-    if (good) v = load16(p);
-    shared_store16(s, v);
-#endif
 }
 DEV void copy_commit(void) {
-#if SM >= 800
     asm volatile("cp.async.commit_group;" ::: "memory");
-#endif
 }
-#if SM >= 800
 #define copy_wait(pending) asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory")
-#else
-#define copy_wait(pending)
 #endif
 
 // Programmatic dependent launch: the next kernel may start; and: the one before has finished.
@@ -220,21 +214,22 @@ DEV void load_matrix2(u32 *r, u32 s) {
                  : "memory");
 }
 // c[16 x 8] += a[16 x 16] b[16 x 8]. With g = lane / 4, t = lane % 4: c = rows g, g + 8, columns 2t, 2t + 1; a = rows g, g + 8
-// of depth 2t, then of 2t + 8; b = column g, depth 2t, then 2t + 8.
-DEV void multiply(float *c, const u32 *a, const u32 *b) {
+// of depth 2t, then of 2t + 8; b = column g, depth 2t, then 2t + 8. Before SM 8.0 in two steps of depth 8: the halves of a, b.
 #if SM >= 800
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+DEV void multiply(float *c, const u32 *a, const u32 *b) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." HALF "." HALF
+                 ".f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                  "{%0, %1, %2, %3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-#else
-    for (int i = 0; i < 2; i++)
-        asm volatile(
-            "mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-            : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-            : "r"(a[2 * i]), "r"(a[2 * i + 1]), "r"(b[i]));
-#endif
 }
+#else
+DEV void multiply_8(float *c, const u32 *a, u32 b) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(b));
+}
+#endif
 #ifdef WGMMA
 DEV void warpgroup_fence(void) {
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
@@ -249,6 +244,37 @@ DEV void async_proxy_fence(void) {
 #endif
 #else
 #include "cuda_emu/emu.h"
+#endif
+
+// A half, the type of maps, is a float16; or, with BF16 (from SM 8.0 on), a bfloat16.
+#ifdef BF16
+#define LOWEST -3.38e38f
+DEV float unpack_low(u32 v) {
+    return as_float(v << 16);
+}
+DEV float unpack_high(u32 v) {
+    return as_float(v & 0xffff0000u);
+}
+#else
+#define LOWEST -65504.f
+#endif
+
+#if SM < 800
+DEV u32 maximum2(u32 a, u32 b) {
+    float low = unpack_low(a), high = unpack_high(a), l = unpack_low(b), h = unpack_high(b);
+    return pack(low > l ? low : l, high > h ? high : h);
+}
+DEV void copy16(u32 s, const void *p, bool good) {
+    vec4 v = {0, 0, 0, 0};
+    if (good) v = load16(p);
+    shared_store16(s, v);
+}
+DEV void copy_commit(void) {}
+#define copy_wait(pending)
+DEV void multiply(float *c, const u32 *a, const u32 *b) {
+    multiply_8(c, a, b[0]);
+    multiply_8(c, a + 2, b[1]);
+}
 #endif
 
 DEV u32 fast_div(u32 n, u32 magic) {
