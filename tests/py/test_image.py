@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -86,6 +87,14 @@ class Image(unittest.TestCase):
         make(again, "--model", self.model, "--tag", "slipway:test")
         self.assertEqual(again.read_bytes(), self.path.read_bytes())
 
+    def test_tools_of_others_read_it(self):
+        """As an OCI archive, and as one of docker save."""
+        if not shutil.which("skopeo"):
+            self.skipTest("no skopeo")
+        for kind in ("oci-archive", "docker-archive"):
+            found = subprocess.run(["skopeo", "inspect", f"{kind}:{self.path}"], check=True, capture_output=True, timeout=60)
+            found = json.loads(found.stdout)
+            self.assertEqual((found["Os"], len(found["Layers"])), ("linux", len(self.manifest()["layers"])))
 
     def test_libraries_are_all_there(self):
         """The loader of the image finds everything in the image."""

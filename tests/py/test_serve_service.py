@@ -148,6 +148,27 @@ class Service(unittest.TestCase):
             self.assertEqual(self.heard(notify), ["STOPPING=1"])
 
 
+    def test_started_by_the_first_connection(self):
+        """By systemd's own tool for that, as its socket units do it."""
+        if not shutil.which("systemd-socket-activate"):
+            self.skipTest("no systemd-socket-activate")
+        free = listener()
+        port = free.getsockname()[1]
+        free.close()
+        process = subprocess.Popen(
+            ["systemd-socket-activate", "-l", f"127.0.0.1:{port}", slipway.PROGRAM, "serve", self.model],
+            env=slipway.ENVIRONMENT,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        self.assertIn("Listening on", process.stderr.readline())
+        self.assertIn(b" 200 ", ask(port, QUESTION.replace(b"ready", b"live")))
+        self.assertIn("Communication attempt", process.stderr.readline())
+
+
 class Units(unittest.TestCase):
     def test_units(self):
         """What `make install` installs is right in the eyes of systemd."""
