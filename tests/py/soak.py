@@ -2,9 +2,10 @@
 
     tests/py/soak.py [--minutes 10] [--idle 10000] [--reloads 1000] [--json FILE]
 
-Mixed traffic for so many minutes: good requests (alone, pipelined, over gRPC, to a model that comes and goes), broken
-and oversized ones, senders that are slow or close half of the connection, clients that leave. Then idle connections,
-then loads and unloads of a model. Each part prints how the resident memory went, and fails when it grew.
+Mixed traffic for so many minutes: good requests (alone, pipelined, over gRPC with TLS, by rules that change and with
+shadows, to a model that comes and goes), pictures to a detector and to a pipeline, broken and oversized ones, handshakes
+that stop, senders that are slow or close half of the connection, clients that leave. Then idle connections, then loads
+and unloads of a model. Each part prints how the resident memory went, and fails when it grew.
 tests/py/test_serve_soak.py has the same in small."""
 
 import argparse
@@ -15,15 +16,20 @@ import pathlib
 import random
 import resource
 import socket
+import ssl
 import struct
 import sys
 import tempfile
 import threading
 import time
 
+import cv2
 import numpy as np
 
 import serving
+from test_serve_pictures import grey_detector, picture
+from test_serve_pipelines import pipeline
+from test_serve_tls import make_certificates
 
 CONFIG = """max_batch_size: 8
 dynamic_batching { max_queue_delay_microseconds: 20000 default_queue_policy { max_queue_size: 64 } }"""
@@ -38,14 +44,24 @@ def make_repository(folder):
         version.mkdir(parents=True)
         serving.identity_model(version / "model.onnx")
     (pathlib.Path(folder) / "late" / "config.pbtxt").write_text(CONFIG)
+    grey_detector(pathlib.Path(folder) / "grey/1/model.onnx")
+    pipeline(pathlib.Path(folder), "boxes", "grey")
     return folder
 
 
-def start(folder):
-    """A server whose clients load models: `quick` answers at once, `late` gathers batches, `guest` is free to come and go."""
-    names = [word for name in ("quick", "late", "guest") for word in ("--load-model", name)]
-    limits = ["--http-max-input-size", MOST_BODY, "--request-timeout-secs", REQUEST_S]
-    return serving.Server("--model-repository", folder, "--model-control-mode", "explicit", *names, *limits)
+def start(folder, certificates=None):
+    """A server whose clients load models: `quick` answers at once, `late` gathers batches, `guest` is free to come and go,
+    `grey` finds how bright pictures are, `boxes` is a pipeline of it. `certificates`: a folder for those of gRPC, which has
+    TLS then."""
+    names = [word for name in ("quick", "late", "guest", "boxes", "grey") for word in ("--load-model", name)]
+    options = ["--http-max-input-size", MOST_BODY, "--request-timeout-secs", REQUEST_S]
+    if certificates:
+        make_certificates(certificates)
+        options += ["--grpc-use-ssl", "true", "--grpc-server-cert", certificates / "server.pem"]
+        options += ["--grpc-server-key", certificates / "server.key"]
+    server = serving.Server("--model-repository", folder, "--model-control-mode", "explicit", *names, *options)
+    server.root = certificates and certificates / "ca.pem"
+    return server
 
 
 def resident_kib(server):
@@ -92,13 +108,18 @@ class Connection:
         self.socket.close()
 
 
-def post(path, body, more=""):
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode() + body
+def post(path, body, more="", method="POST"):
+    return f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode() + body
 
 
 def infer(model, name, values):
     inputs = [{"name": "INPUT0", "shape": [1, 16], "datatype": "FP32", "data": values}]
     return post(f"/v2/models/{model}/infer", json.dumps({"id": name, "inputs": inputs}).encode())
+
+
+KINDS = ["good", "pipelined", "grpc", "broken", "slow", "half_closed", "oversized", "cancelled", "guest"]
+KINDS += ["handshakes", "routed", "pictures", "pipeline"]
+GREYS = {grey: picture(grey, 16 + grey, 16 + grey) for grey in range(0, 256, 15)}  # pictures by how bright they are
 
 
 class Traffic:
@@ -108,8 +129,7 @@ class Traffic:
         self.server, self.stopping, self.lock = server, threading.Event(), threading.Lock()
         self.failures, self.counts, self.answered = [], collections.Counter(), collections.Counter()
         self.serial = 0
-        kinds = ["good", "pipelined", "grpc", "broken", "slow", "half_closed", "oversized", "cancelled", "guest"]
-        self.threads = [threading.Thread(target=self.work, args=(kind, i)) for kind in kinds for i in range(workers)]
+        self.threads = [threading.Thread(target=self.work, args=(kind, i)) for kind in KINDS for i in range(workers)]
         for thread in self.threads:
             thread.start()
 
@@ -171,7 +191,9 @@ class Traffic:
     def grpc(self, rng):
         import tritonclient.grpc as triton
 
-        with contextlib.closing(triton.InferenceServerClient(self.server.grpc_url)) as client:
+        root = self.server.root
+        tls = {"ssl": True, "root_certificates": str(root)} if root else {}
+        with contextlib.closing(triton.InferenceServerClient(self.server.grpc_url, **tls)) as client:
             for _ in range(20):
                 name, values = self.name(), np.array([[rng.randrange(1000) for _ in range(16)]], np.float32)
                 tensor = triton.InferInput("INPUT0", [1, 16], "FP32")
@@ -259,6 +281,72 @@ class Traffic:
         connection.close()
 
 
+    def handshakes(self, rng):
+        """Of TLS, that stop or are none, and one that is followed by nothing."""
+        address = "127.0.0.1", self.server.grpc
+        with socket.create_connection(address, ANSWER_S) as raw, contextlib.suppress(OSError):
+            way = rng.randrange(3)
+            if way == 2 and self.server.root:
+                context = ssl.create_default_context(cafile=self.server.root)
+                context.set_alpn_protocols(["h2"])
+                with context.wrap_socket(raw, server_hostname="127.0.0.1") as secure:
+                    assert secure.selected_alpn_protocol() == "h2"
+            else:
+                hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+                raw.sendall(hello if way else rng.randbytes(100))
+                if not way:
+                    raw.recv(100)
+
+    def routed(self, rng):
+        """By rules that are set anew now and then, with shadows; documents that are none change nothing."""
+        connection = Connection(self.server)
+        names = ["quick", "late"]
+        target = [{"model": name, "weight": rng.randrange(1, 9)} for name in names]
+        rng.shuffle(names)
+        shadow = {"name": "s", "of": {"model": names[0]}, "to": {"model": names[1]}, "share": rng.random()}
+        document = json.dumps({"rules": [{"to": target}], "shadows": [shadow]}).encode()
+        good = rng.random() < 0.8
+        connection.send(post("/v2/routes", document if good else document[: rng.randrange(len(document))], method="PUT"))
+        status, body = connection.answer()
+        assert status == (200 if good else 400), body
+        for _ in range(8 if good else 0):
+            name, values = self.name(), [rng.randrange(1000) for _ in range(16)]
+            connection.send(infer("@route", name, values))
+            self.check(connection.answer(), name, values)
+        connection.close()
+
+    def pictures(self, rng):
+        """Good ones, one of which is drawn on, broken ones, and clients that leave."""
+        connection = Connection(self.server)
+        grey, data = rng.choice(list(GREYS.items()))
+        connection.send(post("/v2/models/grey/detect?conf=0.5", data))
+        status, body = connection.answer()
+        assert status == 200, body
+        found = [detection["confidence"] for detection in json.loads(body)["detections"]]
+        assert len(found) == (grey > 127) and all(abs(score - grey / 255) < 1e-5 for score in found), (grey, found)
+        connection.send(post("/v2/models/grey/detect", data[: rng.randrange(1, len(data) - 20)]))
+        assert connection.answer()[0] == 400
+        connection.send(post("/v2/models/grey/detect?annotate=1&format=png", data))
+        status, body = connection.answer()
+        assert status == 200 and cv2.imdecode(np.frombuffer(body, np.uint8), 1).shape == (16 + grey, 16 + grey, 3)
+        connection.send(post("/v2/models/grey/detect", data))
+        connection.close(reset=rng.random() < 0.5)
+
+    def pipeline(self, rng):
+        connection = Connection(self.server)
+        for _ in range(4):
+            grey, data = rng.choice(list(GREYS.items()))
+            connection.send(post("/v2/models/boxes/infer", data, "Inference-Header-Content-Length: 0\r\n"))
+            status, body = connection.answer()
+            assert status == 200, body
+            outputs = json.JSONDecoder().raw_decode(body.decode("latin1"))[0]["outputs"]
+            shapes = {output["name"]: output["shape"] for output in outputs}
+            assert shapes["SCORES"] == [int(grey > 63)], (grey, shapes)
+        connection.send(post("/v2/models/boxes/infer", data[:50], "Inference-Header-Content-Length: 0\r\n"))
+        assert connection.answer()[0] == 400
+        connection.close()
+
+
 def watch(server, seconds, samples=None):
     """Resident memory over so many seconds: (second, KiB)."""
     samples = [] if samples is None else samples
@@ -326,7 +414,9 @@ def main():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with tempfile.TemporaryDirectory() as folder:
-        server = start(make_repository(folder))
+        certificates = pathlib.Path(folder, "certificates")
+        certificates.mkdir()
+        server = start(make_repository(pathlib.Path(folder, "models")), certificates)
         try:
             failures, counts, samples = mixed(server, options.minutes * 60)
             each = idle(server, options.idle)
