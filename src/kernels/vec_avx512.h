@@ -117,6 +117,15 @@ SW_INLINE void vf_store_bf16(uint16_t *p, vf x) {
 SW_INLINE void vf_store_bf16_n(uint16_t *p, vf x, int64_t n) {
     _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), vf_to_bf16(x));
 }
+/* Two vectors, one behind the other. */
+SW_INLINE void vf_store_bf16_2(uint16_t *p, vf a, vf b) {
+#ifdef __AVX512BF16__
+    _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+#else
+    vf_store_bf16(p, a);
+    vf_store_bf16(p + VF, b);
+#endif
+}
 #ifdef __AVX512BF16__
 /* sum + a0 * b0 + a1 * b1 of the pairs of bfloat16 in a and b. */
 SW_INLINE vf vf_dot_bf16(vf a, vf b, vf sum) {
@@ -183,6 +192,31 @@ SW_INLINE void vf_transpose(vf *r) {
         r[i + 4] = _mm512_shuffle_f32x4(a[i + 4], a[i + 12], 0x88);
         r[i + 8] = _mm512_shuffle_f32x4(a[i], a[i + 8], 0xdd);
         r[i + 12] = _mm512_shuffle_f32x4(a[i + 4], a[i + 12], 0xdd);
+    }
+}
+
+/* 2^(j / 32), its bits less j << 18. */
+static const uint32_t sw__exp2_table[32] = {
+    0x3f800000, 0x3f7ecd87, 0x3f7daac3, 0x3f7c980f, 0x3f7b95c2, 0x3f7aa43a, 0x3f79c3d3, 0x3f78f4f0,
+    0x3f7837f0, 0x3f778d3a, 0x3f76f532, 0x3f767043, 0x3f75fed7, 0x3f75a15b, 0x3f75583f, 0x3f7523f6,
+    0x3f7504f3, 0x3f74fbaf, 0x3f7508a4, 0x3f752c4d, 0x3f75672a, 0x3f75b9be, 0x3f76248c, 0x3f76a81e,
+    0x3f7744fd, 0x3f77fbb8, 0x3f78ccdf, 0x3f79b907, 0x3f7ac0c7, 0x3f7be4ba, 0x3f7d257d, 0x3f7e83b3,
+};
+
+/* y = 1 + exp(-x), for sigmoid and SiLU: relative error of y 3e-7 for |x| <= 10, 2e-6 at most; x beyond +-87 as 87. -x log2(e) is n
+ * 32nds and f, |f| <= 1/64: a table has 2^(n / 32), a polynomial (minimax of the relative error with 2^0 exact, 5.3e-8) 2^f. */
+SW_INLINE void vf_one_plus_exp_minus(const vf *x, vf *y, int count) {
+    const vf magic = vf_all(393216.0f); /* 1.5 * 2^18: adding it rounds to 32nds in the low bits */
+    const vf scale = vf_all(-1.44269504f), low = vf_load((const float *)sw__exp2_table),
+             high = vf_load((const float *)sw__exp2_table + 16);
+    SW_UNROLL
+    for (int i = 0; i < count; i++) {
+        vf t = _mm512_range_ps(x[i], vf_all(87.0f), 2); /* the lesser in size, with the sign of x */
+        vf n = vf_fma(t, scale, magic), f = vf_fms(t, scale, vf_sub(n, magic));
+        __m512i index = _mm512_castps_si512(n), part = _mm512_castps_si512(_mm512_permutex2var_ps(low, index, high));
+        vf power = _mm512_castsi512_ps(_mm512_add_epi32(part, _mm512_slli_epi32(index, 18)));
+        f = vf_fma(vf_fma(f, vf_all(0.240226507f), vf_all(0.69315734f)), f, vf_all(1.0f));
+        y[i] = vf_fma(power, f, vf_all(1.0f));
     }
 }
 
