@@ -203,8 +203,8 @@ static const uint32_t sw__exp2_table[32] = {
     0x3f7744fd, 0x3f77fbb8, 0x3f78ccdf, 0x3f79b907, 0x3f7ac0c7, 0x3f7be4ba, 0x3f7d257d, 0x3f7e83b3,
 };
 
-/* y = 1 + exp(-x), for sigmoid and SiLU: relative error of y 3e-7 for |x| <= 10, 2e-6 at most; x beyond +-87 as 87. -x log2(e) is n
- * 32nds and f, |f| <= 1/64: a table has 2^(n / 32), a polynomial (minimax of the relative error with 2^0 exact, 5.3e-8) 2^f. */
+/* y = 1 + exp(-x), for sigmoid and SiLU: relative error 3e-7 for |x| <= 10, 2e-6 at most; x beyond +-87 as 87. -x log2(e) is n
+ * 32nds and f, |f| <= 1/64: a table has 2^(n / 32), a polynomial 2^f (minimax of the relative error with 2^0 exact, 5.3e-8). */
 SW_INLINE void vf_one_plus_exp_minus(const vf *x, vf *y, int count) {
     const vf magic = vf_all(393216.0f); /* 1.5 * 2^18: adding it rounds to 32nds in the low bits */
     const vf scale = vf_all(-1.44269504f), low = vf_load((const float *)sw__exp2_table),
