@@ -116,6 +116,23 @@ int sw_serve_versions(sw_serve *core, const char *name, int64_t *versions, int m
     return n;
 }
 
+/* Whether some version of each model that an ensemble is made of is ready. Under core->lock. */
+static bool members_are_ready(sw_serve *core, const sw_serve_model *model, int depth) {
+    enum { MOST_DEPTH = 8 };
+    const char *name;
+    if (!model->ensemble) return true;
+    for (int i = 0; (name = sw__ensemble_member(model->ensemble, i)); i++) {
+        const sw__entry *entry = sw__core_entry(core, name, false);
+        bool ready = false;
+        for (int k = 0; entry && k < entry->n_versions && depth < MOST_DEPTH && !ready; k++) {
+            const sw_serve_model *member = entry->versions[k].model;
+            ready = member && members_are_ready(core, member, depth + 1);
+        }
+        if (!ready) return false;
+    }
+    return true;
+}
+
 bool sw_serve_model_ready(sw_serve *core, const char *name, int64_t version) {
     sw_serve_error error;
     if (*name == '@' && !strcmp(name, SW_SERVE_ROUTE)) {
@@ -125,7 +142,8 @@ bool sw_serve_model_ready(sw_serve *core, const char *name, int64_t version) {
         return found;
     }
     pthread_mutex_lock(&core->lock);
-    bool ready = choose(core, name, version, NULL, NULL, &error) != NULL;
+    const sw_serve_model *model = choose(core, name, version, NULL, NULL, &error);
+    bool ready = model && members_are_ready(core, model, 0);
     pthread_mutex_unlock(&core->lock);
     return ready;
 }
@@ -149,14 +167,16 @@ typedef struct rows {
     size_t cap;
 } rows_list;
 
-static bool add_row(rows_list *index, const char *name, const sw__version *version) {
+/* `version` NULL: there is none. */
+static bool add_row(rows_list *index, const sw__entry *entry, const sw__version *version) {
+    const char *reason = version ? version->reason : entry->reason;
     if (sw_grow(NULL, (void **)&index->rows, &index->cap, (size_t)index->n + 1, sizeof *index->rows, SIZE_MAX) != SW_OK)
         return false;
     sw_serve_index_row *row = &index->rows[index->n++];
-    row->name = sw_arena_strdup(index->arena, name);
+    row->name = sw_arena_strdup(index->arena, entry->name);
     row->version = version ? sw_arena_printf(index->arena, "%lld", (long long)version->number) : "";
-    row->state = version ? version->state : "";
-    row->reason = version && version->reason ? sw_arena_strdup(index->arena, version->reason) : "";
+    row->state = version ? version->state : reason ? "UNAVAILABLE" : "";
+    row->reason = reason ? sw_arena_strdup(index->arena, reason) : "";
     return row->name && row->version && row->reason;
 }
 
@@ -169,12 +189,12 @@ sw_serve_code sw_serve_index(sw_serve *core, bool ready_only, sw_arena *arena, c
     pthread_mutex_lock(&core->lock);
     for (int i = 0; good && i < n_found; i++) {
         const sw__entry *entry = sw__core_entry(core, found[i].name, true);
-        good = entry && (ready_only || entry->n_versions || add_row(&index, found[i].name, NULL));
+        good = entry && (ready_only || entry->n_versions || add_row(&index, entry, NULL));
     }
     for (size_t i = 0; good && i < core->cap_entries; i++)
         for (int k = 0; good && core->entries[i] && k < core->entries[i]->n_versions; k++)
             if (!ready_only || core->entries[i]->versions[k].model)
-                good = add_row(&index, core->entries[i]->name, &core->entries[i]->versions[k]);
+                good = add_row(&index, core->entries[i], &core->entries[i]->versions[k]);
     pthread_mutex_unlock(&core->lock);
     *rows = good ? sw_arena_copy(arena, index.rows, (size_t)index.n * sizeof *index.rows) : NULL;
     *n = index.n;
@@ -377,6 +397,7 @@ void sw_serve_destroy(sw_serve *core) {
         sw__entry *entry = core->entries[i];
         for (int k = 0; entry && k < entry->n_versions; k++) sw_free(NULL, entry->versions[k].reason);
         if (entry) sw_free(NULL, entry->versions);
+        if (entry) sw_free(NULL, entry->reason);
         if (entry) sw_free(NULL, entry->name);
         sw_free(NULL, entry);
     }

@@ -259,6 +259,7 @@ typedef struct sw__entry { /* a model by name */
     uint64_t whole_stamp; /* of all its files at the last look for changes; of the task at work on it */
     bool wanted;          /* its load was asked for */
     bool failed;          /* and did not go well: no version is ready */
+    char *reason;         /* why, where that concerns no version by itself; owned; NULL: none */
     bool busy;            /* a task is at work on it */
 } sw__entry;
 

@@ -286,6 +286,8 @@ static void load_found(sw_serve *core, sw__entry *entry, const sw__task *task, s
         entry->stamp = p->stamp;
     entry->wanted = true;
     entry->failed = !any_ready(entry);
+    sw_free(NULL, entry->reason);
+    entry->reason = status == SW_OK ? NULL : copy_text(error->text);
     pthread_mutex_unlock(&core->lock);
     drop_all(gone);
     if (status != SW_OK) {
@@ -384,6 +386,8 @@ static void unload(sw_serve *core, sw__entry *entry) {
         set_state(&entry->versions[i], "UNAVAILABLE", "unloaded");
     }
     entry->wanted = entry->failed = false;
+    sw_free(NULL, entry->reason);
+    entry->reason = NULL;
     entry->stamp = 0;
     pthread_mutex_unlock(&core->lock);
     drop_all(gone);

@@ -272,6 +272,25 @@ static sw_serve_code match_backend(sw_serve_model *model, const sw__model_source
     return make_info(model, source->version) ? SW_SERVE_OK : sw__serve_no_memory(error);
 }
 
+/* Models that an ensemble is made of must be somewhere; where repositories are polled, they may come later. */
+static sw_serve_code check_members(sw_serve_model *model, sw_serve_error *error) {
+    sw_serve *core = model->core;
+    const char *name;
+    for (int i = 0; (name = sw__ensemble_member(model->ensemble, i)); i++) {
+        sw__found found;
+        pthread_mutex_lock(&core->lock);
+        const sw__entry *entry = sw__core_entry(core, name, false);
+        bool there = entry && entry->n_versions;
+        pthread_mutex_unlock(&core->lock);
+        if (there || core->options.control == SW_SERVE_CONTROL_POLL ||
+            sw__repository_find(core, name, model->arena, &found))
+            continue;
+        return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
+                             "ensemble '%.200s' contains models that are not available: '%.200s'", model->config.name, name);
+    }
+    return SW_SERVE_OK;
+}
+
 static sw_serve_code make_ensemble(sw_serve_model *model, const sw__model_source *source, const sw__source *from,
                                    sw_serve_error *error) {
     static const sw_serve_nature none;
@@ -283,6 +302,7 @@ static sw_serve_code make_ensemble(sw_serve_model *model, const sw__model_source
     if (!make_info(model, source->version) || !sw__queue_init(&model->queue, model->arena, 1, 0))
         return sw__serve_no_memory(error);
     sw_serve_code code = sw__ensemble_create(model, error);
+    if (code == SW_SERVE_OK) code = check_members(model, error);
     if (code == SW_SERVE_OK) code = sw__route_read(model, error);
     return code == SW_SERVE_OK ? sw__serve_read_labels(model, source->folder, error) : code;
 }

@@ -24,6 +24,7 @@ typedef struct plan_instance {
     bool vain;        /* it saves nothing */
     void **joined;    /* by output: those of the pictures of a batch, run one by one */
     size_t *cap_joined;
+    const char *hint; /* in the place of those of messages; NULL: none */
     char why[sizeof((sw_serve_error){0}).text];
 } plan_instance;
 
@@ -110,9 +111,9 @@ static void plan_describe(void *opened, sw_serve_nature *nature) {
 /* Where a session's messages go: the first sentence of an error is what the client gets. */
 static void keep_why(void *ctx, const sw_message *message) {
     plan_instance *instance = ctx;
+    const char *hint = instance->hint ? instance->hint : message->hint;
     if (message->severity == SW_ERROR && !instance->why[0])
-        snprintf(instance->why, sizeof instance->why, "%s%s%s", message->text, message->hint ? "; " : "",
-                 message->hint ? message->hint : "");
+        snprintf(instance->why, sizeof instance->why, "%s%s%s", message->text, hint ? "; " : "", hint ? hint : "");
 }
 
 static void plan_stop(void *started) {
@@ -136,6 +137,7 @@ static sw_serve_code plan_start(void *opened, const sw_serve_start *how, void **
     instance->cap_joined = sw_calloc(NULL, n_out + 1, sizeof *instance->cap_joined);
     sw_session_options options = {.threads = how->threads, .device = how->device};
     sw_diag diag = {keep_why, instance};
+    if (how->device) instance->hint = "the model's instance_group is of KIND_GPU: with KIND_CPU it runs without";
     sw_status status = instance->in && instance->joined && instance->cap_joined
                            ? sw_session_create(model->plan, &options, &diag, &instance->session)
                            : SW_E_NOMEM;
@@ -147,6 +149,7 @@ static sw_serve_code plan_start(void *opened, const sw_serve_start *how, void **
         plan_stop(instance);
         return error->code;
     }
+    instance->hint = NULL;
     instance->out = instance->in + n_in;
     instance->row_in = instance->out + n_out;
     instance->row_out = instance->row_in + n_in;

@@ -525,6 +525,40 @@ class Ports(unittest.TestCase):
                 time.sleep(0.01)
             self.assertEqual(server.get("/v2/models/bad/ready")[0], 400)
 
+    def test_broken_models_beside_good_ones(self):
+        """The index tells why, also of what has no version yet; ensembles of what is not there are not ready."""
+        ports = 'input { name: "A" data_type: TYPE_FP32 dims: 16 } output { name: "B" data_type: TYPE_FP32 dims: 16 }'
+        step = 'input_map { key: "INPUT0" value: "A" } output_map { key: "OUTPUT0" value: "B" }'
+        ensemble = 'platform: "ensemble" %s ensemble_scheduling { step { model_name: "%%s" model_version: -1 %s } }'
+        configs = {
+            "good": "",
+            "syntax": "max_batch_size: 8 input [ { name: ",
+            "gpu": "instance_group { kind: KIND_GPU }",
+            "lonely": ensemble % (ports, step) % "nobody",
+            "of_broken": ensemble % (ports, step) % "syntax",
+            "of_good": ensemble % (ports, step) % "good",
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            for name, config in configs.items():
+                path = pathlib.Path(folder, name, "1")
+                path.mkdir(parents=True)
+                serving.identity_model(path / "model.onnx", shape=(16,))
+                (path.parent / "config.pbtxt").write_text(config)
+            environment = slipway.ENVIRONMENT | {"SLIPWAY_CUDA_DRIVER": "/nonexistent"}
+            options = ["--exit-on-error", "false", "--strict-readiness", "false"]
+            server = serving.Server("--model-repository", folder, *options, env=environment)
+            self.addCleanup(server.stop)
+            ready = {name: server.get(f"/v2/models/{name}/ready")[0] == 200 for name in configs}
+            self.assertEqual({name for name in configs if ready[name]}, {"good", "of_good"})
+            rows = {row["name"]: row for row in json.loads(server.get("/v2/repository/index", b"{}")[2])}
+            for name, part in (
+                ("syntax", "config.pbtxt: line 1, column 35: "),
+                ("gpu", "there is no NVIDIA driver .*; the model's instance_group is of KIND_GPU: with KIND_CPU"),
+                ("lonely", "ensemble 'lonely' contains models that are not available: 'nobody'"),
+            ):
+                self.assertEqual(rows[name]["state"], "UNAVAILABLE")
+                self.assertRegex(rows[name]["reason"], part)
+
     def test_repository_under_control_of_clients(self):
         import tritonclient.http as triton_http
 
