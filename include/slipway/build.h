@@ -45,8 +45,10 @@ typedef struct sw_build_options {
     int64_t batch_min, batch_opt, batch_max;
     /* What maps between convolutions are stored as: SW_F32 (or SW_DTYPE_NONE, the default) or SW_BF16, which halves
      * their bytes and is computed by AVX512-BF16 where the CPU has it. Inputs, outputs and the layers that write them
-     * stay as they are. On GPUs SW_F16 (the default) or, from SM 8.0 on, SW_BF16, with float32 sums. */
+     * stay as they are. On GPUs SW_F16 (the default) or, from SM 8.0 on, SW_BF16, with float32 sums; or
+     * SW_F32, which is much slower there. */
     sw_dtype precision;
+    bool tf32; /* on GPUs, with SW_F32: convolutions may round their factors to TF32 (10 bits of mantissa) */
     bool best_precision;     /* instead: the faster of both, timed here */
     const sw_tuning *tuning; /* NULL: kernels are chosen by estimate */
     /* As in sw_session_options: where the plan shall run. For a GPU, tiles of tensor cores are what is timed, on that GPU,

@@ -155,8 +155,7 @@ static sw_status copy_settings(const sw_settings *from, sw_arena *arena, sw_sett
 static const char *precision_of(const bench *b, const sw_foreign_runtime *r, const sw_bench_model *m) {
     bool takes = !strcmp(r->name, "slipway") || !strcmp(r->name, "openvino") || !strcmp(r->name, "torch") ||
                  !strcmp(r->name, "ncnn");
-    if (b->device && !m->quantised)
-        return !strcmp(r->name, "slipway") ? (b->bf16 ? "bf16" : "fp16") : takes ? b->precision : "fp32";
+    if (b->device && !m->quantised) return takes ? b->precision : "fp32";
     return m->quantised ? "int8" : b->bf16 && takes ? "bf16" : "fp32";
 }
 
@@ -169,7 +168,7 @@ static void set(sw_settings *s, const char *key, const char *value) {
 /* What a backend is told beside what the user has set. */
 static sw_status add_settings(const bench *b, const sw_foreign_runtime *r, sw_settings *s, const sw_diag *diag) {
     bool own = !strcmp(r->name, "slipway"), torch = !strcmp(r->name, "torch"), ort = !strcmp(r->name, "onnxruntime");
-    if (b->bf16 || (b->device && torch)) set(s, "precision", b->precision);
+    if (b->bf16 || (b->device && (own || torch))) set(s, "precision", b->precision);
     if (!b->device) return SW_OK;
     if (!own && !torch && !ort)
         return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL, "it does not run on %s", b->device);
@@ -182,7 +181,9 @@ static sw_status open_backend(bench *b, runner *r, sw_bench_model *m, int thread
     sw_arena *arena = b->args->arena;
     const char *file;
     sw_foreign_place place;
-    sw_bench_build build = {.bf16 = b->bf16, .threads = threads, .level = (int)sw_args_int(b->args, "opt-level")};
+    sw_bench_build build = {.precision = sw_backend_precision(b->precision, b->device),
+                            .threads = threads,
+                            .level = (int)sw_args_int(b->args, "opt-level")};
     sw_foreign_options options = {.threads = threads, .shapes = m->inputs, .n_shapes = m->n_inputs};
     SW_TRY(sw_settings_parse(b->args, r->runtime->name, diag, &options.settings));
     SW_TRY(sw_foreign_require(r->runtime, arena, diag, &place));

@@ -34,7 +34,7 @@ SW_MUST_USE sw_status sw_bench_model_open(const char *path, const sw_bench_want 
 void sw_bench_model_close(sw_bench_model *model); /* removes what was made; takes a zeroed one */
 
 typedef struct sw_bench_build {
-    bool bf16;
+    sw_dtype precision; /* as in sw_build_options */
     int threads, level; /* of tuning */
     const char *device; /* of a plan, as in sw_build_options; NULL: the CPU */
 } sw_bench_build;

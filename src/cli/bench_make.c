@@ -138,10 +138,8 @@ static sw_status make_plan(sw_bench_model *m, const sw_bench_build *build, sw_ar
         for (int k = 0; k < t->rank; k++) ranges[i].min[k] = ranges[i].opt[k] = ranges[i].max[k] = t->dims[k];
     }
     sw_tuning tuning = {.level = build->level, .threads = build->threads, .seconds = 30};
-    sw_build_options options = {.shapes = ranges,
-                                .n_shapes = m->n_inputs,
-                                .precision = build->bf16 ? SW_BF16 : SW_F32,
-                                .device = build->device};
+    sw_build_options options = {
+        .shapes = ranges, .n_shapes = m->n_inputs, .precision = build->precision, .device = build->device};
     sw_plan_save_options save = {.portable =
                                      build->device && strcmp(build->device, "cpu") != 0}; /* GPUs want raw weights */
     if (build->level) options.tuning = &tuning;

@@ -57,17 +57,19 @@ static sw_status precision_of(const sw_args *args, const sw_diag *diag, sw_build
     static const struct {
         const char *name;
         sw_dtype type;
-    } names[] = {{"fp32", SW_F32}, {"fp16", SW_F16}, {"bf16", SW_BF16}, {"best", SW_DTYPE_NONE}};
+    } names[] = {{"fp32", SW_F32}, {"tf32", SW_F32}, {"fp16", SW_F16}, {"bf16", SW_BF16}, {"best", SW_DTYPE_NONE}};
     const char *text = sw_args_text(args, "precision");
     for (size_t i = 0; text && i < sizeof names / sizeof names[0]; i++) {
         if (strcmp(text, names[i].name) != 0) continue;
         options->precision = names[i].type;
         options->best_precision = names[i].type == SW_DTYPE_NONE;
-        return SW_OK;
+        options->tf32 = !strcmp(text, "tf32");
+        if (!options->tf32 || sw_build_is_for_gpu(options)) return SW_OK;
+        return sw_fail(diag, SW_E_USAGE, args->verb->name, "give --device cuda", "--precision tf32 is for GPUs");
     }
     if (!text) return SW_OK;
     return sw_fail(diag, SW_E_USAGE, args->verb->name, "see --help",
-                   "--precision is '%.32s', expected fp32, fp16, bf16 or best", text);
+                   "--precision is '%.32s', expected fp32, tf32, fp16, bf16 or best", text);
 }
 
 static void tell_progress(void *ctx, int done, int total) {
@@ -104,9 +106,9 @@ static sw_status build(const sw_args *args, sw_console *c) {
     SW_TRY(output_of(args, model, &c->diag, &path));
     SW_TRY(sw_shapes_parse(args, &c->diag, &options));
     SW_TRY(sw_batch_parse(args, &c->diag, &options));
+    options.device = sw_args_text(args, "device");
     SW_TRY(precision_of(args, &c->diag, &options));
     SW_TRY(compat_of(args, &c->diag, &options.any_of_sm));
-    options.device = sw_args_text(args, "device");
     options.with_code = sw_args_flag(args, "with-code");
     if (options.with_code && !sw_build_is_for_gpu(&options))
         return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, "give --device cuda",
@@ -179,11 +181,12 @@ const sw_verb sw_verb_build = {
                      "pictures whose sides are open get those of the model's metadata"},
             {.name = "precision",
              .kind = SW_TEXT,
-             .argument = "fp32|fp16|bf16|best",
+             .argument = "fp32|tf32|fp16|bf16|best",
              .help =
                  "what maps between layers are stored as (default fp32, on GPUs fp16); bf16 is half the bytes, and twice "
                  "the products a cycle where the CPU has AVX512-BF16; inputs, outputs and what decodes them stay "
-                 "float32; best times fp32 and bf16 here and takes the faster; fp16 is for GPUs"},
+                 "float32; best times fp32 and bf16 here and takes the faster; fp16 is for GPUs, and so is tf32: fp32 whose "
+                 "convolutions may round their factors to 10 bits of mantissa"},
             {.name = "opt-level",
              .kind = SW_INT,
              .letter = 'O',

@@ -23,6 +23,9 @@ typedef struct sw_last_text {
 } sw_last_text;
 sw_diag sw_last_text_diag(sw_last_text *last);
 
+/* What a plan for a device (NULL: the CPU) is built for when it shall compute in `text` (NULL: as it likes). */
+sw_dtype sw_backend_precision(const char *text, const char *device);
+
 /* A runtime as it was found. */
 typedef struct sw_backend_found {
     const sw_foreign_runtime *runtime;

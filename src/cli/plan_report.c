@@ -85,7 +85,8 @@ void sw_plan_report_text(const sw_plan_view *v, sw_console *c) {
     if (p->gpu)
         sw_print(c, "%-*s%s%s, SM %d.%d; tiles for %zu kinds of convolutions\n", LABEL, "GPU", p->gpu,
                  p->any_of_sm ? " and others" : "", p->gpu_sm / 10, p->gpu_sm % 10, p->n_gpu_tiles / 2);
-    if (p->gpu_type) sw_print(c, "%-*s%s on GPUs\n", LABEL, "precision", sw_dtype_name(p->gpu_type));
+    if (p->gpu_type)
+        sw_print(c, "%-*s%s on GPUs\n", LABEL, "precision", p->gpu_tf32 ? "TF32" : sw_dtype_name(p->gpu_type));
     if (p->n_gpu_codes)
         sw_print(c, "%-*sof %zu kernels, %.1f kB; run with --trust-code only\n", LABEL, "GPU code", p->n_gpu_codes,
                  (double)sw_plan_gpu_code_bytes(p) / 1e3);

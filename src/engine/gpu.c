@@ -26,10 +26,10 @@ static sw_status check_gpu(const sw_gpu *gpu, int index, const sw_diag *diag) {
 static sw_status set_type(sw_gpu *gpu, const sw_diag *diag) {
     const sw_cuda_info *here = &gpu->cuda->info;
     gpu->cuda->bf16 = gpu->plan->gpu_type == SW_BF16;
-    if (!gpu->cuda->bf16 || here->sm >= 80) return SW_OK;
-    return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "build it with --precision fp16",
-                   "bfloat16 needs SM 8.0; GPU %d (%s) has SM %d.%d", gpu->cuda->index, here->name, here->sm / 10,
-                   here->sm % 10);
+    if ((!gpu->cuda->bf16 && !gpu->plan->gpu_tf32) || here->sm >= 80) return SW_OK;
+    return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "build it with --precision fp16 or fp32",
+                   "%s needs SM 8.0; GPU %d (%s) has SM %d.%d", gpu->cuda->bf16 ? "bfloat16" : "TF32", gpu->cuda->index,
+                   here->name, here->sm / 10, here->sm % 10);
 }
 
 sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **result) {

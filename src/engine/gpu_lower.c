@@ -312,7 +312,7 @@ sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, 
         break;
     }
     sw_call call = node_call(gpu, p, node);
-    *why = sw_cuda_lower(&call, l, n);
+    *why = sw_cuda_lower(&call, gpu->plan->gpu_tf32, l, n);
     if (node->kind == SW_GPU_POOLS && !*why) lower_pools(gpu, p, node, l->args.pool.kernel_h, l->args.pool.kernel_w, l);
     return SW_OK;
 }

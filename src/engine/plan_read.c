@@ -508,6 +508,7 @@ static sw_status read_control(reader *r, sw_pb m, const char **features) {
         case SW__CONTROL_FLAGS:
             r->plan->stripped = f.value & SW__FLAG_STRIPPED;
             r->plan->portable = f.value & SW__FLAG_PORTABLE;
+            r->plan->gpu_tf32 = f.value & SW__FLAG_TF32;
             break;
         case SW__CONTROL_FEATURES:
             SW_TRY(need_text(&m, *features = text_of(r, &m, &f)));
@@ -547,7 +548,8 @@ static sw_status read_control(reader *r, sw_pb m, const char **features) {
             break;
         case SW__CONTROL_GPU_TYPE:
             r->plan->gpu_type = dtype_of(f.value);
-            if (r->plan->gpu_type != SW_BF16) return broken(r, "it computes in a type that GPUs do not");
+            if (r->plan->gpu_type != SW_BF16 && r->plan->gpu_type != SW_F32)
+                return broken(r, "it computes in a type that GPUs do not");
             break;
         case SW__CONTROL_GPU_CODE:
             SW_TRY(read_code(r, sw_pb_sub(&m, &f)));

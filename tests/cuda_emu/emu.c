@@ -295,6 +295,30 @@ void emu_multiply(float *c, const unsigned *a, const unsigned *b, int depth, int
     meet_warp(&d, multiply);
 }
 
+static void multiply_tf32(meeting *m) {
+    float a[16][8], b[8][8];
+    for (int l = 0; l < LANES; l++) {
+        const lane_data *d = m->slots[l];
+        for (int i = 0; i < 4; i++) a[l / 4 + i % 2 * 8][l % 4 + i / 2 * 4] = sw__bits_to_f32(d->a[i]);
+        for (int i = 0; i < 2; i++) b[l % 4 + i * 4][l / 4] = sw__bits_to_f32(d->b[i]);
+    }
+    for (int l = 0; l < LANES; l++) {
+        const lane_data *d = m->slots[l];
+        for (int i = 0; i < 4; i++) {
+            float sum = 0;
+            for (int k = 0; k < 8; k++) sum += a[l / 4 + i / 2 * 8][k] * b[k][l % 4 * 2 + i % 2];
+            d->c[i] += sum;
+        }
+    }
+}
+
+void emu_multiply_tf32(float *c, const unsigned *a, const unsigned *b) {
+    for (int i = 0; i < 4; i++)
+        if (a[i] & 0x1fff || (i < 2 && b[i] & 0x1fff)) die("a factor of TF32 has too many bits");
+    lane_data d = {.c = c, .a = a, .b = b};
+    meet_warp(&d, multiply_tf32);
+}
+
 /* Element (row, k) of an operand of wgmma. With a swizzle: rows of 128, 64 or 32 bytes, address bits from 4 on xor those
  * from 7 on. Without: pieces of 8 rows by 16 bytes in a row, so far apart along the depth as the descriptor tells. It
  * tells, too, how far row 8 is from row 0. */

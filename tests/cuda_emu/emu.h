@@ -48,6 +48,7 @@ float emu_shuffle_xor(float v, int mask);
 void emu_load_matrix(unsigned *r, unsigned at, int count);
 /* mma.sync of depth 16 or 8; rough: halves are bfloat16. */
 void emu_multiply(float *c, const unsigned *a, const unsigned *b, int depth, int rough);
+void emu_multiply_tf32(float *c, const unsigned *a, const unsigned *b);
 void emu_warpgroup_multiply(float *c, unsigned long long a, unsigned long long b, int columns, int rough);
 
 #ifdef SW_EMULATE
@@ -217,6 +218,14 @@ DEV void multiply(float *c, const unsigned *a, const unsigned *b) {
 #else
 DEV void multiply_8(float *c, const unsigned *a, unsigned b) {
     emu_multiply(c, a, &b, 8, EMU_ROUGH);
+}
+#endif
+#ifdef TF32
+DEV unsigned round_tf32(unsigned v) {
+    return (v + 0x1000u) & ~0x1fffu; /* halves away from zero; what overflows is an infinity */
+}
+DEV void multiply_tf32(float *c, const unsigned *a, const unsigned *b) {
+    emu_multiply_tf32(c, a, b);
 }
 #endif
 #ifdef WGMMA

@@ -188,6 +188,24 @@ class Device(Emulated):
         message = self.build("--precision", "bf16", EMU_CUDA="sm75", expect=2)[2].stderr
         self.assertIn("bfloat16 needs SM 8.0; GPU 0 (Emulated 0) has SM 7.5; build it with --precision fp16", message)
 
+    def test_float32(self):
+        self.run_on("cpu")
+        want = self.result()
+        model = self.path
+        for precision, least, most, name in (("fp32", 0, 1e-5, "float32"), ("tf32", 1e-5, 1e-2, "TF32")):
+            self.path = model
+            self.path, _, _ = self.build("--precision", precision)
+            self.assertRegex(slipway.run("inspect", self.path).stdout, rf"(?m)^precision +{name} on GPUs$")
+            self.run_on("cuda")
+            self.assertTrue(least <= np.abs(self.result() - want).max() < most)
+            self.run_on("cpu")
+            self.assertLess(np.abs(self.result() - want).max(), 1e-5)
+        self.path = model
+        message = self.build("--precision", "tf32", EMU_CUDA="sm75", expect=2)[2].stderr
+        self.assertIn("TF32 needs SM 8.0; GPU 0 (Emulated 0) has SM 7.5", message)
+        message = self.build("--precision", "tf32", device="cpu", expect=1)[2].stderr
+        self.assertIn("--precision tf32 is for GPUs; give --device cuda", message)
+
     def test_sm_75(self):
         self.run_on("cuda")
         want = self.result()
@@ -402,7 +420,7 @@ class Device(Emulated):
 class Operators(Emulated):
     """Steps of their own: all on the GPU, as on the CPU. `w` are weights of 8 channels."""
 
-    def check(self, nodes, shape=(1, 8, 6, 5), bound=2e-2, steps=0, outputs=(("y", T.FLOAT),), opset=20, **weights):
+    def check(self, nodes, shape=(1, 8, 6, 5), bound=2e-2, steps=0, outputs=(("y", T.FLOAT),), precision=None, **weights):
         """Input x, in so many different values, or any; outputs by name and type; constants by name."""
         x = np.random.default_rng(7).uniform(0.1, 1, shape).astype(np.float32)
         if steps:
@@ -415,11 +433,15 @@ class Operators(Emulated):
         port = lambda name, kind, dims=None: helper.make_tensor_value_info(name, kind, dims)  # noqa: E731
         graph = helper.make_graph(nodes, "g", [port("x", T.FLOAT, shape)], [port(*out) for out in outputs], tensors)
         path = self.folder / "m.onnx"
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), path)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), path)
         np.save(self.folder / "x.npy", x)
-        found = []
-        for device in (("cpu",), ("cuda", "--no-fallback")):
-            words = ("run", path, "-i", self.folder / "x.npy", "-o", self.folder / "out", "--device", *device)
+        found, plan = [], path
+        if precision:
+            plan = self.folder / "m.slip"
+            words = ("--device", "cuda", "--precision", precision, "-O", "0", "--timing-cache", "none")
+            slipway.run("build", path, "-o", plan, *words, env=self.env)
+        for what, device in ((path, ("cpu",)), (plan, ("cuda", "--no-fallback"))):
+            words = ("run", what, "-i", self.folder / "x.npy", "-o", self.folder / "out", "--device", *device)
             slipway.run(*words, env=self.env)
             found.append([np.load(self.folder / "out" / f"{name}.npy") for name, _ in outputs])
         for want, got in zip(*found):
@@ -631,6 +653,44 @@ class Operators(Emulated):
         self.check([conv, turned], u=up, **w)
 
 
+    def planes(self, nodes, shape, precision="fp32", bound=1e-5, **weights):
+        noise = np.random.default_rng(9)
+        weights = {name: noise.uniform(-0.3, 0.3, dims).astype(np.float32) for name, dims in weights.items()}
+        self.check(nodes, shape, bound, precision=precision, **weights)
+
+    def test_planes_of_float32(self):
+        """Several tiles of channels and pixels, rests of each, borders; all that ends a convolution."""
+        conv = lambda out="y", **options: helper.make_node("Conv", ["x", "w", "b"], [out], **options)  # noqa: E731
+        same = {"pads": [1, 1, 1, 1]}
+        act = lambda op, **options: [conv("c", **same), helper.make_node(op, ["c"], ["y"], **options)]  # noqa: E731
+        silu = [conv("c", **same), helper.make_node("Sigmoid", ["c"], ["s"]), helper.make_node("Mul", ["c", "s"], ["y"])]
+        add = helper.make_node("Add", ["c", "x"], ["d"])
+        for nodes, shape, w in (
+            ([conv(**same)], (2, 7, 11, 13), (70, 7, 3, 3)),
+            ([conv(strides=[2, 1], dilations=[1, 2], pads=[0, 3, 1, 0])], (3, 5, 10, 17), (3, 5, 3, 2)),
+            ([conv(group=3, **same)], (2, 6, 5, 9), (9, 2, 3, 3)),
+            ([conv(group=8, strides=[2, 2])], (1, 8, 11, 6), (8, 1, 5, 5)),
+            (act("LeakyRelu", alpha=0.2), (1, 4, 6, 6), (8, 4, 3, 3)),
+            (silu, (1, 4, 6, 6), (8, 4, 3, 3)),
+            ([conv("c", **same), add, helper.make_node("Relu", ["d"], ["y"])], (2, 4, 6, 6), (4, 4, 3, 3)),
+            ([conv("c", **same), helper.make_node("Relu", ["c"], ["r"]), helper.make_node("Add", ["r", "x"], ["y"])],
+             (2, 4, 6, 6), (4, 4, 3, 3)),
+        ):
+            for precision, bound in (("fp32", 1e-5), ("tf32", 5e-3)):
+                with self.subTest(shape=shape, w=w, precision=precision):
+                    self.planes(nodes, shape, precision, bound, w=w, b=(w[0],))
+
+    def test_pools_of_float32(self):
+        pool = lambda op, **options: [helper.make_node(op, ["x"], ["y"], **options)]  # noqa: E731
+        self.planes(pool("MaxPool", kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 1, 1]), (2, 3, 9, 8))
+        self.planes(pool("AveragePool", kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 0], ceil_mode=1), (1, 5, 7, 6))
+        self.planes(pool("AveragePool", kernel_shape=[2, 3], pads=[1, 1, 0, 0], count_include_pad=1), (1, 5, 7, 6))
+        self.planes(pool("GlobalAveragePool"), (2, 5, 7, 6))
+        for pads in ([0, 0, 0, 0], [1, 1, 1, 1]):
+            up = helper.make_node("ConvTranspose", ["x", "w"], ["y"], kernel_shape=[4, 4], strides=[2, 2], pads=pads)
+            self.planes([up], (2, 5, 4, 3), w=(5, 3, 4, 4))
+
+
 class Pictures(Emulated):
     """Pictures in, boxes out, on the GPU: letterbox, table and suppression give bit for bit what the CPU gives."""
 
@@ -753,6 +813,20 @@ class Networks(unittest.TestCase):
         for output, array in want.items():
             error = zoo.worst_error(got[output], array, *zoo.cut_of(name, array))
             self.assertLess(error, 1e-2, output)
+
+
+class Ranks(Emulated):
+    def test_a_network_that_ranks_its_boxes_in_float32(self):
+        model = zoo.fill(onnx.load(zoo.models()["yolo26n_64"]))
+        path, plan = self.folder / "m.onnx", self.folder / "m.slip"
+        onnx.save(model, path)
+        words = ("-O", "0", "--timing-cache", "none", "--device", "cuda", "--precision", "fp32")
+        slipway.run("build", path, "-o", plan, *words, env=self.env)
+        want = slipway.run_model(path, zoo.inputs_of(model), self.folder)
+        with unittest.mock.patch.dict(slipway.ENVIRONMENT, self.env):
+            got = slipway.run_model(plan, zoo.inputs_of(model), self.folder, "--device", "cuda", "--no-fallback")
+        for output, array in want.items():
+            self.assertLess(zoo.worst_error(got[output], array, *zoo.cut_of("yolo26n_64", array)), 1e-4, output)
 
 
 class Cuts(Emulated):

@@ -109,7 +109,7 @@ class Plans(Folder):
         slipway.run("refit", stripped, model, "-o", self.folder / "full.slip")
         np.testing.assert_array_equal(self.run_on(self.folder / "full.slip", 2, 3, 12, 12), self.run_on(plans[0], 2, 3, 12, 12))
         run = slipway.run("build", model, "-o", self.folder / "no.slip", "--precision", "int4", expect=1)
-        self.assertIn("expected fp32, fp16, bf16 or best", run.stderr)
+        self.assertIn("expected fp32, tf32, fp16, bf16 or best", run.stderr)
         run = slipway.run("build", model, "-o", self.folder / "no.slip", "--precision", "fp16", expect=1)
         self.assertIn("take bf16, or best", run.stderr)
         self.assertFalse((self.folder / "no.slip").exists())

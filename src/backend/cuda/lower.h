@@ -3,6 +3,7 @@
 #define SLIPWAY_CUDA_LOWER_H
 
 #include "backend/cuda/ops.h"
+#include "ops/shape.h"
 
 enum { SW__CUDA_THREADS = 256 };
 static inline int sw__cuda_blocks(int64_t items) {
@@ -16,6 +17,11 @@ void sw__cuda_broadcast(const sw_tensor *t, const sw_tensor *y, long long *strid
 void sw__cuda_copy_box(const sw_tensor *in, long long in_at, const long long *in_stride, const sw_tensor *out,
                        long long out_at, const long long *out_stride, const int64_t *dims, int rank, sw_cuda_launch *l);
 
+/* Arguments of pools and shuffles: of maps, or of planes. */
+void sw__cuda_describe_pool(const sw_call *c, const sw_window *w, sw_cuda_launch *l);
+void sw__cuda_describe_shuffle(const sw_call *c, sw_cuda_launch *l);
+/* Steps on float32 planes (planes.c); tf32: products may round their factors. */
+const char *sw__cuda_lower_planes(const sw_call *c, bool tf32, sw_cuda_launch *l, bool *taken);
 /* Steps on rows: by order and by places (picks.c), of other types (typed.c), between pixels and in time (samples.c). As
  * sw_cuda_lower, for one launch; `taken` says whether the operator is theirs. */
 const char *sw__cuda_lower_pick(const sw_call *c, sw_cuda_launch *l, bool *taken);

@@ -60,13 +60,8 @@ static const char *join_maps(const sw_call *c, bool split, sw_cuda_launch *l, in
     return NULL;
 }
 
-static const char *pool(const sw_call *c, sw_cuda_launch *l) {
+void sw__cuda_describe_pool(const sw_call *c, const sw_window *w, sw_cuda_launch *l) {
     const sw_tensor *x = c->in[0], *y = c->out[0];
-    sw_window w;
-    if (c->n_out > 1 && c->out[1]) return "the indices are wanted";
-    if (sw_call_window(c, x, NULL, &w) != SW_OK) return "the window is not known";
-    bool mean = c->op == SW_OP_AveragePool;
-    l->kernel = mean ? SW_CUDA_AVERAGE : SW_CUDA_POOL;
     l->args.pool = (sw_cuda_pool){.in = x->data,
                                   .out = {y->data},
                                   .in_pitch = (int)x->pitch,
@@ -77,28 +72,34 @@ static const char *pool(const sw_call *c, sw_cuda_launch *l) {
                                   .channels = (int)round_up(x->dims[1], 8),
                                   .out_height = (int)y->dims[2],
                                   .out_width = (int)y->dims[3],
-                                  .kernel_h = (int)w.kernel[0],
-                                  .kernel_w = (int)w.kernel[1],
-                                  .stride_h = (int)w.stride[0],
-                                  .stride_w = (int)w.stride[1],
-                                  .dilation_h = (int)w.dilation[0],
-                                  .dilation_w = (int)w.dilation[1],
-                                  .pad_top = (int)w.pad_begin[0],
-                                  .pad_left = (int)w.pad_begin[1],
-                                  .pad_bottom = (int)w.pad_end[0],
-                                  .pad_right = (int)w.pad_end[1],
-                                  .count_pad = mean && sw_call_int(c, "count_include_pad"),
+                                  .kernel_h = (int)w->kernel[0],
+                                  .kernel_w = (int)w->kernel[1],
+                                  .stride_h = (int)w->stride[0],
+                                  .stride_w = (int)w->stride[1],
+                                  .dilation_h = (int)w->dilation[0],
+                                  .dilation_w = (int)w->dilation[1],
+                                  .pad_top = (int)w->pad_begin[0],
+                                  .pad_left = (int)w->pad_begin[1],
+                                  .pad_bottom = (int)w->pad_end[0],
+                                  .pad_right = (int)w->pad_end[1],
+                                  .count_pad = c->op == SW_OP_AveragePool && sw_call_int(c, "count_include_pad"),
                                   .rounds = 1};
-    l->grid_x = sw__cuda_blocks(pixels_of(y) * (l->args.pool.channels / 8));
+}
+
+static const char *pool(const sw_call *c, sw_cuda_launch *l) {
+    sw_window w;
+    if (c->n_out > 1 && c->out[1]) return "the indices are wanted";
+    if (sw_call_window(c, c->in[0], NULL, &w) != SW_OK) return "the window is not known";
+    sw__cuda_describe_pool(c, &w, l);
+    l->kernel = c->op == SW_OP_AveragePool ? SW_CUDA_AVERAGE : SW_CUDA_POOL;
+    l->grid_x = sw__cuda_blocks(pixels_of(c->out[0]) * (l->args.pool.channels / 8));
     return NULL;
 }
 
-static const char *shuffle(const sw_call *c, sw_cuda_launch *l) {
+void sw__cuda_describe_shuffle(const sw_call *c, sw_cuda_launch *l) {
     const sw_tensor *x = c->in[0], *y = c->out[0];
     const int64_t *strides = sw_call_attr(c, "strides", SW_ATTR_INTS)->ints.v,
                   *crops = sw_call_attr(c, "crops", SW_ATTR_INTS)->ints.v;
-    if (!is_map(x) || !is_map(y) || y->dims[1] % 8) return "channels do not come in eights";
-    l->kernel = SW_CUDA_SHUFFLE_MAP;
     l->args.shuffle = (sw_cuda_shuffle){.in = x->data,
                                         .out = y->data,
                                         .in_pitch = (int)x->pitch,
@@ -113,6 +114,13 @@ static const char *shuffle(const sw_call *c, sw_cuda_launch *l) {
                                         .across = (int)strides[1],
                                         .top = (int)crops[0],
                                         .left = (int)crops[1]};
+}
+
+static const char *shuffle(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *y = c->out[0];
+    if (!is_map(x) || !is_map(y) || y->dims[1] % 8) return "channels do not come in eights";
+    sw__cuda_describe_shuffle(c, l);
+    l->kernel = SW_CUDA_SHUFFLE_MAP;
     l->grid_x = sw__cuda_blocks(pixels_of(y) * (y->dims[1] / 8));
     return NULL;
 }
@@ -628,7 +636,7 @@ static bool is_float(const sw_call *c) {
     return true;
 }
 
-static const char *lower_rows(const sw_call *c, sw_cuda_launch *l, int *n) {
+static const char *lower_rows(const sw_call *c, bool tf32, sw_cuda_launch *l, int *n) {
     static const char *(*const others[])(const sw_call *, sw_cuda_launch *,
                                          bool *) = {sw__cuda_lower_pick, sw__cuda_lower_typed, sw__cuda_lower_sample};
     bool taken;
@@ -636,6 +644,8 @@ static const char *lower_rows(const sw_call *c, sw_cuda_launch *l, int *n) {
     if (taken) return why;
     if (is_float(c)) {
         why = lower_floats(c, l, &taken);
+        if (taken) return why;
+        why = sw__cuda_lower_planes(c, tf32, l, &taken);
         if (taken) return why;
     }
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
@@ -645,7 +655,7 @@ static const char *lower_rows(const sw_call *c, sw_cuda_launch *l, int *n) {
     return "there is no GPU kernel for it";
 }
 
-const char *sw_cuda_lower(const sw_call *c, sw_cuda_launch *l, int *n) {
+const char *sw_cuda_lower(const sw_call *c, bool tf32, sw_cuda_launch *l, int *n) {
     bool maps = false;
     *n = 0;
     for (int i = 0; i < c->n_in + c->n_out; i++) {
@@ -657,10 +667,9 @@ const char *sw_cuda_lower(const sw_call *c, sw_cuda_launch *l, int *n) {
         if (t->rank > CUDA_MAX_RANK) return "a tensor has too many axes";
         if (i >= c->n_in && count == 0) return "its result is empty";
     }
-    if (c->op == SW_OP_FusedConv) return "there is no GPU kernel for it";
     if (maps && !is_float(c)) return "it is not float32";
     memset(l, 0, sizeof *l);
-    const char *why = maps ? lower_maps(c, l, n) : lower_rows(c, l, n);
+    const char *why = maps ? lower_maps(c, l, n) : lower_rows(c, tf32, l, n);
     for (int i = 0; i < *n; i++)
         if (l[i].grid_y == 0) l[i].grid_y = 1;
     return why;

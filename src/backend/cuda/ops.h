@@ -86,8 +86,9 @@ bool sw_cuda_has_type(sw_dtype dtype);
 /* Whether input i of an operator is read on the GPU, and not by the host: shapes, axes, scales. */
 bool sw_cuda_is_operand(sw_op op, int i, const sw_tensor *t);
 
-/* Launches of a step; convolutions are refused here. Returns why it is refused, or NULL. */
-const char *sw_cuda_lower(const sw_call *call, sw_cuda_launch *launches, int *n);
+/* Launches of a step; convolutions of maps are refused here. tf32: products of float32 planes may round their factors.
+ * Returns why it is refused, or NULL. */
+const char *sw_cuda_lower(const sw_call *call, bool tf32, sw_cuda_launch *launches, int *n);
 
 /* Grids of the fused ones; the caller has filled in the arguments. */
 void sw_cuda_launch_pool_chain(sw_cuda_launch *launch);

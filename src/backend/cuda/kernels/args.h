@@ -41,8 +41,9 @@ enum {
     CUDA_ACT_ATAN,
 };
 
-/* A convolution. Weights: [out_channels rounded up to 8][kernel_h][kernel_w][in_channels], float16, for depthwise
- * [kernel_h][kernel_w][channels]; the bias is float32. */
+/* A convolution of maps, or (conv_rows) of float32 planes with float32 weights as the model has them. Weights of maps:
+ * [out_channels rounded up to 8][kernel_h][kernel_w][in_channels], halves, for depthwise [kernel_h][kernel_w][channels]; the
+ * bias is float32. */
 typedef struct sw_cuda_conv {
     const void *in, *weights, *bias, *residual; /* residual: another map of the output's shape, or NULL */
     void *out;
@@ -76,6 +77,7 @@ typedef struct sw_cuda_pool {
     int batch, height, width, channels, out_height, out_width;
     int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left, rounds;
     int pad_bottom, pad_right, count_pad; /* of means */
+    int mean;                             /* pool_rows: not the largest */
 } sw_cuda_pool;
 
 /* Nearest upsampling as Resize with mode nearest, floor, asymmetric: source = floor(i * by). A copy with by 1. */

@@ -230,6 +230,21 @@ DEV void multiply_8(float *c, const u32 *a, u32 b) {
                  : "r"(a[0]), "r"(a[1]), "r"(b));
 }
 #endif
+#ifdef TF32
+// Rounds to 10 bits of mantissa.
+DEV u32 round_tf32(u32 v) {
+    u32 r;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(as_float(v)));
+    return r;
+}
+// c[16 x 8] += a[16 x 8] b[8 x 8]: c as in multiply; a = rows g, g + 8 of depth t, then of t + 4; b = column g, depth t, t + 4.
+DEV void multiply_tf32(float *c, const u32 *a, const u32 *b) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+                 "{%0, %1, %2, %3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+#endif
 #ifdef WGMMA
 DEV void warpgroup_fence(void) {
     asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
