@@ -1,38 +1,35 @@
-/* slipway client: load on a server, measured. */
+/* slipway client: requests to a server, one or many, measured. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "base/pb.h"
 #include "base/str.h"
+#include "cli/client.h"
 #include "cli/options.h"
-#include "cli/verb.h"
 #include "serve/client/load.h"
 #include "serve/core.h"
 
-enum { MAX_INPUTS = 64, MAX_LOADS = 16 };
-
-typedef struct input {
-    const char *name;
-    int dtype, rank;
-    int64_t dims[SW_MAX_RANK];
-} input;
-
-typedef struct client {
-    const sw_args *args;
-    sw_console *console;
-    const sw_diag *diag;
-    const char *host, *model;
-    int http_port, grpc_port, n_inputs;
-    input inputs[MAX_INPUTS];
-    sw_buf request;
-} client;
+enum { MAX_LOADS = 16 };
 
 /* -- What the model takes ------------------------------------------------------------------------------------------ */
 
 #define NEXT(r, e) SW_TRY(sw_json_next((r), (e)))
 
-static sw_status read_port(client *c, sw_json_reader *r, input *in) {
+/* The rest of an object: its binary_data_size. */
+static sw_status read_size(sw_json_reader *r, size_t *bytes) {
+    sw_json_event e;
+    for (;;) {
+        NEXT(r, &e);
+        if (e.type != SW_JSON_KEY) return SW_OK;
+        bool size = !strcmp(e.text, "binary_data_size");
+        NEXT(r, &e);
+        if (size && e.is_integer && e.integer > 0) *bytes = (size_t)e.integer;
+        SW_TRY(sw_json_skip(r, &e));
+    }
+}
+
+sw_status sw_client_read_port(sw_client *c, sw_json_reader *r, sw_client_port *in) {
     sw_json_event e;
     for (;;) {
         NEXT(r, &e);
@@ -41,6 +38,10 @@ static sw_status read_port(client *c, sw_json_reader *r, input *in) {
         if (!key) return SW_E_NOMEM;
         NEXT(r, &e);
         if (!strcmp(key, "name") && e.type == SW_JSON_STRING) in->name = sw_arena_strdup(c->args->arena, e.text);
+        if (!strcmp(key, "parameters") && e.type == SW_JSON_OBJECT) {
+            SW_TRY(read_size(r, &in->bytes));
+            continue;
+        }
         if (!strcmp(key, "datatype") && e.type == SW_JSON_STRING) in->dtype = sw_serve_dtype_parse(e.text, e.length);
         if (strcmp(key, "shape") || e.type != SW_JSON_ARRAY) {
             SW_TRY(sw_json_skip(r, &e));
@@ -54,7 +55,7 @@ static sw_status read_port(client *c, sw_json_reader *r, input *in) {
     }
 }
 
-static sw_status read_metadata(client *c, sw_json_reader *r) {
+static sw_status read_metadata(sw_client *c, sw_json_reader *r) {
     sw_json_event e;
     NEXT(r, &e);
     if (e.type != SW_JSON_OBJECT) return SW_E_INPUT;
@@ -67,14 +68,14 @@ static sw_status read_metadata(client *c, sw_json_reader *r) {
         }
         NEXT(r, &e);
         NEXT(r, &e);
-        while (e.type == SW_JSON_OBJECT && c->n_inputs < MAX_INPUTS) {
-            SW_TRY(read_port(c, r, &c->inputs[c->n_inputs++]));
+        while (e.type == SW_JSON_OBJECT && c->n_inputs < SW_CLIENT_MAX_PORTS) {
+            SW_TRY(sw_client_read_port(c, r, &c->inputs[c->n_inputs++]));
             NEXT(r, &e);
         }
     }
 }
 
-static sw_status ask_metadata(client *c) {
+static sw_status ask_metadata(sw_client *c) {
     sw_buf answer = sw_buf_make(NULL, 0), request = sw_buf_make(NULL, 0);
     sw_json_reader r;
     int code = 0;
@@ -93,11 +94,11 @@ static sw_status ask_metadata(client *c) {
 }
 
 /* --shape NAME=1x3x640x640 in the place of ones for open dims. */
-static sw_status read_shapes(client *c) {
+static sw_status read_shapes(sw_client *c) {
     sw_given shapes = sw_args_all(c->args, "shape");
     for (int i = 0; i < shapes.n; i++) {
         const char *text = shapes.values[i], *equals = strchr(text, '=');
-        input *in = NULL;
+        sw_client_port *in = NULL;
         for (int j = 0; equals && j < c->n_inputs; j++)
             if (strlen(c->inputs[j].name) == (size_t)(equals - text) &&
                 !memcmp(c->inputs[j].name, text, (size_t)(equals - text)))
@@ -118,7 +119,7 @@ static sw_status read_shapes(client *c) {
 
 /* -- Requests ------------------------------------------------------------------------------------------------------ */
 
-static int64_t count_of(const input *in) {
+static int64_t count_of(const sw_client_port *in) {
     int64_t count = 1;
     for (int i = 0; i < in->rank; i++)
         if (__builtin_mul_overflow(count, in->dims[i], &count)) return -1;
@@ -126,12 +127,20 @@ static int64_t count_of(const input *in) {
 }
 
 /* Elements are 0, or "" as text; in JSON, where texts of numbers cost what they are long, as below. */
-static int64_t bytes_of(const input *in) {
+static int64_t bytes_of(const sw_client_port *in) {
+    if (in->data) return (int64_t)in->bytes;
     size_t size = in->dtype == SW_SERVE_BYTES ? 4 : sw_serve_dtype_size(in->dtype);
     return count_of(in) * (int64_t)size;
 }
 
-static void put_input(const input *in, bool binary, sw_json_writer *w) {
+static void put_bytes(sw_buf *buf, const sw_client_port *in) {
+    if (in->data)
+        sw_buf_append(buf, in->data, in->bytes);
+    else
+        sw_buf_fill(buf, 0, (size_t)bytes_of(in));
+}
+
+static void put_input(const sw_client_port *in, bool binary, sw_json_writer *w) {
     sw_json_object(w);
     sw_json_key(w, "name"), sw_json_string(w, in->name);
     sw_json_key(w, "datatype"), sw_json_string(w, sw_serve_dtype_name(in->dtype));
@@ -159,7 +168,7 @@ static void put_input(const input *in, bool binary, sw_json_writer *w) {
     sw_json_object_end(w);
 }
 
-static void make_http_request(client *c, bool binary) {
+static void make_http_request(sw_client *c, bool binary) {
     sw_buf body = sw_buf_make(NULL, 0);
     sw_json_writer w = sw_json_writer_make(&body, 0);
     sw_json_object(&w);
@@ -173,7 +182,7 @@ static void make_http_request(client *c, bool binary) {
     }
     sw_json_object_end(&w);
     size_t json = body.size;
-    for (int i = 0; binary && i < c->n_inputs; i++) sw_buf_fill(&body, 0, (size_t)bytes_of(&c->inputs[i]));
+    for (int i = 0; binary && i < c->n_inputs; i++) put_bytes(&body, &c->inputs[i]);
     sw_buf_printf(&c->request, "POST /v2/models/%s/infer HTTP/1.1\r\nHost: %s\r\nContent-Length: %zu\r\n", c->model,
                   c->host, body.size);
     if (binary) sw_buf_printf(&c->request, "Inference-Header-Content-Length: %zu\r\n", json);
@@ -183,7 +192,7 @@ static void make_http_request(client *c, bool binary) {
     sw_buf_free(&body);
 }
 
-static void make_grpc_request(client *c) {
+static void make_grpc_request(sw_client *c) {
     sw_buf message = sw_buf_make(NULL, 0), in = sw_buf_make(NULL, 0);
     sw_pb_put_text(&message, 1, c->model);
     for (int i = 0; i < c->n_inputs; i++) {
@@ -194,9 +203,8 @@ static void make_grpc_request(client *c) {
         sw_pb_put_bytes(&message, 5, in.data, in.size);
     }
     for (int i = 0; i < c->n_inputs; i++) {
-        size_t bytes = (size_t)bytes_of(&c->inputs[i]);
-        sw_pb_put_bytes_head(&message, 7, bytes);
-        sw_buf_fill(&message, 0, bytes);
+        sw_pb_put_bytes_head(&message, 7, (size_t)bytes_of(&c->inputs[i]));
+        put_bytes(&message, &c->inputs[i]);
     }
     for (int shift = 32; shift >= 0; shift -= 8)
         sw_buf_append_byte(&c->request, shift == 32 ? 0 : (uint8_t)(message.size >> shift));
@@ -206,11 +214,13 @@ static void make_grpc_request(client *c) {
     sw_buf_free(&in);
 }
 
-static sw_status make_request(client *c, bool grpc) {
+static sw_status make_request(sw_client *c, bool grpc) {
     const char *encoding = sw_args_text(c->args, "encoding");
     bool binary = !strcmp(encoding, "binary");
     if (!binary && strcmp(encoding, "json"))
         return sw_fail(c->diag, SW_E_USAGE, "client", NULL, "--encoding is '%.32s', expected binary or json", encoding);
+    if (!binary && sw_args_given(c->args, "input"))
+        return sw_fail(c->diag, SW_E_USAGE, "client", NULL, "--input goes with tensors in binary only");
     if (!c->model) {
         if (grpc)
             sw_buf_fill(&c->request, 0, 5); /* an empty message */
@@ -219,6 +229,7 @@ static sw_status make_request(client *c, bool grpc) {
         return c->request.status;
     }
     SW_TRY(ask_metadata(c));
+    SW_TRY(sw_client_read_inputs(c));
     SW_TRY(read_shapes(c));
     for (int i = 0; i < c->n_inputs; i++)
         if (!c->inputs[i].name || !c->inputs[i].dtype || bytes_of(&c->inputs[i]) < 0)
@@ -250,7 +261,7 @@ static void put_json(sw_json_writer *w, int connections, const sw_client_result 
     sw_json_object_end(w);
 }
 
-static sw_status run_load(client *c, bool grpc, int connections, sw_json_writer *w) {
+static sw_status run_load(sw_client *c, bool grpc, int connections, sw_json_writer *w) {
     sw_client_result r;
     sw_client_options o = {.host = c->host,
                            .port = grpc ? c->grpc_port : c->http_port,
@@ -276,7 +287,7 @@ static sw_status run_load(client *c, bool grpc, int connections, sw_json_writer 
     return sw_console_flush(c->console);
 }
 
-static sw_status run_loads(client *c) {
+static sw_status run_loads(sw_client *c) {
     const char *text = sw_args_text(c->args, "connections");
     bool grpc = sw_args_flag(c->args, "grpc"), json = sw_args_flag(c->args, "json");
     sw_json_writer w = sw_json_writer_make(&c->console->out, 2);
@@ -299,15 +310,22 @@ static sw_status run_loads(client *c) {
 }
 
 static sw_status run(const sw_args *args, sw_console *console) {
-    client c = {.args = args,
-                .console = console,
-                .diag = &console->diag,
-                .host = sw_args_text(args, "host"),
-                .model = args->n_operands ? args->operands[0] : NULL,
-                .http_port = (int)sw_args_int(args, "http-port"),
-                .grpc_port = (int)sw_args_int(args, "grpc-port"),
-                .request = sw_buf_make(NULL, 0)};
-    sw_status status = run_loads(&c);
+    sw_client c = {.args = args,
+                   .console = console,
+                   .diag = &console->diag,
+                   .host = sw_args_text(args, "host"),
+                   .model = args->n_operands ? args->operands[0] : NULL,
+                   .http_port = (int)sw_args_int(args, "http-port"),
+                   .grpc_port = (int)sw_args_int(args, "grpc-port"),
+                   .request = sw_buf_make(NULL, 0)};
+    bool once = sw_args_flag(args, "once");
+    sw_status status = SW_OK;
+    if (once && (!c.model || sw_args_flag(args, "grpc") || sw_args_flag(args, "json")))
+        status = sw_fail(&console->diag, SW_E_USAGE, "client", "leave out --grpc and --json",
+                         "--once asks for a model over HTTP, and prints a table");
+    if (status == SW_OK && once) status = make_request(&c, false);
+    if (status == SW_OK) status = once ? sw_client_once(&c) : run_loads(&c);
+    for (int i = 0; i < c.n_inputs; i++) sw_free(NULL, c.inputs[i].data);
     sw_buf_free(&c.request);
     return status;
 }
@@ -339,6 +357,20 @@ static const sw_option options[] = {
      .argument = "INPUT=DIMS",
      .many = true,
      .help = "shape of an input, such as images=1x3x640x640 (default: the model's, 1 where that is open)"},
+    {.name = "input",
+     .kind = SW_TEXT,
+     .letter = 'i',
+     .argument = "NAME=FILE",
+     .many = true,
+     .help =
+         "what to send for an input: an array (.npy), or for an input of type BYTES any file, such as a picture; a model "
+         "with one input needs no name (default: zeros)"},
+    {.name = "once", .help = "ask once, and print what comes back"},
+    {.name = "output-dir",
+     .kind = SW_TEXT,
+     .letter = 'o',
+     .argument = "DIR",
+     .help = "with --once: write each array into this folder, as its name with / as _, plus .npy"},
     {.name = "connections",
      .kind = SW_TEXT,
      .argument = "N,...",
@@ -366,15 +398,17 @@ const sw_verb sw_verb_client = {
     .name = "client",
     .operands = "[MODEL]",
     .most_operands = 1,
-    .summary = "Put load on a server and measure its answers",
+    .summary = "Put load on a server and measure its answers, or ask once",
     .description =
-        "Asks a server of KServe v2 (slipway serve, Triton) for MODEL, with zeros as inputs, or without a model whether it "
-        "is ready; prints requests a second and how long answers took, from when a request was due.",
+        "Asks a server of KServe v2 (slipway serve, Triton) for MODEL, with zeros as inputs or what files hold, or without a "
+        "model whether it is ready; prints requests a second and how long answers took, from when a request was due. With "
+        "--once it prints what came back: type, shape, and the least, mean and largest value of each output.",
     .options = options,
     .examples =
         (const sw_example[]){
             {"slipway client yolo11n --connections 1,4", "Closed loop: each connection waits for its answer"},
             {"slipway client yolo11n --rate 50 --connections 100", "Open loop: 50 requests a second on average"},
+            {"slipway client yolo11n --once --input images=x.npy -o out", "Ask once, and write out/output0.npy"},
             {"slipway client identity --grpc --shape INPUT0=1x16 --json", "By gRPC, as JSON"},
             {0},
         },

@@ -1,22 +1,18 @@
 /* slipway run: a model on arrays. */
-#include <inttypes.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/npy.h"
 #include "base/os.h"
 #include "base/str.h"
-#include "cli/child.h"
-#include "cli/names.h"
+#include "cli/arrays.h"
 #include "cli/options.h"
 #include "cli/verb.h"
 #include "ops/op.h"
 #include "slipway/build.h"
 
-enum { NAMES_TEXT = 512, SHAPE_TEXT = 192 };
+enum { NAMES_TEXT = 512 };
 
 /* "a, b, c", cut when there are many. */
 static void list_inputs(const sw_plan *plan, char *text, size_t size) {
@@ -60,15 +56,6 @@ static sw_status find_input(const sw_plan *plan, const char *word, const sw_diag
                    (int)strcspn(word, "="), word, names);
 }
 
-/* Messages about an array name its file, not the model. */
-static sw_status read_array(const char *path, sw_console *c, sw_tensor *tensor) {
-    const char *subject = c->subject;
-    c->subject = NULL;
-    sw_status status = sw_npy_read(path, NULL, &c->diag, tensor);
-    c->subject = subject;
-    return status;
-}
-
 static sw_status read_inputs(const sw_args *args, const sw_plan *plan, sw_console *c, sw_tensor *inputs) {
     const sw_diag *diag = &c->diag;
     sw_given given = sw_args_all(args, "input");
@@ -79,94 +66,13 @@ static sw_status read_inputs(const sw_args *args, const sw_plan *plan, sw_consol
         if (inputs[index].data)
             return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the input '%s' is given twice",
                            sw_plan_input(plan, index)->name);
-        SW_TRY(read_array(path, c, &inputs[index]));
+        SW_TRY(sw_arrays_read(path, c, &inputs[index]));
     }
     for (int i = 0; i < sw_plan_inputs(plan); i++)
         if (!inputs[i].data)
             return sw_fail(diag, SW_E_USAGE, NULL, "give it with --input name=file.npy", "the input '%s' is missing",
                            sw_plan_input(plan, i)->name);
     return SW_OK;
-}
-
-/* -- Results ----------------------------------------------------------------------------------------------------------- */
-
-static void format_shape(const sw_tensor *t, char text[SHAPE_TEXT]) {
-    size_t used = (size_t)snprintf(text, SHAPE_TEXT, "%s", t->rank ? "" : "scalar");
-    for (int i = 0; i < t->rank; i++)
-        used += (size_t)snprintf(text + used, SHAPE_TEXT - used, "%s%" PRId64, i ? " x " : "", t->dims[i]);
-}
-
-typedef struct summary {
-    double least, mean, most;
-    int64_t odd; /* not finite: left out of the others */
-} summary;
-
-static summary summarise(const sw_tensor *t) {
-    summary s = {.least = INFINITY, .most = -INFINITY};
-    int64_t count = sw_tensor_count(t);
-    double sum = 0;
-    for (int64_t i = 0; i < count; i++) {
-        double value = sw_tensor_float_at(t, i);
-        if (!isfinite(value)) {
-            s.odd++;
-            continue;
-        }
-        sum += value;
-        if (value < s.least) s.least = value;
-        if (value > s.most) s.most = value;
-    }
-    s.mean = sum / (double)(count - s.odd);
-    return s;
-}
-
-static void print_outputs(const sw_named *outputs, int n, sw_console *c) {
-    int name_width = 6, shape_width = 5;
-    char shape[SHAPE_TEXT];
-    for (int i = 0; i < n; i++) {
-        int length = (int)strlen(outputs[i].name);
-        if (length > name_width) name_width = length;
-        format_shape(&outputs[i].type, shape);
-        if ((int)strlen(shape) > shape_width) shape_width = (int)strlen(shape);
-    }
-    sw_print(c, "%-*s  %-8s  %-*s  %11s  %11s  %11s\n", name_width, "output", "type", shape_width, "shape", "min",
-             "mean", "max");
-    for (int i = 0; i < n; i++) {
-        summary s = summarise(&outputs[i].type);
-        format_shape(&outputs[i].type, shape);
-        sw_print(c, "%-*s  %-8s  %-*s", name_width, outputs[i].name, sw_dtype_name(outputs[i].type.dtype), shape_width,
-                 shape);
-        if (s.least <= s.most)
-            sw_print(c, "  %11.5g  %11.5g  %11.5g", s.least, s.mean, s.most);
-        else
-            sw_print(c, "  %11s  %11s  %11s", "-", "-", "-");
-        if (s.odd) sw_print(c, "  %" PRId64 " not finite", s.odd);
-        sw_print(c, "\n");
-    }
-}
-
-static sw_status write_outputs(const sw_args *args, const sw_named *outputs, int n, sw_console *c) {
-    const sw_diag *diag = &c->diag;
-    const char *folder = sw_args_text(args, "output-dir");
-    if (!folder) return SW_OK;
-    c->subject = NULL;
-    SW_TRY(sw_dir_make(folder, diag));
-    sw_taken taken = {.arena = args->arena};
-    sw_status status = SW_OK;
-    for (int i = 0; status == SW_OK && i < n; i++) {
-        const char *name = sw_taken_add(&taken, outputs[i].name, ".npy");
-        const char *path = name ? sw_arena_printf(args->arena, "%s/%s", folder, name) : NULL;
-        status = path ? sw_npy_write(path, &outputs[i].type, diag) : SW_E_NOMEM;
-    }
-    sw_taken_free(&taken);
-    return status;
-}
-
-static sw_status show(const sw_args *args, const sw_named *outputs, int n, double ms, sw_console *c) {
-    if (!c->quiet) {
-        print_outputs(outputs, n, c);
-        sw_print(c, "\nran in %.1f ms\n", ms);
-    }
-    return write_outputs(args, outputs, n, c);
 }
 
 /* -- The run ----------------------------------------------------------------------------------------------------------- */
@@ -185,7 +91,7 @@ static sw_status run_session(const sw_args *args, sw_plan *plan, const sw_tensor
     sw_status status = sw_session_run(session, inputs, outputs);
     double ms = (double)(sw_clock_ns() - start) / 1e6;
     for (int i = 0; i < n; i++) named[i] = (sw_named){sw_plan_output(plan, i)->name, outputs[i]};
-    if (status == SW_OK) status = show(args, named, n, ms, c);
+    if (status == SW_OK) status = sw_arrays_show(args, named, n, ms, c);
     sw_session_destroy(session);
     return status;
 }
@@ -217,7 +123,7 @@ static sw_status read_named(const sw_args *args, sw_console *c, sw_named **input
         sw_named *input = &(*inputs)[*n];
         input->name = sw_arena_strndup(args->arena, word, equals ? (size_t)(equals - word) : 0);
         if (!input->name) return SW_E_NOMEM;
-        SW_TRY(read_array(equals ? equals + 1 : word, c, &input->type));
+        SW_TRY(sw_arrays_read(equals ? equals + 1 : word, c, &input->type));
     }
     return *inputs ? SW_OK : SW_E_NOMEM;
 }
@@ -230,7 +136,7 @@ static sw_status run_child(const sw_args *args, sw_foreign *child, const sw_name
     SW_TRY(sw_foreign_bind(child, bound, n_inputs));
     int64_t start = sw_clock_ns();
     SW_TRY(sw_foreign_run(child, args->arena, &outputs, &n));
-    return show(args, outputs, n, (double)(sw_clock_ns() - start) / 1e6, c);
+    return sw_arrays_show(args, outputs, n, (double)(sw_clock_ns() - start) / 1e6, c);
 }
 
 static sw_status run_elsewhere(const sw_args *args, const sw_foreign_runtime *runtime, sw_console *c) {

@@ -286,7 +286,8 @@ static sw_serve_code check_members(sw_serve_model *model, sw_serve_error *error)
             sw__repository_find(core, name, model->arena, &found))
             continue;
         return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
-                             "ensemble '%.200s' contains models that are not available: '%.200s'", model->config.name, name);
+                             "ensemble '%.200s' contains models that are not available: '%.200s'", model->config.name,
+                             name);
     }
     return SW_SERVE_OK;
 }

@@ -299,6 +299,28 @@ class Client(Serving):
         self.assertGreater(row["answered"], 0)
         self.assertEqual(row["failed"], 0)
 
+    def test_once(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            x = np.arange(32, dtype=np.float32).reshape(2, 16)
+            np.save(folder / "x.npy", x)
+            ports = ["--http-port", self.server.http, "--grpc-port", self.server.grpc]
+            once = ["client", "identity", *ports, "--once", "--input"]
+            text = slipway.run(*once, folder / "x.npy", "--output-dir", folder / "out").stdout
+            self.assertRegex(text, r"OUTPUT0 +float32 +2 x 16 +0 +15.5 +31\n")
+            np.testing.assert_array_equal(np.load(folder / "out/OUTPUT0.npy"), x)
+            for words, part in (
+                ([f"INPUT={folder}/x.npy"], "names no input of the model; there are INPUT0"),
+                ([folder / "x.npy", "--grpc"], "--once asks for a model over HTTP"),
+                ([folder / "x.npy", "--input", folder / "x.npy"], "the input 'INPUT0' is given twice"),
+            ):
+                self.assertIn(part, slipway.run(*once, *words, expect=1).stderr)
+            np.save(folder / "x.npy", x.astype(np.float64))
+            self.assertIn("400 ", slipway.run(*once, folder / "x.npy", expect=3).stderr)
+            for options in ([], ["--grpc"]):  # the same as load
+                words = ["client", "identity", *ports, "--input", f"INPUT0={folder}/x.npy", "--seconds", "0.1", *options]
+                self.assertIn("the first: ", slipway.run(*words, "--connections", "1").stderr)
+
     def test_unknown_model(self):
         process = slipway.run("client", "foo", "--http-port", self.server.http, expect=3)
         self.assertIn("Request for unknown model: 'foo' is not found", process.stderr)

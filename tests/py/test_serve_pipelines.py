@@ -169,6 +169,12 @@ class Pipelines(Clients):
             np.testing.assert_array_equal(got["BOXES"][0], np.float32(expected[0]["box"]))
             np.testing.assert_array_equal(got["SCORES"], np.float32([expected[0]["confidence"]]))
 
+    def test_slipway_client(self):
+        (self.root / "picture.png").write_bytes(picture(204, 32, 128))
+        words = ["client", "boxes", "--once", "--input", self.root / "picture.png", "--http-port", self.server.http]
+        text = slipway.run(*words).stdout
+        self.assertRegex(text, r"LABELS: thing\n(.*\n)+BOXES +float32 +1 x 4 +6 +40 +84\n(.*\n)*LABELS +text +1 +- +- +-\n")
+
     def test_no_boxes(self):
         for protocol in ("http", "grpc"):
             got = self.ask_picture("crops", picture(0), protocol)
