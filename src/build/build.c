@@ -51,12 +51,9 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
                        sw_plan **plan) {
     sw_graph *graph;
     sw_shapes shapes;
-    if (options->precision == SW_F16 && !sw_build_is_for_gpu(options))
-        return sw_fail(diag, SW_E_USAGE, NULL, "take bf16, or best; GPUs compute in float16 anyway",
-                       "float16 is slower than float32 on this CPU: there are no kernels that multiply it");
     if (options->precision && options->precision != SW_F32 && options->precision != SW_F16 &&
         options->precision != SW_BF16)
-        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "precision %s is not supported; float32 and bfloat16 are",
+        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "precision %s is not supported; float32, float16 and bfloat16 are",
                        sw_dtype_name(options->precision));
     SW_TRY(sw_graph_load(path, diag, &graph));
     /* Without vector kernels for channels-last maps, the reference kernels are the faster ones on the CPU. */
@@ -66,7 +63,8 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     sw_status status = sw_shapes_apply(graph, options, diag, &shapes);
     if (status == SW_OK) status = sw_passes_run(graph, planes ? "fuse" : fast ? NULL : "dead-code", diag);
     if (status == SW_OK && fast && !gpu) status = sw_passes_for_cpu(graph, options->precision == SW_BF16);
-    if (status == SW_OK && fast && !gpu && options->precision == SW_BF16) status = sw_pass_bfloat16(graph);
+    bool halves = fast && !gpu && (options->precision == SW_BF16 || options->precision == SW_F16);
+    if (status == SW_OK && halves) status = sw_pass_halves(graph, options->precision);
     if (status == SW_OK) status = sw_plan_lower(graph, diag, plan);
     if (status != SW_OK) {
         sw_graph_destroy(graph);

@@ -172,7 +172,8 @@ sw_status sw_plan_shapes(const sw_plan *plan, sw_arena *arena, sw_build_options 
     options->n_shapes = plan->n_profiles * plan->n_inputs;
     for (size_t v = 0; v < plan->n_values; v++) {
         const sw_tensor *type = &plan->values[v].type;
-        if (type->layout == SW_CHANNELS_LAST && type->dtype == SW_BF16) options->precision = SW_BF16;
+        bool half = type->dtype == SW_BF16 || type->dtype == SW_F16;
+        if (type->layout == SW_CHANNELS_LAST && half) options->precision = type->dtype;
     }
     for (int i = 0; i < options->n_shapes; i++) {
         const sw_port *port = sw_plan_input(plan, i % plan->n_inputs);

@@ -57,7 +57,7 @@ static sw_value *product(sw_graph *g, uint64_t *s, sw_value *x, int64_t *columns
     return y;
 }
 
-static network random_network(uint64_t *s, bool bfloat16, bool products) {
+static network random_network(uint64_t *s, sw_dtype half, bool products) {
     network n = {0};
     sw_graph *g = sw_graph_create(NULL);
     int64_t channels = pick(s, 1, 16), side = pick(s, 17, MOST_SIDE), layers = pick(s, 2, 12);
@@ -71,8 +71,8 @@ static network random_network(uint64_t *s, bool bfloat16, bool products) {
     while (layers-- > 0 && side > 6) y = products ? product(g, s, y, &channels) : layer(g, s, y, &channels, &side);
     CHECK_INT(sw_graph_set_outputs(g, &y, 1), SW_OK);
     CHECK_INT(sw_passes_run(g, NULL, &sw_test_diag), SW_OK);
-    CHECK_INT(sw_passes_for_cpu(g, bfloat16), SW_OK);
-    if (bfloat16) CHECK_INT(sw_pass_bfloat16(g), SW_OK);
+    CHECK_INT(sw_passes_for_cpu(g, half == SW_BF16), SW_OK);
+    if (half) CHECK_INT(sw_pass_halves(g, half), SW_OK);
     CHECK_INT(sw_plan_lower(g, &sw_test_diag, &n.plan), SW_OK);
     return n;
 }
@@ -105,9 +105,10 @@ static void *run(const network *n, int threads, int *chains, int64_t *bytes) {
 /* The same to the bit, whatever the cache and the threads. */
 SW_TEST(chains_give_what_their_steps_give) {
     uint64_t state = 31;
+    static const sw_dtype halves[4] = {SW_DTYPE_NONE, SW_DTYPE_NONE, SW_BF16, SW_F16};
     int chains = 0;
     for (int i = 0; i < NETWORKS; i++) {
-        network n = random_network(&state, i % 3 == 2, i % 5 == 4);
+        network n = random_network(&state, halves[i % 4], i % 5 == 4);
         int none = 0;
         int64_t bytes, same;
         CHECK_INT(setenv("SLIPWAY_NO_ALIAS", "1", 1), 0);

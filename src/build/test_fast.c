@@ -326,7 +326,7 @@ typedef struct result {
     float *data[MAX_OUT];
 } result;
 
-static result run(make_fn make, const char *last_pass, bool open_size, bool bfloat16) {
+static result run(make_fn make, const char *last_pass, bool open_size, sw_dtype half) {
     net n = {.g = sw_graph_create(NULL), .seed = 11};
     int64_t side = open_size ? SW_DIM_UNKNOWN : SIDE, dims[4] = {batch, 8, side, side};
     sw_value *x = sw_graph_add_value(n.g, "x", SW_F32, 4, dims), *outputs[MAX_OUT];
@@ -335,8 +335,8 @@ static result run(make_fn make, const char *last_pass, bool open_size, bool bflo
     CHECK_INT(sw_graph_set_outputs(n.g, outputs, r.n), SW_OK);
     sw_plan *plan = NULL;
     CHECK_INT(sw_passes_run(n.g, last_pass, &sw_test_diag), SW_OK);
-    if (!last_pass) CHECK_INT(sw_passes_for_cpu(n.g, bfloat16), SW_OK);
-    if (bfloat16) CHECK_INT(sw_pass_bfloat16(n.g), SW_OK);
+    if (!last_pass) CHECK_INT(sw_passes_for_cpu(n.g, half == SW_BF16), SW_OK);
+    if (half) CHECK_INT(sw_pass_halves(n.g, half), SW_OK);
     CHECK_INT(sw_plan_lower(n.g, &sw_test_diag, &plan), SW_OK);
     sw_session *session = NULL;
     CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 2}, &sw_test_diag, &session), SW_OK);
@@ -400,16 +400,17 @@ static void compare(const result *got, const result *want, double tolerance) {
     }
 }
 
-/* Each layer rounds its output, and where the CPU multiplies bfloat16, its weights to 8 bits. */
-static void check_bfloat16(make_fn make, const result *want) {
-    result got = run(make, NULL, false, true);
+/* Each layer rounds its output, and where the CPU multiplies halves, its weights, to 8 or 11 bits. */
+static void check_halves(make_fn make, const result *want, sw_dtype half) {
+    result got = run(make, NULL, false, half);
     for (int i = 0; i < want->n; i++) {
         double scale = largest(want, i);
         CHECK_INT(got.count[i], want->count[i]);
-        for (int64_t k = 0; k < want->count[i]; k++) CHECK_NEAR(got.data[i][k], want->data[i][k], 0.02 * scale);
+        for (int64_t k = 0; k < want->count[i]; k++)
+            CHECK_NEAR(got.data[i][k], want->data[i][k], (half == SW_BF16 ? 0.02 : 0.003) * scale);
     }
     CHECK_INT(setenv("SLIPWAY_NO_ALIAS", "1", 1), 0);
-    result apart = run(make, NULL, false, true);
+    result apart = run(make, NULL, false, half);
     CHECK_INT(unsetenv("SLIPWAY_NO_ALIAS"), 0);
     compare(&apart, &got, 0);
     drop(&got);
@@ -417,18 +418,19 @@ static void check_bfloat16(make_fn make, const result *want) {
 }
 
 static void check_graph(make_fn make) {
-    result want = run(make, "dead-code", false, false);
+    result want = run(make, "dead-code", false, SW_DTYPE_NONE);
     for (int open_size = 0; open_size < 2; open_size++) {
-        result fast = run(make, NULL, open_size, false);
+        result fast = run(make, NULL, open_size, SW_DTYPE_NONE);
         compare(&fast, &want, 2e-5);
         CHECK_INT(setenv("SLIPWAY_NO_ALIAS", "1", 1), 0);
-        result apart = run(make, NULL, open_size, false);
+        result apart = run(make, NULL, open_size, SW_DTYPE_NONE);
         CHECK_INT(unsetenv("SLIPWAY_NO_ALIAS"), 0);
         compare(&apart, &fast, 0); /* identical bits */
         drop(&fast);
         drop(&apart);
     }
-    check_bfloat16(make, &want);
+    check_halves(make, &want, SW_BF16);
+    check_halves(make, &want, SW_F16);
     drop(&want);
 }
 
@@ -566,7 +568,7 @@ static sw_session *head_session(int trap, bool bfloat16) {
     sw_plan *plan = NULL;
     sw_session *session = NULL;
     CHECK_INT(sw_passes_run(n.g, NULL, &sw_test_diag), SW_OK);
-    if (bfloat16) CHECK_INT(sw_pass_bfloat16(n.g), SW_OK);
+    if (bfloat16) CHECK_INT(sw_pass_halves(n.g, SW_BF16), SW_OK);
     CHECK_INT(sw_plan_lower(n.g, &sw_test_diag, &plan), SW_OK);
     CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 2}, &sw_test_diag, &session), SW_OK);
     sw_plan_unref(plan);

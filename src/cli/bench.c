@@ -19,7 +19,7 @@ typedef struct bench {
     const sw_foreign_runtime *backends[MOST_LIST];
     int n_backends, n_threads, n_batches;
     int64_t threads[MOST_LIST], batches[MOST_LIST];
-    bool bf16;
+    sw_dtype half;                  /* SW_BF16 or SW_F16 on a CPU */
     const char *device, *precision; /* device NULL: the CPU */
     sw_bench_row *rows;
     size_t n, cap;
@@ -97,13 +97,11 @@ static sw_status read_request(bench *b) {
     const char *precision = sw_args_text(b->args, "precision");
     SW_TRY(find_device(b));
     b->precision = precision ? precision : b->device ? "fp16" : "fp32";
-    b->bf16 = !strcmp(b->precision, "bf16");
-    bool half = !strcmp(b->precision, "fp16");
-    if (!b->bf16 && !half && strcmp(b->precision, "fp32") != 0)
+    bool bf16 = !strcmp(b->precision, "bf16"), fp16 = !strcmp(b->precision, "fp16");
+    b->half = bf16 ? SW_BF16 : fp16 && !b->device ? SW_F16 : SW_DTYPE_NONE;
+    if (!bf16 && !fp16 && strcmp(b->precision, "fp32") != 0)
         return sw_fail(&b->console->diag, SW_E_USAGE, "bench", NULL, "--precision wants fp32, fp16 or bf16, found '%s'",
                        b->precision);
-    if (half && !b->device)
-        return sw_fail(&b->console->diag, SW_E_USAGE, "bench", "give --device cuda", "--precision fp16 is for GPUs");
     SW_TRY(read_backends(b));
     SW_TRY(read_numbers(b, "threads", MOST_THREADS, b->threads, &b->n_threads));
     SW_TRY(read_numbers(b, "batch", MOST_BATCH, b->batches, &b->n_batches));
@@ -156,7 +154,8 @@ static const char *precision_of(const bench *b, const sw_foreign_runtime *r, con
     bool takes = !strcmp(r->name, "slipway") || !strcmp(r->name, "openvino") || !strcmp(r->name, "torch") ||
                  !strcmp(r->name, "ncnn");
     if (b->device && !m->quantised) return takes ? b->precision : "fp32";
-    return m->quantised ? "int8" : b->bf16 && takes ? "bf16" : "fp32";
+    takes = b->half == SW_F16 ? !strcmp(r->name, "slipway") : takes; /* on CPUs, that is */
+    return m->quantised ? "int8" : b->half && takes ? b->precision : "fp32";
 }
 
 static void set(sw_settings *s, const char *key, const char *value) {
@@ -168,7 +167,8 @@ static void set(sw_settings *s, const char *key, const char *value) {
 /* What a backend is told beside what the user has set. */
 static sw_status add_settings(const bench *b, const sw_foreign_runtime *r, sw_settings *s, const sw_diag *diag) {
     bool own = !strcmp(r->name, "slipway"), torch = !strcmp(r->name, "torch"), ort = !strcmp(r->name, "onnxruntime");
-    if (b->bf16 || (b->device && (own || torch))) set(s, "precision", b->precision);
+    bool told = own ? b->half || b->device : b->half == SW_BF16 || (b->device && torch);
+    if (told) set(s, "precision", b->precision);
     if (!b->device) return SW_OK;
     if (!own && !torch && !ort)
         return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL, "it does not run on %s", b->device);
@@ -368,8 +368,8 @@ const sw_verb sw_verb_bench = {
              .kind = SW_TEXT,
              .argument = "fp32|fp16|bf16",
              .help =
-                 "what to compute in; backends that have no bfloat16 run in float32, and their rows say so; fp16 is "
-                 "for GPUs (default: fp32; fp16 on a GPU)"},
+                 "what to compute in; backends that have no bfloat16, or on a CPU no float16, run in float32, and their "
+                 "rows say so (default: fp32; fp16 on a GPU)"},
             {.name = "device",
              .kind = SW_TEXT,
              .argument = "cpu|cuda[:N]|auto",

@@ -184,9 +184,10 @@ const sw_verb sw_verb_build = {
              .argument = "fp32|tf32|fp16|bf16|best",
              .help =
                  "what maps between layers are stored as (default fp32, on GPUs fp16); bf16 is half the bytes, and twice "
-                 "the products a cycle where the CPU has AVX512-BF16; inputs, outputs and what decodes them stay "
-                 "float32; best times fp32 and bf16 here and takes the faster; fp16 is for GPUs, and so is tf32: fp32 whose "
-                 "convolutions may round their factors to 10 bits of mantissa"},
+                 "the products a cycle where the CPU has AVX512-BF16; fp16 is half the bytes with three bits more, for "
+                 "numbers up to 65504; inputs, outputs and what decodes them stay float32; best times those that the CPU "
+                 "multiplies and takes the fastest; tf32 is for GPUs: fp32 whose convolutions may round their factors to "
+                 "10 bits of mantissa"},
             {.name = "opt-level",
              .kind = SW_INT,
              .letter = 'O',

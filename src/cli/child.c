@@ -31,6 +31,7 @@ static sw_status copy_ports(sw_engine_model *m, const sw_plan *plan, bool output
 sw_dtype sw_backend_precision(const char *text, const char *device) {
     bool gpu = device && strcmp(device, "cpu") != 0;
     if (text && !strcmp(text, "bf16")) return SW_BF16;
+    if (text && !strcmp(text, "fp16") && !gpu) return SW_F16;
     return gpu && text && !strcmp(text, "fp32") ? SW_F32 : SW_DTYPE_NONE;
 }
 

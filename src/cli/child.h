@@ -14,7 +14,7 @@ bool sw_child_is(int argc, char **argv);
 /* Answers until standard input ends. SW_E_USAGE for an unknown name. */
 SW_MUST_USE sw_status sw_child_run(const char *name);
 
-/* Slipway's own engine. Settings: device, precision (fp32, bf16; of models that are no plans). */
+/* Slipway's own engine. Settings: device, precision (fp32, bf16, fp16; of models that are no plans). */
 extern const sw_engine sw_engine_slipway;
 
 /* A sink that keeps the last error, with its hint: for rows that say why they are empty. */

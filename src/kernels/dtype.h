@@ -53,6 +53,18 @@ static inline float sw__load_bf16(uint16_t v) {
 static inline uint16_t sw__store_bf16(float v) {
     return sw_f32_to_bf16(v);
 }
+/* Element i of a map of float32, bfloat16 or float16. */
+static inline float sw__map_get(sw_dtype type, const void *map, int64_t i) {
+    if (type == SW_F32) return ((const float *)map)[i];
+    uint16_t half = ((const uint16_t *)map)[i];
+    return type == SW_BF16 ? sw_bf16_to_f32(half) : sw_f16_to_f32(half);
+}
+static inline void sw__map_set(sw_dtype type, void *map, int64_t i, float x) {
+    if (type == SW_F32)
+        ((float *)map)[i] = x;
+    else
+        ((uint16_t *)map)[i] = type == SW_BF16 ? sw_f32_to_bf16(x) : sw_f32_to_f16(x);
+}
 static inline uint8_t sw__load_b8(uint8_t v) {
     return v != 0;
 }

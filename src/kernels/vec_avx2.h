@@ -130,6 +130,13 @@ SW_INLINE void vf_store_bf16(uint16_t *p, vf x) {
     bits = _mm256_srli_epi32(_mm256_castps_si256(rounded), 16);
     _mm_storeu_si128((__m128i *)p, _mm_packus_epi32(_mm256_castsi256_si128(bits), _mm256_extracti128_si256(bits, 1)));
 }
+/* Eight float16; to the nearest, ties to even. */
+SW_INLINE vf vf_load_f16(const uint16_t *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+SW_INLINE void vf_store_f16(uint16_t *p, vf x) {
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
 /* sum + a0 * b0 + a1 * b1 of the pairs of bfloat16 in a and b: vdpbf16ps of AVX512-BF16, of which it differs by rounding. */
 SW_INLINE vf vf_dot_bf16(vf a, vf b, vf sum) {
     const vf high = _mm256_castsi256_ps(_mm256_set1_epi32((int)0xffff0000));

@@ -126,6 +126,20 @@ SW_INLINE void vf_store_bf16_2(uint16_t *p, vf a, vf b) {
     vf_store_bf16(p + VF, b);
 #endif
 }
+/* Sixteen float16; to the nearest, ties to even. */
+SW_INLINE vf vf_load_f16(const uint16_t *p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+SW_INLINE vf vf_load_f16_n(const uint16_t *p, int64_t n) {
+    return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16((__mmask16)((1u << n) - 1), p));
+}
+SW_INLINE void vf_store_f16(uint16_t *p, vf x) {
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+SW_INLINE void vf_store_f16_n(uint16_t *p, vf x, int64_t n) {
+    __m256i half = _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1), half);
+}
 #ifdef __AVX512BF16__
 /* sum + a0 * b0 + a1 * b1 of the pairs of bfloat16 in a and b. */
 SW_INLINE vf vf_dot_bf16(vf a, vf b, vf sum) {

@@ -149,6 +149,14 @@ SW_INLINE uint16x4_t vf__to_bf16(float32x4_t x) {
 SW_INLINE void vf_store_bf16(uint16_t *p, vf x) {
     vst1q_u16(p, vcombine_u16(vf__to_bf16(x.lo), vf__to_bf16(x.hi)));
 }
+/* Eight float16; to the nearest, ties to even. */
+SW_INLINE vf vf_load_f16(const uint16_t *p) {
+    float16x8_t x = vreinterpretq_f16_u16(vld1q_u16(p));
+    return (vf){vcvt_f32_f16(vget_low_f16(x)), vcvt_f32_f16(vget_high_f16(x))};
+}
+SW_INLINE void vf_store_f16(uint16_t *p, vf x) {
+    vst1q_u16(p, vreinterpretq_u16_f16(vcombine_f16(vcvt_f16_f32(x.lo), vcvt_f16_f32(x.hi))));
+}
 #ifdef __ARM_FEATURE_BF16_VECTOR_ARITHMETIC
 SW_INLINE float32x4_t vf__dot_bf16(float32x4_t a, float32x4_t b, float32x4_t sum) {
     return vbfdotq_f32(sum, vreinterpretq_bf16_f32(a), vreinterpretq_bf16_f32(b));

@@ -4,12 +4,12 @@
 
 #include "ops/shape.h"
 
-/* Conv's rule; a bfloat16 input counts as float32, which its weights are. */
+/* Conv's rule; an input of halves counts as float32, which its weights are. */
 static sw_status infer_conv(const sw_call *c) {
     sw_tensor x = *c->in[0];
     const sw_tensor *in[4];
     sw_call conv = *c;
-    if (x.dtype == SW_BF16 && c->in[1]->dtype == SW_F32) x.dtype = SW_F32;
+    if ((x.dtype == SW_BF16 || x.dtype == SW_F16) && c->in[1]->dtype == SW_F32) x.dtype = SW_F32;
     for (int i = 0; i < c->n_in; i++) in[i] = i == 0 ? &x : c->in[i];
     conv.in = in;
     return sw__shape_conv(&conv);
@@ -30,10 +30,12 @@ sw_status sw__shape_fused_conv(const sw_call *c) {
     SW_TRY(infer_conv(c));
     if (y) y->dtype = c->in[0]->dtype;
     if (out_type[0]) {
-        bool is_float = !strcmp(out_type, "float32");
-        if (!is_float && strcmp(out_type, "bfloat16") != 0)
-            return sw_call_fail(c, "attribute out_type is '%.32s', expected float32 or bfloat16", out_type);
-        if (y) y->dtype = is_float ? SW_F32 : SW_BF16;
+        static const sw_dtype types[] = {SW_F32, SW_BF16, SW_F16};
+        int i = 0;
+        while (i < 3 && strcmp(out_type, sw_dtype_name(types[i])) != 0) i++;
+        if (i == 3)
+            return sw_call_fail(c, "attribute out_type is '%.32s', expected float32, bfloat16 or float16", out_type);
+        if (y) y->dtype = types[i];
     }
     return check_residual(c);
 }

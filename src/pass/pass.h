@@ -32,8 +32,8 @@ sw_status sw__pass_dead_code(sw_graph *graph, const sw_diag *diag);
 
 /* A float16 model, whose types are known, becomes float32 altogether, ports too, where that pass would widen it inside. */
 SW_MUST_USE sw_status sw_pass_float32(sw_graph *graph, bool *was_half);
-/* After all passes, where the builder wants it: maps become bfloat16 (precision.c). SW_E_NOMEM. */
-SW_MUST_USE sw_status sw_pass_bfloat16(sw_graph *graph);
+/* After all passes, where the builder wants it: maps become SW_BF16 or SW_F16 (precision.c). SW_E_NOMEM. */
+SW_MUST_USE sw_status sw_pass_halves(sw_graph *graph, sw_dtype type);
 
 /* After all passes, where the plan is for a CPU: turns, attention, products; these may round their factors to bfloat16 where
  * `rough`, but for those that make an output. SW_E_NOMEM. */

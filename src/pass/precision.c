@@ -1,4 +1,4 @@
-/* Precision: maps of the channels-last region become bfloat16, half the bytes of float32; convolutions change from one to the
+/* Precision: maps of the channels-last region become halves, of half the bytes of float32; convolutions change from one to the
  * other where they read and write, and add in float32. What leaves the region stays float32, and so do the convolutions that
  * write it: the last ones of a head, with all that decodes them. */
 #include "kernels/nhwc/nhwc.h"
@@ -42,10 +42,10 @@ static void look(classes *k, const sw_node *node) {
     }
 }
 
-static sw_status set_types(sw_graph *graph, const classes *k) {
+static sw_status set_types(sw_graph *graph, const classes *k, sw_dtype type) {
     for (size_t i = 0; i < graph->n_values; i++) {
         sw_value *v = graph->values[i];
-        if (is_map(v) && !v->type.data && !k->is_float[class_of(k, v->id)]) v->type.dtype = SW_BF16;
+        if (is_map(v) && !v->type.data && !k->is_float[class_of(k, v->id)]) v->type.dtype = type;
     }
     for (sw_node *node = graph->first; node; node = node->next)
         if (node->op == SW_OP_FusedConv && node->out[0]->type.dtype != node->in[0]->type.dtype)
@@ -53,7 +53,7 @@ static sw_status set_types(sw_graph *graph, const classes *k) {
     return SW_OK;
 }
 
-sw_status sw_pass_bfloat16(sw_graph *graph) {
+sw_status sw_pass_halves(sw_graph *graph, sw_dtype type) {
     sw_status status = SW_E_NOMEM;
     classes k = {.parent = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *k.parent),
                  .is_float = sw_calloc(graph->allocator, graph->n_values + 1, sizeof *k.is_float)};
@@ -62,7 +62,7 @@ sw_status sw_pass_bfloat16(sw_graph *graph) {
     for (const sw_node *node = graph->first; node; node = node->next) look(&k, node);
     for (int i = 0; i < graph->n_inputs; i++) keep_float(&k, graph->inputs[i]);
     for (int i = 0; i < graph->n_outputs; i++) keep_float(&k, graph->outputs[i]);
-    status = set_types(graph, &k);
+    status = set_types(graph, &k, type);
 out:
     sw_free(graph->allocator, k.parent);
     sw_free(graph->allocator, k.is_float);

@@ -312,7 +312,7 @@ SW_TEST(bfloat16_stays_inside) {
     CHECK_INT(sw_node_set_ints(g, b->producer, "kernel_shape", (int64_t[]){1, 1}, 2), SW_OK);
     sw_value *c = conv_of(g, b, "c"), *d = apply(g, SW_OP_GlobalAveragePool, "d", 1, &c), *e = conv_of(g, d, "e");
     run_all(g, e);
-    CHECK_INT(sw_pass_bfloat16(g), SW_OK);
+    CHECK_INT(sw_pass_halves(g, SW_BF16), SW_OK);
     CHECK_INT(a->type.dtype, SW_BF16);
     CHECK_INT(b->type.dtype, SW_BF16);
     CHECK_INT(c->type.dtype, SW_F32);

@@ -124,12 +124,15 @@ static bool is_fast_conv(const sw_call *c) {
     return c->op == SW_OP_FusedConv && c->out[0] && c->out[0]->layout == SW_CHANNELS_LAST;
 }
 
+static bool is_map_type(sw_dtype type) {
+    return type == SW_F32 || type == SW_BF16 || type == SW_F16;
+}
+
 sw_status sw_call_conv(const sw_call *c, sw_conv *conv) {
     const sw_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0], *residual = sw_call_in(c, 3);
     sw_window window;
-    bool typed = (x->dtype == SW_F32 || x->dtype == SW_BF16) && (y->dtype == SW_F32 || y->dtype == SW_BF16) &&
-                 w->dtype == SW_F32 && (!residual || residual->dtype == y->dtype) &&
-                 (x->layout == SW_CHANNELS_LAST || x->dtype == SW_F32);
+    bool typed = is_map_type(x->dtype) && is_map_type(y->dtype) && w->dtype == SW_F32 &&
+                 (!residual || residual->dtype == y->dtype) && (x->layout == SW_CHANNELS_LAST || x->dtype == SW_F32);
     if (!typed) return sw_call_unsupported(c, "these types are not supported");
     SW_TRY(sw_call_window(c, x, w->dims + 2, &window));
     sw_act act;
@@ -258,10 +261,10 @@ static sw_status run_unprepared(const sw_call *call) {
 
 /* ---- All steps ----------------------------------------------------------------------------------------------------- */
 
-/* Kernels of channels-last maps take float32; those that only move elements, bfloat16 too. */
+/* Kernels of channels-last maps take float32; those that only move elements, halves too. */
 static bool has_map_types(const sw_call *c) {
     sw_dtype type = c->out[0] ? c->out[0]->dtype : SW_DTYPE_NONE;
-    if (type != SW_F32 && !(sw_nhwc_moves(c->op) && type == SW_BF16)) return false;
+    if (type != SW_F32 && !(sw_nhwc_moves(c->op) && is_map_type(type))) return false;
     for (int i = 0; i < c->n_in; i++)
         if (c->in[i] && c->in[i]->layout == SW_CHANNELS_LAST && c->in[i]->dtype != type) return false;
     for (int i = 0; i < c->n_out; i++)

@@ -1,4 +1,4 @@
-/* Fast convolutions: NHWC maps of float32 or bfloat16, sums in float32, epilogue fused, weights packed once.
+/* Fast convolutions: NHWC maps of float32, bfloat16 or float16, sums in float32, epilogue fused, weights packed once.
  *
  * A tactic is one way to run a convolution on one instruction set. It refuses a shape with a reason, or names the bytes of its
  * packed weights and scratch, packs, and runs. All are listed in tactics.inc, in order of preference among equals; each is
@@ -43,7 +43,7 @@ typedef struct sw_conv {
     int64_t groups;                              /* divides both channel counts; in_channels of them is depthwise */
     int64_t in_pitch, out_pitch, residual_pitch; /* elements from pixel to pixel */
     bool in_planar; /* the input is row-major float32, as pictures come: [batch][in_channels][height][width] */
-    sw_dtype in_type, out_type; /* SW_F32 or SW_BF16; the residual has the type of the output */
+    sw_dtype in_type, out_type; /* SW_F32, SW_BF16 or SW_F16; the residual has the type of the output */
     bool rough;                 /* maps are float32, but products may round their factors to bfloat16 */
     sw_act act;
     float act_a, act_b;
@@ -79,7 +79,12 @@ typedef struct sw_conv_tactic {
 
 /* Bytes of an element of a map. */
 static inline int64_t sw__map_bytes(sw_dtype type) {
-    return type == SW_BF16 ? 2 : 4;
+    return type == SW_F32 ? 4 : 2;
+}
+/* Its place in tables of functions, of SW__MAP_KINDS. */
+enum { SW__MAP_KINDS = 3 };
+static inline int sw__map_kind(sw_dtype type) {
+    return type == SW_F32 ? 0 : type == SW_BF16 ? 1 : 2;
 }
 
 /* All tactics, ending with NULL; whether this CPU can run one is sw_cpu_features() against its `features`. */

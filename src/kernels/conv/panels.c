@@ -9,10 +9,11 @@ size_t sw__panels_bytes(const sw_conv *c, sw__panels p) {
 }
 
 /* One unit: channels from k on, of `depth`, of one place of the kernel (weights of channels lie `area` apart). */
-static float unit_of(const float *weights, int64_t area, int64_t k, int64_t depth, int64_t per_unit) {
-    if (per_unit == 1) return weights[k * area];
-    uint16_t pair[2] = {sw_f32_to_bf16(weights[k * area]), 0};
-    if (k + 1 < depth) pair[1] = sw_f32_to_bf16(weights[(k + 1) * area]);
+static float unit_of(const float *weights, int64_t area, int64_t k, int64_t depth, sw__panels p) {
+    if (p.per_unit == 1) return weights[k * area];
+    uint16_t (*narrow)(float) = p.type == SW_BF16 ? sw_f32_to_bf16 : sw_f32_to_f16;
+    uint16_t pair[2] = {narrow(weights[k * area]), 0};
+    if (k + 1 < depth) pair[1] = narrow(weights[(k + 1) * area]);
     float unit;
     memcpy(&unit, pair, sizeof unit);
     return unit;
@@ -29,7 +30,7 @@ static float *pack_panel(const sw_conv *c, sw__panels p, const float *weights, c
     for (int64_t place = 0; place < area; place++)
         for (int64_t k = 0; k < depth; k += p.per_unit, out += width)
             for (int64_t lane = 0; lane < there; lane++)
-                out[lane] = unit_of(weights + (m0 + lane) * depth * area + place, area, k, depth, p.per_unit);
+                out[lane] = unit_of(weights + (m0 + lane) * depth * area + place, area, k, depth, p);
     return out;
 }
 

@@ -8,7 +8,8 @@
 /* Panels have `most` channels; the last of a group has only as many vectors of `vector` channels as it needs. */
 typedef struct sw__panels {
     int64_t most, vector;
-    int64_t per_unit; /* channels of the input that lie together: 1 float, or 2 bfloat16 */
+    int64_t per_unit; /* channels of the input that lie together: 1 float, or 2 halves ... */
+    sw_dtype type;    /* ... of this type */
 } sw__panels;
 
 /* Panels of one group. */

@@ -1,12 +1,12 @@
 /* The convolution that accepts every shape: plain C over channels-last maps, output channels innermost. */
-#include "base/half.h"
 #include "kernels/conv/act.h"
 #include "kernels/conv/panels.h"
 #include "kernels/conv/tactics.h"
+#include "kernels/dtype.h"
 
 enum { LANES = 16 };
 
-static const sw__panels panels = {LANES, LANES, 1};
+static const sw__panels panels = {LANES, LANES, 1, SW_F32};
 
 static size_t packed_bytes(const sw_conv *c) {
     return sw__panels_bytes(c, panels);
@@ -34,17 +34,6 @@ typedef struct job {
     void *out;
 } job;
 
-static float read(sw_dtype type, const void *map, int64_t i) {
-    return type == SW_BF16 ? sw_bf16_to_f32(((const uint16_t *)map)[i]) : ((const float *)map)[i];
-}
-
-static void write(sw_dtype type, void *map, int64_t i, float x) {
-    if (type == SW_BF16)
-        ((uint16_t *)map)[i] = sw_f32_to_bf16(x);
-    else
-        ((float *)map)[i] = x;
-}
-
 static void sum_block(const job *j, int64_t n, int64_t oy, int64_t ox, int64_t group, const float *w, float *sum) {
     const sw_conv *c = j->c;
     int64_t depth = c->in_channels / c->groups;
@@ -58,7 +47,7 @@ static void sum_block(const job *j, int64_t n, int64_t oy, int64_t ox, int64_t g
             int64_t at = ((n * c->height + y) * c->width + x) * c->in_pitch + group * depth;
             for (int64_t k = 0; k < depth; k++) {
                 int64_t plane = (n * c->in_channels + group * depth + k) * c->height;
-                float in = read(c->in_type, j->in, c->in_planar ? (plane + y) * c->width + x : at + k);
+                float in = sw__map_get(c->in_type, j->in, c->in_planar ? (plane + y) * c->width + x : at + k);
                 for (int64_t lane = 0; lane < LANES; lane++) sum[lane] += in * w[k * LANES + lane];
             }
         }
@@ -68,9 +57,9 @@ static void sum_block(const job *j, int64_t n, int64_t oy, int64_t ox, int64_t g
 static void finish_block(const job *j, int64_t pixel, int64_t channel, int64_t count, const float *sum) {
     const sw_conv *c = j->c;
     for (int64_t i = 0; i < count; i++) {
-        float r = c->residual ? read(c->out_type, j->residual, pixel * c->residual_pitch + channel + i) : 0;
+        float r = c->residual ? sw__map_get(c->out_type, j->residual, pixel * c->residual_pitch + channel + i) : 0;
         float y = sw_act_apply(c->act, c->act_a, c->act_b, sum[i] + (c->residual_before_act ? r : 0));
-        write(c->out_type, j->out, pixel * c->out_pitch + channel + i, y + (c->residual_before_act ? 0 : r));
+        sw__map_set(c->out_type, j->out, pixel * c->out_pitch + channel + i, y + (c->residual_before_act ? 0 : r));
     }
 }
 

@@ -6,10 +6,11 @@
 #include "base/half.h"
 #include "kernels/conv/act.h"
 #include "kernels/conv/test_amx.h"
+#include "kernels/dtype.h"
 #include "unit.h"
 
 enum { SHAPES = 1800, DEEP_SHAPES = 12 };
-static const float guard = -12288; /* a bfloat16, too */
+static const float guard = -12288; /* a half, too */
 
 /* Those of the list, and AMX on emulated tiles; ends with NULL. */
 static const sw_conv_tactic *const *all_tactics(void) {
@@ -59,8 +60,9 @@ static bool random_conv(uint64_t *s, sw_conv *c) {
     c->out_pitch = c->out_channels + (pick(s, 0, 1) ? pick(s, 1, 9) : 0);
     c->act = (sw_act)pick(s, 0, SW_ACT_COUNT - 1);
     c->act_a = c->act == SW_ACT_CLIP ? -0.5f : 0.2f, c->act_b = c->act == SW_ACT_CLIP ? 0.75f : 0.5f;
-    c->in_type = pick(s, 0, 2) ? SW_F32 : SW_BF16;
-    c->out_type = pick(s, 0, 3) ? c->in_type : pick(s, 0, 1) ? SW_F32 : SW_BF16;
+    sw_dtype half = pick(s, 0, 2) ? SW_BF16 : SW_F16;
+    c->in_type = pick(s, 0, 2) ? SW_F32 : half;
+    c->out_type = pick(s, 0, 3) ? c->in_type : pick(s, 0, 1) ? SW_F32 : half;
     c->in_planar = c->in_type == SW_F32 && pick(s, 0, 3) == 0;
     if (c->in_planar && pick(s, 0, 1)) c->in_channels = c->groups * 3; /* a picture */
     if (c->in_planar) c->in_pitch = c->in_channels;
@@ -91,20 +93,9 @@ static float *random_floats(uint64_t *s, size_t n) {
     return p;
 }
 
-static float get(sw_dtype type, const void *map, size_t i) {
-    return type == SW_BF16 ? sw_bf16_to_f32(((const uint16_t *)map)[i]) : ((const float *)map)[i];
-}
-
-static void set(sw_dtype type, void *map, size_t i, float x) {
-    if (type == SW_BF16)
-        ((uint16_t *)map)[i] = sw_f32_to_bf16(x);
-    else
-        ((float *)map)[i] = x;
-}
-
 static void *random_map(uint64_t *s, sw_dtype type, size_t n) {
     void *p = malloc(n * sw_dtype_size(type) + (n == 0));
-    for (size_t i = 0; p && i < n; i++) set(type, p, i, sw_test_uniform(s, -1, 1));
+    for (size_t i = 0; p && i < n; i++) sw__map_set(type, p, i, sw_test_uniform(s, -1, 1));
     return p;
 }
 
@@ -128,11 +119,11 @@ static bool make(uint64_t *s, fixture *f, bool deep) {
     f->in = random_map(s, c->in_type, map_elements(c->batch * c->height * c->width, c->in_pitch, c->in_channels));
     f->weights = random_floats(s, (size_t)(c->out_channels * (c->in_channels / c->groups) * c->kernel_h * c->kernel_w));
     f->c.rough = deep && pick(s, 0, 1);
-    bool halves = c->in_type == SW_BF16 || c->out_type == SW_BF16 || c->rough;
+    bool halves = c->in_type != SW_F32 || c->out_type != SW_F32 || c->rough;
     size_t n_in = map_elements(c->batch * c->height * c->width, c->in_pitch, c->in_channels);
     for (size_t i = 0; halves && c->in_type == SW_F32 && i < n_in; i++)
-        set(SW_F32, f->in, i, sw_bf16_to_f32(sw_f32_to_bf16(get(SW_F32, f->in, i))));
-    /* Inputs and weights that are bfloat16 where products may be of those: what remains is the order of sums. */
+        sw__map_set(SW_F32, f->in, i, sw_bf16_to_f32(sw_f32_to_bf16(sw__map_get(SW_F32, f->in, i))));
+    /* Inputs and weights that are bfloat16 (and float16) where products may be of those: what remains is the order of sums. */
     int64_t n_weights = c->out_channels * (c->in_channels / c->groups) * c->kernel_h * c->kernel_w;
     for (int64_t i = 0; halves && i < n_weights; i++) f->weights[i] = sw_bf16_to_f32(sw_f32_to_bf16(f->weights[i]));
     f->bias = pick(s, 0, 3) ? random_floats(s, (size_t)c->out_channels) : NULL;
@@ -158,7 +149,7 @@ static void run_tactic(const fixture *f, const sw_conv_tactic *tactic, sw_pool *
     sw_conv c = f->c;
     void *packed = aligned(tactic->packed_bytes(&c)),
          *scratch = aligned(tactic->scratch_bytes(&c, sw_pool_threads(pool)));
-    for (size_t i = 0; i < f->n_out; i++) set(c.out_type, out, i, guard);
+    for (size_t i = 0; i < f->n_out; i++) sw__map_set(c.out_type, out, i, guard);
     int64_t bytes = (int64_t)sw_dtype_size(c.out_type);
     if (in_place) {
         for (int64_t p = 0; p < c.batch * c.out_height * c.out_width; p++)
@@ -175,11 +166,11 @@ static void run_tactic(const fixture *f, const sw_conv_tactic *tactic, sw_pool *
 /* Errors count against the largest sum that could have been, and, where the output is bfloat16, of its rounding; neighbours'
  * channels must be as they were. */
 static bool equal(const fixture *f, const char *name, double tolerance, double scale) {
-    bool half = f->c.out_type == SW_BF16; /* activations are rougher, too, and what is added may cancel them */
-    double rounding = half ? 0x1p-7 : 1e-5, least = half ? 1e-3 : 3e-6;
+    sw_dtype type = f->c.out_type; /* activations of halves are rougher, too, and what is added may cancel them */
+    double rounding = type == SW_BF16 ? 0x1p-7 : type == SW_F16 ? 0x1p-10 : 1e-5, least = type == SW_F32 ? 3e-6 : 1e-3;
     for (size_t i = 0; i < f->n_out; i++) {
         bool inside = (int64_t)i % f->c.out_pitch < f->c.out_channels;
-        float got = get(f->c.out_type, f->got, i), want = get(f->c.out_type, f->want, i);
+        float got = sw__map_get(f->c.out_type, f->got, i), want = sw__map_get(f->c.out_type, f->want, i);
         double error = fabs((double)got - (double)want);
         if (inside ? error <= tolerance * scale + least + rounding * fabs((double)want) : got == guard) continue;
         fprintf(stderr, "%s: element %zu is %.9g, expected %.9g (scale %g)\n", name, i, (double)got,
@@ -384,13 +375,13 @@ SW_TEST(conv_tactics_nan) {
                      .act_a = 0.5f,
                      .in_type = shape & 16 ? SW_BF16 : SW_F32,
                      .out_type = shape & 16 ? SW_BF16 : SW_F32};
-        for (size_t i = 0; i < N; i++) set(c.in_type, in, i, (float)NAN);
+        for (size_t i = 0; i < N; i++) sw__map_set(c.in_type, in, i, (float)NAN);
         for (int t = 0; tactics[t]; t++) {
             if (!sw_conv_accepts(tactics[t], &c)) continue;
             fixture f = {
                 .c = c, .in = in, .weights = weights, .n_out = (size_t)(c.out_height * c.out_width * CHANNELS)};
             run_tactic(&f, tactics[t], NULL, false, out);
-            for (size_t i = 0; i < f.n_out; i++) CHECK(isnan(get(c.out_type, out, i)));
+            for (size_t i = 0; i < f.n_out; i++) CHECK(isnan(sw__map_get(c.out_type, out, i)));
         }
     }
 }

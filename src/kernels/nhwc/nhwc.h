@@ -1,4 +1,4 @@
-/* Kernels over channels-last maps of float32 (SW_CHANNELS_LAST), and of bfloat16 where elements are moved or chosen;
+/* Kernels over channels-last maps of float32 (SW_CHANNELS_LAST), and of halves where elements are moved or chosen;
  * row-major tensors may stand where one pixel or one element is all there is. nhwc.inc lists them: SW_KERNEL(op id,
  * function). Convolutions are apart: kernels/conv/conv.h. */
 #ifndef SLIPWAY_KERNELS_NHWC_NHWC_H
@@ -10,19 +10,21 @@
 /* NULL when the operator has no such kernel. */
 sw_kernel_fn sw_kernel_nhwc(sw_op op);
 
-/* Whether the operator only moves or chooses elements of maps: all of one type, bfloat16 too. */
+/* Whether the operator only moves or chooses elements of maps: all of one type, halves too. */
 bool sw_nhwc_moves(sw_op op);
 
 /* A map by its four extents. */
 typedef struct sw_nhwc {
-    float *data; /* bfloat16 where `bytes` is 2 */
+    float *data; /* halves where `bytes` is 2 */
     int64_t batch, height, width, channels, pitch;
     int64_t bytes; /* of an element */
+    sw_dtype type;
 } sw_nhwc;
 
 static inline sw_nhwc sw_nhwc_of(const sw_tensor *t) {
     int64_t pitch = t->layout == SW_CHANNELS_LAST ? t->pitch : t->dims[1];
-    return (sw_nhwc){t->data, t->dims[0], t->dims[2], t->dims[3], t->dims[1], pitch, (int64_t)sw_dtype_size(t->dtype)};
+    int64_t bytes = (int64_t)sw_dtype_size(t->dtype);
+    return (sw_nhwc){t->data, t->dims[0], t->dims[2], t->dims[3], t->dims[1], pitch, bytes, t->dtype};
 }
 
 /* Where a channel of a pixel lies, whatever its type. */

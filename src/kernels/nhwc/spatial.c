@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "kernels/dtype.h"
 #include "kernels/nhwc/nhwc.h"
 #include "ops/shape.h"
 
@@ -19,8 +20,7 @@ typedef struct pool_work {
 } pool_work;
 
 static float channel_at(const sw_nhwc *m, int64_t pixel, int64_t channel) {
-    const char *at = sw_nhwc_at(m, pixel, channel);
-    return m->bytes == 2 ? sw_bf16_to_f32(*(const uint16_t *)at) : *(const float *)at;
+    return sw__map_get(m->type, m->data, pixel * m->pitch + channel);
 }
 
 static float largest(const pool_work *p, int64_t n, int64_t y, int64_t x, int64_t channel) {
@@ -39,12 +39,8 @@ static float largest(const pool_work *p, int64_t n, int64_t y, int64_t x, int64_
 
 static void pool_pixel(const pool_work *p, int64_t n, int64_t y, int64_t x) {
     for (int64_t c = 0; c < p->y.channels; c++) {
-        char *out = sw_nhwc_at(&p->y, (n * p->y.height + y) * p->y.width + x, c);
-        float best = largest(p, n, y, x, c);
-        if (p->y.bytes == 2)
-            *(uint16_t *)out = sw_f32_to_bf16(best);
-        else
-            *(float *)out = best;
+        int64_t pixel = (n * p->y.height + y) * p->y.width + x;
+        sw__map_set(p->y.type, p->y.data, pixel * p->y.pitch + c, largest(p, n, y, x, c));
     }
 }
 
