@@ -144,7 +144,8 @@ static int print_tensor(char *text, size_t size, const char *name, const sw_tens
 
 static sw_status read_input(sw__model *m, const sw_diag *diag) {
     static const char hint[] =
-        "Models that look at pictures take one: 1x3xHEIGHTxWIDTH or 1xHEIGHTxWIDTHx3, floating, uint8 or int8.";
+        "pictures fit into one input of 1x3xHEIGHTxWIDTH or 1xHEIGHTxWIDTHx3, floating, uint8 or int8 (slipway run takes "
+        "arrays for any input)";
     int n = sw_plan_inputs(m->plan);
     if (n != 1) return sw_fail(diag, SW_E_UNSUPPORTED, NULL, hint, "the model has %d inputs", n);
     const sw_port *port = sw_plan_input(m->plan, 0);

@@ -23,7 +23,8 @@ NODE_TESTS = pathlib.Path(onnx.__file__).parent / "backend/test/data/node"
 PASSED = zoo.GOLDEN / "conformance.txt"
 RTOL, ATOL = 1e-3, 1e-5
 
-# Cases whose files hold something else than the text of the standard, or than its later files. We follow, as ONNX Runtime:
+# Cases whose files hold something else than the text of the standard, or than its later files (docs/decisions/006). We
+# follow, as ONNX Runtime:
 # - Resize maps coordinates with the whole number of output pixels, the files with the fraction (1.8 of 3 x 0.6).
 # - Attention with fewer key heads than query heads: neighbours share one (onnx/onnx#7274), the files repeat the whole list.
 # - Attention caps scores before the mask is added, and numbers what it shows in that order (onnx/onnx#7867); with a past,
@@ -37,7 +38,7 @@ DIFFERENT = re.compile(
 )
 
 
-# Cases of operators of the zoo whose inputs are no tensors of numbers: strings, a sequence, an optional.
+# Cases of operators of the zoo whose inputs are no tensors of numbers: strings, a sequence, an optional (docs/decisions/006).
 NO_TENSORS = ("test_equal_string", "test_equal_string_broadcast", "test_identity_opt", "test_identity_sequence")
 
 # Types that NumPy lacks, and those of its types that hold all their values.

@@ -597,7 +597,7 @@ class Graphs(unittest.TestCase):
                         [node],
                         [value("x", T.FLOAT, x.shape)],
                         [value("y", T.FLOAT, None)],
-                        [("s", np.array([1, 1, 1.6, 2], np.float32))],
+                        [("s", np.array([1, 1, 1.7, 0.6], np.float32))],
                     ),
                     {"x": x},
                 )

@@ -83,6 +83,7 @@ const char *sw__looks_like(const void *bytes, size_t size) {
          "ELF",
          "a program"},
         {0, 26, "version https://git-lfs.gi", "a Git LFS pointer: the model itself was not downloaded (git lfs pull)"},
+        {8, 2, "{\"", "a safetensors file: weights without the model that they belong to"},
         {0, 5, "<?xml", "an XML file (OpenVINO keeps its models so)"},
         {0, 9, "<!DOCTYPE", "a web page"},
         {0, 5, "<html", "a web page"},

@@ -34,15 +34,17 @@ SW_TEST(onnx_says_what_a_file_is) {
         {"\x80\x02}q\0", 5, "a Python pickle (an old .pt checkpoint is one)"},
         {"version https://git-lfs.github.com/spec/v1\n", 43,
          "a Git LFS pointer: the model itself was not downloaded (git lfs pull)"},
+        {"\x40\0\0\0\0\0\0\0{\"a\":{", 14, "a safetensors file: weights without the model that they belong to"},
         {"<?xml version=\"1.0\"?>", 21, "an XML file (OpenVINO keeps its models so)"},
         {"<!DOCTYPE html>", 15, "a web page"},
         {"just words\n", 11, "a text file"},
         {"\1\2\3\4", 4, NULL},
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        char want[160];
-        snprintf(want, sizeof want, "2 m: this is no ONNX model%s%s", files[i].what ? "; it looks like " : "",
-                 files[i].what ? files[i].what : "");
+        char want[240];
+        snprintf(want, sizeof want,
+                 "2 m: this is no model that Slipway reads (ONNX, PyTorch, TensorFlow Lite, OpenVINO, plans)%s%s",
+                 files[i].what ? "; it looks like " : "", files[i].what ? files[i].what : "");
         CHECK_STR(sw__test_import_bytes(files[i].bytes, files[i].size, NULL), want);
     }
 }

@@ -11,7 +11,7 @@
 enum { SCRATCH_BYTES = 512 << 20 };
 
 static const char *const export_hint =
-    "export the model to ONNX where it was trained (yolo export model=best.pt format=onnx)";
+    "export the model to ONNX where it was trained (torch.onnx.export; of Ultralytics: yolo export model=best.pt format=onnx)";
 
 /* ---- What kind of file ---------------------------------------------------------------------------------------------- */
 
