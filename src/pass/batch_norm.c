@@ -98,12 +98,51 @@ static sw_status fold_into(sw_graph *graph, sw_node *bn, const target *t) {
     return SW_OK;
 }
 
+/* ---- Rows ------------------------------------------------------------------------------------------------ */
+
+/* Whether each row of `value` has one number a channel. */
+static bool has_columns(const sw_value *value, int64_t channels) {
+    return value->type.rank >= 2 && value->type.dims[value->type.rank - 1] == channels && !value->type.data;
+}
+
+/* Of rank 2: a factor and an addend a column, which products take (scale.c, products.c); before the reshape that made rows of
+ * more axes (LeViT). */
+static sw_status by_column(sw_graph *graph, sw_node *bn) {
+    int64_t channels = bn->in[0]->type.rank == 2 ? bn->in[0]->type.dims[1] : 0;
+    for (int i = 1; i < 5; i++)
+        if (!is_f32_const(bn->in[i]) || sw_tensor_count(&bn->in[i]->type) != channels) return SW_OK;
+    if (channels < 1 || bn->in[0]->type.dtype != SW_F32) return SW_OK;
+    sw_value *factor = sw_graph_new_const(graph, bn->in[1]->name, SW_F32, 1, &channels);
+    sw_value *addend = sw_graph_new_const(graph, bn->in[2]->name, SW_F32, 1, &channels);
+    if (!factor || !addend) return SW_E_NOMEM;
+    for (int64_t c = 0; c < channels; c++) {
+        ((float *)factor->type.data)[c] = (float)bn_scale(bn, c);
+        ((float *)addend->type.data)[c] =
+            (float)((double)floats(bn->in[2])[c] - (double)floats(bn->in[3])[c] * bn_scale(bn, c));
+    }
+    sw_node *before = bn->in[0]->producer;
+    bool turned = before && (before->op == SW_OP_Reshape || before->op == SW_OP_Flatten) && bn->in[0]->uses == 1 &&
+                  has_columns(before->in[0], channels);
+    sw_value *x = turned ? before->in[0] : bn->in[0];
+    sw_value *scaled = sw_graph_apply(graph, turned ? before : bn, SW_OP_Mul, bn->name, 2, (sw_value *[]){x, factor});
+    sw_value *y =
+        !scaled ? NULL
+                : sw_graph_apply(graph, turned ? before : bn, SW_OP_Add, bn->name, 2, (sw_value *[]){scaled, addend});
+    if (!y) return SW_E_NOMEM;
+    scaled->type = y->type = x->type;
+    if (turned) sw_node_set_input(before, 0, y);
+    sw_value *made = turned ? bn->in[0] : y;
+    if (sw_graph_replace(graph, bn->out[0], made)) sw_graph_remove_node(graph, bn);
+    return SW_OK;
+}
+
 sw_status sw__pass_batch_norm(sw_graph *graph, const sw_diag *diag) {
     (void)diag;
     for (sw_node *node = graph->first, *next; node; node = next) {
         next = node->next;
         target t;
-        if (node->op == SW_OP_BatchNormalization && match_linear(node, &t)) SW_TRY(fold_into(graph, node, &t));
+        if (node->op != SW_OP_BatchNormalization) continue;
+        SW_TRY(match_linear(node, &t) ? fold_into(graph, node, &t) : by_column(graph, node));
     }
     return SW_OK;
 }

@@ -23,6 +23,7 @@ sw_status sw__pass_scale(sw_graph *graph, const sw_diag *diag);
 SW_MUST_USE sw_status sw__pass_parallel(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_dfl(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_half(sw_graph *graph, const sw_diag *diag);
+sw_status sw__pass_rephrase(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_taps(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_upsample(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_transposed(sw_graph *graph, const sw_diag *diag);

@@ -236,7 +236,7 @@ SW_TEST(passes_are_named) {
     CHECK_INT(sw_passes_run(g, "flod", &sw_test_diag), SW_E_USAGE);
     CHECK_STR(sw_test_message(),
               "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, scale, parallel, dfl, "
-              "dead-code, half, taps, upsample, transposed, fuse, layout");
+              "dead-code, half, rephrase, taps, upsample, transposed, fuse, layout");
     CHECK_INT(sw_passes_run(g, "none", &sw_test_diag), SW_OK);
     sw_graph_destroy(g);
 }
@@ -283,6 +283,28 @@ SW_TEST(products_take_what_is_behind_them) {
         CHECK_NEAR(((const float *)last->in[2]->type.data)[i], factors[i], 0);
     }
     CHECK_INT(count(g, SW_OP_Relayout), 2); /* of input and output: all turns read and write maps */
+    sw_graph_destroy(g);
+}
+
+SW_TEST(rephrase_leaves_what_has_fast_kernels) {
+    const float ones[6] = {1, 1, 1, 1, 1, 1};
+    sw_graph *g = sw_graph_create(NULL);
+    sw_value *x = input(g, 4, (int64_t[]){2, 3, 4, 5}), *c = floats(g, "c", 1, (int64_t[]){3}, ones);
+    sw_value *normal = apply(g, SW_OP_BatchNormalization, "n", 5, (sw_value *[]){x, c, c, c, c});
+    sw_value *mean = apply(g, SW_OP_ReduceMean, "m", 2,
+                           (sw_value *[]){normal, sw_graph_const_ints(g, "axes", (int64_t[]){2, 3}, 2)});
+    sw_value *sum = apply(g, SW_OP_Add, "a", 2, (sw_value *[]){normal, mean});
+    sw_value *y = apply(g, SW_OP_Einsum, "e", 2, (sw_value *[]){sum, x});
+    CHECK_INT(sw_node_set_string(g, y->producer, "equation", "bchw,bchk->bcwk"), SW_OK);
+    CHECK_INT(sw_graph_set_outputs(g, &y, 1), SW_OK);
+    CHECK_INT(sw_passes_run(g, "rephrase", &sw_test_diag), SW_OK);
+    CHECK_INT(sw_graph_verify(g, &sw_test_diag), SW_OK);
+    CHECK_INT(count(g, SW_OP_Conv), 1);
+    CHECK_INT(count(g, SW_OP_GlobalAveragePool), 1);
+    CHECK_INT(count(g, SW_OP_MatMul), 1);
+    CHECK_INT(count(g, SW_OP_Transpose), 1);
+    CHECK_INT(count(g, SW_OP_Reshape), 0);
+    CHECK_INT(g->n_nodes, 5);
     sw_graph_destroy(g);
 }
 

@@ -79,7 +79,7 @@ def torchvision_model(name):
         return module(model, lambda m, a, b: m(a, b, num_flow_updates=3)[-1]), [
             torch.rand(1, 3, 128, 160) for _ in "ab"
         ]
-    video = {"r3d_18": (8, 56), "mc3_18": (8, 56), "r2plus1d_18": (8, 56), "s3d": (16, 64), "swin3d_t": (8, 64)}
+    video = {"r3d_18": (8, 56), "mc3_18": (8, 56), "r2plus1d_18": (8, 56), "s3d": (16, 224), "swin3d_t": (8, 64)}
     if name in video | {"mvit_v2_s": (16, 224)}:
         frames, size = (video | {"mvit_v2_s": (16, 224)})[name]
         return model, [torch.rand(1, 3, frames, size, size)]

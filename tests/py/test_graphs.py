@@ -123,6 +123,77 @@ class Graphs(unittest.TestCase):
                 ports = [value("x", T.FLOAT, (1, 4, 9, 7))], [value("y", T.FLOAT, (1, 5, 9, 7))]
                 self.check(model_of(nodes, *ports, constants), {"x": random(1, 4, 9, 7, seed=4)})
 
+    def test_einsum(self):
+        """Of two factors in all orders of axes, with open dims, and what stays Einsum."""
+        sizes = {"b": 2, "h": 3, "w": 4, "c": 5, "k": 6}
+        equations = (
+            *(
+                "bhwc,hkc->bhwk",
+                "bhwc,wkc->bhwk",
+                "bhc,bkc->bhk",
+                "hc,kc->hk",
+                "bhw,bwk->bkh",
+                "bchw,bkhw->bck",
+                "hw,wk->kh",
+            ),
+            *("bhwc,bc->bhw", "c,ck->k", "hc,c->h", "bhwc,kc->bkhw", "b h c , h c k -> b h k"),
+            *(
+                "bhc,bhk->bch",
+                "bc,bc->bc",
+                "bh,wk->bhwk",
+                "bhc,bhc->b",
+                "bhc,kw->bk",
+                "bb,bc->bc",
+                "bhc,bhc",
+                "...hc,ck->...hk",
+            ),
+        )
+        for equation in equations:
+            terms = equation.replace(" ", "").split("->")[0].replace("...", "bw").split(",")
+            arrays = [random(*(sizes[label] for label in term), seed=i) for i, term in enumerate(terms)]
+            for open_dims in (False, True) if equation in equations[:4] else (True,):
+                shapes = [[f"{label}_" if open_dims and label in "bw" else sizes[label] for label in t] for t in terms]
+                ports = [value(f"x{i}", T.FLOAT, shape) for i, shape in enumerate(shapes)]
+                node = helper.make_node("Einsum", ["x0", "x1"], ["y"], equation=equation)
+                with self.subTest(equation=equation, open_dims=open_dims):
+                    model = model_of([node], ports, [value("y", T.FLOAT, None)])
+                    self.check(model, {"x0": arrays[0], "x1": arrays[1]})
+
+    def test_normalisation_that_stands_alone(self):
+        """Of maps, of rows, and of rows that are flattened behind a product; an activation or an addition behind it."""
+        numbers = [(name, random(6, seed=i) ** 2 + 0.1) for i, name in enumerate("sbmv")]
+        for shape in ((2, 6, 5, 4), (3, 6), (2, 6, 7), (2, 6, 3, 4, 5)):
+            nodes = [
+                helper.make_node("Sin", ["x"], ["a"]),
+                helper.make_node("BatchNormalization", ["a", "s", "b", "m", "v"], ["n"], epsilon=0.01),
+                helper.make_node("Relu", ["n"], ["r"]),
+                helper.make_node("Add", ["r", "x"], ["y"]),
+            ]
+            model = model_of(nodes, [value("x", T.FLOAT, shape)], [value("y", T.FLOAT, shape)], numbers)
+            self.check(model, {"x": random(*shape, seed=5)})
+        for flatten in ("Flatten", "Reshape"):
+            more = [("w", random(8, 6, seed=7)), ("d", np.array([-1, 6])), ("e", np.array([0, 5, 6]))]
+            nodes = [
+                helper.make_node("MatMul", ["x", "w"], ["p"]),
+                helper.make_node(flatten, ["p", "d"] if flatten == "Reshape" else ["p"], ["f"]),
+                helper.make_node("BatchNormalization", ["f", "s", "b", "m", "v"], ["n"]),
+                helper.make_node("HardSwish", ["n"], ["y"]),
+            ]
+            if flatten == "Flatten":
+                nodes[1].attribute.append(helper.make_attribute("axis", 2))
+            model = model_of(nodes, [value("x", T.FLOAT, ("n", 5, 8))], [value("y", T.FLOAT, None)], [*numbers, *more])
+            self.check(model, {"x": random(2, 5, 8)})
+
+    def test_means_of_maps(self):
+        for axes, keep in (((2, 3), 1), ((-1, -2), 1), ((3, 2), 0), ((1, 2), 1), ((0, 2, 3), 0)):
+            nodes = [
+                helper.make_node("Conv", ["x", "w"], ["a"]),
+                helper.make_node("ReduceMean", ["a"], ["y"], axes=axes, keepdims=keep),
+            ]
+            constants = [("w", random(6, 3, 3, 3))]
+            model = model_of(nodes, [value("x", T.FLOAT, ("n", 3, "h", "w"))], [value("y", T.FLOAT, None)], constants)
+            self.check(model, {"x": random(2, 3, 9, 7)})
+
     def test_convolution_float64(self):
         """ONNX Runtime has no such kernel; float64 agrees with its float32 to float32's accuracy."""
         x, w = random(1, 4, 9, 7), random(6, 2, 3, 3, seed=1)

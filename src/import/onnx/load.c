@@ -9,8 +9,9 @@
 
 static sw_status refuse(const void *bytes, size_t size, const char *label, const sw_diag *diag) {
     const char *what = sw__looks_like(bytes, size);
-    return sw_fail(diag, SW_E_MODEL, label, NULL, "this is no model that Slipway reads (ONNX, PyTorch, TensorFlow Lite, OpenVINO, plans)%s%s", what ? "; it looks like " : "",
-                   what ? what : "");
+    return sw_fail(diag, SW_E_MODEL, label, NULL,
+                   "this is no model that Slipway reads (ONNX, PyTorch, TensorFlow Lite, OpenVINO, plans)%s%s",
+                   what ? "; it looks like " : "", what ? what : "");
 }
 
 /* Fills a graph that is there. What the import needs only now lies in an arena that goes before it returns. */

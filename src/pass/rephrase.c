@@ -1,0 +1,232 @@
+/* Operators without fast kernels in terms of those that have some: Einsum of two factors is a product of matrices, a mean over
+ * the pixels of maps a pool, batch normalisation that stands alone a convolution of one tap for each channel. */
+#include <math.h>
+#include <string.h>
+
+#include "pass/pass.h"
+
+/* A new node whose attributes are set; its output's type is inferred. */
+static sw_status settle(sw_graph *graph, sw_value *value) {
+    return value ? sw_node_infer(graph, value->producer, NULL) : SW_E_NOMEM;
+}
+
+/* The value takes the place of the node's output. */
+static void put_in_place(sw_graph *graph, sw_node *node, sw_value *value) {
+    value->type = node->out[0]->type;
+    if (sw_graph_replace(graph, node->out[0], value)) sw_graph_remove_node(graph, node);
+}
+
+/* ---- Einsum ---------------------------------------------------------------------------------------------- */
+
+/* Labels of one term by axis. */
+typedef struct term {
+    char labels[SW_MAX_RANK + 1];
+    int n;
+} term;
+
+typedef struct product {
+    term in[2], out;
+    int64_t extent[128]; /* by label */
+    term batch, rows, columns, inner;
+} product;
+
+static bool has(const term *t, char label) {
+    return memchr(t->labels, label, (size_t)t->n) != NULL;
+}
+
+static void append(term *t, char label) {
+    t->labels[t->n++] = label;
+}
+
+/* Letters up to `end`, none twice. */
+static const char *read_term(const char *text, const char *end, term *t) {
+    size_t length = strlen(end);
+    for (t->n = 0; text && *text && (!length || strncmp(text, end, length) != 0); text++) {
+        if (*text == ' ') continue;
+        bool letter = (*text >= 'a' && *text <= 'z') || (*text >= 'A' && *text <= 'Z');
+        if (!letter || t->n == SW_MAX_RANK || has(t, *text)) return NULL;
+        append(t, *text);
+    }
+    return text && strncmp(text, end, length) == 0 ? text + length : NULL;
+}
+
+static bool read_equation(const sw_node *node, product *p) {
+    const char *text = read_term(sw_node_string(node, "equation"), ",", &p->in[0]);
+    text = read_term(text, "->", &p->in[1]);
+    if (!read_term(text, "", &p->out)) return false;
+    for (int i = 0; i < 2; i++) {
+        const sw_tensor *x = &node->in[i]->type;
+        if (x->dtype != SW_F32 || x->rank != p->in[i].n) return false;
+        for (int k = 0; k < x->rank; k++) {
+            int64_t *extent = &p->extent[(int)p->in[i].labels[k]];
+            if (*extent && *extent != x->dims[k]) return false; /* one of them is broadcast */
+            if (x->dims[k] == 0 || x->dims[k] == SW_DIM_UNKNOWN) return false;
+            *extent = x->dims[k];
+        }
+    }
+    return true;
+}
+
+/* Which labels are the batch, rows of the first factor, columns of the second, and summed over. */
+static bool sort_labels(product *p) {
+    for (int i = 0; i < p->out.n; i++) {
+        char label = p->out.labels[i];
+        bool first = has(&p->in[0], label), second = has(&p->in[1], label);
+        append(first && second ? &p->batch : first ? &p->rows : &p->columns, label);
+    }
+    for (int i = 0; i < p->in[0].n; i++) {
+        char label = p->in[0].labels[i];
+        if (has(&p->out, label)) continue;
+        if (!has(&p->in[1], label)) return false; /* a sum of one factor alone */
+        append(&p->inner, label);
+    }
+    for (int i = 0; i < p->in[1].n; i++)
+        if (!has(&p->in[0], p->in[1].labels[i]) && !has(&p->out, p->in[1].labels[i])) return false;
+    return p->inner.n > 0 && p->batch.n + 2 <= SW_MAX_RANK;
+}
+
+static void join(term *to, const term *a, const term *b, const term *c) {
+    to->n = 0;
+    for (int i = 0; i < a->n; i++) append(to, a->labels[i]);
+    for (int i = 0; i < b->n; i++) append(to, b->labels[i]);
+    for (int i = 0; i < c->n; i++) append(to, c->labels[i]);
+}
+
+/* The axes of `*x`, labelled `from`, in the order of `to`. */
+static sw_status turn(sw_graph *graph, sw_node *before, const term *from, const term *to, sw_value **x) {
+    int64_t perm[SW_MAX_RANK];
+    bool same = true;
+    for (int i = 0; i < to->n; i++) {
+        perm[i] = (const char *)memchr(from->labels, to->labels[i], (size_t)from->n) - from->labels;
+        same = same && perm[i] == i;
+    }
+    if (same) return SW_OK;
+    *x = sw_graph_apply(graph, before, SW_OP_Transpose, before->name, 1, x);
+    if (!*x) return SW_E_NOMEM;
+    SW_TRY(sw_node_set_ints(graph, (*x)->producer, "perm", perm, to->n));
+    return settle(graph, *x);
+}
+
+/* Dims for Reshape: 0 for those of the batch, which stay; the product of a group, or all of its dims. At most one may be
+ * open. */
+typedef struct shape {
+    int64_t dims[SW_MAX_RANK];
+    int n, open;
+} shape;
+
+static void add_dim(shape *s, int64_t dim) {
+    s->open += dim < 0;
+    s->dims[s->n++] = dim < 0 ? -1 : dim;
+}
+
+static void add_group(shape *s, const product *p, const term *group, bool together) {
+    int64_t all = 1;
+    for (int i = 0; i < group->n; i++) {
+        int64_t dim = p->extent[(int)group->labels[i]];
+        if (!together) add_dim(s, dim);
+        if (all > 0) all = dim < 0 || dim > INT32_MAX / all ? -1 : all * dim;
+    }
+    if (together) add_dim(s, all);
+}
+
+static shape shape_of(const product *p, const term *rows, const term *columns, bool together) {
+    shape s = {.n = p->batch.n};
+    add_group(&s, p, rows, together);
+    add_group(&s, p, columns, together);
+    return s;
+}
+
+static sw_status reshape(sw_graph *graph, sw_node *before, const shape *s, sw_value **x) {
+    sw_value *dims = sw_graph_const_ints(graph, before->name, s->dims, s->n);
+    if (!dims) return SW_E_NOMEM;
+    *x = sw_graph_apply(graph, before, SW_OP_Reshape, before->name, 2, (sw_value *[]){*x, dims});
+    return settle(graph, *x);
+}
+
+/* Both factors as batches of matrices, their product, and its axes where the equation wants them. */
+static sw_status multiply(sw_graph *graph, sw_node *node, const product *p) {
+    const term *groups[2][2] = {{&p->rows, &p->inner}, {&p->inner, &p->columns}};
+    sw_value *factors[2] = {node->in[0], node->in[1]};
+    shape whole = shape_of(p, &p->rows, &p->columns, false), parts[2];
+    for (int i = 0; i < 2; i++) {
+        parts[i] = shape_of(p, groups[i][0], groups[i][1], true);
+        if (parts[i].open > 1 || whole.open > 1) return SW_OK;
+    }
+    term order;
+    for (int i = 0; i < 2; i++) {
+        join(&order, &p->batch, groups[i][0], groups[i][1]);
+        SW_TRY(turn(graph, node, &p->in[i], &order, &factors[i]));
+        if (groups[i][0]->n != 1 || groups[i][1]->n != 1) SW_TRY(reshape(graph, node, &parts[i], &factors[i]));
+    }
+    sw_value *made = sw_graph_apply(graph, node, SW_OP_MatMul, node->name, 2, factors);
+    SW_TRY(settle(graph, made));
+    if (p->rows.n != 1 || p->columns.n != 1) SW_TRY(reshape(graph, node, &whole, &made));
+    join(&order, &p->batch, &p->rows, &p->columns);
+    SW_TRY(turn(graph, node, &order, &p->out, &made));
+    put_in_place(graph, node, made);
+    return SW_OK;
+}
+
+static sw_status rephrase_einsum(sw_graph *graph, sw_node *node) {
+    product p = {0};
+    return node->n_in == 2 && read_equation(node, &p) && sort_labels(&p) ? multiply(graph, node, &p) : SW_OK;
+}
+
+/* ---- Means of maps --------------------------------------------------------------------------------------- */
+
+static bool is_over_pixels(const sw_node *node) {
+    const sw_value *x = node->in[0], *axes = node->n_in > 1 ? node->in[1] : NULL;
+    if (x->type.rank != 4 || x->type.dtype != SW_F32 || !sw_value_is_const(axes) || sw_tensor_count(&axes->type) != 2)
+        return false;
+    int64_t a = sw_tensor_int_at(&axes->type, 0), b = sw_tensor_int_at(&axes->type, 1);
+    if (a < 0) a += 4;
+    if (b < 0) b += 4;
+    return (a == 2 && b == 3) || (a == 3 && b == 2);
+}
+
+static sw_status rephrase_mean(sw_graph *graph, sw_node *node) {
+    static const shape flat = {.dims = {0, -1}, .n = 2};
+    if (!is_over_pixels(node)) return SW_OK;
+    sw_value *mean = sw_graph_apply(graph, node, SW_OP_GlobalAveragePool, node->name, 1, node->in);
+    SW_TRY(settle(graph, mean));
+    if (!sw_node_int(node, "keepdims")) SW_TRY(reshape(graph, node, &flat, &mean));
+    put_in_place(graph, node, mean);
+    return SW_OK;
+}
+
+/* ---- Batch normalisation --------------------------------------------------------------------------------- */
+
+static sw_status rephrase_batch_norm(sw_graph *graph, sw_node *node) {
+    const sw_tensor *x = &node->in[0]->type;
+    if (x->rank != 4 || x->dtype != SW_F32 || x->dims[1] < 1) return SW_OK;
+    const float *in[5];
+    for (int i = 1; i < 5; i++) {
+        const sw_tensor *t = &node->in[i]->type;
+        if (!sw_value_is_const(node->in[i]) || t->dtype != SW_F32 || sw_tensor_count(t) != x->dims[1]) return SW_OK;
+        in[i] = t->data;
+    }
+    sw_value *weights = sw_graph_new_const(graph, node->in[1]->name, SW_F32, 4, (int64_t[]){x->dims[1], 1, 1, 1});
+    sw_value *bias = sw_graph_new_const(graph, node->in[2]->name, SW_F32, 1, &x->dims[1]);
+    if (!weights || !bias) return SW_E_NOMEM;
+    for (int64_t c = 0; c < x->dims[1]; c++) {
+        double factor = (double)in[1][c] / sqrt((double)in[4][c] + (double)sw_node_float(node, "epsilon"));
+        ((float *)weights->type.data)[c] = (float)factor;
+        ((float *)bias->type.data)[c] = (float)((double)in[2][c] - (double)in[3][c] * factor);
+    }
+    sw_value *made = sw_graph_apply(graph, node, SW_OP_Conv, node->name, 3, (sw_value *[]){node->in[0], weights, bias});
+    if (!made) return SW_E_NOMEM;
+    sw_node_set_int(made->producer, "group", x->dims[1]);
+    put_in_place(graph, node, made);
+    return SW_OK;
+}
+
+sw_status sw__pass_rephrase(sw_graph *graph, const sw_diag *diag) {
+    (void)diag;
+    for (sw_node *node = graph->first, *next; node; node = next) {
+        next = node->next;
+        if (node->op == SW_OP_Einsum) SW_TRY(rephrase_einsum(graph, node));
+        if (node->op == SW_OP_ReduceMean) SW_TRY(rephrase_mean(graph, node));
+        if (node->op == SW_OP_BatchNormalization) SW_TRY(rephrase_batch_norm(graph, node));
+    }
+    return SW_OK;
+}
