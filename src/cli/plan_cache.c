@@ -115,8 +115,8 @@ static sw_status load(void *ctx, const sw_serve_wish *wish, const sw_diag *diag,
     *kind = *plan ? SW_SERVE_PLAN_TUNED : by_estimate ? SW_SERVE_PLAN_DEFAULT : SW_SERVE_PLAN_GIVEN;
     sw_arena_destroy(arena);
     if (*plan) return SW_OK;
-    return sw_plan_build_with(wish->path, &(sw_build_options){.strict = cache->strict, .trust_code = cache->trust_code},
-                              diag, plan);
+    const sw_build_options options = {.device = wish->device, .strict = cache->strict, .trust_code = cache->trust_code};
+    return sw_plan_build_with(wish->path, &options, diag, plan);
 }
 
 /* -- Making, in a child: at low priority, and nothing of it stays in this process ----------------------------------- */

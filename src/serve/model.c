@@ -41,8 +41,9 @@ static sw_serve_code open_backend(sw_serve_model *model, sw_serve_error *error) 
 }
 
 static sw_serve_code start_instance(sw_serve_model *model, sw__instance *instance, sw_serve_error *error) {
-    sw_serve_start how = {
-        .threads = model->threads, .max_batch_size = model->config.max_batch, .device = model->config.device};
+    sw_serve_start how = {.threads = model->threads,
+                          .max_batch_size = model->config.max_batch,
+                          .device = model->config.devices[instance - model->instances]};
     for (int i = 0; i < model->n_in; i++)
         instance->in[i].name = model->nature.n_inputs ? model->nature.inputs[i].name : model->info.inputs[i].name;
     for (int i = 0; i < model->n_out; i++)

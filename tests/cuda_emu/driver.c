@@ -47,8 +47,8 @@ struct CUevent_st {
     int operation;
 };
 
-static struct CUgraph_st *capturing;
-static int captures;
+static _Thread_local struct CUgraph_st *capturing; /* captures are of a thread */
+static _Thread_local int captures;
 
 /* A stream knows nothing of captures before the one under way. */
 static void refresh(sw_cu_stream stream) {
@@ -163,12 +163,17 @@ static unsigned fake_host_free(void *at) {
     emu_forbid(at);
     return free(at), 0;
 }
+static void check_place(sw_cu_pointer at) {
+    emu_lock();
+    emu_check_global((void *)(size_t)at, 1);
+    emu_unlock();
+}
 static unsigned fake_copy_in(sw_cu_pointer to, const void *from, size_t bytes, sw_cu_stream stream) {
-    emu_check_global((void *)(size_t)to, 1);
+    check_place(to);
     return submit(&(operation){.to = (void *)(size_t)to, .from = from, .bytes = bytes}, stream);
 }
 static unsigned fake_copy_out(void *to, sw_cu_pointer from, size_t bytes, sw_cu_stream stream) {
-    emu_check_global((void *)(size_t)from, 1);
+    check_place(from);
     return submit(&(operation){.to = to, .from = (void *)(size_t)from, .bytes = bytes}, stream);
 }
 static unsigned fake_memory_set(sw_cu_pointer at, unsigned char value, size_t bytes, sw_cu_stream stream) {

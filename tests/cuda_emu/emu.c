@@ -1,5 +1,6 @@
 #include "cuda_emu/emu.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,20 +84,33 @@ int emu_block_row(void) {
 
 /* ---- Memory -------------------------------------------------------------------------------------------------------- */
 
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+void emu_lock(void) {
+    pthread_mutex_lock(&lock);
+}
+void emu_unlock(void) {
+    pthread_mutex_unlock(&lock);
+}
+
 void emu_allow(const void *from, size_t bytes) {
+    emu_lock();
     if (n_ranges == MAX_RANGES) exit(71);
     range_from[n_ranges] = from;
     range_bytes[n_ranges++] = bytes;
+    emu_unlock();
 }
 
 void emu_forbid(const void *from) {
+    emu_lock();
     for (int i = 0; i < n_ranges; i++) {
         if (range_from[i] != from) continue;
         range_from[i] = range_from[--n_ranges];
         range_bytes[i] = range_bytes[n_ranges];
         last_range = 0;
-        return;
+        break;
     }
+    emu_unlock();
 }
 
 void emu_check_global(const void *p, size_t bytes) {
@@ -408,6 +422,7 @@ static void start_block(void) {
 }
 
 void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes, const void *arguments) {
+    emu_lock();
     kernel = which;
     kernel_arguments = arguments;
     shared_bytes = bytes;
@@ -421,6 +436,7 @@ void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes,
             start_block();
             run_block();
         }
+    emu_unlock();
 }
 
 /* ---- The list ------------------------------------------------------------------------------------------------------ */

@@ -1,7 +1,7 @@
 /* The machine of the GPU kernel text, emulated in C: a thread is a fiber, collective operations wait for all of their lanes
  * and compute with the layouts of the PTX manual. Every access to shared and global memory is checked for bounds, shared
  * memory for races between barriers, asynchronous copies for use before they are waited for. A breach ends the process with a
- * message. One block runs at a time. */
+ * message. One block runs at a time, of one thread of the host. */
 #ifndef SLIPWAY_TESTS_CUDA_EMU_H
 #define SLIPWAY_TESTS_CUDA_EMU_H
 
@@ -27,6 +27,10 @@ typedef struct emu_kernel {
 /* All kernels, also with bfloat16 ("NAME_BF16") and as SM 7.5 has them ("NAME_SM75"); NULL when there is none of that name. */
 emu_kernel *emu_find(const char *id);
 void emu_launch(const emu_kernel *kernel, int grid_x, int grid_y, unsigned shared_bytes, const void *arguments);
+
+/* The machine is one thread's at a time; may be locked again by who has it. */
+void emu_lock(void);
+void emu_unlock(void);
 
 /* Global memory that kernels may touch. */
 void emu_allow(const void *from, size_t bytes);

@@ -212,8 +212,26 @@ static sw_status read_versions(const sw__source *source, sw__config *config) {
     return SW_OK;
 }
 
+/* The instances of a group: so many on each of its GPUs, or on the CPU. */
+static sw_status add_group(const sw__source *source, const sw__message *m, int64_t n, const char **devices,
+                           sw__config *config) {
+    bool gpu = sw__message_int(m, "kind") == 1;
+    const sw__node *node = sw__message_get(m, "gpus");
+    do {
+        const char *device = gpu ? sw_arena_printf(source->arena, "cuda:%" PRId64, node ? node->i : (int64_t)0) : NULL;
+        if (gpu && !device) return out_of_memory(source);
+        if (config->instances + n > MOST_INSTANCES)
+            return sw_fail(source->diag, SW_E_LIMIT, source->where, NULL, "more than %d instances", MOST_INSTANCES);
+        for (int64_t i = 0; i < n; i++) devices[config->instances++] = device;
+        if (!config->device) config->device = device;
+        if (node) node = sw__node_next(node);
+    } while (node);
+    return SW_OK;
+}
+
 static sw_status read_instances(const sw__source *source, sw__config *config) {
-    int64_t total = 0;
+    const char **devices = SW_ARENA_ARRAY(source->arena, const char *, MOST_INSTANCES);
+    if (!devices) return out_of_memory(source);
     for (const sw__node *node = sw__message_get(config->message, "instance_group"); node; node = sw__node_next(node)) {
         const sw__message *m = node->message;
         int64_t n = sw__message_get(m, "count") ? sw__message_int(m, "count") : 1;
@@ -221,18 +239,14 @@ static sw_status read_instances(const sw__source *source, sw__config *config) {
         if (n < 0 || n > MOST_INSTANCES)
             return sw__source_fail(source, node->line, node->column, NULL,
                                    "instance_group count is %" PRId64 ", from 1 to %d", n, MOST_INSTANCES);
-        bool gpu = sw__message_int(m, "kind") == 1;
         const sw__node *first = sw__message_get(m, "gpus");
-        if (gpu && !(config->device = sw_arena_printf(source->arena, "cuda:%" PRId64, first ? first->i : 0)))
-            return out_of_memory(source);
-        if (!gpu && first)
+        if (first && sw__message_int(m, "kind") != 1)
             return sw__source_fail(source, first->line, first->column, "set kind: KIND_GPU, or remove gpus",
                                    "gpus are listed for a group that is not of KIND_GPU");
-        total += n ? n : 1;
+        SW_TRY(add_group(source, m, n ? n : 1, devices, config));
     }
-    if (total > MOST_INSTANCES)
-        return sw_fail(source->diag, SW_E_LIMIT, source->where, NULL, "more than %d instances", MOST_INSTANCES);
-    config->instances = total ? (int)total : 1;
+    if (!config->instances) config->instances = 1;
+    config->devices = devices;
     return SW_OK;
 }
 

@@ -77,7 +77,8 @@ typedef struct sw__config {
     sw__batching batching;
     sw__version_policy versions;
     int instances;
-    const char *device;             /* as sw_session_options: NULL: the CPU */
+    const char *const *devices;     /* by instance, as sw_session_options: NULL: the CPU */
+    const char *device;             /* that plans are made for: the first GPU among them; NULL: the CPU */
     const sw__ensemble_step *steps; /* an ensemble when there are some */
     int64_t max_inflight;           /* of an ensemble's steps; 0: no limit */
     const sw__warmup *warmups;
