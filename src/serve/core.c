@@ -1,4 +1,5 @@
 /* The table of models by name; the core's life. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/cpu.h"
@@ -180,6 +181,13 @@ static bool add_row(rows_list *index, const sw__entry *entry, const sw__version 
     return row->name && row->version && row->reason;
 }
 
+static int by_name_and_version(const void *a, const void *b) {
+    const sw_serve_index_row *x = a, *y = b;
+    size_t n = strlen(x->version), m = strlen(y->version); /* of decimal numbers */
+    int order = strcmp(x->name, y->name);
+    return order ? order : n != m ? (n > m ? 1 : -1) : strcmp(x->version, y->version);
+}
+
 sw_serve_code sw_serve_index(sw_serve *core, bool ready_only, sw_arena *arena, const sw_serve_index_row **rows, int *n,
                              sw_serve_error *error) {
     sw__found *found;
@@ -196,6 +204,7 @@ sw_serve_code sw_serve_index(sw_serve *core, bool ready_only, sw_arena *arena, c
             if (!ready_only || core->entries[i]->versions[k].model)
                 good = add_row(&index, core->entries[i], &core->entries[i]->versions[k]);
     pthread_mutex_unlock(&core->lock);
+    if (good && index.n) qsort(index.rows, (size_t)index.n, sizeof *index.rows, by_name_and_version);
     *rows = good ? sw_arena_copy(arena, index.rows, (size_t)index.n * sizeof *index.rows) : NULL;
     *n = index.n;
     sw_free(NULL, index.rows);

@@ -173,7 +173,7 @@ typedef struct sw_serve_index_row {
     const char *name, *version, *state, *reason; /* state: READY, UNAVAILABLE, LOADING, UNLOADING; "" where not known */
 } sw_serve_index_row;
 
-/* All models that the repositories have. Rows live in `arena`. */
+/* All models that the repositories have, by name and version. Rows live in `arena`. */
 SW_MUST_USE sw_serve_code sw_serve_index(sw_serve *core, bool ready_only, sw_arena *arena,
                                          const sw_serve_index_row **rows, int *n, sw_serve_error *error);
 

@@ -551,6 +551,7 @@ class Ports(unittest.TestCase):
             ready = {name: server.get(f"/v2/models/{name}/ready")[0] == 200 for name in configs}
             self.assertEqual({name for name in configs if ready[name]}, {"good", "of_good"})
             rows = {row["name"]: row for row in json.loads(server.get("/v2/repository/index", b"{}")[2])}
+            self.assertEqual(list(rows), sorted(configs))
             for name, part in (
                 ("syntax", "config.pbtxt: line 1, column 35: "),
                 ("gpu", "there is no NVIDIA driver .*; the model's instance_group is of KIND_GPU: with KIND_CPU"),
