@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "serve/ensemble.h"
+#include "serve/steps.h"
 
 enum { MOST_STEPS = 256, MOST_DEPTH = 8 };
 
@@ -128,6 +129,7 @@ typedef struct step_run {
     struct sw__ensemble_run *run;
     sw_serve_request request;
     sw_serve_tensor *inputs; /* n_in of the step */
+    sw_demand demand;
     bool begun;
 } step_run;
 
@@ -251,6 +253,7 @@ static void begin_step(struct sw__ensemble_run *run, int s) {
                             "ensembles within ensembles are deeper than %d: is '%s' within itself?", MOST_DEPTH,
                             what->model);
     else if (find_model(model->core, what, r)) {
+        if (what->demands) r->demand = sw__step_demand(what->demands->own, r->model, &now->demand);
         if (!has_no_rows(r)) {
             sw__serve_submit(model->core, r, true);
             return;

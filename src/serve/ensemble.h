@@ -12,6 +12,7 @@ typedef struct sw__member {
     int *from, *to;         /* tensors of the ensemble */
     sw_serve_model *own;    /* a built-in step that is part of this ensemble: a reference; NULL: found by name */
     bool at_once;           /* what it gives is only read by light steps: where the results are */
+    const struct sw__member *demands; /* the slipway_yolo that alone reads what it gives, to be asked what of it; NULL: none */
 } sw__member;
 
 struct sw__ensemble {

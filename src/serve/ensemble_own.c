@@ -21,9 +21,9 @@ static int tensor_of(const char **ports, const int *tensors, int n, const char *
 /* The step of the network that a step is for; NULL: none is seen. */
 static const sw__member *network_of(const struct sw__ensemble *e, const sw__member *step) {
     bool reads = !strcmp(step->model, "slipway_yolo");
-    int tensor = reads ? tensor_of(step->in, step->from, step->n_in, "RAW")
-                       : tensor_of(step->out, step->to, step->n_out,
-                                   !strcmp(step->model, "slipway_crop") ? "CROPS" : "TENSOR");
+    int tensor =
+        reads ? tensor_of(step->in, step->from, step->n_in, "RAW")
+              : tensor_of(step->out, step->to, step->n_out, !strcmp(step->model, "slipway_crop") ? "CROPS" : "TENSOR");
     for (int s = 0; s < e->n_steps && tensor >= 0; s++) {
         const sw__member *other = &e->steps[s];
         const int *tensors = reads ? other->to : other->from, n = reads ? other->n_out : other->n_in;
@@ -149,6 +149,28 @@ static bool feeds_light(const struct sw__ensemble *e, int n_outputs, const sw__m
     return readers > 0;
 }
 
+/* The slipway_yolo that alone reads what a network gives, at once, after built-in steps prepared for it (which may wait, as
+ * asking for a demand may); NULL: none. */
+static const sw__member *demanding(const struct sw__ensemble *e, const sw__member *network) {
+    const sw__member *reader = NULL;
+    if (!network->at_once || network->own) return NULL;
+    for (int i = 0; i < network->n_in; i++) {
+        bool prepared = false;
+        for (int s = 0; s < e->n_steps && !prepared; s++)
+            for (int k = 0; e->steps[s].own && k < e->steps[s].n_out; k++)
+                prepared |= e->steps[s].to[k] == network->from[i];
+        if (!prepared) return NULL;
+    }
+    for (int s = 0; s < e->n_steps; s++)
+        for (int i = 0; i < e->steps[s].n_in; i++)
+            for (int k = 0; k < network->n_out; k++) {
+                if (e->steps[s].from[i] != network->to[k]) continue;
+                if ((reader && reader != &e->steps[s]) || strcmp(e->steps[s].model, "slipway_yolo") != 0) return NULL;
+                reader = &e->steps[s];
+            }
+    return reader;
+}
+
 sw_serve_model *sw__ensemble_own(const struct sw__ensemble *e, int i) {
     for (int s = 0; s < e->n_steps; s++)
         if (e->steps[s].own && i-- == 0) return e->steps[s].own;
@@ -164,6 +186,9 @@ sw_serve_code sw__ensemble_make_own(sw_serve_model *model, sw_serve_error *error
         sw_serve_code code = make_own(model, &e->steps[s], backend, error);
         if (code != SW_SERVE_OK) return code;
     }
-    for (int s = 0; s < e->n_steps; s++) e->steps[s].at_once = feeds_light(e, model->info.n_outputs, &e->steps[s]);
+    for (int s = 0; s < e->n_steps; s++) {
+        e->steps[s].at_once = feeds_light(e, model->info.n_outputs, &e->steps[s]);
+        e->steps[s].demands = demanding(e, &e->steps[s]);
+    }
     return check_parameters(model, error);
 }

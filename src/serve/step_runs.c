@@ -183,6 +183,20 @@ sw_serve_code sw__step_yolo(const sw__step *s, const sw_serve_tensor *in, sw_ser
     return code == SW_SERVE_OK ? write_detections(k, &found, out, memory, error) : code;
 }
 
+const sw_demand *sw__step_demand(const sw_serve_model *yolo, sw_serve_model *network, sw_demand *demand) {
+    const sw__step *s = yolo->opened;
+    sw__wish wish = s->wish;
+    sw_serve_error error; /* the step itself will tell */
+    const sw_demand *found = NULL;
+    if (sw_serve_model_take_plan(network, &wish.plan, &error) != SW_SERVE_OK || !wish.plan) return NULL;
+    sw__kept *kept = sw__detectors_take(s->core->detectors, &wish, &error);
+    if (kept) found = sw_detector_demand(kept->detector);
+    if (found) *demand = *found;
+    sw__detectors_give(s->core->detectors, kept);
+    sw_plan_unref(wish.plan);
+    return found ? demand : NULL;
+}
+
 /* -- Crop ------------------------------------------------------------------------------------------------------------ */
 
 /* The pixels that a box touches, at least one. */

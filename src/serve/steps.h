@@ -5,6 +5,7 @@
 #ifndef SLIPWAY_SERVE_STEPS_H
 #define SLIPWAY_SERVE_STEPS_H
 
+#include "engine/demand.h"
 #include "media/image.h"
 #include "serve/backend.h"
 #include "serve/detectors.h"
@@ -17,6 +18,9 @@ extern const sw_serve_backend sw__step_backends[SW__STEPS];
 const sw_serve_backend *sw__step_named(const char *name);
 /* The parameters that a step knows, NULL ends them. */
 const char *const *sw__step_parameters(const sw_serve_backend *step);
+
+/* What a slipway_yolo will read of the network's results; NULL: all. May wait for the network to come back to memory. */
+const sw_demand *sw__step_demand(const sw_serve_model *yolo, sw_serve_model *network, sw_demand *demand);
 
 /* A model whose backend is a step. */
 typedef struct sw__step {

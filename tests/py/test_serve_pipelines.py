@@ -13,7 +13,7 @@ from onnx import helper, load, numpy_helper, save
 import serving
 import slipway
 import zoo
-from test_serve_pictures import Served, grey_detector, picture
+from test_serve_pictures import Served, grey_detector, picture, small_yolo
 
 STEPS = """platform: "ensemble"
 input { name: "IMAGE" data_type: TYPE_STRING dims: 1 }
@@ -244,7 +244,9 @@ class SeveralOutputs(Clients):
         results = {"levels": level_detector(self.root / "levels/1/model.onnx"), "masks": ("output0", "output1")}
         (self.root / "masks/1").mkdir(parents=True)
         save(zoo.fill(load(zoo.ZOO / "yolo11n-seg_64.onnx")), self.root / "masks/1/model.onnx")
-        conf = {"levels": 0.6, "masks": 0.01}
+        results["small"] = ("output0",)  # whose boxes are computed on demand
+        small_yolo(self.root / "small/1/model.onnx")
+        conf = {"levels": 0.6, "masks": 0.01, "small": 0.6}
         for name, outputs in results.items():
             pipeline(self.root, f"of_{name}", name, parameters=[("slipway_yolo.conf", conf[name])], results=outputs)
         self.serve("--plan-cache", "none")
