@@ -75,6 +75,11 @@ sw_status sw_passes_for_cpu(sw_graph *graph, bool rough) {
     return sw__pass_products(graph, rough);
 }
 
+int64_t sw__node_ints_or(const sw_node *node, const char *name, int i, int64_t otherwise) {
+    const sw_attr *a = sw_node_attr(node, name, SW_ATTR_INTS);
+    return a->set && i < a->ints.n ? a->ints.v[i] : otherwise;
+}
+
 bool sw__const_scalar(const sw_value *value, double *scalar) {
     if (!sw_value_is_const(value) || sw_tensor_count(&value->type) != 1) return false;
     *scalar = sw_tensor_float_at(&value->type, 0);

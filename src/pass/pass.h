@@ -59,6 +59,9 @@ sw_value *sw__match_residual(const sw_node *add, const sw_value *value);
 /* The only reader of a node's result; NULL when there are more, or when it is an output of the graph. */
 sw_node *sw__only_reader(const sw_graph *graph, const sw_node *node);
 
+/* Element `i` of an attribute of integers that may be absent, or shorter. */
+int64_t sw__node_ints_or(const sw_node *node, const char *name, int i, int64_t otherwise);
+
 /* Constant of one element: true and its value. */
 bool sw__const_scalar(const sw_value *value, double *scalar);
 

@@ -1,5 +1,6 @@
-/* Operators without fast kernels in terms of those that have some: Einsum of two factors is a product of matrices, a mean over
- * the pixels of maps a pool, batch normalisation that stands alone a convolution of one tap for each channel. */
+/* Operators without fast kernels in terms of those that have some: Einsum of two factors is a product of matrices, a mean
+ * over the pixels of maps a pool, batch normalisation that stands alone a convolution of one tap for each channel, a
+ * convolution over three axes one over two of several slices; zeros around a map are the convolution's own padding. */
 #include <math.h>
 #include <string.h>
 
@@ -220,10 +221,146 @@ static sw_status rephrase_batch_norm(sw_graph *graph, sw_node *node) {
     return SW_OK;
 }
 
+/* ---- Convolutions ---------------------------------------------------------------------------------------- */
+
+/* The pads of Pad where it puts zeros, not less than none, around the pixels only. */
+static const int64_t *zeros_around(const sw_node *pad) {
+    const sw_value *pads = pad->n_in > 1 ? pad->in[1] : NULL, *value = pad->n_in > 2 ? pad->in[2] : NULL;
+    double number = 0;
+    if (pad->in[0]->type.rank != 4 || (pad->n_in > 3 && pad->in[3]) || !sw_value_is_const(pads) ||
+        pads->type.dtype != SW_I64 || sw_tensor_count(&pads->type) != 8 ||
+        strcmp(sw_node_string(pad, "mode"), "constant") != 0 || (value && !sw__const_scalar(value, &number)) ||
+        number != 0)
+        return NULL;
+    const int64_t *v = pads->type.data;
+    bool good = !v[0] && !v[1] && !v[4] && !v[5];
+    for (int i = 0; i < 8; i++) good = good && v[i] >= 0 && v[i] < INT16_MAX;
+    return good ? v : NULL;
+}
+
+static sw_status take_padding(sw_graph *graph, sw_node *conv) {
+    sw_node *pad = conv->in[0]->producer;
+    const int64_t *v = pad && pad->op == SW_OP_Pad && conv->in[0]->uses == 1 ? zeros_around(pad) : NULL;
+    if (!v || strcmp(sw_node_string(conv, "auto_pad"), "NOTSET") != 0) return SW_OK;
+    int64_t pads[4];
+    for (int i = 0; i < 4; i++) pads[i] = sw__node_ints_or(conv, "pads", i, 0) + v[i < 2 ? 2 + i : 4 + i];
+    SW_TRY(sw_node_set_ints(graph, conv, "pads", pads, 4));
+    sw_node_set_input(conv, 0, pad->in[0]);
+    sw_graph_remove_node(graph, pad);
+    return SW_OK;
+}
+
+/* A convolution over depth, height and width. */
+typedef struct deep {
+    int64_t taps, stride, dilation, pads[2]; /* of the depth */
+    int64_t channels, depth, made;           /* input channels; depth and channels of the result */
+} deep;
+
+static bool match_deep(const sw_node *node, deep *d) {
+    const sw_tensor *x = &node->in[0]->type, *w = &node->in[1]->type, *y = &node->out[0]->type;
+    if (x->rank != 5 || w->rank != 5 || y->rank != 5 || x->dtype != SW_F32 || !sw_value_is_const(node->in[1]) ||
+        w->dtype != SW_F32 || sw_node_int(node, "group") != 1 ||
+        strcmp(sw_node_string(node, "auto_pad"), "NOTSET") != 0)
+        return false;
+    for (int i = 1; i < 5; i++)
+        if (x->dims[i] < 1 || y->dims[i] < 1 || w->dims[i] < 1) return false;
+    *d = (deep){.taps = w->dims[2],
+                .stride = sw__node_ints_or(node, "strides", 0, 1),
+                .dilation = sw__node_ints_or(node, "dilations", 0, 1),
+                .pads = {sw__node_ints_or(node, "pads", 0, 0), sw__node_ints_or(node, "pads", 3, 0)},
+                .channels = w->dims[1],
+                .depth = y->dims[2],
+                .made = w->dims[0]};
+    return d->pads[0] >= 0 && d->pads[1] >= 0;
+}
+
+/* Weights M C depth height width as M (depth C) height width. */
+static sw_value *flat_weights(sw_graph *graph, const sw_value *from, const deep *d) {
+    const int64_t *dims = from->type.dims, plane = dims[3] * dims[4];
+    sw_value *to =
+        sw_graph_new_const(graph, from->name, SW_F32, 4, (int64_t[]){d->made, d->taps * d->channels, dims[3], dims[4]});
+    for (int64_t i = 0; to && i < d->made * d->channels * d->taps; i++) {
+        int64_t m = i / (d->channels * d->taps), c = i / d->taps % d->channels, t = i % d->taps;
+        memcpy((float *)to->type.data + ((m * d->taps + t) * d->channels + c) * plane,
+               (const float *)from->type.data + i * plane, (size_t)plane * sizeof(float));
+    }
+    return to;
+}
+
+/* The slices that each slice of the result sees, side by side among the channels. */
+static sw_status gather_slices(sw_graph *graph, sw_node *node, const deep *d, sw_value **x) {
+    const int64_t zeros[10] = {[2] = d->pads[0], [7] = d->pads[1]}, axis = 2;
+    sw_value *parts[64], *pads = sw_graph_const_ints(graph, node->name, zeros, 10);
+    sw_value *axes = sw_graph_const_ints(graph, node->name, &axis, 1);
+    sw_value *step = sw_graph_const_ints(graph, node->name, &d->stride, 1);
+    if (!pads || !axes || !step) return SW_E_NOMEM;
+    if (d->pads[0] || d->pads[1]) {
+        *x = sw_graph_apply(graph, node, SW_OP_Pad, node->name, 2, (sw_value *[]){*x, pads});
+        SW_TRY(settle(graph, *x));
+    }
+    for (int t = 0; t < d->taps; t++) {
+        int64_t first = t * d->dilation, end = first + (d->depth - 1) * d->stride + 1;
+        sw_value *from = sw_graph_const_ints(graph, node->name, &first, 1);
+        sw_value *to = sw_graph_const_ints(graph, node->name, &end, 1);
+        if (!from || !to) return SW_E_NOMEM;
+        parts[t] = sw_graph_apply(graph, node, SW_OP_Slice, node->name, 5, (sw_value *[]){*x, from, to, axes, step});
+        SW_TRY(settle(graph, parts[t]));
+    }
+    *x = sw_graph_apply(graph, node, SW_OP_Concat, node->name, (int)d->taps, parts);
+    if (!*x) return SW_E_NOMEM;
+    sw_node_set_int((*x)->producer, "axis", 1);
+    return settle(graph, *x);
+}
+
+/* N C D H W to N D C H W, or back. */
+static sw_status turn_depth(sw_graph *graph, sw_node *before, sw_value **x) {
+    static const int64_t perm[] = {0, 2, 1, 3, 4};
+    *x = sw_graph_apply(graph, before, SW_OP_Transpose, before->name, 1, x);
+    if (!*x) return SW_E_NOMEM;
+    SW_TRY(sw_node_set_ints(graph, (*x)->producer, "perm", perm, 5));
+    return settle(graph, *x);
+}
+
+/* The attributes of the two last axes. */
+static sw_status set_flat(sw_graph *graph, const sw_node *from, sw_node *to) {
+    int64_t strides[2], dilations[2], pads[4];
+    for (int i = 0; i < 2; i++) {
+        strides[i] = sw__node_ints_or(from, "strides", 1 + i, 1),
+        dilations[i] = sw__node_ints_or(from, "dilations", 1 + i, 1);
+        pads[i] = sw__node_ints_or(from, "pads", 1 + i, 0), pads[2 + i] = sw__node_ints_or(from, "pads", 4 + i, 0);
+    }
+    SW_TRY(sw_node_set_ints(graph, to, "strides", strides, 2));
+    SW_TRY(sw_node_set_ints(graph, to, "dilations", dilations, 2));
+    return sw_node_set_ints(graph, to, "pads", pads, 4);
+}
+
+static sw_status rephrase_deep(sw_graph *graph, sw_node *node) {
+    enum { MOST_TAPS = 64 };
+    deep d;
+    if (!match_deep(node, &d) || d.taps > MOST_TAPS) return SW_OK;
+    const int64_t *in = node->in[0]->type.dims, *out = node->out[0]->type.dims;
+    sw_value *made = node->in[0], *weights = flat_weights(graph, node->in[1], &d);
+    if (!weights) return SW_E_NOMEM;
+    if (d.taps > 1 || d.stride > 1 || d.pads[0] || d.pads[1]) SW_TRY(gather_slices(graph, node, &d, &made));
+    SW_TRY(turn_depth(graph, node, &made));
+    SW_TRY(reshape(graph, node, &(shape){.dims = {-1, d.taps * d.channels, in[3], in[4]}, .n = 4}, &made));
+    sw_value *all[] = {made, weights, node->n_in > 2 ? node->in[2] : NULL};
+    made = sw_graph_apply(graph, node, SW_OP_Conv, node->name, all[2] ? 3 : 2, all);
+    if (!made) return SW_E_NOMEM;
+    SW_TRY(set_flat(graph, node, made->producer));
+    SW_TRY(settle(graph, made));
+    SW_TRY(reshape(graph, node, &(shape){.dims = {-1, d.depth, d.made, out[3], out[4]}, .n = 5}, &made));
+    SW_TRY(turn_depth(graph, node, &made));
+    put_in_place(graph, node, made);
+    return SW_OK;
+}
+
 sw_status sw__pass_rephrase(sw_graph *graph, const sw_diag *diag) {
     (void)diag;
     for (sw_node *node = graph->first, *next; node; node = next) {
         next = node->next;
+        if (node->op == SW_OP_Conv)
+            SW_TRY(node->in[0]->type.rank == 5 ? rephrase_deep(graph, node) : take_padding(graph, node));
         if (node->op == SW_OP_Einsum) SW_TRY(rephrase_einsum(graph, node));
         if (node->op == SW_OP_ReduceMean) SW_TRY(rephrase_mean(graph, node));
         if (node->op == SW_OP_BatchNormalization) SW_TRY(rephrase_batch_norm(graph, node));

@@ -12,11 +12,6 @@ static bool is_constant(const sw_value *v, int rank) {
     return sw_value_is_const(v) && v->type.dtype == SW_F32 && v->type.rank == rank && sw_tensor_count(&v->type) > 0;
 }
 
-static int64_t ints_or(const sw_node *node, const char *name, int i, int64_t otherwise) {
-    const sw_attr *a = sw_node_attr(node, name, SW_ATTR_INTS);
-    return a->set && i < a->ints.n ? a->ints.v[i] : otherwise;
-}
-
 static bool has_plain_attributes(const sw_node *node) {
     return strcmp(sw_node_string(node, "auto_pad"), "NOTSET") == 0 && is_map(node->in[0]) && is_map(node->out[0]) &&
            is_constant(node->in[1], 4) && (node->n_in < 3 || !node->in[2] || is_constant(node->in[2], 1));
@@ -29,9 +24,9 @@ typedef struct taps {
 
 static taps taps_of(const sw_node *conv, int axis) {
     int64_t in = conv->in[0]->type.dims[2 + axis], out = conv->out[0]->type.dims[2 + axis];
-    int64_t kernel = conv->in[1]->type.dims[2 + axis], dilation = ints_or(conv, "dilations", axis, 1);
-    int64_t begin = ints_or(conv, "pads", axis, 0), end = ints_or(conv, "pads", 2 + axis, 0);
-    int64_t last_begin = (out - 1) * ints_or(conv, "strides", axis, 1) - begin; /* of the last output's window */
+    int64_t kernel = conv->in[1]->type.dims[2 + axis], dilation = sw__node_ints_or(conv, "dilations", axis, 1);
+    int64_t begin = sw__node_ints_or(conv, "pads", axis, 0), end = sw__node_ints_or(conv, "pads", 2 + axis, 0);
+    int64_t last_begin = (out - 1) * sw__node_ints_or(conv, "strides", axis, 1) - begin; /* of the last output's window */
     int64_t first = 0, after = kernel;
     while (first < kernel - 1 && last_begin + first * dilation < 0 && begin >= dilation * (first + 1)) first++;
     while (after > first + 1 && (after - 1) * dilation - begin >= in && end >= dilation * (kernel - after + 1)) after--;

@@ -292,7 +292,6 @@ TRANSFORMERS = {
         window_size=4,
     ),
     "swinv2": hugging("Swinv2Model", "last_hidden_state", (64, 64), **SWIN),
-    "donut_swin": hugging("DonutSwinModel", "last_hidden_state", (64, 64), **SWIN),
     "mobilevit_segmentation": hugging("MobileViTForSemanticSegmentation", "logits", (96, 128)),
     "mobilevitv2_segmentation": hugging("MobileViTV2ForSemanticSegmentation", "logits", (96, 128)),
     "mobilenet_v2_segmentation": hugging("MobileNetV2ForSemanticSegmentation", "logits", (96, 128)),

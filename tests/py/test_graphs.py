@@ -184,6 +184,50 @@ class Graphs(unittest.TestCase):
             model = model_of(nodes, [value("x", T.FLOAT, ("n", 5, 8))], [value("y", T.FLOAT, None)], [*numbers, *more])
             self.check(model, {"x": random(2, 5, 8)})
 
+    def test_convolutions_over_three_axes(self):
+        for kernel, options in (
+            ((3, 3, 3), {"pads": [1] * 6}),
+            ((2, 4, 4), {"strides": [2, 4, 4]}),
+            ((1, 3, 3), {"pads": [0, 1, 1, 0, 1, 1]}),
+            ((3, 1, 1), {"pads": [2, 0, 0, 1, 0, 0], "strides": [2, 1, 1]}),
+            ((3, 2, 3), {"dilations": [2, 1, 2], "pads": [2, 1, 0, 2, 0, 1]}),
+            ((3, 3, 3), {"pads": [1] * 6, "group": 2}),
+            ((2, 3, 3), {"auto_pad": "SAME_UPPER"}),
+        ):
+            nodes = [
+                helper.make_node("Conv", ["x", "w", "b"], ["c"], kernel_shape=kernel, **options),
+                helper.make_node("Relu", ["c"], ["y"]),
+            ]
+            constants = [("w", random(6, 4 // options.get("group", 1), *kernel, seed=1)), ("b", random(6, seed=2))]
+            for batch in (2, "n"):
+                ports = [value("x", T.FLOAT, (batch, 4, 6, 8, 9))], [value("y", T.FLOAT, None)]
+                with self.subTest(kernel=kernel, batch=batch, **options):
+                    self.check(model_of(nodes, *ports, constants), {"x": random(2, 4, 6, 8, 9)})
+
+    def test_zeros_around_maps(self):
+        """As TensorFlow's padding is exported; other numbers, and pads of channels, stay."""
+        for pads, number in (
+            ([0, 0, 0, 0, 0, 0, 1, 1], None),
+            ([0, 0, 1, 2, 0, 0, 0, 3], 0),
+            ([0, 0, 1, 1, 0, 0, 1, 1], 2),
+            ([0, 1, 0, 0, 0, 0, 1, 1], 0),
+            ([0, 0, -1, 0, 0, 0, 1, 1], 0),
+        ):
+            channels = 4 + pads[1] + pads[5]
+            nodes = [
+                helper.make_node("Pad", ["x", "p"] + (["k"] if number is not None else []), ["a"]),
+                helper.make_node("Conv", ["a", "w"], ["y"], strides=[2, 2], pads=[0, 1, 0, 0]),
+            ]
+            constants = [
+                ("p", np.array(pads)),
+                ("k", np.array(number or 0, np.float32)),
+                ("w", random(6, channels, 3, 3)),
+            ]
+            for dims in ((1, 4, 9, 8), (1, 4, "h", "w")):
+                model = model_of(nodes, [value("x", T.FLOAT, dims)], [value("y", T.FLOAT, None)], constants)
+                with self.subTest(pads=pads, number=number, dims=dims):
+                    self.check(model, {"x": random(1, 4, 9, 8)})
+
     def test_means_of_maps(self):
         for axes, keep in (((2, 3), 1), ((-1, -2), 1), ((3, 2), 0), ((1, 2), 1), ((0, 2, 3), 0)):
             nodes = [
