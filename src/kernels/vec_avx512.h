@@ -217,21 +217,33 @@ static const uint32_t sw__exp2_table[32] = {
     0x3f7744fd, 0x3f77fbb8, 0x3f78ccdf, 0x3f79b907, 0x3f7ac0c7, 0x3f7be4ba, 0x3f7d257d, 0x3f7e83b3,
 };
 
-/* y = 1 + exp(-x), for sigmoid and SiLU: relative error 3e-7 for |x| <= 10, 2e-6 at most; x beyond +-87 as 87. -x log2(e) is n
- * 32nds and f, |f| <= 1/64: a table has 2^(n / 32), a polynomial 2^f (minimax of the relative error with 2^0 exact, 5.3e-8). */
-SW_INLINE void vf_one_plus_exp_minus(const vf *x, vf *y, int count) {
+/* 2^(scale x) as *power times what it returns. scale x is n 32nds and f, |f| <= 1/64: a table has 2^(n / 32), a polynomial 2^f
+ * (minimax of the relative error with 2^0 exact, 5.3e-8). */
+SW_INLINE vf vf__exp2(vf x, vf scale, __m512i *power) {
     const vf magic = vf_all(393216.0f); /* 1.5 * 2^18: adding it rounds to 32nds in the low bits */
-    const vf scale = vf_all(-1.44269504f), low = vf_load((const float *)sw__exp2_table),
-             high = vf_load((const float *)sw__exp2_table + 16);
+    vf low = vf_load((const float *)sw__exp2_table), high = vf_load((const float *)sw__exp2_table + 16);
+    vf n = vf_fma(x, scale, magic), f = vf_fms(x, scale, vf_sub(n, magic));
+    __m512i index = _mm512_castps_si512(n), part = _mm512_castps_si512(_mm512_permutex2var_ps(low, index, high));
+    *power = _mm512_add_epi32(part, _mm512_slli_epi32(index, 18));
+    return vf_fma(vf_fma(f, vf_all(0.240226507f), vf_all(0.69315734f)), f, vf_all(1.0f));
+}
+
+/* y = 1 + exp(-x), for sigmoid and SiLU: relative error 3e-7 for |x| <= 10, 2e-6 at most; x beyond +-87 as 87. */
+SW_INLINE void vf_one_plus_exp_minus(const vf *x, vf *y, int count) {
     SW_UNROLL
     for (int i = 0; i < count; i++) {
+        __m512i power;
         vf t = _mm512_range_ps(x[i], vf_all(87.0f), 2); /* the lesser in size, with the sign of x */
-        vf n = vf_fma(t, scale, magic), f = vf_fms(t, scale, vf_sub(n, magic));
-        __m512i index = _mm512_castps_si512(n), part = _mm512_castps_si512(_mm512_permutex2var_ps(low, index, high));
-        vf power = _mm512_castsi512_ps(_mm512_add_epi32(part, _mm512_slli_epi32(index, 18)));
-        f = vf_fma(vf_fma(f, vf_all(0.240226507f), vf_all(0.69315734f)), f, vf_all(1.0f));
-        y[i] = vf_fma(power, f, vf_all(1.0f));
+        vf q = vf__exp2(t, vf_all(-1.44269504f), &power);
+        y[i] = vf_fma(_mm512_castsi512_ps(power), q, vf_all(1.0f));
     }
+}
+
+/* exp(x) for x <= 0, as softmax needs it: relative error 3e-7 for x >= -10, 2e-6 at most; 0 below the normal numbers; NaN stays. */
+SW_INLINE vf vf_exp_negative(vf x) {
+    __m512i power;
+    vf q = vf__exp2(vf_max(vf_all(-104.0f), x), vf_all(1.44269504f), &power);
+    return vf_mul(_mm512_castsi512_ps(_mm512_max_epi32(power, _mm512_setzero_si512())), q);
 }
 
 #include "kernels/vec_math.inc"
