@@ -306,6 +306,13 @@ static int64_t row_bytes(const sw_conv *c) {
     return c->out_width * c->out_pitch * sw__map_bytes(c->out_type);
 }
 
+/* Where a row of a map begins. */
+static char *out_at(const sw_conv *c, char *map, int64_t picture, int64_t y) {
+    if (c->out_planar)
+        return map + (picture * c->out_channels * c->out_pitch + y * c->out_width) * sw__map_bytes(c->out_type);
+    return map + (picture * c->out_height + y) * row_bytes(c);
+}
+
 /* Computes rows of a layer. `in` begins with row in_first of the input, `out` with the first of these rows. */
 static void run_rows(const job *j, int layer, int64_t picture, const span *rows, const char *in, int64_t in_first,
                      char *out, void *scratch) {
@@ -337,7 +344,7 @@ static void run_segment(const job *j, int64_t picture, int64_t begin, int64_t en
         int64_t in_first = 0;
         for (int i = 0; i <= last; i++) {
             int64_t start = j->run->spent && thread == 0 ? sw_clock_ns() : 0, row = row_bytes(j->convs[i]);
-            char *out = (char *)j->run->out + (picture * bottom->out_height + y) * row;
+            char *out = out_at(bottom, j->run->out, picture, y);
             if (i < last) {
                 int64_t kept = drop(&held[i], &rows[i], j->convs[i + 1], &rows[i + 1]);
                 if (kept > held[i].begin)

@@ -306,6 +306,7 @@ static sw_status bind_all(binder *b, const sw_tensor *inputs) {
     if (instance->demand.rows && !instance->n_groups) /* which keep the order of steps */
         SW_TRY(sw_demand_find(plan, instance, &instance->demand, b->allocator));
     if (!b->no_alias) SW_TRY(sw_chains_find(plan, instance, b->threads, b->allocator));
+    if (b->threads && !b->no_alias) SW_TRY(sw_row_views_write(plan, instance, b->allocator));
     SW_TRY(plan_memory(b));
     if (b->threads) SW_TRY(sw_instance_prepare(instance, plan, b->threads, NULL, NULL, b->diag));
     sw_demand_connect(instance);

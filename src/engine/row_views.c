@@ -166,3 +166,44 @@ sw_status sw_row_views_find(const sw_plan *plan, sw_instance *instance, const sw
     sw_free(allocator, f.uses);
     return SW_OK;
 }
+
+/* Whether a relayout's map is made by a convolution of 1x1 with nothing to add, lies alone in its memory, and has no other
+ * reader. */
+static bool is_written(const finder *f, const bool *shared, const sw_step *relayout) {
+    const sw_instance *instance = f->instance;
+    int32_t map = relayout->in[0], rows = relayout->out[0], maker = map >= 0 ? f->makers[map] : -1;
+    if (maker < 0 || rows < 0 || f->uses[map] != 1 || instance->roots[map] != map || shared[map]) return false;
+    const sw_step *conv = &f->plan->steps[maker];
+    const sw_tensor *t = type_of(f, map), *w = conv->n_in > 1 ? type_of(f, conv->in[1]) : NULL;
+    if (conv->op != SW_OP_FusedConv || !w || (conv->n_in > 3 && conv->in[3] >= 0) || w->dims[2] * w->dims[3] != 1)
+        return false;
+    return instance->places[map] == SW_PLACE_PLANNED && t->layout == SW_CHANNELS_LAST && t->dtype == SW_F32 &&
+           type_of(f, conv->in[0])->layout == SW_CHANNELS_LAST && is_row(f, rows);
+}
+
+sw_status sw_row_views_write(const sw_plan *plan, sw_instance *instance, const sw_allocator *allocator) {
+    if (instance->n_groups || plan->reference) return SW_OK; /* groups move through maps by pictures */
+    finder f = {.plan = plan, .instance = instance};
+    f.uses = sw_calloc(allocator, 2 * plan->n_values + 1, sizeof *f.uses);
+    bool *shared = sw_calloc(allocator, plan->n_values + 1, sizeof *shared);
+    if (f.uses && shared) {
+        f.makers = f.uses + plan->n_values;
+        sw_plan_readers(plan, f.uses, f.makers);
+        for (size_t v = 0; v < plan->n_values; v++)
+            if (instance->roots[v] != (int32_t)v) shared[instance->roots[v]] = true;
+        for (size_t s = 0; s < plan->n_steps; s++) {
+            const sw_step *step = &plan->steps[s];
+            if (instance->skip[s] || step->op != SW_OP_Relayout || !is_written(&f, shared, step)) continue;
+            int32_t map = step->in[0], rows = step->out[0];
+            instance->skip[s] = true;
+            instance->values[map].layout = SW_ROW_MAJOR;
+            instance->values[map].pitch = instance->values[rows].pitch;
+            instance->roots[map] = instance->roots[rows];
+            instance->inner[map] = instance->inner[rows];
+        }
+    }
+    sw_status status = f.uses && shared ? SW_OK : SW_E_NOMEM;
+    sw_free(allocator, shared);
+    sw_free(allocator, f.uses);
+    return status;
+}

@@ -30,7 +30,10 @@ void sw_cpu_conv_key(const sw_conv *c, char *text, size_t size) {
              " pad %" PRId64 ",%" PRId64 " groups %" PRId64 "%s pitches %" PRId64 " %" PRId64 " %" PRId64 " %s%s%s",
              sw_dtype_name(c->in_type), c->batch, c->in_channels, c->height, c->width, sw_dtype_name(c->out_type),
              c->out_channels, c->out_height, c->out_width, c->kernel_h, c->kernel_w, c->stride_h, c->stride_w,
-             c->dilation_h, c->dilation_w, c->pad_top, c->pad_left, c->groups, c->in_planar ? " planar" : "",
+             c->dilation_h, c->dilation_w, c->pad_top, c->pad_left, c->groups,
+             c->in_planar    ? " planar"
+             : c->out_planar ? " to planes"
+                             : "",
              c->in_pitch, c->out_pitch, c->residual_pitch, c->rough ? "rough " : "", act,
              !c->residual             ? ""
              : c->residual_before_act ? " residual inside"

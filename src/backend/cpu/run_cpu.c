@@ -120,8 +120,13 @@ static sw_status pack_weights(sw_packs *packs, int32_t step, sw_prepared *p, con
 
 /* ---- Convolutions -------------------------------------------------------------------------------------------------- */
 
+/* Of those that read maps some write rows, where the engine saves a relayout. */
+static bool writes_rows(const sw_call *c) {
+    return c->in[0]->layout == SW_CHANNELS_LAST && c->out[0]->layout == SW_ROW_MAJOR;
+}
+
 static bool is_fast_conv(const sw_call *c) {
-    return c->op == SW_OP_FusedConv && c->out[0] && c->out[0]->layout == SW_CHANNELS_LAST;
+    return c->op == SW_OP_FusedConv && c->out[0] && (c->out[0]->layout == SW_CHANNELS_LAST || writes_rows(c));
 }
 
 static bool is_map_type(sw_dtype type) {
@@ -132,7 +137,8 @@ sw_status sw_call_conv(const sw_call *c, sw_conv *conv) {
     const sw_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0], *residual = sw_call_in(c, 3);
     sw_window window;
     bool typed = is_map_type(x->dtype) && is_map_type(y->dtype) && w->dtype == SW_F32 &&
-                 (!residual || residual->dtype == y->dtype) && (x->layout == SW_CHANNELS_LAST || x->dtype == SW_F32);
+                 (!residual || residual->dtype == y->dtype) && (x->layout == SW_CHANNELS_LAST || x->dtype == SW_F32) &&
+                 (!writes_rows(c) || y->dtype == SW_F32);
     if (!typed) return sw_call_unsupported(c, "these types are not supported");
     SW_TRY(sw_call_window(c, x, w->dims + 2, &window));
     sw_act act;
@@ -155,8 +161,9 @@ sw_status sw_call_conv(const sw_call *c, sw_conv *conv) {
         .pad_left = window.pad_begin[1],
         .groups = sw_call_int(c, "group"),
         .in_pitch = x->layout == SW_CHANNELS_LAST ? x->pitch : x->dims[1],
-        .out_pitch = y->pitch,
+        .out_pitch = writes_rows(c) ? sw_nhwc_plane(y) : y->pitch,
         .residual_pitch = residual ? residual->pitch : 0,
+        .out_planar = writes_rows(c),
         .in_planar = x->layout == SW_ROW_MAJOR,
         .in_type = x->dtype,
         .out_type = y->dtype,

@@ -54,12 +54,19 @@ static void sum_block(const job *j, int64_t n, int64_t oy, int64_t ox, int64_t g
     }
 }
 
+/* Where a channel of a pixel, counted through the batch, lies in the output. */
+static int64_t place_of(const sw_conv *c, int64_t pixel, int64_t channel) {
+    int64_t area = c->out_height * c->out_width;
+    if (!c->out_planar) return pixel * c->out_pitch + channel;
+    return (pixel / area * c->out_channels + channel) * c->out_pitch + pixel % area;
+}
+
 static void finish_block(const job *j, int64_t pixel, int64_t channel, int64_t count, const float *sum) {
     const sw_conv *c = j->c;
     for (int64_t i = 0; i < count; i++) {
         float r = c->residual ? sw__map_get(c->out_type, j->residual, pixel * c->residual_pitch + channel + i) : 0;
         float y = sw_act_apply(c->act, c->act_a, c->act_b, sum[i] + (c->residual_before_act ? r : 0));
-        sw__map_set(c->out_type, j->out, pixel * c->out_pitch + channel + i, y + (c->residual_before_act ? 0 : r));
+        sw__map_set(c->out_type, j->out, place_of(c, pixel, channel + i), y + (c->residual_before_act ? 0 : r));
     }
 }
 

@@ -251,6 +251,55 @@ SW_TEST(conv_tactics) {
     sw_pool_destroy(pools[2]);
 }
 
+/* The map of `f`, whose tiles of `wanted` (NULL: all) are wanted, as rows of planes: the same to the bit, and nothing between
+ * planes is written. */
+static bool equal_planes(const fixture *f, const sw_conv_tactic *tactic, const uint8_t *wanted, sw_pool *pool) {
+    fixture planes = *f;
+    sw_conv *c = &planes.c;
+    int64_t area = c->out_height * c->out_width, channels = c->out_channels, across = (c->out_width + 3) / SW_CONV_TILE;
+    c->out_planar = true;
+    c->out_pitch = area + 3;
+    c->wanted = wanted;
+    if (tactic->refuse(c)) return true;
+    planes.n_out = (size_t)((c->batch * channels - 1) * c->out_pitch + area);
+    float *got = malloc(planes.n_out * sizeof *got);
+    bool same = got != NULL;
+    if (got) run_tactic(&planes, tactic, pool, false, got);
+    for (int64_t i = 0; same && i < (int64_t)planes.n_out; i++) {
+        int64_t plane = i / c->out_pitch, at = i % c->out_pitch, pixel = plane / channels * area + at;
+        int64_t tile = at / c->out_width / SW_CONV_TILE * across + at % c->out_width / SW_CONV_TILE;
+        float want = at < area ? ((float *)f->got)[pixel * f->c.out_pitch + plane % channels] : guard;
+        same = (at < area && wanted && !wanted[tile]) || memcmp(&got[i], &want, sizeof want) == 0;
+    }
+    free(got);
+    return same;
+}
+
+/* Maps that are written as planes. */
+SW_TEST(conv_tactics_planes) {
+    const sw_conv_tactic *const *tactics = all_tactics();
+    uint64_t state = 77;
+    sw_pool *pool = sw_pool_create(NULL, 3);
+    int direct = 0;
+    for (int shape = 0; shape < SHAPES / 6; shape++) {
+        fixture f = {0};
+        uint8_t wanted[64];
+        for (int i = 0; i < 64; i++) wanted[i] = pick(&state, 0, 2) == 0;
+        if (!make(&state, &f, shape % 8 == 7)) continue;
+        f.c.residual = false;
+        for (int t = 0; tactics[t] && f.c.out_type == SW_F32; t++) {
+            if (!sw_conv_accepts(tactics[t], &f.c)) continue;
+            run_tactic(&f, tactics[t], NULL, false, f.got);
+            CHECK(equal_planes(&f, tactics[t], NULL, shape % 2 ? pool : NULL));
+            if (f.c.batch == 1 && t > 0) CHECK(equal_planes(&f, tactics[t], wanted, pool));
+            direct += strncmp(tactics[t]->name, "direct", 6) == 0;
+        }
+        destroy(&f);
+    }
+    CHECK(direct >= 100 || !(sw_cpu_features() & SW_CPU_VECTORS));
+    sw_pool_destroy(pool);
+}
+
 /* A kernel of one weight shows the activation alone: against double, 1.5e-6 absolute and 3e-6 relative. */
 SW_TEST(conv_tactics_sigmoid) {
     const sw_conv_tactic *const *tactics = all_tactics();
