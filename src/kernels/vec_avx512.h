@@ -239,7 +239,7 @@ SW_INLINE void vf_one_plus_exp_minus(const vf *x, vf *y, int count) {
     }
 }
 
-/* exp(x) for x <= 0, as softmax needs it: relative error 3e-7 for x >= -10, 2e-6 at most; 0 below the normal numbers; NaN stays. */
+/* exp(x) for x <= 0, as softmax needs it: relative error 3e-7 from -10 on, 2e-6 at most; 0 below normal numbers; NaN stays. */
 SW_INLINE vf vf_exp_negative(vf x) {
     __m512i power;
     vf q = vf__exp2(vf_max(vf_all(-104.0f), x), vf_all(1.44269504f), &power);
