@@ -6,7 +6,7 @@
 #define SW_TILES_EMULATED
 #include "base/cpu.h"
 #include "kernels/conv/direct.inc"
-#include "kernels/conv/test_amx.h"
+#include "kernels/conv/test_emulated.h"
 
 const sw_conv_tactic sw__conv_direct_amx_emulated = {
     "direct-amx-emulated", SW_CPU_AVX512BF16, refuse, packed_bytes, pack, scratch_bytes, run, cost, 0.5,

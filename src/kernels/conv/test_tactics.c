@@ -5,21 +5,24 @@
 #include "base/cpu.h"
 #include "base/half.h"
 #include "kernels/conv/act.h"
-#include "kernels/conv/test_amx.h"
+#include "kernels/conv/test_emulated.h"
 #include "kernels/dtype.h"
 #include "unit.h"
 
 enum { SHAPES = 1800, DEEP_SHAPES = 12 };
 static const float guard = -12288; /* a half, too */
 
-/* Those of the list, and AMX on emulated tiles; ends with NULL. */
+/* Those of the list, and those of emulated instructions; ends with NULL. */
 static const sw_conv_tactic *const *all_tactics(void) {
     enum { MOST = 32 };
-    static const sw_conv_tactic *all[MOST + 2];
+    static const sw_conv_tactic *all[MOST + 3];
     int n = 0;
     while (sw_conv_tactics[n] && n < MOST) all[n] = sw_conv_tactics[n], n++;
 #ifdef SW_ISA_AMX
-    all[n] = &sw__conv_direct_amx_emulated;
+    all[n++] = &sw__conv_direct_amx_emulated;
+#endif
+#ifdef SW_ISA_AVX512FP16
+    all[n] = &sw__conv_direct_avx512fp16_emulated;
 #endif
     return all;
 }
@@ -189,9 +192,11 @@ static bool equal(const fixture *f, const char *name, double tolerance, double s
     return true;
 }
 
-/* Of the scale. Winograd adds and takes away what sums cancel; with bfloat16 points each of those is rounded to 8 bits. */
+/* Of the scale. Winograd adds and takes away what sums cancel; with bfloat16 points each of those is rounded to 8 bits. Sums of
+ * 16 products are rounded to float16 as they grow. */
 static double tolerance_of(const sw_conv_tactic *t) {
     bool winograd = strncmp(t->name, "winograd", 8) == 0;
+    if (strstr(t->name, "fp16")) return 2e-3;
     return winograd && strstr(t->name, "bf16") ? 0.03 : winograd ? 1e-5 : 2e-6;
 }
 
@@ -238,7 +243,7 @@ SW_TEST(conv_tactics) {
     const sw_conv_tactic *const *tactics = all_tactics();
     uint64_t state = 2024;
     sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
-    int ran[34] = {0};
+    int ran[35] = {0};
     for (int shape = 0; shape < SHAPES + DEEP_SHAPES; shape++) {
         fixture f = {0};
         if (!make(&state, &f, shape >= SHAPES)) continue;
@@ -400,7 +405,8 @@ SW_TEST(conv_tactics_nan) {
     static float in[N], weights[CHANNELS * CHANNELS * 9], out[N];
     static const sw_act acts[] = {SW_ACT_NONE, SW_ACT_SILU, SW_ACT_SIGMOID, SW_ACT_LEAKY};
     for (int i = 0; i < CHANNELS * CHANNELS * 9; i++) weights[i] = 0.125f;
-    for (int shape = 0; shape < 48; shape++) {
+    static const sw_dtype types[] = {SW_F32, SW_BF16, SW_F16};
+    for (int shape = 0; shape < 96; shape++) {
         int64_t kernel = shape & 1 ? 3 : 1, stride = shape & 2 ? 2 : 1;
         sw_conv c = {.batch = 1,
                      .height = SIDE,
@@ -417,13 +423,13 @@ SW_TEST(conv_tactics_nan) {
                      .dilation_w = 1,
                      .pad_top = kernel / 2,
                      .pad_left = kernel / 2,
-                     .groups = shape >= 32 ? CHANNELS : 1,
+                     .groups = shape >= 48 ? CHANNELS : 1,
                      .in_pitch = CHANNELS,
                      .out_pitch = CHANNELS,
                      .act = acts[shape >> 2 & 3],
                      .act_a = 0.5f,
-                     .in_type = shape & 16 ? SW_BF16 : SW_F32,
-                     .out_type = shape & 16 ? SW_BF16 : SW_F32};
+                     .in_type = types[shape / 16 % 3],
+                     .out_type = types[shape / 16 % 3]};
         for (size_t i = 0; i < N; i++) sw__map_set(c.in_type, in, i, (float)NAN);
         for (int t = 0; tactics[t]; t++) {
             if (!sw_conv_accepts(tactics[t], &c)) continue;
