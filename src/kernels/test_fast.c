@@ -183,24 +183,33 @@ SW_TEST(fast_dfl) {
     }
 }
 
-SW_TEST(fast_layer_norm) {
-    if (!has_vectors()) return;
+/* Of rows: layers, root mean squares; of planes: instances. */
+static void check_norms(sw_op op) {
     for (int i = 0; i < 30; i++) {
         test_call t;
         int64_t rows = pick(1, 30), n = pick(1, 70);
-        float *x = noise(rows * n, -3, 9), *scale = noise(n, -2, 2), *bias = noise(n, -2, 2);
+        bool planes = op == SW_OP_InstanceNormalization;
+        int64_t numbers = planes ? rows : n;
+        float *x = noise(rows * n, -3, 9), *scale = noise(numbers, -2, 2), *bias = noise(numbers, -2, 2);
         for (int64_t k = 0; i >= 24 && k < n; k++) x[k] += i < 27 ? 3000 : 0; /* a mean far from 0 */
         if (i == 27) x[0] = NAN;
         if (i == 28) x[n / 2] = INFINITY;
         if (i == 29) x[n / 2] = 1e30f; /* whose square is no float */
-        test_call_init(&t, SW_OP_LayerNormalization, 1);
-        test_call_int(&t, "axis", -1);
-        test_call_input(&t, TEST_F32(x, rows, n));
-        test_call_input(&t, TEST_F32(scale, n));
-        if (i % 2) test_call_input(&t, TEST_F32(bias, n));
-        CHECK(agree(&t, sw_kernel_ref(SW_OP_LayerNormalization), 1e-5));
+        test_call_init(&t, op, 1);
+        if (!planes) test_call_int(&t, "axis", -1);
+        test_call_input(&t, planes ? TEST_F32(x, 1, rows, n) : TEST_F32(x, rows, n));
+        test_call_input(&t, TEST_F32(scale, numbers));
+        if (planes || (i % 2 && op == SW_OP_LayerNormalization)) test_call_input(&t, TEST_F32(bias, numbers));
+        CHECK(agree(&t, sw_kernel_ref(op), 1e-5));
         free(x), free(scale), free(bias);
     }
+}
+
+SW_TEST(fast_norms) {
+    if (!has_vectors()) return;
+    check_norms(SW_OP_LayerNormalization);
+    check_norms(SW_OP_RMSNormalization);
+    check_norms(SW_OP_InstanceNormalization);
 }
 
 SW_TEST(fast_matmul) {
