@@ -1,5 +1,5 @@
-"""If, Loop and Scan that data decides, against ONNX Runtime: from the model, from its plan, from a stripped plan, and exported
-again."""
+"""If, Loop and Scan that data decides, and lists of tensors, against ONNX Runtime: from the model, from its plan, from a
+stripped plan, and exported again."""
 
 import pathlib
 import tempfile
@@ -95,6 +95,20 @@ SWAP = """agraph (float[2] a, float[2] b, int64 n) => (float[2] c, float[2] d) {
     }>
 }"""
 
+# Lists of tensors, of which it is known what is in them.
+LISTS = """agraph (float[2, 6] x, bool flag) => (float[2, a] y, float[2, 3, 2] z, int64 n) {
+    parts = SplitToSequence<axis = 1>(x, two)
+    last = SequenceAt(parts, minus)
+    more = SequenceInsert(parts, last, zero)
+    some = SequenceErase(more, one)
+    z = ConcatFromSequence<axis = 1, new_axis = 1>(some)
+    n = SequenceLength(more)
+    y = If(flag) <
+        then_branch = yes () => (float[2, b] ya) { ya = ConcatFromSequence<axis = -1>(more) },
+        else_branch = no () => (float[2, c] yb) { rows = SplitToSequence<axis = -1, keepdims = 0>(x)
+            i = SequenceAt(rows, one)  yb = Unsqueeze(i, axes) }>
+}"""
+
 
 def model_of(text, **constants):
     model = onnx.parser.parse_model(HEAD + text)
@@ -163,6 +177,10 @@ class Control(unittest.TestCase):
 
     def test_values_that_change_places(self):
         self.check(model_of(SWAP), *({"a": random(2), "b": random(2, seed=1), "n": count(n)} for n in (1, 2)))
+
+    def test_lists_that_are_known(self):
+        numbers = {"zero": count(0), "one": count(1), "two": count(2), "minus": count(-1), "axes": np.array([1])}
+        self.check(model_of(LISTS, **numbers), *({"x": random(2, 6), "flag": np.array(flag)} for flag in (True, False)))
 
     def test_scan(self):
         self.check(model_of(SCANS), {"s": random(2), "a": random(2, 5), "b": random(5, 2, seed=1)})

@@ -31,7 +31,19 @@ static bool grow(sw__capture *c) {
     return true;
 }
 
+/* The same sequence of what stands for its tensors within. */
+static sw_value *capture_items(sw__capture *c, const sw_value *outer) {
+    sw_value **from, **items;
+    int n = sw__onnx_items(outer, &from);
+    sw_value *inner = sw__onnx_new_sequence(c->arena, n, &items);
+    for (int i = 0; inner && i < n; i++)
+        if (!(items[i] = sw__onnx_capture(c, from[i]))) inner = NULL;
+    c->failed |= !inner;
+    return inner;
+}
+
 sw_value *sw__onnx_capture(sw__capture *c, sw_value *outer) {
+    if (sw__onnx_is_sequence(outer)) return capture_items(c, outer);
     for (int i = 0; i < c->n; i++)
         if (c->outer[i] == outer) return c->inner[i];
     sw_tensor type;
@@ -105,6 +117,9 @@ static sw_status add_outputs(builder *b) {
         if (!sw__onnx_find(&b->scope, name, &value) || !value || value == &b->d->im->dropped)
             return sw__draft_fail(b->d, SW_E_MODEL, "its result %zu is '%.160s' inside, which nothing makes", i + 1,
                                   name);
+        if (sw__onnx_is_sequence(value))
+            return sw__draft_fail(b->d, SW_E_UNSUPPORTED,
+                                  "its result %zu is a sequence, which only branches known beforehand may have", i + 1);
         if (!value->producer || is_taken(b, value)) {
             sw_value *copy = sw_graph_apply(b->capture.graph, NULL, SW_OP_Identity, "", 1, &value);
             if (!copy) return sw__onnx_nomem(b->d->im);

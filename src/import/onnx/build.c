@@ -13,7 +13,8 @@ bool sw__onnx_find(const sw__scope *scope, const char *name, sw_value **value) {
     }
     if (!scope->parent || !sw__onnx_find(scope->parent, name, value)) return false;
     /* A body reads values of outer graphs through inputs of its own. Stand-ins (absent, dropped) are no values. */
-    if (scope->capture && *value && (*value)->name) *value = sw__onnx_capture(scope->capture, *value);
+    if (scope->capture && *value && ((*value)->name || sw__onnx_is_sequence(*value)))
+        *value = sw__onnx_capture(scope->capture, *value);
     return true;
 }
 
@@ -182,11 +183,13 @@ static sw_status alias_constant(sw__draft *d, bool *done) {
 }
 
 static sw_status build_operator(sw__draft *d) {
+    bool done;
+    SW_TRY(sw__onnx_sequence_node(d, &done));
+    if (done) return SW_OK;
     if (!*d->proto->domain && strcmp(d->proto->op, "Constant") == 0) return sw__onnx_constant(d);
     if (!*d->proto->domain && strcmp(d->proto->op, "If") == 0) return sw__onnx_if(d);
     if (!*d->proto->domain && strcmp(d->proto->op, "Loop") == 0) return sw__onnx_loop(d);
     if (!*d->proto->domain && strcmp(d->proto->op, "Scan") == 0) return sw__onnx_scan(d);
-    bool done;
     SW_TRY(alias_constant(d, &done));
     if (done) return SW_OK;
     SW_TRY(sw__onnx_translate(d));
@@ -347,8 +350,11 @@ static sw_status build_outputs(sw__onnx *im, const sw__scope *scope) {
     if (!outputs) return sw__onnx_nomem(im);
     for (size_t i = 0; i < graph->n_outputs; i++) {
         const char *name = graph->outputs[i].name;
-        if (!sw__onnx_find(scope, name, &outputs[i]) || outputs[i] == &im->dropped)
+        if (!sw__onnx_find(scope, name, &outputs[i]) || !outputs[i] || outputs[i] == &im->dropped)
             return sw__onnx_fail(im, SW_E_MODEL, "output %zu is '%.160s', which nothing makes", i + 1, name);
+        if (sw__onnx_is_sequence(outputs[i]))
+            return sw__onnx_fail(im, SW_E_UNSUPPORTED,
+                                 "the output '%.160s' is a sequence, which Slipway does not support", name);
     }
     return sw_graph_set_outputs(im->graph, outputs, (int)graph->n_outputs) == SW_OK ? SW_OK : sw__onnx_nomem(im);
 }

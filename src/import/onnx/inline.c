@@ -37,6 +37,7 @@ static sw_status hand_out(sw__draft *d, const sw__scope *scope, int i, const cha
     void *name;
     if (!sw__onnx_find(scope, inner, &value) || !value || value == &d->im->dropped)
         return sw__draft_fail(d, SW_E_MODEL, "its output %d is '%.160s' inside, which nothing makes", i + 1, inner);
+    if (sw__onnx_is_sequence(value)) return sw__onnx_bind(d->im, d->scope, d->proto->out[i], value);
     bool first = sw__names_get(&scope->renamed, inner, &name) && name == scope->outer[i];
     if (first && sw__names_get(&scope->values, inner, NULL) && strcmp(value->name, scope->outer[i]) == 0)
         return sw__onnx_bind(d->im, d->scope, d->proto->out[i], value);

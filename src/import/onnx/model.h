@@ -255,6 +255,13 @@ SW_MUST_USE sw_status sw__onnx_find_branch(sw__draft *d, const char *name, sw__o
 /* build.c: runs the shape rule of a node that is complete; where all that it needs is known, the node becomes
  * constants. */
 SW_MUST_USE sw_status sw__onnx_settle(sw__onnx *im, sw_node *node);
+/* sequence.c. A sequence of tensors: a stand-in for a value, for the import only. */
+bool sw__onnx_is_sequence(const sw_value *value); /* takes NULL */
+/* Room for n tensors, to be filled in; NULL: out of memory. The tensors that it has. */
+sw_value *sw__onnx_new_sequence(sw_arena *arena, int n, sw_value ***items);
+int sw__onnx_items(const sw_value *value, sw_value ***items);
+/* Does nodes of sequences and optionals, `done`; refuses sequences where other nodes read them. */
+SW_MUST_USE sw_status sw__onnx_sequence_node(sw__draft *d, bool *done);
 /* constant.c: Constant nodes. */
 SW_MUST_USE sw_status sw__onnx_constant(sw__draft *d);
 /* translate.c: turns a node of an older opset, or one that the table lacks, into newest semantics. Leaves d->op at
