@@ -77,12 +77,20 @@ static sw_status need(const sw__draft *d, int i, bool is_sequence) {
                           is_sequence ? "a sequence" : "a tensor");
 }
 
+/* Whole numbers that are known. */
+static bool are_known(const sw_value *value) {
+    return sw_value_is_const(value) && (value->type.dtype == SW_I64 || value->type.dtype == SW_I32);
+}
+static bool is_known(const sw_value *value) {
+    return are_known(value) && sw_tensor_count(&value->type) == 1;
+}
+
 /* Input `i` as a place among n; `usual` where it is absent. */
 static sw_status read_place(const sw__draft *d, int i, int n, int usual, int *place) {
     *place = usual;
     const sw_value *in = i < d->n_in ? d->in[i] : NULL;
-    if (in && (!sw_value_is_const(in) || sw_tensor_count(&in->type) != 1))
-        return sw__draft_fail(d, SW_E_UNSUPPORTED, "the place in the sequence is computed; it must be a constant");
+    if (in && !is_known(in))
+        return sw__draft_fail(d, SW_E_UNSUPPORTED, "the place in the sequence is no constant whole number");
     int64_t at = in ? sw_tensor_int_at(&in->type, 0) : usual;
     if (at < -n || at >= n)
         return sw__draft_fail(d, SW_E_MODEL, "place %lld of a sequence that has %d", (long long)at, n);
@@ -116,8 +124,7 @@ static sw_status insert(sw__draft *d) {
     SW_TRY(give(d, n + 1, &items));
     /* Negative places count from the end of the sequence as it was. */
     const sw_value *place = d->n_in > 2 ? d->in[2] : NULL;
-    bool behind = place && sw_value_is_const(place) && sw_tensor_count(&place->type) == 1 &&
-                  sw_tensor_int_at(&place->type, 0) == n;
+    bool behind = place && is_known(place) && sw_tensor_int_at(&place->type, 0) == n;
     if (!place || behind)
         at = n;
     else
@@ -155,8 +162,8 @@ static sw_status length(sw__draft *d) {
 /* How long the parts are that a tensor is split into: as given, or so long each, or 1. */
 static sw_status read_parts(sw__draft *d, int64_t axis, const int64_t **parts, int *n) {
     const sw_value *x = d->in[0], *split = d->n_in > 1 ? d->in[1] : NULL;
-    if (split && !sw_value_is_const(split))
-        return sw__draft_fail(d, SW_E_UNSUPPORTED, "the lengths of the parts are computed; they must be constants");
+    if (split && !are_known(split))
+        return sw__draft_fail(d, SW_E_UNSUPPORTED, "the lengths of the parts are no constant whole numbers");
     bool each = !split || split->type.rank == 0;
     int64_t extent = x->type.rank > axis ? x->type.dims[axis] : -1, step = 1;
     if (each && extent < 0)

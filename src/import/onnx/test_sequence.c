@@ -66,7 +66,11 @@ SW_TEST(onnx_sequences_go_through_functions_and_bodies) {
 
 SW_TEST(onnx_sequences_that_data_decides_are_refused) {
     check("node SequenceConstruct x z -> s\nnode SequenceAt s k -> y\n",
-          "2 m, node 'y' (SequenceAt): the place in the sequence is computed; it must be a constant");
+          "2 m, node 'y' (SequenceAt): the place in the sequence is no constant whole number");
+    check("init f f32 : 1\nnode SequenceConstruct x z -> s\nnode SequenceAt s f -> y\n",
+          "2 m, node 'y' (SequenceAt): the place in the sequence is no constant whole number");
+    check("init f f32 1 : 1\nnode SplitToSequence x f -> s\nnode SequenceAt s zero -> y\n",
+          "2 m, node 's' (SplitToSequence): the lengths of the parts are no constant whole numbers");
     check("node SequenceConstruct x z -> s\nnode SequenceAt s two -> y\n",
           "2 m, node 'y' (SequenceAt): place 2 of a sequence that has 2");
     check("node SequenceConstruct x z -> s\nnode Relu s -> y\n",
@@ -76,7 +80,7 @@ SW_TEST(onnx_sequences_that_data_decides_are_refused) {
     check("node SequenceEmpty -> s\nnode ConcatFromSequence s -> y | axis=i:0\n",
           "2 m, node 'y' (ConcatFromSequence): the sequence is empty");
     check("node SplitToSequence x k -> s\nnode SequenceAt s zero -> y\n",
-          "2 m, node 's' (SplitToSequence): the lengths of the parts are computed; they must be constants");
+          "2 m, node 's' (SplitToSequence): the lengths of the parts are no constant whole numbers");
     check(
         "in o f32 2 N\nnode SplitToSequence o -> s | axis=i:1\nnode SequenceAt s zero -> y\n",
         "2 m, node 's' (SplitToSequence): how many parts there are depends on a dimension that is open; fix it in the model");
