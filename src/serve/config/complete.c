@@ -213,6 +213,10 @@ sw_status sw__config_match(const sw__config *config, const sw__source *source, c
     if (!config->n_inputs || !config->n_outputs)
         return sw_fail(source->diag, SW_E_MODEL, source->where, "add them to config.pbtxt",
                        "model '%s': must specify at least one input and one output", config->name);
+    const sw__node *batching = sw__message_get(config->message, "dynamic_batching");
+    if (batching && !config->max_batch)
+        sw_warn(source->diag, source->where, "line %d, column %d: dynamic_batching makes no batches: max_batch_size is 0",
+                batching->line, batching->column);
     if (!nature->n_inputs && !nature->n_outputs) return SW_OK;
     SW_TRY(match_ports(config, source, true, config->inputs, config->n_inputs, nature->inputs, nature->n_inputs));
     return match_ports(config, source, false, config->outputs, config->n_outputs, nature->outputs, nature->n_outputs);

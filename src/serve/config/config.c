@@ -334,11 +334,7 @@ static sw_status read_warmups(const sw__source *source, sw__config *config) {
 }
 
 static sw_status check_whole(const sw__source *source, const sw__config *config) {
-    const sw__node *batch = sw__message_get(config->message, "max_batch_size"), nowhere = {0};
-    if (config->batching.on && !config->max_batch)
-        return sw__source_fail(source, batch ? batch->line : 1, batch ? batch->column : 1,
-                               "set max_batch_size, or remove dynamic_batching",
-                               "dynamic_batching needs max_batch_size above 0");
+    const sw__node nowhere = {0};
     const sw__message *policy = sw__message_of(config->message, "model_transaction_policy");
     const sw__node *decoupled = sw__message_get(policy, "decoupled");
     if (decoupled && decoupled->boolean)
@@ -369,6 +365,7 @@ sw_status sw__config_read(sw__message *message, const sw__source *source, sw__co
     SW_TRY(read_ports(source, message, "input", &config->inputs, &config->n_inputs));
     SW_TRY(read_ports(source, message, "output", &config->outputs, &config->n_outputs));
     SW_TRY(read_batching(source, config));
+    config->batching.on &= config->max_batch > 0; /* as Triton; queue policies hold */
     SW_TRY(read_versions(source, config));
     SW_TRY(read_instances(source, config));
     SW_TRY(read_steps(source, config));

@@ -142,8 +142,6 @@ SW_TEST(serve_config_errors_name_line_and_column) {
     refuse(
         "max_batch_size: 4 dynamic_batching { preferred_batch_size: 5 }",
         "config.pbtxt: line 1, column 60: dynamic batching preferred size must be from 1 to max_batch_size 4, not 5");
-    refuse("dynamic_batching { }", "config.pbtxt: line 1, column 1: dynamic_batching needs max_batch_size above 0 (set "
-                                   "max_batch_size, or remove dynamic_batching)");
     refuse("input { name: 'x' data_type: TYPE_FP32 dims: 4 reshape { shape: [3] } }",
            "config.pbtxt: line 1, column 1: 'x' cannot be reshaped (dims and reshape need the same number of elements, "
            "and of -1)");
@@ -177,6 +175,9 @@ SW_TEST(serve_config_is_completed_from_the_model) {
     CHECK_INT(c.max_batch, 0);
     CHECK_INT(c.inputs[0].rank, 4);
     CHECK(!c.batching.on);
+    CHECK_INT(parse("dynamic_batching { default_queue_policy { max_queue_size: 3 } }", from, &message), SW_OK);
+    CHECK_INT(sw__config_read(message, from, &c), SW_OK); /* no batches, but a queue */
+    CHECK(!c.batching.on && c.batching.policies[1].max_size == 3);
 }
 
 /* The configuration `text` must not fit a model with input images [1,3,8,8] and output y [1,2]. */
