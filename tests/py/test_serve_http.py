@@ -533,6 +533,7 @@ class Ports(unittest.TestCase):
         configs = {
             "good": "",
             "syntax": "max_batch_size: 8 input [ { name: ",
+            "warned": "dynamic_batching { } instance_group { rate_limiter { priority: 2 } } response_cache { enable: true }",
             "gpu": "instance_group { kind: KIND_GPU }",
             "lonely": ensemble % (ports, step) % "nobody",
             "of_broken": ensemble % (ports, step) % "syntax",
@@ -549,7 +550,7 @@ class Ports(unittest.TestCase):
             server = serving.Server("--model-repository", folder, *options, env=environment)
             self.addCleanup(server.stop)
             ready = {name: server.get(f"/v2/models/{name}/ready")[0] == 200 for name in configs}
-            self.assertEqual({name for name in configs if ready[name]}, {"good", "of_good"})
+            self.assertEqual({name for name in configs if ready[name]}, {"good", "warned", "of_good"})
             rows = {row["name"]: row for row in json.loads(server.get("/v2/repository/index", b"{}")[2])}
             self.assertEqual(list(rows), sorted(configs))
             for name, part in (
@@ -559,6 +560,9 @@ class Ports(unittest.TestCase):
             ):
                 self.assertEqual(rows[name]["state"], "UNAVAILABLE")
                 self.assertRegex(rows[name]["reason"], part)
+            _, log = server.stop()
+            for key in ("dynamic_batching makes no batches", "rate_limiter has no effect", "response_cache has no effect"):
+                self.assertRegex(log, rf"warning: .*warned/config.pbtxt: line 1, column \d+: {key}")
 
     def test_repository_under_control_of_clients(self):
         import tritonclient.http as triton_http
