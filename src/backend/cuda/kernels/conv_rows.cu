@@ -5,12 +5,14 @@
 enum { THREADS = 256 };
 
 // What becomes of a sum that stands at `at` of the output.
+DEV float act_on(int act, float a, float b, float sum) {
+    return act == CUDA_ACT_GELU ? .5f * sum * (1.f + erff(sum * .70710678f)) : activate(act, a, b, sum);
+}
 DEV float finish(const sw_cuda_conv *p, float sum, int channel, size_t at) {
     if (p->bias) sum += load_float_const((const float *)p->bias + channel);
     float other = p->residual ? load_float((const float *)p->residual + at) : 0.f;
     if (p->residual_before_act) sum += other;
-    sum = p->act == CUDA_ACT_GELU ? .5f * sum * (1.f + erff(sum * .70710678f))
-                                  : activate(p->act, p->act_a, p->act_b, sum);
+    sum = act_on(p->act, p->act_a, p->act_b, sum);
     return p->residual_before_act ? sum : sum + other;
 }
 
@@ -54,12 +56,12 @@ KERNEL(conv_rows, sw_cuda_conv) {
         barrier();
 #ifdef TF32
         UNROLL for (int k = 0; k < DEPTH; k += 8) {
-            u32 a[4], b[2], at = sw + ((k + l) * ROW + channels + g) * 4;
+            u32 a[4], at = sw + ((k + l) * ROW + channels + g) * 4;
             UNROLL for (int i = 0; i < 4; i++)
                 a[i] = round_tf32(shared_load4(at + (i >> 1) * 4 * ROW * 4 + (i & 1) * 32));
             UNROLL for (int j = 0; j < 4; j++) {
-                UNROLL for (int i = 0; i < 2; i++)
-                    b[i] = round_tf32(shared_load4(sx + ((k + l + 4 * i) * ROW + pixels + 8 * j + g) * 4));
+                u32 from = sx + ((k + l) * ROW + pixels + 8 * j + g) * 4;
+                u32 b[2] = {round_tf32(shared_load4(from)), round_tf32(shared_load4(from + 4 * ROW * 4))};
                 multiply_tf32(acc + 4 * j, a, b);
             }
         }
