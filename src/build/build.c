@@ -34,8 +34,13 @@ sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_graph **graph)
                        : sw_onnx_load(path, evaluate, NULL, diag, graph);
 }
 
-bool sw_build_is_for_gpu(const sw_build_options *options) {
+static bool may_be_for_gpu(const sw_build_options *options) {
     return options->device && strcmp(options->device, "cpu") != 0;
+}
+
+bool sw_build_is_for_gpu(const sw_build_options *options) {
+    int n;
+    return may_be_for_gpu(options) && (strcmp(options->device, "auto") != 0 || sw_cuda_count(NULL, &n) == SW_OK);
 }
 
 /* Notes in the receipt of a plan what it was built by, from and on. */
@@ -75,7 +80,7 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     (*plan)->gpu_tf32 = planes && options->tf32;
     if (shapes.n_profiles) status = sw_plan_set_profiles(*plan, shapes.extents, shapes.n_profiles);
     if (status == SW_OK) status = sign(*plan, path);
-    if (status == SW_OK && gpu) status = sw_plan_tune_gpu(*plan, options, diag);
+    if (status == SW_OK && may_be_for_gpu(options)) status = sw_plan_tune_gpu(*plan, options, diag);
     if (status == SW_OK && options->tuning && !(*plan)->gpu) status = sw_plan_tune(*plan, options->tuning, diag);
     if (status == SW_OK) return SW_OK;
     sw_plan_unref(*plan);

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 import unittest
 import unittest.mock
@@ -319,9 +320,21 @@ class Device(Emulated):
         self.assertIn("ncnn is left out: ", done.stderr)
         refused = slipway.run("bench", self.path, "--device", "cuda", env={**env, "EMU_CUDA": "nogpu"}, expect=2)
         self.assertIn("finds no GPU", refused.stderr)
-        refused = slipway.run("bench", self.path, "--precision", "fp16", env=env, expect=1)
-        self.assertIn("--precision fp16 is for GPUs", refused.stderr)
         self.assertIn("there is no device 'gpu'", slipway.run("bench", self.path, "--device", "gpu", expect=1).stderr)
+
+    def test_what_is_measured_on_a_gpu_is_ready(self):
+        env = {**os.environ, **self.env, "EMU_CUDA": "idle", "XDG_CACHE_HOME": str(self.folder), "SLIPWAY_BUILD": slipway.BUILD}
+        for words, text in (
+            (("load",), r"(?m)^\| code in the plan, no NVRTC \| \d+ \| [\d.-]+ \| 0 \|$"),
+            (("floors", "--batches", "1"), r"\| CONV_\w+ \| 50\.0 \| 0\.7 \|"),
+            (("gate", "--batches", "1", "--backends", "slipway", "--seconds", "0.1"), r"\| 1 \| 1\.0000 \| nan \| 1,000 \|"),
+            (("precisions",), r"\| tf32 \| 1\.0000 \|"),
+        ):
+            with self.subTest(words=words):
+                command = [sys.executable, slipway.ROOT / "bench/gpu", words[0], self.path, *words[1:]]
+                done = subprocess.run(command, capture_output=True, text=True, env=env)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertRegex(done.stdout, text)
 
     def test_time_for_tuning_ends(self):
         self.path, cache, _ = self.build("--tune-seconds", "0.000000001")
@@ -335,6 +348,7 @@ class Device(Emulated):
         self.assertFalse(plan.exists() or cache.exists())
         plan, _, process = self.build(device="auto", EMU_CUDA="nogpu")
         self.assertIn("built for the CPU: the NVIDIA driver finds no GPU", process.stderr)
+        self.assertIn("direct", json.dumps(json.loads(slipway.run("inspect", plan, "--json").stdout)), "with its kernels")
         self.path = plan
         self.run_on("cpu")
 
