@@ -292,15 +292,6 @@ static bool copy_options(sw_serve *core, const sw_serve_options *options) {
            (o->backends || !options->n_backends);
 }
 
-static sw_status check_repositories(const sw_serve *core) {
-    for (int i = 0; i < core->options.n_repositories; i++)
-        if (sw_path_kind_of(core->options.repositories[i]) == SW_PATH_NONE)
-            return sw_fail(&core->diag, SW_E_IO, core->options.repositories[i],
-                           "check the spelling and the current folder",
-                           "there is no such model repository or model file");
-    return SW_OK;
-}
-
 /* Asks for what the control mode wants at the start. */
 static sw_status load_initial(sw_serve *core) {
     const sw_serve_options *o = &core->options;
@@ -346,7 +337,7 @@ sw_status sw_serve_create(const sw_serve_options *options, sw_serve **result) {
     bool good = copy_options(core, options) && (core->gate = sw__gate_create(core->cpus)) &&
                 (core->detectors = sw__detectors_create()) && (core->machine = sw__machine_create());
     sw_status status =
-        good ? check_repositories(core) : sw_fail(options->diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+        good ? sw__repository_check(core, &core->diag) : sw_fail(options->diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     if (status == SW_OK) status = sw__loading_start(core);
     if (status == SW_OK) status = load_initial(core);
     if (status == SW_OK)

@@ -374,6 +374,11 @@ void sw__tuning_stop(sw_serve *core);
 typedef struct sw__found {
     const char *name, *folder, *path; /* a folder, or a bare model file */
 } sw__found;
+/* Mistakes of whoever laid the repositories out, told once: what does not exist, model files of one name (errors); a model in
+ * two repositories, model files beside the folders of models, no model at all (warnings). */
+SW_MUST_USE sw_status sw__repository_check(const sw_serve *core, const sw_diag *diag);
+/* Whether the name is that of a model file, by its end. */
+bool sw__is_model_name(const char *name);
 /* What changes with the files of a folder: below it all, or all but the versions'. */
 uint64_t sw__repository_stamp(const char *folder, bool versions, sw_arena *arena);
 SW_MUST_USE sw_status sw__repository_list(const sw_serve *core, sw_arena *arena, const sw_diag *diag, sw__found **found,

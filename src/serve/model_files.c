@@ -28,7 +28,7 @@ static const sw_serve_backend *find_backend(const sw_serve *core, const char *na
     return NULL;
 }
 
-static bool is_model_name(const char *name) {
+bool sw__is_model_name(const char *name) {
     static const char *const ends[] = {".onnx", ".slip", ".pt", ".xml", ".tflite", ".plan", ".engine"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (sw_str_ends_like(name, ends[i])) return true;
@@ -57,7 +57,7 @@ static sw_serve_code find_file(const sw__model_source *source, const char *file,
     int n = 0;
     if (sw_dir_list(folder, arena, NULL, &names) == SW_OK)
         for (size_t i = 0; i < names.n; i++)
-            if (is_model_name(names.names[i])) {
+            if (sw__is_model_name(names.names[i])) {
                 only = names.names[i];
                 n++;
             }

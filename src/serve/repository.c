@@ -66,6 +66,57 @@ sw_status sw__repository_list(const sw_serve *core, sw_arena *arena, const sw_di
     return SW_OK;
 }
 
+/* A bare file must not have the name of another. */
+static sw_status check_file(const sw_serve *core, int i, sw_arena *arena, const sw_diag *diag) {
+    const char *repository = core->options.repositories[i], *bare = stem(repository, arena);
+    sw__found first;
+    if (!bare || !sw__repository_find(core, bare, arena, &first)) return SW_OK;
+    const char *where = first.folder ? first.folder : first.path;
+    if (!where || strcmp(where, repository) == 0) return SW_OK;
+    return sw_fail(diag, SW_E_USAGE, repository, "name one of them otherwise, or put both into a model repository",
+                   "the model would have the name '%s', as %s has", bare, where);
+}
+
+static sw_status check_folder(const sw_serve *core, const char *repository, sw_arena *arena, const sw_diag *diag) {
+    sw_names names;
+    int n = 0;
+    SW_TRY(sw_dir_list(repository, arena, diag, &names));
+    for (size_t i = 0; i < names.n; i++) {
+        const char *name = names.names[i], *here = sw_arena_printf(arena, "%s/%s", repository, name);
+        sw__found first;
+        if (!here) return out_of_memory(diag);
+        if (sw_path_kind_of(here) == SW_PATH_FOLDER && sw__repository_find(core, name, arena, &first)) {
+            n++;
+            const char *where = first.folder ? first.folder : first.path;
+            if (where && strcmp(where, here) != 0)
+                sw_warn(diag, here, "is not served: %s has the same name, and comes first", where);
+        } else if (sw__is_model_name(name)) {
+            sw_warn(diag, here, "is not served: a model of a repository lies in %s/%s/1/", repository,
+                    stem(name, arena));
+        }
+    }
+    if (!n) sw_warn(diag, repository, "there is no model: expected %s/MODEL/1/model.onnx", repository);
+    return SW_OK;
+}
+
+sw_status sw__repository_check(const sw_serve *core, const sw_diag *diag) {
+    sw_arena *arena = sw_arena_create(NULL, 0);
+    sw_status status = arena ? SW_OK : out_of_memory(diag);
+    for (int i = 0; i < core->options.n_repositories && status == SW_OK; i++) {
+        const char *repository = core->options.repositories[i];
+        sw_path_kind kind = sw_path_kind_of(repository);
+        if (kind == SW_PATH_NONE)
+            status = sw_fail(diag, SW_E_IO, repository, "check the spelling and the current folder",
+                             "there is no such model repository or model file");
+        else if (kind == SW_PATH_FOLDER)
+            status = check_folder(core, repository, arena, diag);
+        else
+            status = check_file(core, i, arena, diag);
+    }
+    sw_arena_destroy(arena);
+    return status;
+}
+
 static uint64_t stamp_folder(const char *folder, bool versions, int depth, uint64_t hash, sw_arena *arena) {
     sw_names names;
     if (depth > STAMP_DEPTH || sw_dir_list(folder, arena, NULL, &names) != SW_OK) return hash;

@@ -564,6 +564,25 @@ class Ports(unittest.TestCase):
             for key in ("dynamic_batching makes no batches", "rate_limiter has no effect", "response_cache has no effect"):
                 self.assertRegex(log, rf"warning: .*warned/config.pbtxt: line 1, column \d+: {key}")
 
+    def test_repositories_laid_out_wrongly(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            for path in ("loose/a.onnx", "first/a/1/model.onnx", "second/a/1/model.onnx"):
+                (folder / path).parent.mkdir(parents=True)
+                serving.identity_model(folder / path)
+            words = ["serve", folder / "loose/a.onnx", folder / "first/a/1/model.onnx", folder / "second/a/1/model.onnx"]
+            self.assertRegex(slipway.run(*words, expect=1).stderr, "would have the name 'model', as .*/first/a/1/model.onnx")
+            for repositories, parts in (
+                (["loose"], ["a.onnx: is not served: .* lies in .*/loose/a/1/", "loose: there is no model: expected"]),
+                (["first", "second"], ["second/a: is not served: .*/first/a has the same name"]),
+            ):
+                words = [word for one in repositories for word in ("--model-repository", folder / one)]
+                server = serving.Server(*words)
+                self.addCleanup(server.stop)
+                _, log = server.stop()
+                for part in parts:
+                    self.assertRegex(log, f"warning: .*{part}")
+
     def test_repository_under_control_of_clients(self):
         import tritonclient.http as triton_http
 
