@@ -1,9 +1,11 @@
-/* Operators without fast kernels in terms of those that have some: Einsum of two factors is a product of matrices, a mean
- * over the pixels of maps a pool, batch normalisation that stands alone a convolution of one tap for each channel, a
- * convolution over three axes one over two of several slices; zeros around a map are the convolution's own padding. */
+/* Operators without fast kernels in terms of those that have some: Einsum of two factors is a product of matrices, attention
+ * several nodes (which passes for CPUs recognise), a mean over the pixels of maps a pool, batch normalisation that stands
+ * alone a convolution of one tap for each channel, a convolution over three axes one over two of several slices; zeros
+ * around a map are the convolution's own padding. */
 #include <math.h>
 #include <string.h>
 
+#include "ops/attention.h"
 #include "pass/pass.h"
 
 /* A new node whose attributes are set; its output's type is inferred. */
@@ -171,6 +173,68 @@ static sw_status multiply(sw_graph *graph, sw_node *node, const product *p) {
 static sw_status rephrase_einsum(sw_graph *graph, sw_node *node) {
     product p = {0};
     return node->n_in == 2 && read_equation(node, &p) && sort_labels(&p) ? multiply(graph, node, &p) : SW_OK;
+}
+
+/* ---- Attention ------------------------------------------------------------------------------------------- */
+
+/* Whether it is softmax(scale Q K^T + mask) V and nothing more: no cache, no mask by rule or of truth values, one head of
+ * keys for each of queries. */
+static bool is_plain_attention(const sw_node *node, sw_attention *a) {
+    const sw_tensor *in[7];
+    sw_tensor *out[4];
+    bool known;
+    sw_call call = sw_node_call(node, in, out, NULL);
+    for (int i = 0; i < node->n_in; i++)
+        if (i > 3 ? node->in[i] != NULL : node->in[i] && node->in[i]->type.dtype != SW_F32) return false;
+    for (int i = 1; i < node->n_out; i++)
+        if (node->out[i]) return false;
+    if (sw_node_int(node, "is_causal") || sw_node_float(node, "softcap") != 0) return false;
+    if (sw_call_attention(&call, a, &known) != SW_OK || !known || a->heads < 1 || a->heads != a->kv_heads) return false;
+    const sw_tensor *mask = node->n_in > 3 && node->in[3] ? &node->in[3]->type : NULL;
+    bool whole = !mask || (mask->rank > 0 && mask->dims[mask->rank - 1] == a->total);
+    return whole && a->size > 0 && a->value_size > 0;
+}
+
+/* Heads side by side in the last axis, one behind the other in the second; or back. */
+static sw_status turn_heads(sw_graph *graph, sw_node *before, const shape *parted, sw_value **x) {
+    static const int64_t perm[] = {0, 2, 1, 3}, flat[] = {0, 0, -1};
+    if (parted) SW_TRY(reshape(graph, before, parted, x));
+    *x = sw_graph_apply(graph, before, SW_OP_Transpose, before->name, 1, x);
+    if (!*x) return SW_E_NOMEM;
+    SW_TRY(sw_node_set_ints(graph, (*x)->producer, "perm", perm, 4));
+    SW_TRY(settle(graph, *x));
+    return parted ? SW_OK : reshape(graph, before, &(shape){.dims = {flat[0], flat[1], flat[2]}, .n = 3}, x);
+}
+
+static sw_status apply_two(sw_graph *graph, sw_node *before, sw_op op, sw_value *a, sw_value *b, sw_value **y) {
+    *y = sw_graph_apply(graph, before, op, before->name, 2, (sw_value *[]){a, b});
+    return settle(graph, *y);
+}
+
+static sw_status rephrase_attention(sw_graph *graph, sw_node *node) {
+    static const int64_t perm[] = {0, 1, 3, 2};
+    sw_attention a;
+    if (!is_plain_attention(node, &a)) return SW_OK;
+    sw_value *parts[3] = {node->in[0], node->in[1], node->in[2]}, *y;
+    const int64_t sizes[3] = {a.size, a.size, a.value_size};
+    for (int i = 0; a.flat && i < 3; i++)
+        SW_TRY(turn_heads(graph, node, &(shape){.dims = {0, 0, a.heads, sizes[i]}, .n = 4}, &parts[i]));
+    sw_value *keys = sw_graph_apply(graph, node, SW_OP_Transpose, node->name, 1, &parts[1]);
+    sw_value *scale = sw_graph_new_const(graph, node->name, SW_F32, 0, NULL);
+    if (!keys || !scale) return SW_E_NOMEM;
+    const sw_attr *given = sw_node_attr(node, "scale", SW_ATTR_FLOAT);
+    *(float *)scale->type.data = given->set ? given->f : (float)(1 / sqrt((double)a.size));
+    SW_TRY(sw_node_set_ints(graph, keys->producer, "perm", perm, 4));
+    SW_TRY(settle(graph, keys));
+    SW_TRY(apply_two(graph, node, SW_OP_MatMul, parts[0], keys, &y));
+    SW_TRY(apply_two(graph, node, SW_OP_Mul, y, scale, &y));
+    if (node->n_in > 3 && node->in[3]) SW_TRY(apply_two(graph, node, SW_OP_Add, y, node->in[3], &y));
+    y = sw_graph_apply(graph, node, SW_OP_Softmax, node->name, 1, &y);
+    SW_TRY(settle(graph, y));
+    SW_TRY(apply_two(graph, node, SW_OP_MatMul, y, parts[2], &y));
+    if (a.flat) SW_TRY(turn_heads(graph, node, NULL, &y));
+    put_in_place(graph, node, y);
+    return SW_OK;
 }
 
 /* ---- Means of maps --------------------------------------------------------------------------------------- */
@@ -361,6 +425,7 @@ sw_status sw__pass_rephrase(sw_graph *graph, const sw_diag *diag) {
         next = node->next;
         if (node->op == SW_OP_Conv)
             SW_TRY(node->in[0]->type.rank == 5 ? rephrase_deep(graph, node) : take_padding(graph, node));
+        if (node->op == SW_OP_Attention) SW_TRY(rephrase_attention(graph, node));
         if (node->op == SW_OP_Einsum) SW_TRY(rephrase_einsum(graph, node));
         if (node->op == SW_OP_ReduceMean) SW_TRY(rephrase_mean(graph, node));
         if (node->op == SW_OP_BatchNormalization) SW_TRY(rephrase_batch_norm(graph, node));

@@ -308,6 +308,25 @@ SW_TEST(rephrase_leaves_what_has_fast_kernels) {
     sw_graph_destroy(g);
 }
 
+SW_TEST(rephrase_takes_attention_apart) {
+    for (int i = 0; i < 4; i++) { /* plain; with two heads side by side; causal and with a short mask: left alone */
+        sw_graph *g = sw_graph_create(NULL);
+        sw_value *x = i == 1 ? input(g, 3, (int64_t[]){2, 5, 8}) : input(g, 4, (int64_t[]){2, 2, 5, 4});
+        float zeros[25] = {0};
+        sw_value *in[] = {x, x, x, floats(g, "mask", 2, (int64_t[]){5, i == 3 ? 4 : 5}, zeros)};
+        sw_value *y = apply(g, SW_OP_Attention, "y", i == 0 || i == 3 ? 4 : 3, in);
+        if (i == 1) sw_node_set_int(y->producer, "q_num_heads", 2), sw_node_set_int(y->producer, "kv_num_heads", 2);
+        sw_node_set_int(y->producer, "is_causal", i == 2);
+        CHECK_INT(sw_graph_set_outputs(g, &y, 1), SW_OK);
+        CHECK_INT(sw_passes_run(g, NULL, &sw_test_diag), SW_OK);
+        CHECK_INT(sw_passes_for_cpu(g, false), SW_OK);
+        CHECK_INT(sw_graph_verify(g, &sw_test_diag), SW_OK);
+        CHECK_INT(count(g, SW_OP_Attention), i > 1);
+        CHECK_INT(count(g, SW_OP_FusedAttention), i < 2);
+        sw_graph_destroy(g);
+    }
+}
+
 /* Slices of everything and pads of nothing go; those that turn a row around or cut it stay. */
 SW_TEST(fold_drops_slices_and_pads_of_nothing) {
     sw_graph *g = sw_graph_create(NULL);

@@ -33,7 +33,8 @@ TIMM = """beit_base_patch16_224 eca_halonext26ts halonet_h1 lambda_resnet26t mob
 TORCHVISION = (
     """alexnet googlenet inception_v3 mnasnet0_5 maxvit_t regnet_y_400mf resnext50_32x4d swin_v2_t efficientnet_v2_s
  shufflenet_v2_x1_0 fcn_resnet50 lraspp_mobilenet_v3_large deeplabv3_mobilenet_v3_large raft_small r3d_18 mc3_18 r2plus1d_18 s3d
- mvit_v2_s swin3d_t""".split()
+ mvit_v2_s swin3d_t maskrcnn_resnet50_fpn
+ keypointrcnn_resnet50_fpn""".split()
 )
 
 
@@ -72,6 +73,12 @@ def torchvision_model(name):
     if name.startswith(("fcn", "lraspp", "deeplab")):
         model = torchvision.models.get_model(name, weights_backbone=None, **options)
         return module(model, lambda m, x: m(x)["out"]), [torch.rand(1, 3, 96, 128)]
+    if "rcnn" in name:
+        sizes = {"min_size": 128, "max_size": 160, "rpn_post_nms_top_n_test": 20, "box_detections_per_img": 8}
+        scores = {"rpn_pre_nms_top_n_test": 60, "box_score_thresh": 0.0, "weights_backbone": None}
+        classes = {} if name.startswith("key") else {"num_classes": 4}
+        model = torchvision.models.get_model(name, **options, **sizes, **scores, **classes)
+        return module(model, lambda m, x: tuple(m([x[0]])[0].values())), [torch.rand(1, 3, 128, 160)]
     if name.startswith(("googlenet", "inception")):
         options |= {"init_weights": True, "aux_logits": False}
     model = torchvision.models.get_model(name, **options)
