@@ -69,9 +69,8 @@ docs: ## the C API as pages, by Doxygen, into build/docs/html
 	@tools/setup docs
 	@mkdir -p build/docs && doxygen docs/Doxyfile
 
-size: build ## bytes of the program and of the runtime library
-	@size build/slipway
-	@size --totals build/libslipway-rt.a | sed -n 's/(TOTALS)/build\/libslipway-rt.a/p'
+size: build ## bytes of the program, room by room, and of the libraries
+	@tools/size
 
 man: build ## manual pages into build/man
 	@tools/make-man build/slipway build/man
