@@ -5,3 +5,7 @@
 bool sw__nhwc_pool_avx2(const sw_call *c) {
     return pool(c);
 }
+
+bool sw__nhwc_average_avx2(const sw_call *c) {
+    return global_average(c);
+}
