@@ -406,8 +406,9 @@ const sw_gpu_node *sw_gpu_nodes(const sw_gpu_program *p, int *n) {
 }
 
 /* Kernels that are launched beside a program: copies of maps, both ends of a detector. */
-static const sw_cuda_kernel beside[] = {SW_CUDA_FROM_HOST,  SW_CUDA_TO_HOST, SW_CUDA_LETTERBOX,
-                                        SW_CUDA_CANDIDATES, SW_CUDA_RANK,    SW_CUDA_NMS};
+static const sw_cuda_kernel beside[] = {SW_CUDA_FROM_HOST, SW_CUDA_TO_HOST, SW_CUDA_LETTERBOX,      SW_CUDA_CANDIDATES,
+                                        SW_CUDA_RANK,      SW_CUDA_NMS,     SW_CUDA_CANDIDATES_ANY, SW_CUDA_RANK_ANY,
+                                        SW_CUDA_BEATEN,    SW_CUDA_KEEP};
 
 sw_status sw_gpu_keep_code(sw_gpu *gpu, const sw_gpu_program *p, const sw_diag *diag) {
     bool wanted[SW_CUDA_KERNELS] = {false};

@@ -156,19 +156,17 @@ static sw_status record(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_ends *ends,
                                                .height = (int)x.dims[2],
                                                .width = (int)x.dims[3]};
     sw_cuda_launch_letterbox(&first);
-    sw_cuda_launch_boxes(&e->boxes, last);
+    int n = sw_cuda_launch_boxes(&e->boxes, last);
     SW_TRY(sw__gpu_launch(gpu, &first, p->streams[0], false, diag));
     SW_TRY(sw__gpu_record(gpu, p, p->segments[0].first, p->segments[0].end, diag));
-    for (int i = 0; i < SW_CUDA_BOXES_LAUNCHES; i++)
-        SW_TRY(sw__gpu_launch(gpu, &last[i], p->streams[0], i > 0, diag));
+    for (int i = 0; i < n; i++) SW_TRY(sw__gpu_launch(gpu, &last[i], p->streams[0], i > 0, diag));
     return SW_OK;
 }
 
 static sw_status load(sw_gpu *gpu, const sw_gpu_program_ends *e, const sw_diag *diag) {
     sw_cuda_launch last[SW_CUDA_BOXES_LAUNCHES];
-    sw_cuda_launch_boxes(&e->boxes, last);
-    for (int i = 0; i < SW_CUDA_BOXES_LAUNCHES; i++)
-        SW_TRY(sw_cuda_load(gpu->cuda, last[i].kernel, last[i].shared_bytes, diag));
+    int n = sw_cuda_launch_boxes(&e->boxes, last);
+    for (int i = 0; i < n; i++) SW_TRY(sw_cuda_load(gpu->cuda, last[i].kernel, last[i].shared_bytes, diag));
     return sw_cuda_load(gpu->cuda, SW_CUDA_LETTERBOX, 0, diag);
 }
 

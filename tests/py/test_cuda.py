@@ -712,7 +712,8 @@ class Pictures(Emulated):
 
     def detector(self, layout="v8", **metadata):
         """A network whose table is noise that the first pixels of the letterboxed picture move; float32 all the way."""
-        values = (5 if layout == "v5" else 4) + self.CLASSES + 3 * self.POINTS * (metadata.get("task") == "pose")
+        task = metadata.get("task")
+        values = (5 if layout == "v5" else 4) + self.CLASSES + (3 * self.POINTS if task == "pose" else task == "obb")
         noise = np.random.default_rng(5)
         table = np.zeros((1, values, self.ANCHORS), np.float32)
         table[0, :2] = noise.uniform(0, self.SIDE, (2, self.ANCHORS))
@@ -756,7 +757,7 @@ class Pictures(Emulated):
             (folder / f"{height}x{width}.png").write_bytes(data)
         return folder
 
-    def compare(self, *options, sizes=((37, 91),), fused=True):
+    def compare(self, *options, sizes=((37, 91),), fused=True, last=b"NMS"):
         found = {}
         for device in ("cpu", "cuda"):
             words = ("predict", self.path, self.pictures(sizes), "--json", "-", "--device", device, *options)
@@ -765,7 +766,7 @@ class Pictures(Emulated):
             found[device] = [{k: v for k, v in picture.items() if "ms" not in k and k != "speed"} for picture in results]
         self.assertEqual(found["cuda"], found["cpu"])
         kernels = b"".join(path.read_bytes() for path in (self.folder / "cache/cuda").iterdir())
-        self.assertEqual(b"NMS" in kernels, fused)
+        self.assertEqual(last in kernels, fused)
         return found["cpu"]
 
     def test_pictures_of_all_sizes(self):
@@ -796,6 +797,36 @@ class Pictures(Emulated):
     def test_keypoints(self):
         self.detector(task="pose", kpt_shape=f"[{self.POINTS}, 3]")
         self.compare("--conf", "0.4")
+
+    def test_rotated(self):
+        self.detector(task="obb")
+        how = {"sizes": ((64, 64), (37, 91)), "last": b"KEEP"}
+        found = self.compare("--conf", "0.3", **how)
+        self.assertTrue(all(str(picture).count("confidence") > 3 for picture in found))
+        few = self.compare("--conf", "0.2", "--max-det", "4", "--classes", "0,2", "--iou", "0.1", **how)
+        self.assertEqual([str(picture).count("confidence") for picture in few], [4, 4])
+        self.compare("--conf", "0.3", "--agnostic", **how)
+
+    def test_validation_takes_anchors_of_several_classes(self):
+        self.detector()
+        folder = self.pictures([(64, 64), (37, 91)])
+        (folder.parent / "labels").mkdir()
+        images = folder.rename(folder.parent / "images")
+        for path in images.iterdir():
+            (folder.parent / "labels" / f"{path.stem}.txt").write_text("0 0.5 0.5 0.4 0.4\n1 0.3 0.3 0.2 0.2\n")
+        yaml = self.folder / "data.yaml"
+        yaml.write_text(f"path: {self.folder}\nval: images\nnames: [c0, c1, c2]\n")
+        found = {}
+        for device in ("cpu", "cuda"):
+            results = self.folder / f"{device}.json"
+            words = ("val", self.path, "--data", yaml, "--device", device, "--save-json", results, "--conf", "0.05")
+            slipway.run(*words, env=self.env)
+            found[device] = json.loads(results.read_text())
+        kernels = b"".join(path.read_bytes() for path in (self.folder / "cache/cuda").iterdir())
+        self.assertIn(b"CANDIDATES_ANY", kernels)
+        boxes = [tuple(row["bbox"]) for row in found["cpu"]]
+        self.assertGreater(len(boxes), len(set(boxes)), "some anchors should be of several classes")
+        self.assertEqual(found["cuda"], found["cpu"])
 
     def test_with_steps_on_the_cpu_boxes_are_made_there(self):
         self.detector()

@@ -3,6 +3,9 @@
 
 #include "backend/cuda/ops.h"
 #include "kernels/letterbox/values.h"
+#include "kernels/nms/far.h"
+
+enum { MOST_CANDIDATES = 1 << 20 };
 
 /* ---- The picture --------------------------------------------------------------------------------------------------- */
 
@@ -48,16 +51,18 @@ void sw_cuda_launch_letterbox(sw_cuda_launch *l) {
 const char *sw_cuda_describe_boxes(const sw_call *decode, const sw_call *nms, const sw_tensor *table,
                                    const sw_cuda_info *gpu, sw_cuda_boxes *b) {
     const char *layout = sw_call_string(decode, "layout");
-    bool by_value = !strcmp(layout, "v8"), objectness = !strcmp(layout, "v5");
-    if (!by_value && !objectness && strcmp(layout, "detr") != 0) return "its boxes lie on grids, or are rotated";
-    if (sw_call_int(nms, "multi_label")) return "boxes may have several classes";
-    if (sw_call_int(nms, "rotated")) return "its boxes are rotated";
+    bool rotated = sw_call_int(nms, "rotated"), multi = sw_call_int(nms, "multi_label");
+    bool by_value = !strcmp(layout, rotated ? "xywh" : "v8"), objectness = !strcmp(layout, "v5");
+    if (!by_value && (rotated || (!objectness && strcmp(layout, "detr") != 0))) return "its boxes lie on grids";
     int64_t values = table->dims[by_value ? 1 : 2], anchors = table->dims[by_value ? 2 : 1],
             extra = sw_call_int(nms, "extra"), classes = values - (objectness ? 5 : 4) - extra;
     if (table->rank != 3 || table->dims[0] != 1 || table->layout != SW_ROW_MAJOR || table->dtype != SW_F32)
         return "its boxes are not one table";
     if (classes < 1 || classes > CUDA_MAX_CLASSES || anchors < 1) return "it has too many classes";
-    if (anchors * 4 > sw_cuda_most_shared(gpu)) return "it has too many boxes";
+    int64_t room = anchors * (multi ? classes : 1), most = sw_call_int(nms, "max_nms");
+    if (room < most) most = room;
+    if (room > MOST_CANDIDATES || (!rotated && most * 4 > sw_cuda_most_shared(gpu))) return "it has too many boxes";
+    if (rotated && extra < 1) return "its boxes have no angle";
     *b = (sw_cuda_boxes){.anchors = (int)anchors,
                          .anchor_step = by_value ? 1 : (int)values,
                          .value_step = by_value ? (int)anchors : 1,
@@ -66,7 +71,11 @@ const char *sw_cuda_describe_boxes(const sw_call *decode, const sw_call *nms, co
                          .extra = (int)extra,
                          .agnostic = sw_call_int(nms, "agnostic") != 0,
                          .max_det = (int)sw_call_int(nms, "max_det"),
-                         .max_nms = (int)sw_call_int(nms, "max_nms"),
+                         .max_nms = (int)most,
+                         .multi = multi,
+                         .rotated = rotated,
+                         .room = (int)room,
+                         .far = rotated ? sw__nms_far(sw_call_float(nms, "iou")) : 0,
                          .conf = sw_call_float(nms, "conf"),
                          .iou = sw_call_float(nms, "iou"),
                          .max_wh = sw_call_float(nms, "max_wh")};
@@ -80,24 +89,25 @@ const char *sw_cuda_describe_boxes(const sw_call *decode, const sw_call *nms, co
 }
 
 size_t sw_cuda_boxes_bytes(sw_cuda_boxes *b, char *at) {
-    size_t anchors = (size_t)b->anchors, size = 16;
-    void **lists[] = {&b->keys, &b->boxes, &b->moved};
+    size_t room = (size_t)b->room, size = 16;
+    void **lists[] = {&b->keys, &b->boxes, &b->moved, &b->spreads}, **words[] = {&b->order, &b->beaten};
     b->count = at;
-    for (int i = 0; i < 3; i++, size += anchors * 16) *lists[i] = at ? at + size : NULL;
-    b->order = at ? at + size : NULL;
-    size += anchors * 4;
+    for (int i = 0; i < (b->rotated ? 4 : 3); i++, size += room * 16) *lists[i] = at ? at + size : NULL;
+    for (int i = 0; i < (b->rotated ? 2 : 1); i++, size += room * 4) *words[i] = at ? at + size : NULL;
     b->kept = at ? at + size : NULL;
     return size + (size_t)b->max_det * 4;
 }
 
-void sw_cuda_launch_boxes(const sw_cuda_boxes *boxes, sw_cuda_launch launches[SW_CUDA_BOXES_LAUNCHES]) {
-    static const sw_cuda_kernel kernels[] = {SW_CUDA_CANDIDATES, SW_CUDA_RANK, SW_CUDA_NMS};
-    for (int i = 0; i < SW_CUDA_BOXES_LAUNCHES; i++) {
-        bool last = i == SW_CUDA_BOXES_LAUNCHES - 1;
-        launches[i] = (sw_cuda_launch){.kernel = kernels[i],
-                                       .grid_x = last ? 1 : (boxes->anchors + 255) / 256,
-                                       .grid_y = 1,
-                                       .shared_bytes = last ? boxes->anchors * 4 : 0};
-        launches[i].args.boxes = *boxes;
-    }
+int sw_cuda_launch_boxes(const sw_cuda_boxes *boxes, sw_cuda_launch launches[SW_CUDA_BOXES_LAUNCHES]) {
+    bool any = boxes->multi || boxes->rotated;
+    int n = 0, by_anchor = (boxes->anchors + 255) / 256, by_candidate = (boxes->room + 255) / 256;
+    launches[n++] = (sw_cuda_launch){.kernel = any ? SW_CUDA_CANDIDATES_ANY : SW_CUDA_CANDIDATES, .grid_x = by_anchor};
+    launches[n++] = (sw_cuda_launch){.kernel = any ? SW_CUDA_RANK_ANY : SW_CUDA_RANK, .grid_x = by_candidate};
+    if (boxes->rotated)
+        launches[n++] = (sw_cuda_launch){.kernel = SW_CUDA_BEATEN, .grid_x = (boxes->max_nms + 255) / 256};
+    launches[n++] = (sw_cuda_launch){.kernel = boxes->rotated ? SW_CUDA_KEEP : SW_CUDA_NMS,
+                                     .grid_x = 1,
+                                     .shared_bytes = (boxes->rotated ? 1024 : boxes->max_nms) * 4};
+    for (int i = 0; i < n; i++) launches[i].grid_y = 1, launches[i].args.boxes = *boxes;
+    return n;
 }

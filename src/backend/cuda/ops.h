@@ -109,8 +109,9 @@ const char *sw_cuda_describe_boxes(const sw_call *decode, const sw_call *nms, co
                                    const sw_cuda_info *gpu, sw_cuda_boxes *boxes);
 /* Bytes of the lists of candidates (the first 4 of them zeros at the beginning); places them from `at` on (NULL: nowhere). */
 size_t sw_cuda_boxes_bytes(sw_cuda_boxes *boxes, char *at);
-enum { SW_CUDA_BOXES_LAUNCHES = 3 };
-void sw_cuda_launch_boxes(const sw_cuda_boxes *boxes, sw_cuda_launch launches[SW_CUDA_BOXES_LAUNCHES]);
+enum { SW_CUDA_BOXES_LAUNCHES = 4 };
+/* Returns how many there are. */
+int sw_cuda_launch_boxes(const sw_cuda_boxes *boxes, sw_cuda_launch launches[SW_CUDA_BOXES_LAUNCHES]);
 
 /* A map from (to_map) or to dense float32 pixels. */
 void sw_cuda_launch_convert(sw_cuda_launch *launch, bool to_map);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "kernels/kernel.h"
+#include "kernels/nms/far.h"
 
 typedef struct candidate {
     float score;
@@ -121,9 +122,8 @@ static float prob_iou(const gauss *p, const gauss *q) {
     return 1 - sqrtf(1 - expf(-distance) + tiny);
 }
 
-/* Boxes this far apart, in squares of distance over the sum of their spreads, cannot overlap by `iou`: from the term of the
- * distance alone, which is at least a quarter of that. The margin covers rounding. */
-static float hopeless(float iou) {
+/* From the term of the distance alone, which is at least a quarter of that. The margin covers rounding. */
+float sw__nms_far(float iou) {
     float left = 1 - (1 - iou) * (1 - iou);
     return left > 0 ? 4.1f * (0.01f - logf(left)) : INFINITY;
 }
@@ -151,7 +151,7 @@ static int64_t suppress(const rules *r, const float *rows, const candidate *item
     int64_t count = 0;
     box *boxes = kept;
     gauss *gausses = kept;
-    float far = hopeless(r->iou);
+    float far = sw__nms_far(r->iou);
     for (int64_t i = 0; i < n && count < r->max_det; i++) {
         const float *row = rows + items[i].anchor * r->values;
         if (r->rotated) {

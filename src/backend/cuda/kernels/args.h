@@ -331,15 +331,17 @@ typedef struct sw_cuda_letterbox {
 } sw_cuda_letterbox;
 
 /* From a table of `anchors` boxes (centre, size, maybe objectness, scores, extra values) to detections x1 y1 x2 y2 score
- * class extra. Lists of candidates have room for all anchors; `count` is 0 before and after. */
+ * class extra. Lists of candidates have room for `room` of them: all anchors, or (multi: an anchor is a candidate of each class
+ * whose score passes) all anchors of all classes; `count` is 0 before and after. Rotated boxes stay centre and size, the last
+ * extra value is their angle; `moved` and `spreads` are their Gaussians, `beaten` tells which a better one overlaps. */
 enum { CUDA_MAX_CLASSES = 1024 };
 typedef struct sw_cuda_boxes {
     const void *table;                         /* float32; steps in floats */
-    void *count, *keys, *boxes, *moved, *order, *kept;
+    void *count, *keys, *boxes, *moved, *order, *kept, *spreads, *beaten;
     void *rows, *n_rows;                       /* results: float32 [max_det][6 + extra], int32 */
     int anchors, anchor_step, value_step;
-    int classes, objectness, extra, agnostic, max_det, max_nms;
-    float conf, iou, max_wh;
+    int classes, objectness, extra, agnostic, max_det, max_nms, multi, rotated, room;
+    float conf, iou, max_wh, far;              /* far: rotated boxes that far apart cannot overlap */
     unsigned wanted[CUDA_MAX_CLASSES / 32];    /* bits of the classes that count */
 } sw_cuda_boxes;
 
