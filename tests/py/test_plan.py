@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -262,6 +263,41 @@ class Plans(Folder):
         fails(plan[:80] + bytes([plan[80] ^ 1]) + plan[81:], "checksum")
         fails(plan[:24] + b"\xff" * 8 + plan[32:], "overlap|outside")
         fails(plan, "needs .*avx2.*CPU has", env={"SLIPWAY_CPU_MASK": "sse2"})
+
+    def limited(self, limit, value, *arguments):
+        """The program where a resource is short."""
+        return subprocess.run(
+            [slipway.PROGRAM, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=slipway.ENVIRONMENT,
+            restore_signals=False,  # Python ignores SIGXFSZ, and so does the program then
+            preexec_fn=lambda: resource.setrlimit(limit, (value, value)),
+        )
+
+    def test_a_full_disk_leaves_what_was_there(self):
+        old = self.build(small_model(self.folder / "m.onnx", 2, 12)).read_bytes()
+        run = self.limited(resource.RLIMIT_FSIZE, 20000, "build", MODEL, "-o", self.folder / "a.slip", "-O", 0)
+        self.assertEqual(run.returncode, 3, run.stderr)
+        self.assertIn("cannot be written: File too large", run.stderr)
+        self.assertEqual(run.stderr.count("\n"), 1)
+        self.assertEqual((self.folder / "a.slip").read_bytes(), old)
+        self.assertEqual(sorted(p.name for p in self.folder.iterdir()), ["a.slip", "m.onnx"])
+
+    def test_without_memory_there_is_a_sentence(self):
+        plan, x = self.build(), self.folder / "x.npy"
+        np.save(x, np.zeros((1, 3, 416, 416), np.float32))
+        if self.limited(resource.RLIMIT_AS, 32 << 20, "version").returncode:
+            self.skipTest("the program itself takes more: it is built with sanitizers")
+        refused = 0
+        for verb in (["build", MODEL, "-o", self.folder / "b.slip", "-O", 0], ["run", plan, "-i", x, "--threads", 1]):
+            for megabytes in (32, 40, 50, 60, 80):
+                run = self.limited(resource.RLIMIT_AS, megabytes << 20, *verb)
+                self.assertIn(run.returncode, (0, 4), f"{verb[0]}, {megabytes} MB: {run.stderr}")
+                self.assertEqual(bool(run.returncode), bool(run.stderr))
+                refused += run.returncode == 4
+        self.assertGreaterEqual(refused, 3)
+        self.assertFalse([p for p in self.folder.iterdir() if p.name not in ("a.slip", "b.slip", "x.npy")])
 
     def test_a_plan_never_overwrites_its_model(self):
         model = shutil.copy(MODEL, self.folder / "m.onnx")
