@@ -187,6 +187,8 @@ SW_TEST(tune_compares_whole_networks) {
     CHECK_INT(sw_tune_compare(&bench, 3, standard, tuned, ns, &a, &b), SW_OK);
     CHECK(!sw_tune_is_faster(&a, &b));
     CHECK(!sw_tune_is_faster(&a, &a));
+    const sw_timing half = {{90, 120}}, both = {{95, 96}}, hardly = {{98, 98}}, one = {{100, 100}};
+    CHECK(sw_tune_wins(&both, &one) && !sw_tune_wins(&half, &one) && !sw_tune_wins(&hardly, &one));
 }
 
 SW_TEST(tune_times_no_more_than_fits_memory) {

@@ -141,9 +141,8 @@ static int64_t sum(const sw_tune_tactic *t) {
     return t->timing.ns[0] + t->timing.ns[1];
 }
 
-static bool wins(const sw_tune_tactic *t, const sw_tune_tactic *over) {
-    return (double)t->timing.ns[0] * margin < (double)over->timing.ns[0] &&
-           (double)t->timing.ns[1] * margin < (double)over->timing.ns[1];
+bool sw_tune_wins(const sw_timing *t, const sw_timing *over) {
+    return (double)t->ns[0] * margin < (double)over->ns[0] && (double)t->ns[1] * margin < (double)over->ns[1];
 }
 
 void sw_tune_choose(sw_tune_kind *kinds, int n) {
@@ -153,7 +152,7 @@ void sw_tune_choose(sw_tune_kind *kinds, int n) {
         kind->choice = kind->standard;
         for (int t = 0; standard->timed && t < kind->n; t++) {
             const sw_tune_tactic *tactic = &kind->tactics[t], *best = &kind->tactics[kind->choice];
-            if (tactic->reason || !tactic->timed || !wins(tactic, standard)) continue;
+            if (tactic->reason || !tactic->timed || !sw_tune_wins(&tactic->timing, &standard->timing)) continue;
             if (best == standard || sum(tactic) < sum(best)) kind->choice = t;
         }
     }

@@ -64,6 +64,8 @@ void sw_tune_limit(sw_tune_kind *kinds, int n, int64_t most);
 /* Times two whole networks by turns; of each half the least. */
 SW_MUST_USE sw_status sw_tune_compare(const sw_tune_bench *bench, int rounds, const int *a, const int *b, int64_t *ns,
                                       sw_timing *time_a, sw_timing *time_b);
+/* Whether a way of times t may replace one: it wins by the margin in both halves. */
+bool sw_tune_wins(const sw_timing *t, const sw_timing *over);
 /* Whether the network of times b may replace that of times a. */
 bool sw_tune_is_faster(const sw_timing *a, const sw_timing *b);
 

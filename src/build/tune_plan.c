@@ -310,6 +310,64 @@ static sw_status write_choices(const tuner *t) {
     return sw_plan_add_receipt(t->plan, "tuned on", t->device);
 }
 
+/* ---- Strips -------------------------------------------------------------------------------------------------------- */
+
+/* Sessions of the tuned plan that run chains strip by strip, and with whole maps. */
+typedef struct strips {
+    const tuner *t;
+    sw_session *sessions[2];
+} strips;
+
+static sw_status run_either(void *ctx, const int *choice, int64_t *ns, int64_t *whole_ns) {
+    const strips *s = ctx;
+    int64_t start = sw_clock_ns();
+    SW_TRY(sw_session_run(s->sessions[choice[0]], s->t->inputs, s->t->outputs));
+    *ns = *whole_ns = sw_clock_ns() - start;
+    return SW_OK;
+}
+
+static sw_status compare_strips(tuner *t, const char *key) {
+    static const int with[1] = {0}, without[1] = {1};
+    strips s = {.t = t};
+    sw_session_options options = {.threads = t->o->threads};
+    sw_tune_bench bench = {.pass = run_either, .now_ns = now_ns, .ctx = &s};
+    sw_timing times[2];
+    int64_t ns;
+    sw_status status = SW_OK;
+    for (int i = 0; i < 2 && status == SW_OK; i++) { /* the first run binds */
+        t->plan->whole_maps = i;
+        status = sw_session_create(t->plan, &options, t->diag, &s.sessions[i]);
+        if (status == SW_OK) status = sw_session_run(s.sessions[i], t->inputs, t->outputs);
+    }
+    t->plan->whole_maps = false;
+    int rounds = sw_tune_effort_of(t->o->level).rounds;
+    if (status == SW_OK) status = sw_tune_compare(&bench, rounds, with, without, &ns, &times[0], &times[1]);
+    for (int i = 0; i < 2; i++) sw_session_destroy(s.sessions[i]);
+    SW_TRY(status);
+    SW_TRY(keep_timing(t, key, "strips", times[0]));
+    SW_TRY(keep_timing(t, key, "whole maps", times[1]));
+    return t->path ? sw_timings_save(t->timings, t->path, t->diag) : SW_OK;
+}
+
+/* Whether layers run strip by strip, where they can: unless whole maps are the faster. */
+static sw_status choose_strips(tuner *t) {
+    char network[32], key[48], text[96];
+    sw_timing strip_time, whole_time;
+    if (t->o->level == 0 || !t->instance->n_chains) return SW_OK;
+    SW_TRY(network_key(t, network));
+    snprintf(key, sizeof key, "%s strips", network);
+    if (!sw_timings_find(t->timings, t->device, key, "strips", &strip_time) ||
+        !sw_timings_find(t->timings, t->device, key, "whole maps", &whole_time))
+        SW_TRY(compare_strips(t, key));
+    if (!sw_timings_find(t->timings, t->device, key, "strips", &strip_time) ||
+        !sw_timings_find(t->timings, t->device, key, "whole maps", &whole_time))
+        return SW_OK;
+    t->plan->whole_maps = sw_tune_wins(&whole_time, &strip_time);
+    snprintf(text, sizeof text, "%s: strips %.2f ms, whole %.2f ms", t->plan->whole_maps ? "whole" : "strips",
+             (double)(strip_time.ns[0] + strip_time.ns[1]) / 2e6, (double)(whole_time.ns[0] + whole_time.ns[1]) / 2e6);
+    return sw_plan_add_receipt(t->plan, "maps", text);
+}
+
 static sw_status open_cache(tuner *t) {
     t->timings = sw_timings_create(NULL, sw_cpu_kernels_version());
     if (!t->timings) return SW_E_NOMEM;
@@ -349,7 +407,8 @@ static sw_status tune(tuner *t) {
     find_times(t);
     if (t->o->level > 0 && any_missing(t)) SW_TRY(with_ways(t, is_timed_now, measure));
     SW_TRY(choose(t));
-    return write_choices(t);
+    SW_TRY(write_choices(t));
+    return choose_strips(t);
 }
 
 sw_status sw_plan_tune(sw_plan *plan, const sw_tuning *tuning, const sw_diag *diag) {

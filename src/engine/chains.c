@@ -234,7 +234,7 @@ static sw_status find(finder *f) {
 }
 
 sw_status sw_chains_find(const sw_plan *plan, sw_instance *instance, int threads, const sw_allocator *allocator) {
-    if (plan->reference || threads == 0) return SW_OK;
+    if (plan->reference || plan->whole_maps || threads == 0) return SW_OK;
     finder f = {.plan = plan, .instance = instance, .threads = threads, .cache = cache_bytes()};
     f.uses = sw_calloc(allocator, 2 * plan->n_values + 1, sizeof *f.uses);
     f.shared = sw_calloc(allocator, plan->n_values + 1, sizeof *f.shared);

@@ -77,6 +77,7 @@ struct sw_plan {
     size_t n_gpu_codes, cap_gpu_codes;
     uint32_t features; /* SW_CPU_* without which it does not run; 0 for plans that were not loaded */
     bool loaded, stripped, portable;
+    bool whole_maps; /* no chains (engine/chains.h): they were slower where the plan was tuned */
 };
 
 /* Building: create, add in order (a step may read only values added before), set inputs and outputs, share. Not

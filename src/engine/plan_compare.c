@@ -99,6 +99,7 @@ sw_status sw_plan_refit(sw_plan *built, const sw_plan *stripped, const char *whe
             SW_TRY(sw_plan_add_receipt(built, stripped->receipt[i], stripped->receipt[i + 1]));
     built->gpu_type = stripped->gpu_type;
     built->gpu_tf32 = stripped->gpu_tf32;
+    built->whole_maps = stripped->whole_maps;
     if (stripped->gpu) SW_TRY(sw_plan_set_gpu(built, stripped->gpu, stripped->gpu_sm, stripped->any_of_sm));
     for (size_t i = 0; i < stripped->n_gpu_tiles; i += 2)
         SW_TRY(sw_plan_add_gpu_tile(built, stripped->gpu_tiles[i], stripped->gpu_tiles[i + 1]));

@@ -16,7 +16,7 @@ enum {
     SW__PLAN_MAX_CONTROL = 64 << 20
 };
 
-enum { SW__FLAG_STRIPPED = 1, SW__FLAG_PORTABLE = 2, SW__FLAG_TF32 = 4 };
+enum { SW__FLAG_STRIPPED = 1, SW__FLAG_PORTABLE = 2, SW__FLAG_TF32 = 4, SW__FLAG_WHOLE_MAPS = 8 };
 
 enum { /* of the control part */
        SW__CONTROL_FLAGS = 1,

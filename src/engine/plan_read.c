@@ -509,6 +509,7 @@ static sw_status read_control(reader *r, sw_pb m, const char **features) {
             r->plan->stripped = f.value & SW__FLAG_STRIPPED;
             r->plan->portable = f.value & SW__FLAG_PORTABLE;
             r->plan->gpu_tf32 = f.value & SW__FLAG_TF32;
+            r->plan->whole_maps = f.value & SW__FLAG_WHOLE_MAPS;
             break;
         case SW__CONTROL_FEATURES:
             SW_TRY(need_text(&m, *features = text_of(r, &m, &f)));

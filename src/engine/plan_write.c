@@ -275,7 +275,7 @@ static void put_control(writer *w) {
     uint32_t needed = needed_features(w);
     if (needed) sw_cpu_text(needed, features, sizeof features);
     uint64_t flags = (w->options->strip ? SW__FLAG_STRIPPED : 0) | (w->options->portable ? SW__FLAG_PORTABLE : 0) |
-                     (plan->gpu_tf32 ? SW__FLAG_TF32 : 0);
+                     (plan->gpu_tf32 ? SW__FLAG_TF32 : 0) | (plan->whole_maps ? SW__FLAG_WHOLE_MAPS : 0);
     if (flags) sw_pb_put_varint(&w->control, SW__CONTROL_FLAGS, flags);
     sw_pb_put_text(&w->control, SW__CONTROL_FEATURES, features);
     for (size_t v = 0; v < plan->n_values; v++) put_value(w, v);

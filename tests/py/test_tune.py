@@ -28,6 +28,12 @@ class Tune(unittest.TestCase):
         process = slipway.run("build", model or self.model, "-o", plan, *options, **more)
         return plan.read_bytes(), process.stderr
 
+    def write_cache(self, text):
+        """With the last line that it must have."""
+        lines = re.sub(r"end \d+ \w+\n$", "", text)
+        count = sum("\t" in line for line in lines.splitlines())
+        self.cache.write_text(f"{lines}end {count} {zlib.crc32(lines.encode()):08x}\n")
+
     def test_equal_caches_give_equal_plans(self):
         first, messages = self.build()
         self.assertEqual(messages, "")
@@ -43,6 +49,21 @@ class Tune(unittest.TestCase):
         want = slipway.run_model(self.model, {"x": x}, self.folder)["y"]
         got = slipway.run_model(self.folder / "a.slip", {"x": x}, self.folder)["y"]
         np.testing.assert_allclose(got, want, atol=1e-4 * np.abs(want).max())
+
+    def test_strips_are_timed_against_whole_maps(self):
+        model = small_model(self.folder / "large.onnx", 1, 300, channels=32)  # a map of 11 MB between
+        first, _ = self.build("-O", 1, "--threads", 1, model=model)
+        self.assertRegex(self.cache.read_text(), r"network [0-9a-f]{8} strips\twhole maps\t\d+ \d+\n")
+        maps = json.loads(slipway.run("inspect", self.folder / "a.slip", "--json").stdout)["receipt"]["maps"]
+        self.assertRegex(maps, r"^(strips|whole): strips [\d.]+ ms, whole [\d.]+ ms$")
+        for whole in (False, True):  # as the cache says
+            times = {"strips": "9000000 9000000" if whole else "1 1", "whole maps": "1 1" if whole else "9000000 9000000"}
+            text = self.cache.read_text()
+            self.write_cache(re.sub(r"( strips\t(strips|whole maps)\t).*", lambda m: m[1] + times[m[2]], text))
+            self.build("-O", 1, "--threads", 1, model=model)
+            steps = json.loads(slipway.run("profile", self.folder / "a.slip", "--json", "--threads", 1).stdout)["steps"]
+            rows = [s["strip_rows"] for s in steps if s["tactic"]]
+            self.assertEqual([row is None for row in rows], [whole, whole])
 
     def test_two_builds_on_one_cache_lose_nothing(self):
         other = small_model(self.folder / "n.onnx", 1, 16, channels=16)
@@ -63,10 +84,7 @@ class Tune(unittest.TestCase):
 
     def test_a_cache_of_another_machine_says_nothing_but_stays(self):
         self.build()
-        foreign = re.sub(r"(?m)^device .*", "device Another 1.2.3", self.cache.read_text())
-        lines = re.sub(r"end \d+ \w+\n$", "", foreign)
-        count = sum("\t" in line for line in lines.splitlines())
-        self.cache.write_text(f"{lines}end {count} {zlib.crc32(lines.encode()):08x}\n")
+        self.write_cache(re.sub(r"(?m)^device .*", "device Another 1.2.3", self.cache.read_text()))
         _, messages = self.build()
         self.assertEqual(messages, "")
         devices = re.findall(r"(?m)^device (.*)", self.cache.read_text())
