@@ -656,6 +656,15 @@ class Operators(Emulated):
         pool = lambda **options: [conv, helper.make_node("AveragePool", ["a"], ["y"], **options)]  # noqa: E731
         self.check(pool(kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 1, 1]), **w)
         self.check(pool(kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 0, 0], count_include_pad=1, ceil_mode=1), **w)
+        odd = {f"w{n}": np.eye(n, 8, dtype=np.float32).reshape(n, 8, 1, 1) for n in (4, 1, 5)}
+        parts = [helper.make_node("Conv", ["x", f"w{n}"], [f"c{n}"], kernel_shape=[1, 1]) for n in (4, 1, 5)]
+        third = helper.make_node("MaxPool", ["j"], ["y"], kernel_shape=[2, 2])
+        self.check([*parts, helper.make_node("Concat", ["c4", "c1", "c5"], ["j"], axis=1), third], (2, 8, 6, 5), **odd)
+        self.check([conv, *parts, helper.make_node("Concat", ["c1", "c5", "a", "c4"], ["j"], axis=1), third], **odd, **w)
+        cut = helper.make_node("Split", ["a", "at"], ["s0", "s1", "s2"], axis=1)
+        ends = [helper.make_node("MaxPool", [f"s{i}"], [f"p{i}"], kernel_shape=[2, 2]) for i in range(3)]
+        three = [(f"p{i}", T.FLOAT) for i in range(3)]
+        self.check([conv, cut, *ends], (2, 8, 6, 5), outputs=three, at=np.int64([3, 1, 4]), **w)
         ones = helper.make_node("GlobalAveragePool", ["a"], ["b"])
         for order in (["a", "b"], ["b", "a"]):
             self.check([conv, ones, helper.make_node("Mul", order, ["y"])], **w)

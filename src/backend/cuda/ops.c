@@ -41,19 +41,44 @@ static sw_tensor channels_from(const sw_tensor *t, int64_t first) {
     return part;
 }
 
+static bool comes_in_eights(const sw_call *c, bool split) {
+    int parts = split ? c->n_out : c->n_in;
+    for (int i = 0; i + 1 < parts; i++)
+        if ((split ? c->out[i] : c->in[i])->dims[1] % 8) return false;
+    return true;
+}
+
+/* A part that is any channels of the whole. What is behind the last channel of a map, up to a multiple of 8, is zero. */
+static void copy_channels(const sw_tensor *in, const sw_tensor *out, int64_t channels, bool last, sw_cuda_launch *l) {
+    *l = (sw_cuda_launch){.kernel = SW_CUDA_COPY_CHANNELS};
+    l->args.channels = (sw_cuda_channels){.in = in->data,
+                                          .out = out->data,
+                                          .in_pitch = (int)in->pitch,
+                                          .out_pitch = (int)out->pitch,
+                                          .channels = (int)channels,
+                                          .zeros = last ? (int)(round_up(out->dims[1], 8) - out->dims[1]) : 0,
+                                          .pixels = pixels_of(out)};
+    l->grid_x = sw__cuda_blocks(l->args.channels.pixels * (channels + l->args.channels.zeros));
+}
+
 /* Parts that do not lie where they belong are copied. */
 static const char *join_maps(const sw_call *c, bool split, sw_cuda_launch *l, int *n) {
     int parts = split ? c->n_out : c->n_in;
     int64_t first = 0;
+    for (int i = 0; i < parts; i++)
+        if (!(split ? c->out[i] : c->in[i])) return "a part is absent";
+    bool eights = comes_in_eights(c, split);
     for (int i = 0; i < parts; i++) {
         const sw_tensor *part = split ? c->out[i] : c->in[i], *whole = split ? c->in[0] : c->out[0];
-        if (!part) return "a part is absent";
         sw_tensor there = channels_from(whole, first);
         bool last = i + 1 == parts;
-        if ((part->dims[1] % 8 && !last) || first % 8) return "channels do not come in eights";
         first += part->dims[1];
         if (part->data && part->data == there.data && part->pitch == there.pitch) continue;
         if (*n == SW_CUDA_MAX_LAUNCHES) return "too many parts";
+        if (!eights) {
+            copy_channels(split ? &there : part, split ? part : &there, part->dims[1], split || last, &l[(*n)++]);
+            continue;
+        }
         there.dims[1] = part->dims[1];
         copy_map(split ? &there : part, split ? part : &there, part->dims[1], &l[(*n)++]);
     }

@@ -46,6 +46,7 @@ typedef struct sw_cuda_launch {
         sw_cuda_grid grid;
         sw_cuda_resize_rows resize_rows;
         sw_cuda_lstm lstm;
+        sw_cuda_channels channels;
     } args;
 } sw_cuda_launch;
 

@@ -88,6 +88,14 @@ typedef struct sw_cuda_resize {
     float by_y, by_x;
 } sw_cuda_resize;
 
+/* `channels` of a map to another, from and to any of them, one by one; `zeros` more are set to 0. */
+typedef struct sw_cuda_channels {
+    const void *in;
+    void *out;
+    int in_pitch, out_pitch, channels, zeros;
+    long long pixels;
+} sw_cuda_channels;
+
 /* Between rows (float32, N C H W) and channels-last maps. `channels` need not be a multiple of 8: the rest of the last 8 of
  * a map is written as zeros. */
 typedef struct sw_cuda_relayout {

@@ -141,6 +141,20 @@ KERNEL(resize, sw_cuda_resize) {
 }
 #endif
 
+#ifdef KERNEL_CHANNELS
+// A thread a channel of a pixel: of joins and splits whose parts do not come in eights.
+KERNEL(copy_channels, sw_cuda_channels) {
+    const sw_cuda_channels *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    long long i = (long long)block_id() * THREADS + thread_id(), pixel = i / (p->channels + p->zeros);
+    int c = (int)(i - pixel * (p->channels + p->zeros));
+    if (pixel >= p->pixels) return;
+    u32 v = c < p->channels ? load_half((const f16 *)p->in + pixel * p->in_pitch + c) : 0u;
+    store_half((f16 *)p->out + pixel * p->out_pitch + c, v);
+}
+#endif
+
 #ifdef KERNEL_TO_MAP
 KERNEL(to_map, sw_cuda_relayout) {
     const sw_cuda_relayout *p = ARGS;
