@@ -16,6 +16,10 @@ enum { MAX_LOADS = 16 };
 
 #define NEXT(r, e) SW_TRY(sw_json_next((r), (e)))
 
+static sw_status not_understood(const sw_client *c) {
+    return sw_fail(c->diag, SW_E_INPUT, c->host, NULL, "the server's answer is not understood");
+}
+
 /* The rest of an object: its binary_data_size. */
 static sw_status read_size(sw_json_reader *r, size_t *bytes) {
     sw_json_event e;
@@ -34,7 +38,8 @@ sw_status sw_client_read_port(sw_client *c, sw_json_reader *r, sw_client_port *i
     for (;;) {
         NEXT(r, &e);
         if (e.type == SW_JSON_OBJECT_END) return SW_OK;
-        const char *key = e.type == SW_JSON_KEY ? sw_arena_strdup(c->args->arena, e.text) : NULL;
+        if (e.type != SW_JSON_KEY) return not_understood(c);
+        const char *key = sw_arena_strdup(c->args->arena, e.text);
         if (!key) return SW_E_NOMEM;
         NEXT(r, &e);
         if (!strcmp(key, "name") && e.type == SW_JSON_STRING) in->name = sw_arena_strdup(c->args->arena, e.text);
@@ -48,8 +53,9 @@ sw_status sw_client_read_port(sw_client *c, sw_json_reader *r, sw_client_port *i
             continue;
         }
         NEXT(r, &e);
-        while (e.type == SW_JSON_NUMBER && in->rank < SW_MAX_RANK) {
-            in->dims[in->rank++] = e.integer < 0 ? 1 : e.integer;
+        for (; e.type == SW_JSON_NUMBER; in->rank++) {
+            if (in->rank == SW_MAX_RANK) return not_understood(c);
+            in->dims[in->rank] = e.integer < 0 ? 1 : e.integer;
             NEXT(r, &e);
         }
     }
@@ -58,7 +64,7 @@ sw_status sw_client_read_port(sw_client *c, sw_json_reader *r, sw_client_port *i
 static sw_status read_metadata(sw_client *c, sw_json_reader *r) {
     sw_json_event e;
     NEXT(r, &e);
-    if (e.type != SW_JSON_OBJECT) return SW_E_INPUT;
+    if (e.type != SW_JSON_OBJECT) return not_understood(c);
     for (;;) {
         NEXT(r, &e);
         if (e.type != SW_JSON_KEY) return SW_OK;
