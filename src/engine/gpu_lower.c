@@ -266,7 +266,7 @@ static const char *refuse_ports(const sw_gpu *gpu, const sw_gpu_program *p, cons
     for (int i = 0; i < node->n_out; i++) {
         if (node->out[i] < 0) continue;
         if (instance->places[node->out[i]] != SW_PLACE_PLANNED) return "its shape depends on data";
-        if (!sw_cuda_has_type(instance->values[node->out[i]].dtype)) return "it is not float32, int64 or bool";
+        if (!sw_cuda_has_type(instance->values[node->out[i]].dtype)) return "no kernel gives its type";
     }
     return NULL;
 }

@@ -118,6 +118,12 @@ DEV unsigned pack(float low, float high) {
     return sw_f32_to_f16(low) | (unsigned)sw_f32_to_f16(high) << 16;
 }
 #endif
+DEV float from_f16(unsigned v) {
+    return sw_f16_to_f32((unsigned short)v);
+}
+DEV unsigned to_f16(float v) {
+    return sw_f32_to_f16(v);
+}
 #if SM >= 800
 DEV unsigned maximum2(unsigned a, unsigned b) {
     return pack(fmaxf(unpack_low(a), unpack_low(b)), fmaxf(unpack_high(a), unpack_high(b)));

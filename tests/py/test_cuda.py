@@ -442,7 +442,7 @@ class Operators(Emulated):
         tensors = []
         for name, value in weights.items():
             value = np.asarray(value)
-            kind = {"int64": T.INT64, "bool": T.BOOL}.get(value.dtype.name, T.FLOAT)
+            kind = {"int64": T.INT64, "int32": T.INT32, "bool": T.BOOL}.get(value.dtype.name, T.FLOAT)
             tensors.append(helper.make_tensor(name, kind, value.shape, value.ravel()))
         port = lambda name, kind, dims=None: helper.make_tensor_value_info(name, kind, dims)  # noqa: E731
         graph = helper.make_graph(nodes, "g", [port("x", T.FLOAT, shape)], [port(*out) for out in outputs], tensors)
@@ -563,7 +563,18 @@ class Operators(Emulated):
         add("IsNaN", ["f"], T.BOOL)
         for pair, kind in ((("i", "w"), T.INT64), (("f", "r"), T.FLOAT), (("b", "t"), T.BOOL)):
             add("Where", ["t", *pair], kind)
+        for name, kind in (("int32", T.INT32), ("uint8", T.UINT8), ("half", T.FLOAT16)):
+            for source in "fib":
+                add("Cast", [source], kind, to=kind)
+                add("Cast", [outputs[-1][0]], T.FLOAT, to=T.FLOAT)
+            add("Cast", ["far"], kind, to=kind)
+        add("Cast", ["f"], T.INT32, to=T.INT32)
+        add("Mod", [outputs[-1][0], "w32"], T.INT32)
+        add("Concat", [outputs[-1][0], outputs[-2][0]], T.INT32, axis=0)
+        add("Gather", ["x", "at32"], T.FLOAT, axis=1)
         weights = {"twenty": np.float32(20), "ten": np.float32(9.5), "w": np.int64([-3, 0, 7, 2, -1])}
+        weights |= {"far": np.float32([300, -300, 7e4, 1e12, -2147483648]), "w32": np.int32([3, -4, 0, 7, 1])}
+        weights["at32"] = np.int32([2, -1, 0])
         weights["r"] = np.float32([-3, 0.5, 7, 2, -1])
         weights["t"] = np.array([[True], [False], [True]])
         self.check(nodes, (2, 3, 5), 1e-4, outputs=outputs, **weights)

@@ -82,7 +82,7 @@ bool sw_cuda_has_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cu
 void sw_cuda_launch_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu, const void *in,
                               const void *stem_packed, const void *packed, void *out, sw_cuda_launch *launch);
 
-/* Types that rows on the GPU may have: float32, int64, bool. */
+/* Types that rows on the GPU may have: float32, int64, int32, uint8, bool; float16 between casts and outputs. */
 bool sw_cuda_has_type(sw_dtype dtype);
 /* Whether input i of an operator is read on the GPU, and not by the host: shapes, axes, scales. */
 bool sw_cuda_is_operand(sw_op op, int i, const sw_tensor *t);

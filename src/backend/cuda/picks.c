@@ -56,7 +56,7 @@ static const char *pick(const sw_call *c, sw_cuda_launch *l) {
     size_t bytes = sw_dtype_size(x->dtype);
     long long in[SW_MAX_RANK], places[SW_MAX_RANK];
     if (axis < 0) axis += x->rank;
-    if (at->dtype != SW_I64) return "its places are not int64";
+    if (at->dtype != SW_I64 && at->dtype != SW_I32) return "its places are not int64 or int32";
     if (x->dims[axis] < 1) return "its axis is empty";
     l->kernel = bytes == 8 ? SW_CUDA_PICK_8 : bytes == 1 ? SW_CUDA_PICK_1 : SW_CUDA_PICK;
     sw_cuda_pick *p = &l->args.pick;
@@ -68,6 +68,7 @@ static const char *pick(const sw_call *c, sw_cuda_launch *l) {
                         .count = sw_tensor_count(y),
                         .axis_stride = in[axis],
                         .rank = y->rank,
+                        .narrow = at->dtype == SW_I32,
                         .extent = (int)x->dims[axis]};
     for (int i = 0; i < y->rank; i++) {
         p->dims[i] = (int)y->dims[i];

@@ -34,13 +34,40 @@ static int code_of(sw_op op) {
     return -1;
 }
 
+/* The kernels' name of a type; -1: it has none. */
+static int type_of(sw_dtype dtype) {
+    switch (dtype) {
+    case SW_F32:
+        return CUDA_F32;
+    case SW_I64:
+        return CUDA_I64;
+    case SW_BOOL:
+        return CUDA_BOOL;
+    case SW_I32:
+        return CUDA_I32;
+    case SW_U8:
+        return CUDA_U8;
+    case SW_F16:
+        return CUDA_F16;
+    default:
+        return -1;
+    }
+}
+
 bool sw_cuda_has_type(sw_dtype dtype) {
-    return dtype == SW_F32 || dtype == SW_I64 || dtype == SW_BOOL;
+    return type_of(dtype) >= 0;
+}
+
+static bool is_reshape(sw_op op) {
+    return op == SW_OP_Reshape || op == SW_OP_Flatten || op == SW_OP_Squeeze || op == SW_OP_Unsqueeze ||
+           op == SW_OP_Identity;
 }
 
 bool sw_cuda_is_operand(sw_op op, int i, const sw_tensor *t) {
     if (t->dtype == SW_F32) return i == 0 || (op != SW_OP_Resize && op != SW_OP_Clip && op != SW_OP_Pad);
     if (!sw_cuda_has_type(t->dtype)) return false;
+    if (t->dtype == SW_F16) return i == 0 && (op == SW_OP_Cast || is_reshape(op));
+    if (is_reshape(op)) return i == 0;
     switch (op) {
     case SW_OP_Gather:
     case SW_OP_GatherElements:
@@ -51,19 +78,10 @@ bool sw_cuda_is_operand(sw_op op, int i, const sw_tensor *t) {
     case SW_OP_Slice:
     case SW_OP_Expand:
     case SW_OP_Tile:
-    case SW_OP_Reshape:
-    case SW_OP_Flatten:
-    case SW_OP_Squeeze:
-    case SW_OP_Unsqueeze:
-    case SW_OP_Identity:
         return i == 0;
     default:
         return code_of(op) >= 0;
     }
-}
-
-static int type_of(const sw_tensor *t) {
-    return t->dtype == SW_F32 ? CUDA_F32 : t->dtype == SW_I64 ? CUDA_I64 : CUDA_BOOL;
 }
 
 const char *sw__cuda_lower_typed(const sw_call *c, sw_cuda_launch *l, bool *taken) {
@@ -84,13 +102,13 @@ const char *sw__cuda_lower_typed(const sw_call *c, sw_cuda_launch *l, bool *take
                          .rank = y->rank,
                          .op = code,
                          .n_in = c->n_in,
-                         .out_type = type_of(y)};
+                         .out_type = type_of(y->dtype)};
     for (int i = 0; i < y->rank; i++) p->dims[i] = (int)y->dims[i];
     for (int i = 0; i < c->n_in; i++) {
-        if (!sw_cuda_has_type(c->in[i]->dtype)) return "it is not float32, int64 or bool";
+        if (!sw_cuda_is_operand(c->op, i, c->in[i])) return "it has a type that only casts take";
         if (!one && c->in[i]->dtype != c->in[0]->dtype) return "its types differ";
         p->in[i] = c->in[i]->data;
-        p->types[i] = type_of(c->in[i]);
+        p->types[i] = type_of(c->in[i]->dtype);
         sw__cuda_broadcast(c->in[i], y, p->stride[i]);
     }
     l->grid_x = sw__cuda_blocks(p->count);

@@ -146,18 +146,18 @@ typedef struct sw_cuda_topk {
 } sw_cuda_topk;
 
 /* out[i0, i1, ...] = in[i0 * in_stride0 + ... + place * axis_stride], place = places[i0 * place_stride0 + ...], int64, below
- * 0: from the end of the `extent` of the axis. Elements of 1, 4 or 8 bytes. */
+ * 0: from the end of the `extent` of the axis; narrow: int32. Elements of 1, 4 or 8 bytes. */
 typedef struct sw_cuda_pick {
     const void *in, *places;
     void *out;
     long long count, axis_stride;
-    int rank, extent;
+    int rank, extent, narrow;
     int dims[CUDA_MAX_RANK];
     long long in_stride[CUDA_MAX_RANK], place_stride[CUDA_MAX_RANK];
 } sw_cuda_pick;
 
 /* Element-wise on rows of any of these types, with any broadcast by strides; those that begin with CUDA_EQUAL give bools. */
-enum { CUDA_F32, CUDA_I64, CUDA_BOOL };
+enum { CUDA_F32, CUDA_I64, CUDA_BOOL, CUDA_I32, CUDA_U8, CUDA_F16 }; /* float16: of casts only */
 enum {
     CUDA_MIN = CUDA_DIV + 1,
     CUDA_MAX,

@@ -55,7 +55,8 @@ KERNEL(pick, sw_cuda_pick) {
         from += at * p->in_stride[k], at_place += at * p->place_stride[k];
         rest = q;
     }
-    long long place = load_long((const long long *)p->places + at_place);
+    long long place = p->narrow ? (long long)(int)load4((const u32 *)p->places + at_place)
+                                : load_long((const long long *)p->places + at_place);
     if (place < 0) place += p->extent;
     place = place < 0 ? 0 : place >= p->extent ? p->extent - 1 : place;
     from += place * p->axis_stride;
@@ -99,11 +100,34 @@ DEV number load_number(const void *data, int type, long long at) {
     number v = {0, 0.f};
     if (type == CUDA_F32)
         v.real = load_float((const float *)data + at);
+    else if (type == CUDA_F16)
+        v.real = from_f16(load_half((const f16 *)data + at));
     else if (type == CUDA_I64)
         v.whole = load_long((const long long *)data + at);
+    else if (type == CUDA_I32)
+        v.whole = (int)load4((const u32 *)data + at);
     else
-        v.whole = load_byte((const unsigned char *)data + at) != 0;
+        v.whole = load_byte((const unsigned char *)data + at);
+    if (type == CUDA_BOOL) v.whole = v.whole != 0;
     return v;
+}
+
+// What does not fit wraps around.
+DEV void store_number(void *data, int type, long long at, number v) {
+    if (type == CUDA_F32)
+        store_float((float *)data + at, v.real);
+    else if (type == CUDA_F16)
+        store_half((f16 *)data + at, to_f16(v.real));
+    else if (type == CUDA_I64)
+        store_long((long long *)data + at, v.whole);
+    else if (type == CUDA_I32)
+        store4((u32 *)data + at, (u32)v.whole);
+    else
+        store_byte((unsigned char *)data + at, type == CUDA_BOOL ? v.whole != 0 : (u32)v.whole & 255u);
+}
+
+DEV bool is_real(int type) {
+    return type == CUDA_F32 || type == CUDA_F16;
 }
 
 DEV float real_result(int op, float a, float b) {
@@ -183,15 +207,15 @@ DEV bool holds(int op, int type, number a, number b) {
     }
 }
 
-// To what type a number is turned: floats towards zero, and what does not fit is the lowest.
+// To what type a number is turned: floats towards zero, by way of int64 or int32, whose lowest stands for what does not fit.
 DEV number cast(number v, int from, int to) {
     number r = v;
-    if (to == CUDA_F32 && from != CUDA_F32) r.real = (float)v.whole;
-    if (to == CUDA_I64 && from == CUDA_F32) {
-        bool fits = v.real > -9223372036854775808.f && v.real < 9223372036854775808.f;
-        r.whole = fits ? (long long)v.real : (long long)(1ull << 63);
-    }
-    if (to == CUDA_BOOL) r.whole = from == CUDA_F32 ? v.real != 0.f : v.whole != 0;
+    if (is_real(to) && !is_real(from)) r.real = (float)v.whole;
+    if (to == CUDA_BOOL) r.whole = is_real(from) ? v.real != 0.f : v.whole != 0;
+    if (is_real(to) || !is_real(from) || to == CUDA_BOOL) return r;
+    float end = to == CUDA_I64 ? 9223372036854775808.f : 2147483648.f;
+    bool fits = v.real < end && (to == CUDA_I64 ? v.real > -end : v.real >= -end);
+    r.whole = fits ? (long long)v.real : to == CUDA_I64 ? (long long)(1ull << 63) : -2147483648ll;
     return r;
 }
 
@@ -224,11 +248,6 @@ KERNEL(typed_rows, sw_cuda_typed) {
     UNROLL for (int n = 0; n < 3; n++)
         if (n < p->n_in) v[n] = load_number(p->in[n], p->types[n], at[n]);
     number r = result_of(p, v);
-    if (p->out_type == CUDA_F32)
-        store_float((float *)p->out + i, r.real);
-    else if (p->out_type == CUDA_I64)
-        store_long((long long *)p->out + i, r.whole);
-    else
-        store_byte((unsigned char *)p->out + i, r.whole != 0);
+    store_number(p->out, p->out_type, i, r);
 }
 #endif

@@ -75,6 +75,17 @@ DEV u32 pack(float low, float high) {
 #endif
     return v;
 }
+// Of rows: float16 whatever the type of maps is.
+DEV float from_f16(u32 v) {
+    float f;
+    asm("{.reg .f16 l, h; mov.b32 {l, h}, %1; cvt.f32.f16 %0, l;}" : "=f"(f) : "r"(v));
+    return f;
+}
+DEV u32 to_f16(float v) {
+    u32 r;
+    asm("{.reg .f16 l, h; cvt.rn.f16.f32 l, %1; mov.b16 h, 0; mov.b32 %0, {l, h};}" : "=r"(r) : "f"(v));
+    return r;
+}
 DEV vec4 load16(const void *p) {
     return *(const vec4 *)p;
 }
