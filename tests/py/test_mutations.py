@@ -165,6 +165,39 @@ def control_model():
     return model.SerializeToString()
 
 
+FUSED = """<ir_version: 8, opset_import: ["" : 23, "com.microsoft" : 1]>
+agraph (float[1, 3, 32, 32] images) => (float[1, 4, 16] output0, uint8[1, 8, 16] y) <float s = {0.1}, uint8 z = {9}> {
+    maps = AveragePool<kernel_shape = [8, 8], strides = [8, 8]>(images)
+    normal = BatchNormalization(maps, c, c, c, c)
+    fused = com.microsoft.FusedConv<activation: string = "Clip", activation_params: floats = [0.0, 6.0]>(normal, w, b)
+    deep = Unsqueeze(fused, axis)
+    wide = Conv<pads = [1, 1, 0, 1, 1, 0]>(deep, d)
+    flat = Squeeze(wide, axis)
+    mean = ReduceMean<keepdims = 1>(flat, pixels)
+    sum = Einsum<equation = "bchw,bcxy->bchw">(flat, mean)
+    rows = Reshape(flat, shape)
+    skipped = com.microsoft.SkipLayerNormalization<epsilon: float = 0.001>(rows, rows, g)
+    heads = com.microsoft.MultiHeadAttention<num_heads: int = 4>(skipped, skipped, rows)
+    product = com.microsoft.FusedMatMul<transB: int = 1, alpha: float = 0.5>(heads, rows)
+    narrow = MatMul(product, rows)
+    output0 = com.microsoft.QuickGelu(narrow)
+    q = QuantizeLinear(output0, s, z)
+    both = com.microsoft.QLinearConcat<axis: int = 1>(s, z, q, s, z, q, s, z)
+    y = com.microsoft.QLinearAdd(both, s, z, both, s, z, s, z)
+}"""
+
+
+def fused_model():
+    """Operators of ONNX Runtime's optimiser, and those that passes take apart."""
+    model = onnx.parser.parse_model(FUSED)
+    floats = {"c": (3,), "w": (4, 3, 1, 1), "b": (4,), "d": (1, 1, 3, 3, 1), "g": (16,)}
+    numbers = {"axis": [1], "pixels": [2, 3], "shape": [1, 4, 16]}
+    constants = {n: np.linspace(0.1, 1, int(np.prod(s)), dtype=np.float32).reshape(s) for n, s in floats.items()}
+    for name, array in (constants | {n: np.array(v, np.int64) for n, v in numbers.items()}).items():
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+    return model.SerializeToString()
+
+
 def encoded(extension):
     import cv2
 
@@ -271,7 +304,7 @@ model_warmup { name: 'w' inputs { key: 'x' value { data_type: TYPE_FP32 dims: [ 
 
 # Format -> the good files that are damaged in turn.
 SEEDS = {
-    "onnx": lambda: [tiny_detector(), busy_model(), control_model()],
+    "onnx": lambda: [tiny_detector(), busy_model(), control_model(), fused_model()],
     "jpg": lambda: [encoded(".jpg"), encoded(".progressive.jpg")],
     "png": lambda: [encoded(".png")],
     "npy": lambda: [array_file()],
