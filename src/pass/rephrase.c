@@ -177,22 +177,50 @@ static sw_status rephrase_einsum(sw_graph *graph, sw_node *node) {
 
 /* ---- Attention ------------------------------------------------------------------------------------------- */
 
-/* Whether it is softmax(scale Q K^T + mask) V and nothing more: no cache, no mask by rule or of truth values, one head of
- * keys for each of queries. */
+/* Whether a constant mask leaves something of each row: else its result is 0, which Softmax does not give. */
+static bool spares_each_row(const sw_tensor *mask) {
+    int64_t length = mask->dims[mask->rank - 1], n = mask->data ? sw_tensor_count(mask) : 0, seen = 0;
+    if (mask->dtype != SW_F32 && mask->dtype != SW_BOOL) return false;
+    for (int64_t i = 0; i < n; i++) {
+        bool sees =
+            mask->dtype == SW_BOOL ? ((const uint8_t *)mask->data)[i] : ((const float *)mask->data)[i] > -INFINITY;
+        if (i % length == 0) seen = 0;
+        seen += sees;
+        if (i % length == length - 1 && !seen) return false;
+    }
+    return n > 0;
+}
+
+/* Whether it is softmax(scale Q K^T + mask) V and nothing more: no cache, no mask by rule, none that is computed, one
+ * head of keys for each of queries. */
 static bool is_plain_attention(const sw_node *node, sw_attention *a) {
     const sw_tensor *in[7];
     sw_tensor *out[4];
     bool known;
     sw_call call = sw_node_call(node, in, out, NULL);
     for (int i = 0; i < node->n_in; i++)
-        if (i > 3 ? node->in[i] != NULL : node->in[i] && node->in[i]->type.dtype != SW_F32) return false;
+        if (i > 3 ? node->in[i] != NULL : i < 3 && node->in[i]->type.dtype != SW_F32) return false;
     for (int i = 1; i < node->n_out; i++)
         if (node->out[i]) return false;
     if (sw_node_int(node, "is_causal") || sw_node_float(node, "softcap") != 0) return false;
     if (sw_call_attention(&call, a, &known) != SW_OK || !known || a->heads < 1 || a->heads != a->kv_heads) return false;
     const sw_tensor *mask = node->n_in > 3 && node->in[3] ? &node->in[3]->type : NULL;
-    bool whole = !mask || (mask->rank > 0 && mask->dims[mask->rank - 1] == a->total);
-    return whole && a->size > 0 && a->value_size > 0;
+    bool good = !mask || (mask->rank > 0 && mask->dims[mask->rank - 1] == a->total && spares_each_row(mask));
+    return good && a->size > 0 && a->value_size > 0;
+}
+
+/* What is added to the scores: a mask of numbers; minus infinity where one of truth values is false; NULL: nothing. */
+static sw_status find_addend(sw_graph *graph, const sw_node *node, sw_value **addend) {
+    sw_value *mask = *addend = node->n_in > 3 ? node->in[3] : NULL;
+    if (!mask || mask->type.dtype == SW_F32) return SW_OK;
+    const uint8_t *from = mask->type.data;
+    int64_t n = sw_tensor_count(&mask->type);
+    *addend = NULL;
+    if (!memchr(from, 0, (size_t)n)) return SW_OK;
+    *addend = sw_graph_new_const(graph, mask->name, SW_F32, mask->type.rank, mask->type.dims);
+    if (!*addend) return SW_E_NOMEM;
+    for (int64_t i = 0; i < n; i++) ((float *)(*addend)->type.data)[i] = from[i] ? 0 : -INFINITY;
+    return SW_OK;
 }
 
 /* Heads side by side in the last axis, one behind the other in the second; or back. */
@@ -215,7 +243,8 @@ static sw_status rephrase_attention(sw_graph *graph, sw_node *node) {
     static const int64_t perm[] = {0, 1, 3, 2};
     sw_attention a;
     if (!is_plain_attention(node, &a)) return SW_OK;
-    sw_value *parts[3] = {node->in[0], node->in[1], node->in[2]}, *y;
+    sw_value *parts[3] = {node->in[0], node->in[1], node->in[2]}, *addend, *y;
+    SW_TRY(find_addend(graph, node, &addend));
     const int64_t sizes[3] = {a.size, a.size, a.value_size};
     for (int i = 0; a.flat && i < 3; i++)
         SW_TRY(turn_heads(graph, node, &(shape){.dims = {0, 0, a.heads, sizes[i]}, .n = 4}, &parts[i]));
@@ -228,7 +257,7 @@ static sw_status rephrase_attention(sw_graph *graph, sw_node *node) {
     SW_TRY(settle(graph, keys));
     SW_TRY(apply_two(graph, node, SW_OP_MatMul, parts[0], keys, &y));
     SW_TRY(apply_two(graph, node, SW_OP_Mul, y, scale, &y));
-    if (node->n_in > 3 && node->in[3]) SW_TRY(apply_two(graph, node, SW_OP_Add, y, node->in[3], &y));
+    if (addend) SW_TRY(apply_two(graph, node, SW_OP_Add, y, addend, &y));
     y = sw_graph_apply(graph, node, SW_OP_Softmax, node->name, 1, &y);
     SW_TRY(settle(graph, y));
     SW_TRY(apply_two(graph, node, SW_OP_MatMul, y, parts[2], &y));

@@ -159,6 +159,27 @@ class Graphs(unittest.TestCase):
                     model = model_of([node], ports, [value("y", T.FLOAT, None)])
                     self.check(model, {"x0": arrays[0], "x1": arrays[1]})
 
+    def test_attention_with_masks(self):
+        """Constant masks of numbers and of truth values: some, all, none of a row; computed ones."""
+        some = random(1, 1, 5, 7, seed=4) > 0
+        some[..., 0] = True
+        empty_row = some.copy()
+        empty_row[0, 0, 2] = False
+        no_numbers = np.where(empty_row, random(1, 1, 5, 7, seed=6), np.float32(-np.inf))
+        for mask in (random(2, 5, 7, seed=3), some, np.ones((5, 7), bool), empty_row, no_numbers):
+            for constant in (True, False):
+                shapes = {"q": (2, 2, 5, 4), "k": (2, 2, 7, 4), "v": (2, 2, 7, 6)}
+                inputs = {name: random(*shape, seed=i) for i, (name, shape) in enumerate(shapes.items())}
+                ports = [value(name, T.FLOAT, shape) for name, shape in shapes.items()]
+                node = helper.make_node("Attention", ["q", "k", "v", "m"], ["y"])
+                if not constant:
+                    inputs["m"] = mask
+                    ports.append(value("m", helper.np_dtype_to_tensor_dtype(mask.dtype), mask.shape))
+                constants = [("m", mask)] if constant else []
+                model = model_of([node], ports, [value("y", T.FLOAT, None)], constants, opset=23)
+                with self.subTest(mask=mask.dtype, shape=mask.shape, constant=constant):
+                    self.check(model, inputs)
+
     def test_normalisation_that_stands_alone(self):
         """Of maps, of rows, and of rows that are flattened behind a product; an activation or an addition behind it."""
         numbers = [(name, random(6, seed=i) ** 2 + 0.1) for i, name in enumerate("sbmv")]

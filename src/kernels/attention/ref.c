@@ -57,9 +57,13 @@ static double dot(const double *x, const double *y, int64_t n) {
     return sum;
 }
 
+/* A query that sees nothing gets zeros, as in PyTorch and ONNX Runtime. */
 static void softmax(double *v, int64_t n) {
     double top = -HUGE_VAL, sum = 0;
     for (int64_t i = 0; i < n; i++) top = v[i] > top ? v[i] : top;
+    for (int64_t i = 0; i < n && top == -HUGE_VAL; i++)
+        if (v[i] == top) v[i] = 0; /* else it is no number, and stays none */
+    if (top == -HUGE_VAL) return;
     for (int64_t i = 0; i < n; i++) sum += v[i] = exp(v[i] - top);
     for (int64_t i = 0; i < n; i++) v[i] /= sum;
 }
