@@ -22,6 +22,9 @@ struct sw__ensemble {
     int *outputs; /* by output: its tensor */
 };
 
+/* Whether names and types of the steps' ports are those of their models, whose infos these are, by step. */
+SW_MUST_USE sw_serve_code sw__ensemble_check(const sw_serve_model *ensemble, const sw_serve_info *const *infos,
+                                             sw_serve_error *error);
 /* Makes the built-in steps that the ensemble names and no repository has. */
 SW_MUST_USE sw_serve_code sw__ensemble_make_own(sw_serve_model *model, sw_serve_error *error);
 

@@ -180,6 +180,7 @@ struct sw_serve_model {
     int64_t used_ns;               /* when it was last found; under core->lock */
     pthread_mutex_t life_lock;     /* held while instances come and go */
     struct sw__ensemble *ensemble; /* NULL: none */
+    bool checked;                  /* the ensemble, against its models; under core->lock */
     double weight;                 /* of traffic that names no version; -1: the highest version takes all */
     struct sw_serve_model *next_dead;
 };

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/stage.h"
-#include "serve/internal.h"
+#include "serve/ensemble.h"
 
 /* -- Tasks ----------------------------------------------------------------------------------------------------------- */
 
@@ -326,6 +326,57 @@ static void load(sw_serve *core, sw__entry *entry, const sw__task *task, sw_serv
     sw_arena_destroy(arena);
 }
 
+/* By step, the models of an ensemble, where all have a version that is ready. Under core->lock. */
+static bool find_members(sw_serve *core, const struct sw__ensemble *e, const sw_serve_info **infos) {
+    for (int s = 0; s < e->n_steps; s++) {
+        const sw__member *step = &e->steps[s];
+        const sw__entry *entry = step->own ? NULL : sw__core_entry(core, step->model, false);
+        infos[s] = step->own ? &step->own->info : NULL;
+        for (int i = 0; entry && i < entry->n_versions; i++) {
+            const sw_serve_model *member = entry->versions[i].model;
+            if (member && (step->version < 0 || step->version == member->info.version)) infos[s] = &member->info;
+        }
+        if (!infos[s]) return false;
+    }
+    return true;
+}
+
+/* An ensemble that does not fit its models is not ready any more: false, with an error. Under core->lock. */
+static bool check_ensemble(sw_serve *core, sw__entry *entry, sw__version *version, sw_serve_model **gone,
+                           sw_serve_error *error) {
+    sw_serve_model *model = version->model;
+    if (!model || !model->ensemble || model->checked) return true;
+    const sw_serve_info **infos = sw_calloc(NULL, (size_t)model->ensemble->n_steps + 1, sizeof *infos);
+    model->checked = infos && find_members(core, model->ensemble, infos);
+    bool good = !model->checked || sw__ensemble_check(model, infos, error) == SW_SERVE_OK;
+    sw_free(NULL, infos);
+    if (good) return true;
+    take_out(core, version, gone);
+    set_state(version, "UNAVAILABLE", error->text);
+    entry->failed = !any_ready(entry);
+    return false;
+}
+
+/* After a load: ensembles whose models have all come. What goes wrong with the entry that was loaded is its error. */
+static void check_ensembles(sw_serve *core, const sw__entry *loaded, sw_serve_error *error) {
+    for (bool found = true; found;) {
+        sw_serve_model *gone = NULL;
+        sw_serve_error why;
+        found = false;
+        pthread_mutex_lock(&core->lock);
+        for (size_t i = 0; i < core->cap_entries && !found; i++)
+            for (int k = 0; core->entries[i] && k < core->entries[i]->n_versions && !found; k++) {
+                sw__entry *entry = core->entries[i];
+                found = !check_ensemble(core, entry, &entry->versions[k], &gone, &why);
+                if (found && entry == loaded && error->code == SW_SERVE_OK)
+                    (void)sw_serve_fail(error, SW_SERVE_INTERNAL, "failed to load '%.100s': %.380s", entry->name, why.text);
+            }
+        pthread_mutex_unlock(&core->lock);
+        if (found) (void)sw_fail(&core->diag, SW_E_MODEL, gone->info.name, NULL, "is not ready: %s", why.text);
+        drop_all(gone);
+    }
+}
+
 /* The names of the models that a model's ensembles are made of, in `arena`; n of them. Under core->lock. */
 static const char **members_of(const sw__entry *entry, sw_arena *arena, int *n) {
     const char **names = NULL;
@@ -582,6 +633,7 @@ static void run_task(sw_serve *core, sw__task *task, sw__entry *entry, bool stop
         load(core, entry, task, &error);
         if (error.code == SW_SERVE_OK && core->options.control == SW_SERVE_CONTROL_EXPLICIT)
             load_members(core, entry, 0, &error);
+        check_ensembles(core, entry, &error);
         make_room(core, NULL);
     }
     if (task->done) task->done(task->ctx, &error);

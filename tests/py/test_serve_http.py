@@ -538,6 +538,8 @@ class Ports(unittest.TestCase):
             "lonely": ensemble % (ports, step) % "nobody",
             "of_broken": ensemble % (ports, step) % "syntax",
             "of_good": ensemble % (ports, step) % "good",
+            "wrong_name": ensemble % (ports, step.replace("OUTPUT0", "OUTPUT1")) % "good",
+            "wrong_type": ensemble % (ports.replace("FP32", "INT8", 1), step) % "good",
         }
         with tempfile.TemporaryDirectory() as folder:
             for name, config in configs.items():
@@ -556,6 +558,8 @@ class Ports(unittest.TestCase):
             for name, part in (
                 ("syntax", "config.pbtxt: line 1, column 35: "),
                 ("gpu", "there is no NVIDIA driver .*; the model's instance_group is of KIND_GPU: with KIND_CPU"),
+                ("wrong_name", "in ensemble 'wrong_name', model 'good' has no output 'OUTPUT1'"),
+                ("wrong_type", "tensor 'A' is INT8, but input 'INPUT0' of model 'good' is FP32"),
                 ("lonely", "ensemble 'lonely' contains models that are not available: 'nobody'"),
             ):
                 self.assertEqual(rows[name]["state"], "UNAVAILABLE")
