@@ -728,12 +728,13 @@ class Operators(Emulated):
 class Pictures(Emulated):
     """Pictures in, boxes out, on the GPU: letterbox, table and suppression give bit for bit what the CPU gives."""
 
-    SIDE, ANCHORS, CLASSES, POINTS = 64, 252, 3, 2
+    SIDE, ANCHORS, CLASSES, POINTS, PROTOTYPES = 64, 252, 3, 2, 4
 
     def detector(self, layout="v8", **metadata):
         """A network whose table is noise that the first pixels of the letterboxed picture move; float32 all the way."""
         task = metadata.get("task")
-        values = (5 if layout == "v5" else 4) + self.CLASSES + (3 * self.POINTS if task == "pose" else task == "obb")
+        extra = {"pose": 3 * self.POINTS, "obb": 1, "segment": self.PROTOTYPES}.get(task, 0)
+        values = (5 if layout == "v5" else 4) + self.CLASSES + extra
         noise = np.random.default_rng(5)
         table = np.zeros((1, values, self.ANCHORS), np.float32)
         table[0, :2] = noise.uniform(0, self.SIDE, (2, self.ANCHORS))
@@ -758,6 +759,13 @@ class Pictures(Emulated):
                 *(ints("shape", table.shape), helper.make_tensor("table", T.FLOAT, table.shape, table.ravel())),
             ],
         )
+        if task == "segment":
+            side = self.SIDE // 4
+            graph.initializer.append(ints("pshape", [1, self.PROTOTYPES, side, side]))
+            graph.initializer.append(ints("pto", [1000 + self.PROTOTYPES * side * side]))
+            graph.node.append(helper.make_node("Slice", ["a", "from", "pto", "axis"], ["d"]))
+            graph.node.append(helper.make_node("Reshape", ["d", "pshape"], ["output1"]))
+            graph.output.append(helper.make_tensor_value_info("output1", T.FLOAT, [1, self.PROTOTYPES, side, side]))
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
         names = str({i: f"c{i}" for i in range(self.CLASSES)})
         helper.set_model_props(model, {"names": names, "stride": "32", "task": "detect"} | metadata)
@@ -817,6 +825,12 @@ class Pictures(Emulated):
     def test_keypoints(self):
         self.detector(task="pose", kpt_shape=f"[{self.POINTS}, 3]")
         self.compare("--conf", "0.4")
+
+    def test_masks(self):
+        self.detector(task="segment")
+        found = self.compare("--conf", "0.4", sizes=((64, 64), (37, 91)))
+        masks = [box["mask"]["counts"] for picture in found for box in picture["detections"]]
+        self.assertGreater(max(map(len, masks)), 20, "some have an edge")
 
     def test_rotated(self):
         self.detector(task="obb")
