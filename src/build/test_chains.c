@@ -150,7 +150,7 @@ SW_TEST(chains_take_less_memory) {
     sw_tensor in = {.dtype = SW_F32, .rank = 4, .dims = {1, 16, 64, 64}, .data = calloc(16 * 64 * 64, 4)}, out;
     for (int small = 0; small < 2; small++) {
         sw_session *session = NULL;
-        sw_chains_assume_cache(small ? 128 << 10 : 64 << 20);
+        sw_chains_assume_cache(small ? 384 << 10 : 64 << 20);
         CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 1}, &sw_test_diag, &session), SW_OK);
         CHECK_INT(sw_session_run(session, &in, &out), SW_OK);
         CHECK_INT(sw_session_instance(session)->n_chains, small);

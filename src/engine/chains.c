@@ -7,7 +7,7 @@
 #include "engine/groups.h"
 #include "kernels/wide.h"
 
-enum { USUAL_CACHE = 1 << 20, LEAST_SEGMENT = 8, PRODUCT_ROWS = 24 };
+enum { USUAL_CACHE = 1 << 20, LEAST_SEGMENT = 8, PRODUCT_ROWS = 24, FEW_ROWS = 3 };
 
 static int64_t cache_for_tests;
 
@@ -124,6 +124,10 @@ static bool add_layer(finder *f, size_t s, layers *l) {
     return true;
 }
 
+static int64_t map_bytes(const sw_conv *c) {
+    return c->out_height * c->out_width * c->out_pitch * sw__map_bytes(c->out_type);
+}
+
 /* Whether the map that the last layer writes is read by the step only, and so large that it would leave the cache. */
 static bool is_link(const finder *f, const layers *l, size_t reader) {
     const sw_instance *instance = f->instance;
@@ -132,9 +136,8 @@ static bool is_link(const finder *f, const layers *l, size_t reader) {
     const sw_step *step = &f->plan->steps[reader];
     if (step->n_in < 1 || step->in[0] != map || f->uses[map] != 1 || f->shared[map] || instance->roots[map] != map)
         return false;
-    const sw_conv *c = &l->convs[l->n - 1];
-    int64_t bytes = c->out_height * c->out_width * c->out_pitch * sw__map_bytes(c->out_type);
-    return bytes >= f->cache / 4 * 3 && sw_group_of(instance, maker) == sw_group_of(instance, reader);
+    return map_bytes(&l->convs[l->n - 1]) >= f->cache / 4 * 3 &&
+           sw_group_of(instance, maker) == sw_group_of(instance, reader);
 }
 
 /* How many rows the buffers must have, and the bytes of them, for so many rows at a time. */
@@ -187,26 +190,43 @@ static size_t next_step(const finder *f, size_t position) {
     return position;
 }
 
+/* How many of the layers to keep where one more would be too much: all, unless the map behind them is larger than one between,
+ * which then is the better one to be made whole. */
+static int keep_layers(const layers *l) {
+    int least = l->n;
+    for (int i = l->n - 1; i > 0; i--)
+        if (map_bytes(&l->convs[i - 1]) < map_bytes(&l->convs[least - 1])) least = i;
+    return least;
+}
+
 /* The longest chain from a place in the order of steps on. *end: the place behind it. */
 static bool find_one(finder *f, size_t position, size_t *end, sw_chain *chain) {
     const sw_plan *plan = f->plan;
     layers l = {0};
-    *chain = (sw_chain){0};
-    *end = position + 1;
-    if (!add_layer(f, (size_t)f->instance->order[position], &l)) return false;
-    for (size_t at = next_step(f, *end); at < plan->n_steps && at != f->instance->n_early; at = next_step(f, *end)) {
+    sw_chain chains[SW_CHAIN_LAYERS + 1] = {{0}}; /* by number of layers */
+    int n = 1;
+    chains[1].first = chains[1].last = position;
+    if (!add_layer(f, (size_t)f->instance->order[position], &l)) n = 0;
+    for (size_t at = next_step(f, position + 1); n && at < plan->n_steps && at != f->instance->n_early;
+         at = next_step(f, at + 1)) {
         size_t reader = (size_t)f->instance->order[at];
-        sw_chain longer = {0};
-        if (!is_link(f, &l, reader) || !add_layer(f, reader, &l)) break;
-        if (l.weight_bytes > f->cache / 2 || !cut(f, &l, &longer)) break;
-        *chain = longer;
-        chain->n = l.n;
-        chain->first = position;
-        chain->last = at;
-        *end = at + 1;
+        layers longer = l;
+        if (!is_link(f, &l, reader) || !add_layer(f, reader, &longer)) break;
+        sw_chain *next = &chains[longer.n];
+        bool fits = longer.weight_bytes <= f->cache / 2 && cut(f, &longer, next);
+        if (!fits || (l.n > 1 && next->rows < FEW_ROWS)) {
+            n = keep_layers(&l);
+            break;
+        }
+        l = longer;
+        n = next->n = l.n;
+        next->first = position;
+        next->last = at;
     }
+    *chain = chains[n];
     memcpy(chain->steps, l.steps, sizeof l.steps);
-    return chain->n > 1;
+    *end = n > 1 ? chain->last + 1 : position + 1;
+    return n > 1;
 }
 
 static void take(finder *f, const sw_chain *chain) {
