@@ -369,7 +369,8 @@ static void check_ensembles(sw_serve *core, const sw__entry *loaded, sw_serve_er
                 sw__entry *entry = core->entries[i];
                 found = !check_ensemble(core, entry, &entry->versions[k], &gone, &why);
                 if (found && entry == loaded && error->code == SW_SERVE_OK)
-                    (void)sw_serve_fail(error, SW_SERVE_INTERNAL, "failed to load '%.100s': %.380s", entry->name, why.text);
+                    (void)sw_serve_fail(error, SW_SERVE_INTERNAL, "failed to load '%.100s': %.380s", entry->name,
+                                        why.text);
             }
         pthread_mutex_unlock(&core->lock);
         if (found) (void)sw_fail(&core->diag, SW_E_MODEL, gone->info.name, NULL, "is not ready: %s", why.text);
