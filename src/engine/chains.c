@@ -106,7 +106,7 @@ static bool as_conv(finder *f, size_t s, sw_conv *c) {
     if (step->n_out != 1 || step->out[0] < 0 || f->instance->places[step->out[0]] != SW_PLACE_PLANNED) return false;
     sw_call call = sw_instance_call(f->instance, f->plan, s, 0, f->in, f->out, f->slices, NULL);
     if (sw_call_is_product(&call))
-        return sw_instance_has_weights(f->instance, f->plan, step) && sw_call_product(&call, c);
+        return sw_instance_has_weights(f->instance, f->plan, step) && sw_cpu_packs_product(&call, step->tactic, c);
     return step->op == SW_OP_FusedConv && values[step->out[0]].layout == SW_CHANNELS_LAST &&
            sw_call_conv(&call, c) == SW_OK;
 }

@@ -198,7 +198,7 @@ static bool add_epilogue(const sw_call *c, sw_conv *conv) {
     return !conv->residual || is_row_f32(c->in[3]);
 }
 
-bool sw_call_product(const sw_call *c, sw_conv *conv) {
+static bool as_conv(const sw_call *c, sw_conv *conv) {
     const sw_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0], *bias = sw_call_in(c, 2);
     bool gemm = c->op == SW_OP_Gemm, transposed = is_transposed(c);
     if (!y || w->rank != 2 || x->rank < 2 || !is_row_f32(x) || !is_row_f32(w) || !is_row_f32(y)) return false;
@@ -227,8 +227,15 @@ static bool choose_tactic(const char *tactic, sw_prepared *prepared) {
 
 /* False: the fast kernels of its operator are to run it, which for a fused product there are not. */
 static bool prepare_product(const sw_call *call, const char *tactic, sw_prepared *p) {
-    if (!sw_call_product(call, &p->conv)) return false;
+    if (!as_conv(call, &p->conv)) return false;
     return choose_tactic(tactic, p) || call->op == SW_OP_FusedProduct; /* in plain C packing gains nothing */
+}
+
+bool sw_cpu_packs_product(const sw_call *call, const char *tactic, sw_conv *conv) {
+    sw_prepared prepared = {0};
+    bool packs = prepare_product(call, tactic, &prepared);
+    *conv = prepared.conv;
+    return packs;
 }
 
 sw_status sw_cpu_prepare(const sw_call *call, int32_t step, const char *tactic, sw_packs *packs, int threads,
@@ -296,7 +303,7 @@ sw_status sw_cpu_run(const sw_call *call, const sw_prepared *prepared, void *scr
     }
     if (is_fast_conv(call)) return sw_tensor_count(call->out[0]) ? run_unprepared(call) : SW_OK;
     sw_conv conv;
-    if (call->op == SW_OP_FusedProduct && !call->reference && call->in[1]->data && sw_call_product(call, &conv))
+    if (call->op == SW_OP_FusedProduct && !call->reference && call->in[1]->data && as_conv(call, &conv))
         return run_unprepared(call);
     /* Packed weights only, for a shape or machine that does not take them. */
     for (int i = 1; sw_call_is_product(call) && i < call->n_in && i < 3; i++)

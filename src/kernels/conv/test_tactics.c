@@ -9,7 +9,7 @@
 #include "kernels/dtype.h"
 #include "unit.h"
 
-enum { SHAPES = 1800, DEEP_SHAPES = 12 };
+enum { SHAPES = 1800, DEEP_SHAPES = 12, MOST_TILES = 128 };
 static const float guard = -12288; /* a half, too */
 
 /* Those of the list, and those of emulated instructions; ends with NULL. */
@@ -204,10 +204,10 @@ static double tolerance_of(const sw_conv_tactic *t) {
 static bool equal_wanted(uint64_t *s, fixture *f, const sw_conv_tactic *tactic, sw_pool *pool) {
     sw_conv *c = &f->c;
     int64_t across = (c->out_width + SW_CONV_TILE - 1) / SW_CONV_TILE, bytes = (int64_t)sw_dtype_size(c->out_type);
-    uint8_t wanted[64];
+    uint8_t wanted[MOST_TILES];
     bool same = true;
     int64_t rare = pick(s, 0, 4);
-    for (int i = 0; i < 64; i++) wanted[i] = pick(s, 0, rare) == 0;
+    for (int i = 0; i < MOST_TILES; i++) wanted[i] = pick(s, 0, rare) == 0;
     c->wanted = wanted;
     run_tactic(f, tactic, pool, false, f->again);
     c->wanted = NULL;
@@ -288,8 +288,8 @@ SW_TEST(conv_tactics_planes) {
     int direct = 0;
     for (int shape = 0; shape < SHAPES / 6; shape++) {
         fixture f = {0};
-        uint8_t wanted[64];
-        for (int i = 0; i < 64; i++) wanted[i] = pick(&state, 0, 2) == 0;
+        uint8_t wanted[MOST_TILES];
+        for (int i = 0; i < MOST_TILES; i++) wanted[i] = pick(&state, 0, 2) == 0;
         if (!make(&state, &f, shape % 8 == 7)) continue;
         f.c.residual = false;
         for (int t = 0; tactics[t] && f.c.out_type == SW_F32; t++) {
