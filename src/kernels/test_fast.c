@@ -268,12 +268,14 @@ static void check_pools(sw_op op, double tolerance) {
         if (i % 5 == 0) ((float *)x.data)[pick(0, span(&x) - 1)] = NAN;
         test_call_init(&t, op, 1);
         if (op == SW_OP_AveragePool) test_call_int(&t, "count_include_pad", i % 2);
-        if (op != SW_OP_GlobalAveragePool) {
+        const int64_t window[2] = {kernel, kernel}, pads[4] = {pad, pad, pad, pad}, strides[2] = {stride, stride},
+                      dilations[2] = {dilation, dilation};
+        if (op != SW_OP_GlobalAveragePool) { /* the call keeps the lists, it does not copy them */
             test_call_int(&t, "ceil_mode", i / 2 % 2);
-            test_call_ints(&t, "kernel_shape", TEST_DIMS(kernel, kernel));
-            test_call_ints(&t, "pads", TEST_DIMS(pad, pad, pad, pad));
-            test_call_ints(&t, "strides", TEST_DIMS(stride, stride));
-            test_call_ints(&t, "dilations", TEST_DIMS(dilation, dilation));
+            test_call_ints(&t, "kernel_shape", 2, window);
+            test_call_ints(&t, "pads", 4, pads);
+            test_call_ints(&t, "strides", 2, strides);
+            test_call_ints(&t, "dilations", 2, dilations);
         }
         test_call_input(&t, x);
         t.y[0].layout = SW_CHANNELS_LAST;
