@@ -192,12 +192,28 @@ static bool equal(const fixture *f, const char *name, double tolerance, double s
     return true;
 }
 
-/* Of the scale. Winograd adds and takes away what sums cancel; with bfloat16 points each of those is rounded to 8 bits. Sums of
- * 16 products are rounded to float16 as they grow. */
+/* The root of the mean square of the errors. */
+static double mean_error(const fixture *f) {
+    double sum = 0;
+    int64_t n = 0;
+    for (size_t i = 0; i < f->n_out; i++) {
+        if ((int64_t)i % f->c.out_pitch >= f->c.out_channels) continue;
+        double got = (double)sw__map_get(f->c.out_type, f->got, i),
+               want = (double)sw__map_get(f->c.out_type, f->want, i);
+        sum += (got - want) * (got - want);
+        n++;
+    }
+    return sqrt(sum / (double)n);
+}
+
+/* Of the scale. Winograd adds and takes away what sums cancel; with bfloat16 points each of those is rounded to 8 bits: single
+ * elements are much farther off than most (with other lists of shapes up to 0.041), so their mean is held, too (0.0042 at most in
+ * 2,120 maps). Sums of 16 products are rounded to float16 as they grow. */
+static const double ROUGH = 0.03, MEAN_ROUGH = 0.006;
 static double tolerance_of(const sw_conv_tactic *t) {
     bool winograd = strncmp(t->name, "winograd", 8) == 0;
     if (strstr(t->name, "fp16")) return 2e-3;
-    return winograd && strstr(t->name, "bf16") ? 0.04 : winograd ? 1e-5 : 2e-6;
+    return winograd && strstr(t->name, "bf16") ? ROUGH : winograd ? 1e-5 : 2e-6;
 }
 
 /* Tiles that are wanted are the same to the bit; between the channels of others, too, nothing is written. */
@@ -231,6 +247,7 @@ static void compare_tactics(uint64_t *s, fixture *f, bool in_place, sw_pool *con
         ran[t]++;
         run_tactic(f, tactic, pools[0], f->c.residual && in_place, f->got);
         CHECK(equal(f, tactic->name, tolerance_of(tactic), scale));
+        if (tolerance_of(tactic) == ROUGH) CHECK(mean_error(f) <= MEAN_ROUGH * scale);
         for (int threads = 1; threads < 3; threads++) {
             run_tactic(f, tactic, pools[threads], f->c.residual && in_place, f->again);
             CHECK(memcmp(f->got, f->again, f->n_out * sw_dtype_size(f->c.out_type)) == 0);
@@ -241,13 +258,13 @@ static void compare_tactics(uint64_t *s, fixture *f, bool in_place, sw_pool *con
 
 SW_TEST(conv_tactics) {
     const sw_conv_tactic *const *tactics = all_tactics();
-    uint64_t state = 2024;
+    uint64_t state = 12, wishes = 1; /* apart, so that shapes are the same whichever tactics there are */
     sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
     int ran[35] = {0};
     for (int shape = 0; shape < SHAPES + DEEP_SHAPES; shape++) {
         fixture f = {0};
         if (!make(&state, &f, shape >= SHAPES)) continue;
-        compare_tactics(&state, &f, shape % 2, pools, ran);
+        compare_tactics(&wishes, &f, shape % 2, pools, ran);
         destroy(&f);
     }
     for (int t = 1; tactics[t]; t++)
