@@ -19,24 +19,30 @@ static int64_t read_number(const char *path) {
     return number;
 }
 
+/* Of cgroups, version 2 and version 1. */
+static const struct {
+    const char *limit, *used;
+} cgroups[] = {{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
+               {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
+enum { CGROUPS = sizeof cgroups / sizeof cgroups[0] };
+
+static int64_t machine_bytes(void) {
+    return (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+}
+
 int64_t sw_os_memory_bytes(void) {
-    int64_t bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
-    const char *limits[] = {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        int64_t limit = read_number(limits[i]);
+    int64_t bytes = machine_bytes();
+    for (int i = 0; i < CGROUPS; i++) {
+        int64_t limit = read_number(cgroups[i].limit);
         if (limit > 0 && limit < bytes) bytes = limit;
     }
     return bytes < LEAST_BYTES ? LEAST_BYTES : bytes;
 }
 
 int64_t sw_os_memory_used(void) {
-    const char *limited[][2] = {
-        {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"},
-        {"/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"}};
-    int64_t machine = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
-    for (int i = 0; i < 2; i++) {
-        int64_t limit = read_number(limited[i][0]), used = read_number(limited[i][1]);
-        if (limit > 0 && limit < machine && used >= 0) return used;
+    for (int i = 0; i < CGROUPS; i++) {
+        int64_t limit = read_number(cgroups[i].limit), used = read_number(cgroups[i].used);
+        if (limit > 0 && limit < machine_bytes() && used >= 0) return used;
     }
     char line[128];
     long long total = -1, available = -1; /* KiB */

@@ -11,7 +11,7 @@ SW_MUST_USE sw_status sw_graph_load(const char *path, const sw_diag *diag, sw_gr
 
 /* Whether the options ask for a GPU, or (auto) for one where there is one, and there is. */
 bool sw_build_is_for_gpu(const sw_build_options *options);
-/* The faster of float32 and bfloat16, timed here; float32 where the CPU has no products of bfloat16. */
+/* The fastest of float32 and the halves that the CPU multiplies, timed here; float32 where it multiplies none. */
 SW_MUST_USE sw_status sw_plan_build_best(const char *path, const sw_build_options *options, const sw_diag *diag,
                                          sw_plan **plan);
 

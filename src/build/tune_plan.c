@@ -349,22 +349,23 @@ static sw_status compare_strips(tuner *t, const char *key) {
     return t->path ? sw_timings_save(t->timings, t->path, t->diag) : SW_OK;
 }
 
+static bool find_strips(const tuner *t, const char *key, sw_timing times[2]) {
+    return sw_timings_find(t->timings, t->device, key, "strips", &times[0]) &&
+           sw_timings_find(t->timings, t->device, key, "whole maps", &times[1]);
+}
+
 /* Whether layers run strip by strip, where they can: unless whole maps are the faster. */
 static sw_status choose_strips(tuner *t) {
     char network[32], key[48], text[96];
-    sw_timing strip_time, whole_time;
+    sw_timing times[2];
     if (t->o->level == 0 || !t->instance->n_chains) return SW_OK;
     SW_TRY(network_key(t, network));
     snprintf(key, sizeof key, "%s strips", network);
-    if (!sw_timings_find(t->timings, t->device, key, "strips", &strip_time) ||
-        !sw_timings_find(t->timings, t->device, key, "whole maps", &whole_time))
-        SW_TRY(compare_strips(t, key));
-    if (!sw_timings_find(t->timings, t->device, key, "strips", &strip_time) ||
-        !sw_timings_find(t->timings, t->device, key, "whole maps", &whole_time))
-        return SW_OK;
-    t->plan->whole_maps = sw_tune_wins(&whole_time, &strip_time);
+    if (!find_strips(t, key, times)) SW_TRY(compare_strips(t, key));
+    if (!find_strips(t, key, times)) return SW_OK;
+    t->plan->whole_maps = sw_tune_wins(&times[1], &times[0]);
     snprintf(text, sizeof text, "%s: strips %.2f ms, whole %.2f ms", t->plan->whole_maps ? "whole" : "strips",
-             (double)(strip_time.ns[0] + strip_time.ns[1]) / 2e6, (double)(whole_time.ns[0] + whole_time.ns[1]) / 2e6);
+             (double)(times[0].ns[0] + times[0].ns[1]) / 2e6, (double)(times[1].ns[0] + times[1].ns[1]) / 2e6);
     return sw_plan_add_receipt(t->plan, "maps", text);
 }
 

@@ -290,8 +290,8 @@ static sw_status run_group(bench *b, sw_bench_model *m, int threads) {
 static sw_status run_model(bench *b, const char *path, int64_t batch) {
     int sides[2] = {0};
     SW_TRY(sw_sides_parse(sw_args_text(b->args, "imgsz"), b->args->verb->name, &b->console->diag, sides));
-    sw_bench_want want = {.batch = batch, .height = sides[0], .width = sides[1]};
-    want.strict = sw_args_flag(b->args, "strict");
+    sw_bench_want want = {
+        .batch = batch, .height = sides[0], .width = sides[1], .strict = sw_args_flag(b->args, "strict")};
     sw_bench_model model = {0};
     sw_status status = sw_bench_model_open(path, &want, b->args->arena, &b->console->diag, &model);
     for (int i = 0; status == SW_OK && i < b->n_threads; i++) status = run_group(b, &model, (int)b->threads[i]);
@@ -393,8 +393,7 @@ const sw_verb sw_verb_bench = {
              .least = 0,
              .most = 5,
              .help = "how much is timed for Slipway's plan, as in slipway build"},
-            {.name = "strict",
-             .help = "refuse a plan that was tuned on another model of CPU, of which else a warning tells"},
+            SW_STRICT_OPTION,
             {.name = "isa-peaks", .help = "also measure what the CPUs can do with each instruction set"},
             {.name = "json", .help = "print JSON"},
             {0},

@@ -124,8 +124,12 @@ static bool add_layer(finder *f, size_t s, layers *l) {
     return true;
 }
 
+/* Of the output. */
+static int64_t row_bytes(const sw_conv *c) {
+    return c->out_width * c->out_pitch * sw__map_bytes(c->out_type);
+}
 static int64_t map_bytes(const sw_conv *c) {
-    return c->out_height * c->out_width * c->out_pitch * sw__map_bytes(c->out_type);
+    return c->out_height * row_bytes(c);
 }
 
 /* Whether the map that the last layer writes is read by the step only, and so large that it would leave the cache. */
@@ -155,10 +159,7 @@ static int64_t size_buffers(const layers *l, int64_t rows, int64_t segment, int6
             capacity[i] = sw__max64(capacity[i], held[i].end - held[i].begin);
         }
     }
-    for (int i = 0; i < l->n - 1; i++) {
-        int64_t row = convs[i]->out_width * convs[i]->out_pitch * sw__map_bytes(convs[i]->out_type);
-        bytes += sw__ceil_div(capacity[i] * row, SW_ALIGN) * SW_ALIGN;
-    }
+    for (int i = 0; i < l->n - 1; i++) bytes += sw__ceil_div(capacity[i] * row_bytes(convs[i]), SW_ALIGN) * SW_ALIGN;
     return bytes;
 }
 
@@ -321,10 +322,6 @@ typedef struct job {
     char *scratch;
     size_t thread_bytes;
 } job;
-
-static int64_t row_bytes(const sw_conv *c) {
-    return c->out_width * c->out_pitch * sw__map_bytes(c->out_type);
-}
 
 /* Where a row of a map begins. */
 static char *out_at(const sw_conv *c, char *map, int64_t picture, int64_t y) {

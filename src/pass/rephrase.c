@@ -343,6 +343,8 @@ static sw_status take_padding(sw_graph *graph, sw_node *conv) {
     return SW_OK;
 }
 
+enum { MOST_TAPS = 64 }; /* of the depth */
+
 /* A convolution over depth, height and width. */
 typedef struct deep {
     int64_t taps, stride, dilation, pads[2]; /* of the depth */
@@ -383,7 +385,7 @@ static sw_value *flat_weights(sw_graph *graph, const sw_value *from, const deep 
 /* The slices that each slice of the result sees, side by side among the channels. */
 static sw_status gather_slices(sw_graph *graph, sw_node *node, const deep *d, sw_value **x) {
     const int64_t zeros[10] = {[2] = d->pads[0], [7] = d->pads[1]}, axis = 2;
-    sw_value *parts[64], *pads = sw_graph_const_ints(graph, node->name, zeros, 10);
+    sw_value *parts[MOST_TAPS], *pads = sw_graph_const_ints(graph, node->name, zeros, 10);
     sw_value *axes = sw_graph_const_ints(graph, node->name, &axis, 1);
     sw_value *step = sw_graph_const_ints(graph, node->name, &d->stride, 1);
     if (!pads || !axes || !step) return SW_E_NOMEM;
@@ -428,7 +430,6 @@ static sw_status set_flat(sw_graph *graph, const sw_node *from, sw_node *to) {
 }
 
 static sw_status rephrase_deep(sw_graph *graph, sw_node *node) {
-    enum { MOST_TAPS = 64 };
     deep d;
     if (!match_deep(node, &d) || d.taps > MOST_TAPS) return SW_OK;
     const int64_t *in = node->in[0]->type.dims, *out = node->out[0]->type.dims;
