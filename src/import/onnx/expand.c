@@ -71,6 +71,19 @@ sw_status sw__onnx_new_float(sw__draft *d, const char *suffix, float v, sw_value
     return sw__onnx_step(d, SW_OP_CastLike, suffix, 2, (sw_value *[]){*value, like}, value);
 }
 
+sw_status sw__onnx_split(sw__draft *d, const char *suffix, sw_value *x, int64_t axis, const int64_t *lengths, int n,
+                         sw_value **parts) {
+    sw_value *in[2] = {x};
+    if (lengths) SW_TRY(sw__onnx_new_ints(d, "lengths", lengths, n, &in[1]));
+    for (int i = 0; i < n; i++) SW_TRY(sw__onnx_new_value(d, suffix, &parts[i]));
+    const char *name = *d->scope->prefix ? parts[0]->name : d->proto->name;
+    sw_node *node = sw_graph_add_node(d->im->graph, NULL, SW_OP_Split, name, lengths ? 2 : 1, in, n, parts);
+    if (!node) return sw__onnx_nomem(d->im);
+    sw_node_set_int(node, "axis", axis);
+    if (!lengths) sw_node_set_int(node, "num_outputs", n);
+    return sw__onnx_settle(d->im, node);
+}
+
 /* Nodes that are replaced must have these inputs and one output. */
 static sw_status check_ports(sw__draft *d, int n_in, int max_out) {
     bool good = d->n_in >= n_in && d->proto->n_out >= 1 && d->proto->n_out <= max_out && *d->proto->out[0];

@@ -257,16 +257,7 @@ static sw_value *attended(maker *m, sw_value *q, sw_value *k, sw_value *v, sw_va
 
 /* Cuts the last axis of `x` in three, by `lengths` or evenly. */
 static void split_in_three(maker *m, const char *suffix, sw_value *x, const int64_t *lengths, sw_value **parts) {
-    sw_graph *graph = m->d->im->graph;
-    sw_value *cuts = lengths ? make_ints(m, "lengths", lengths, 3) : NULL, *all[] = {x, cuts};
-    for (int i = 0; i < 3 && m->status == SW_OK; i++) m->status = sw__onnx_new_value(m->d, suffix, &parts[i]);
-    if (m->status != SW_OK) return;
-    sw_node *node = sw_graph_add_node(graph, NULL, SW_OP_Split, parts[0]->name, cuts ? 2 : 1, all, 3, parts);
-    m->status = node ? SW_OK : sw__onnx_nomem(m->d->im);
-    if (!node) return;
-    sw_node_set_int(node, "axis", -1);
-    if (!cuts) sw_node_set_int(node, "num_outputs", 3);
-    m->status = sw__onnx_settle(m->d->im, node);
+    if (m->status == SW_OK) m->status = sw__onnx_split(m->d, suffix, x, -1, lengths, 3, parts);
 }
 
 /* input, weights and bias of query, key and value side by side, mask, past, addend of the scores */

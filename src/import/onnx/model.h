@@ -240,6 +240,9 @@ SW_MUST_USE sw_status sw__onnx_new_value(sw__draft *d, const char *suffix, sw_va
 /* New constant "<node>/<suffix>": a list of integers; a number in the type of `like`. */
 SW_MUST_USE sw_status sw__onnx_new_ints(sw__draft *d, const char *suffix, const int64_t *v, int n, sw_value **value);
 SW_MUST_USE sw_status sw__onnx_new_float(sw__draft *d, const char *suffix, float v, sw_value *like, sw_value **value);
+/* Splits `x` along an axis into n new values, of these lengths or (NULL) evenly. */
+SW_MUST_USE sw_status sw__onnx_split(sw__draft *d, const char *suffix, sw_value *x, int64_t axis,
+                                     const int64_t *lengths, int n, sw_value **parts);
 /* body.c. Nodes that hold graphs; the value that stands for an outer one within a body (NULL: out of memory). */
 SW_MUST_USE sw_status sw__onnx_if_node(sw__draft *d);
 SW_MUST_USE sw_status sw__onnx_loop(sw__draft *d);

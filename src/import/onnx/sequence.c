@@ -182,20 +182,6 @@ static sw_status read_parts(sw__draft *d, int64_t axis, const int64_t **parts, i
     return SW_OK;
 }
 
-/* Splits x along an axis; parts[] are the results. */
-static sw_status split_into(sw__draft *d, int64_t axis, const int64_t *lengths, int n, sw_value **parts) {
-    sw_value *sizes;
-    if (n == 0) return SW_OK;
-    SW_TRY(sw__onnx_count_inlined(d->im, n));
-    SW_TRY(sw__onnx_new_ints(d, "lengths", lengths, n, &sizes));
-    for (int i = 0; i < n; i++) SW_TRY(sw__onnx_new_value(d, "part", &parts[i]));
-    sw_node *node = sw_graph_add_node(d->im->graph, NULL, SW_OP_Split, d->proto->name, 2,
-                                      (sw_value *[]){d->in[0], sizes}, n, parts);
-    if (!node) return sw__onnx_nomem(d->im);
-    sw_node_set_int(node, "axis", axis);
-    return sw__onnx_settle(d->im, node);
-}
-
 static sw_status split(sw__draft *d) {
     const sw__onnx_attr *given, *keep;
     const int64_t *lengths;
@@ -212,7 +198,9 @@ static sw_status split(sw__draft *d) {
     if (axis < 0) axis += rank;
     SW_TRY(read_parts(d, axis, &lengths, &n));
     SW_TRY(give(d, n, &items));
-    SW_TRY(split_into(d, axis, lengths, n, items));
+    if (n == 0) return SW_OK;
+    SW_TRY(sw__onnx_count_inlined(d->im, n));
+    SW_TRY(sw__onnx_split(d, "part", d->in[0], axis, lengths, n, items));
     if ((d->n_in > 1 && d->in[1]) || !keep || keep->i) return SW_OK;
     SW_TRY(sw__onnx_new_ints(d, "axes", &axis, 1, &axes));
     for (int i = 0; i < n; i++)
