@@ -2,7 +2,6 @@
  *
  *     floor_uring PORT */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <linux/io_uring.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
@@ -10,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "floor.h"
+
 enum { ENTRIES = 1024, MAX_FDS = 4096, BYTES = 512, ACCEPTED = MAX_FDS, SENT = MAX_FDS + 1 };
 
-static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 static char bytes[MAX_FDS][BYTES]; /* by connection */
 
 typedef struct queue {
@@ -70,15 +69,6 @@ static void on_completion(queue *q, const struct io_uring_cqe *c) {
     } else if (c->user_data < MAX_FDS) {
         close(fd);
     }
-}
-
-static int listen_on(int port) {
-    int fd = socket(AF_INET, SOCK_STREAM, 0), yes = 1;
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) != 0 || listen(fd, 1024) != 0) return -1;
-    return fd;
 }
 
 static void *map(int fd, size_t size, off_t what) {

@@ -112,17 +112,20 @@ def transformers_model(kind, outputs, size=(64, 96), config=None, **options):
     return module(model, call), [torch.rand(1, channels, *size)]
 
 
+RESNET = {
+    "embedding_size": 16,
+    "hidden_sizes": [16, 32, 48, 64],
+    "depths": [1, 1, 1, 1],
+    "layer_type": "basic",
+    "out_features": ["stage2", "stage3", "stage4"],
+}
+
+
 def backboned(kind, outputs, size, **options):
     """A detector of transformers on a ResNet of 10 layers."""
     import transformers
 
-    backbone = transformers.ResNetConfig(
-        embedding_size=16,
-        hidden_sizes=[16, 32, 48, 64],
-        depths=[1, 1, 1, 1],
-        layer_type="basic",
-        out_features=["stage2", "stage3", "stage4"],
-    )
+    backbone = transformers.ResNetConfig(**RESNET)
     if "Deformable" not in kind:
         backbone.out_features = ["stage4"]
     return transformers_model(kind, outputs, size, backbone_config=backbone, **options)
@@ -152,13 +155,7 @@ RTDETR = {
 def rtdetr(kind):
     import transformers
 
-    resnet = transformers.RTDetrResNetConfig(
-        embedding_size=16,
-        hidden_sizes=[16, 32, 48, 64],
-        depths=[1, 1, 1, 1],
-        layer_type="basic",
-        out_features=["stage2", "stage3", "stage4"],
-    )
+    resnet = transformers.RTDetrResNetConfig(**RESNET)
     return transformers_model(kind, FOUND, (96, 128), backbone_config=resnet, **RTDETR)
 
 
