@@ -206,9 +206,9 @@ static double mean_error(const fixture *f) {
     return sqrt(sum / (double)n);
 }
 
-/* Of the scale. Winograd adds and takes away what sums cancel; with bfloat16 points each of those is rounded to 8 bits: single
- * elements are much farther off than most (with other lists of shapes up to 0.041), so their mean is held, too (0.0042 at most in
- * 2,120 maps). Sums of 16 products are rounded to float16 as they grow. */
+/* Of the scale. Winograd adds and takes away what sums cancel; with bfloat16 points each of those is rounded to 8 bits:
+ * single elements are much farther off than most (with other lists of shapes up to 0.041), so their mean is held, too (0.0042
+ * at most in 2,120 maps). Sums of 16 products are rounded to float16 as they grow. */
 static const double ROUGH = 0.03, MEAN_ROUGH = 0.006;
 static double tolerance_of(const sw_conv_tactic *t) {
     bool winograd = strncmp(t->name, "winograd", 8) == 0;
