@@ -292,6 +292,10 @@ static sw_status run_model(bench *b, const char *path, int64_t batch) {
     SW_TRY(sw_sides_parse(sw_args_text(b->args, "imgsz"), b->args->verb->name, &b->console->diag, sides));
     sw_bench_want want = {
         .batch = batch, .height = sides[0], .width = sides[1], .strict = sw_args_flag(b->args, "strict")};
+    sw_build_options options = {0};
+    SW_TRY(sw_shapes_parse(b->args, &b->console->diag, &options));
+    want.shapes = options.shapes;
+    want.n_shapes = options.n_shapes;
     sw_bench_model model = {0};
     sw_status status = sw_bench_model_open(path, &want, b->args->arena, &b->console->diag, &model);
     for (int i = 0; status == SW_OK && i < b->n_threads; i++) status = run_group(b, &model, (int)b->threads[i]);
@@ -364,6 +368,11 @@ const sw_verb sw_verb_bench = {
              .argument = "N,...",
              .help = "pictures at once (default: as the model says, else 1)"},
             SW_IMGSZ_OPTION("height and width, where the model leaves them open (default: what its metadata say)"),
+            {.name = "shapes",
+             .kind = SW_TEXT,
+             .argument = "[NAME=]DIMS",
+             .many = true,
+             .help = "the inputs of a TorchScript archive, which does not say them, in order, such as 1x3x224x224"},
             {.name = "precision",
              .kind = SW_TEXT,
              .argument = "fp32|fp16|bf16",

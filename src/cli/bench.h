@@ -7,11 +7,12 @@
 #include "cli/child.h"
 #include "cli/closeness.h"
 #include "export/export.h"
+#include "slipway/build.h"
 
 /* A model with one batch size, and the files that were made of it for backends. */
 typedef struct sw_bench_model {
     const char *path;          /* as the user gave it */
-    const char *format;        /* "onnx", "pt", "tflite", "openvino", "plan" */
+    const char *format;        /* "onnx", "pt", "torchscript", "tflite", "openvino", "plan" */
     bool quantised;            /* it has integers: its precision is int8, whatever is asked for */
     sw_export_options options; /* for files made of it */
     sw_named *inputs;          /* with noise */
@@ -25,6 +26,8 @@ typedef struct sw_bench_model {
 
 typedef struct sw_bench_want {
     int64_t batch, height, width; /* 0: as the model says */
+    const sw_shape_range *shapes; /* of inputs, for models that do not say them */
+    int n_shapes;
     bool strict; /* refuse a plan that was tuned on another model of CPU */
 } sw_bench_want;
 

@@ -22,11 +22,12 @@ static const char *format_of(const char *path) {
     sw_map map;
     if (sw_path_kind_of(path) == SW_PATH_FOLDER) return "openvino";
     if (sw_map_open(path, NULL, &map) != SW_OK) return "onnx"; /* whoever reads it says why */
-    const char *format = sw_plan_sniff(map.data, map.size)       ? "plan"
-                         : sw_pt_sniff(map.data, map.size)       ? "pt"
-                         : sw_tflite_sniff(map.data, map.size)   ? "tflite"
-                         : sw_openvino_sniff(map.data, map.size) ? "openvino"
-                                                                 : "onnx";
+    const char *format = sw_plan_sniff(map.data, map.size)          ? "plan"
+                         : sw_pt_is_torchscript(map.data, map.size) ? "torchscript"
+                         : sw_pt_sniff(map.data, map.size)          ? "pt"
+                         : sw_tflite_sniff(map.data, map.size)      ? "tflite"
+                         : sw_openvino_sniff(map.data, map.size)    ? "openvino"
+                                                                    : "onnx";
     sw_map_close(&map);
     return format;
 }
@@ -89,6 +90,26 @@ static sw_status read_graph(sw_bench_model *m, sw_arena *arena, const sw_diag *d
     return status;
 }
 
+/* Code that only PyTorch runs, and that does not say its inputs: those of --shapes, else pictures of the size of --imgsz. */
+static sw_status assume_inputs(sw_bench_model *m, const sw_bench_want *want, sw_arena *arena, const sw_diag *diag) {
+    const sw_shape_range picture = {.rank = 4, .opt = {want->batch ? want->batch : 1, 3, want->height, want->width}};
+    const sw_shape_range *shapes = want->n_shapes ? want->shapes : &picture;
+    int n = want->n_shapes ? want->n_shapes : 1;
+    if (!want->n_shapes && !want->height)
+        return sw_fail(diag, SW_E_USAGE, m->path, "give --imgsz or --shapes",
+                       "a TorchScript archive does not say how large its inputs are");
+    sw_tensor *types = SW_ARENA_ARRAY(arena, sw_tensor, n);
+    const char **names = SW_ARENA_ARRAY(arena, const char *, n);
+    if (!types || !names) return SW_E_NOMEM;
+    for (int i = 0; i < n; i++) {
+        types[i] = (sw_tensor){.dtype = SW_F32, .rank = shapes[i].rank};
+        memcpy(types[i].dims, shapes[i].opt, sizeof shapes[i].opt);
+        names[i] = shapes[i].input ? shapes[i].input : i ? sw_arena_printf(arena, "input%d", i) : "images";
+        if (!names[i]) return SW_E_NOMEM;
+    }
+    return set_inputs(m, types, names, n, arena, diag);
+}
+
 sw_status sw_bench_model_open(const char *path, const sw_bench_want *want, sw_arena *arena, const sw_diag *diag,
                               sw_bench_model *model) {
     const char *temporary = getenv("TMPDIR");
@@ -98,6 +119,7 @@ sw_status sw_bench_model_open(const char *path, const sw_bench_want *want, sw_ar
     const char *base = sw_arena_printf(arena, "%s/slipway-bench", temporary && temporary[0] ? temporary : "/tmp");
     if (!base) return SW_E_NOMEM;
     SW_TRY(sw_stage_open(base, diag, &model->folder));
+    if (!strcmp(model->format, "torchscript")) return assume_inputs(model, want, arena, diag);
     return !strcmp(model->format, "plan") ? read_plan(model, want, arena, diag) : read_graph(model, arena, diag);
 }
 

@@ -6,9 +6,39 @@ import pathlib
 import sys
 import tempfile
 import unittest
+import zipfile
 
 import slipway
 from test_export import small_model
+from test_verify import fake_environment
+
+# A PyTorch whose networks give the shapes of their inputs.
+TORCH = """
+import contextlib
+import types
+
+import numpy
+
+Tensor, float32, float16, bfloat16 = numpy.ndarray, "float32", "float16", "bfloat16"
+
+class Net:
+    def eval(self):
+        return self
+    def to(self, device):
+        return self
+    def __call__(self, *arrays):
+        assert [array.shape for array in arrays] in SHAPES, [array.shape for array in arrays]
+        return []
+
+SHAPES = [[(2, 3, 32, 48)], [(1, 1, 8, 9), (1, 4)]]
+jit = types.SimpleNamespace(load=lambda path, map_location: Net())
+device = lambda name: types.SimpleNamespace(type=name)
+from_numpy = lambda array: types.SimpleNamespace(shape=array.shape, ndim=array.ndim, dtype="", to=lambda *_: array)
+inference_mode = contextlib.nullcontext
+autocast = lambda device, dtype, enabled: contextlib.nullcontext()
+set_num_threads = lambda n: None
+get_num_threads = lambda: 1
+"""
 
 KEYS = ["backend", "model", "precision", "threads", "batch", "latency_ms", "throughput", "load_ms", "peak_rss_mb", "settings"]
 STATS = ["min", "median", "mean", "p90", "p95", "p99", "max"]
@@ -83,6 +113,20 @@ class Bench(unittest.TestCase):
         self.assertIn("the plan is for batches of 2, not 3", done.stderr)
         done = slipway.run("bench", plan, "--backend", "onnxruntime", env=self.env, expect=2)
         self.assertIn("a plan runs in Slipway only", done.stderr)
+
+    def test_torchscript(self):
+        path, fake = self.folder / "m.torchscript", fake_environment(self.folder / "venv", "torch", "__init__.py", TORCH)
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in ("m/constants.pkl", "m/code/m.py", "m/data.pkl"):
+                archive.writestr(name, b"")
+        words = ["bench", path, "--seconds", "0.01", "--backend"]
+        for shapes, batch in ((("--imgsz", "32,48", "--batch", "2"), 2), (("--shapes", "1x1x8x9", "--shapes", "b=1x4"), 1)):
+            found = slipway.run(*words, "torch", "--json", *shapes, env={**self.env, **fake}).stdout
+            self.assertEqual([(row["backend"], row["batch"]) for row in json.loads(found)["results"]], [("torch", batch)])
+        done = slipway.run(*words, "torch", env={**self.env, **fake}, expect=1)
+        self.assertIn("does not say how large its inputs are; give --imgsz or --shapes", done.stderr)
+        done = slipway.run(*words, "slipway", "--imgsz", "32", env=self.env, expect=2)
+        self.assertIn("no backend could run it; the last: the file is a TorchScript archive", done.stderr)
 
     def test_table_and_peaks(self):
         text = self.bench("--threads", "1", "--isa-peaks").stdout

@@ -38,14 +38,14 @@ class Interpreter:
 """
 
 
-def fake_environment(folder):
-    """A Python environment with a fake of LiteRT and the NumPy of this one."""
+def fake_environment(folder, package="ai_edge_litert", file="interpreter.py", text=INTERPRETER):
+    """A Python environment with a fake of a runtime (LiteRT) and the NumPy of this one."""
     packages = folder / f"lib/python3.{sys.version_info.minor}/site-packages"
-    (packages / "ai_edge_litert").mkdir(parents=True)
-    (packages / "ai_edge_litert/__init__.py").touch()
-    (packages / "ai_edge_litert/interpreter.py").write_text(textwrap.dedent(INTERPRETER))
-    (packages / "ai_edge_litert-9.9.dist-info").mkdir()
-    (packages / "ai_edge_litert-9.9.dist-info/METADATA").write_text("Name: ai-edge-litert\nVersion: 9.9\n")
+    (packages / package).mkdir(parents=True)
+    (packages / package / "__init__.py").touch()
+    (packages / package / file).write_text(textwrap.dedent(text))
+    (packages / f"{package}-9.9.dist-info").mkdir()
+    (packages / f"{package}-9.9.dist-info/METADATA").write_text(f"Name: {package}\nVersion: 9.9\n")
     (packages / "more.pth").write_text(str(pathlib.Path(np.__file__).parents[1]) + "\n")
     (folder / "bin").mkdir()
     (folder / "bin/python").symlink_to(os.path.realpath(sys.executable))

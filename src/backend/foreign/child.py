@@ -243,8 +243,8 @@ class Torch:
         def collect(value):
             if isinstance(value, self.torch.Tensor):
                 found.append((f"output{len(found)}", value.float().cpu().numpy()))
-            elif isinstance(value, (list, tuple)):
-                for part in value:
+            elif isinstance(value, (dict, list, tuple)):
+                for part in value.values() if isinstance(value, dict) else value:
                     collect(part)
 
         collect(self.last)

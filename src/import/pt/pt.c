@@ -47,6 +47,16 @@ static bool ends_with(const char *text, const char *end) {
     return a >= b && strcmp(text + a - b, end) == 0;
 }
 
+bool sw_pt_is_torchscript(const void *bytes, size_t size) {
+    sw_arena *arena = sw_zip_sniff(bytes, size) ? sw_arena_create(NULL, 0) : NULL;
+    sw_zip zip = {0};
+    bool found = false;
+    if (arena && sw_zip_read(bytes, size, NULL, arena, NULL, &zip) == SW_OK)
+        for (size_t i = 0; i < zip.n && !found; i++) found = ends_with(zip.entries[i].name, "/constants.pkl");
+    sw_arena_destroy(arena);
+    return found;
+}
+
 /* Finds NAME/data.pkl; sets net->folder to "NAME/". */
 static const sw_zip_entry *find_pickle(sw_net *net) {
     const sw_zip_entry *found = NULL;

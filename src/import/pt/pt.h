@@ -7,6 +7,8 @@
 
 /* True when the bytes may be a file of torch.save: a zip archive, or the older formats that are refused with a sentence. */
 bool sw_pt_sniff(const void *bytes, size_t size);
+/* True for an archive of TorchScript, which sw_pt_load refuses: code, without the sizes of inputs. */
+bool sw_pt_is_torchscript(const void *bytes, size_t size);
 
 /* Reads a checkpoint. Weights of half precision are widened to float32; batch normalisation stays in the graph for
  * the passes to fold. Inputs: `images` float32 batch 3 height width (dynamic). Outputs are those of Ultralytics'
