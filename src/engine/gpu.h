@@ -17,6 +17,8 @@ typedef enum sw_gpu_kind {
     SW_GPU_POOLS,     /* max pools in a row */
     SW_GPU_ATTENTION,
     SW_GPU_DECODE, /* the head of YOLO 8 and 11 */
+    SW_GPU_MEAN,   /* of each picture, as rows */
+    SW_GPU_GEMM,   /* few rows, and the activation behind them */
     SW_GPU_ALIAS,  /* a reshaped value is its input */
     SW_GPU_CPU,
 } sw_gpu_kind;
@@ -25,7 +27,8 @@ enum { SW_GPU_MAX_PORTS = 12, SW_GPU_MAX_STREAMS = 8 };
 
 /* Values that a node reads and writes; what they mean goes with the kind:
  * POOLS the map, then each result; ATTENTION qkv, then the result and (or -1) the values as a map; DECODE boxes and
- * scores of each level, then minus, plus, strides. Others: ports of the step. */
+ * scores of each level, then minus, plus, strides; MEAN the map, then rows; GEMM ports of the step, then the activation's
+ * result. Others: ports of the step. */
 typedef struct sw_gpu_node {
     sw_gpu_kind kind;
     int32_t step; /* the main one: its name is the node's */
@@ -35,6 +38,7 @@ typedef struct sw_gpu_node {
     float scale;
     int levels, classes; /* DECODE */
     int32_t stem;        /* STEM_CONV: the step of the first */
+    int32_t act;         /* GEMM: the step of the activation */
     const char *why;     /* CPU: why */
     /* set when a program is built */
     sw_cuda_kernel tile; /* CONV: its kernel, of whatever form */

@@ -237,6 +237,20 @@ static void lower_decode(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gp
     sw_cuda_launch_decode(l, (int)out.dims[0]);
 }
 
+static void lower_mean(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l) {
+    sw_tensor in = sw__gpu_tensor(gpu, p, node->in[0]), out = sw__gpu_tensor(gpu, p, node->out[0]);
+    sw_cuda_launch_mean(&in, out.data, 0, in.dims[1], l);
+}
+
+static void lower_gemm(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l) {
+    const sw_tensor *in[SW_GPU_MAX_PORTS];
+    sw_tensor *out[1], result = sw__gpu_tensor(gpu, p, node->out[0]);
+    sw_call act = sw_step_call(&gpu->plan->steps[node->act], p->instance->values, in, out, NULL), call;
+    out[0] = &result;
+    call = node_call(gpu, p, node);
+    sw_cuda_lower_few_rows(&call, &act, l);
+}
+
 /* Places that are known must lie within the axis: kernels cannot complain. */
 static bool has_bad_places(const sw_gpu *gpu, const sw_gpu_program *p, const sw_step *step) {
     if (step->op != SW_OP_Gather && step->op != SW_OP_GatherElements) return false;
@@ -304,6 +318,12 @@ sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, 
         return SW_OK;
     case SW_GPU_DECODE:
         lower_decode(gpu, p, node, l);
+        return SW_OK;
+    case SW_GPU_MEAN:
+        lower_mean(gpu, p, node, l);
+        return SW_OK;
+    case SW_GPU_GEMM:
+        lower_gemm(gpu, p, node, l);
         return SW_OK;
     case SW_GPU_ALIAS:
         *n = 0;

@@ -323,6 +323,47 @@ static bool find_decode(finder *f, int32_t s) {
     return set_ports(f, &f->node[s], ports, 2 * d.levels + 3, join->out, 1);
 }
 
+/* ---- Classifiers --------------------------------------------------------------------------------------------------- */
+
+/* The step that alone reads the result of step s; -1: none, or the result is not planned. */
+static int32_t only_reader(const finder *f, int32_t s) {
+    int32_t value = f->plan->steps[s].out[0], next = f->reader[value];
+    bool here = only_here(f, value) && next >= 0 && !f->taken[next] && f->plan->steps[next].out[0] >= 0 &&
+                f->instance->places[value] == SW_PLACE_PLANNED &&
+                f->instance->places[f->plan->steps[next].out[0]] == SW_PLACE_PLANNED;
+    return here ? next : -1;
+}
+
+/* A mean of maps that becomes rows. */
+static bool find_mean(finder *f, int32_t s) {
+    const sw_step *step = &f->plan->steps[s];
+    int32_t next = step->op == SW_OP_GlobalAveragePool ? only_reader(f, s) : -1;
+    if (next < 0 || f->plan->steps[next].op != SW_OP_Relayout || value_of(f, step->in[0])->layout != SW_CHANNELS_LAST ||
+        value_of(f, f->plan->steps[next].out[0])->layout != SW_ROW_MAJOR)
+        return true;
+    f->node[s].kind = SW_GPU_MEAN;
+    f->taken[next] = true;
+    return set_ports(f, &f->node[s], step->in, 1, f->plan->steps[next].out, 1);
+}
+
+/* A product of few rows whose result only an activation reads. */
+static bool find_gemm(finder *f, int32_t s) {
+    const sw_step *step = &f->plan->steps[s];
+    int32_t next = step->op == SW_OP_Gemm ? only_reader(f, s) : -1;
+    const sw_tensor *in[SW_CONV_PORTS], *next_in[SW_CONV_PORTS];
+    sw_tensor *out[1], *next_out[1];
+    sw_cuda_launch launch;
+    if (next < 0 || step->n_in > SW_CONV_PORTS || f->plan->steps[next].n_in > SW_CONV_PORTS ||
+        value_of(f, step->out[0])->dtype != SW_F32)
+        return true;
+    sw_call call = call_of(f, s, in, out), act = call_of(f, next, next_in, next_out);
+    if (!sw_cuda_lower_few_rows(&call, &act, &launch)) return true;
+    f->node[s].kind = SW_GPU_GEMM;
+    f->node[s].act = next;
+    f->taken[next] = true;
+    return set_ports(f, &f->node[s], step->in, step->n_in, f->plan->steps[next].out, 1);
+}
+
 /* ---- All ----------------------------------------------------------------------------------------------------------- */
 
 static void find_uses(finder *f) {
@@ -410,6 +451,10 @@ sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, co
     }
     for (size_t s = 0; s < plan->n_steps; s++)
         if (f.node[s].kind == SW_GPU_STEM && !find_stem_conv(&f, (int32_t)s, gpu)) return SW_E_NOMEM;
+    for (size_t s = 0; s < plan->n_steps; s++) {
+        if (instance->skip[s] || f.taken[s] || f.node[s].kind != SW_GPU_STEP) continue;
+        if (!find_mean(&f, (int32_t)s) || !find_gemm(&f, (int32_t)s)) return SW_E_NOMEM;
+    }
     for (size_t s = 0; s < plan->n_steps; s++)
         if (!instance->skip[s] && !f.taken[s]) f.node[(*n)++] = f.node[s];
     *nodes = f.node;

@@ -64,6 +64,26 @@ class Operators(Emulated):
                 with self.subTest(op=op, axes=axes):
                     self.check([helper.make_node(op, ["x", "a"], ["y"], keepdims=keep)], (3, 40, 7), 1e-4, a=np.int64(axes))
 
+    def test_products_of_few_rows(self):
+        rng = np.random.default_rng(3)
+        weights = {"w": rng.uniform(-1, 1, (36, 21)).astype(np.float32), "b": rng.uniform(-1, 1, 21).astype(np.float32)}
+        for batch in (1, 5, 17):  # the last has another kernel
+            for turned in (0, 1):
+                with self.subTest(batch=batch, turned=turned):
+                    nodes = [
+                        helper.make_node("GlobalAveragePool", ["x"], ["m"]),
+                        helper.make_node("Flatten", ["m"], ["f"]),
+                        helper.make_node("Gemm", ["f", "w", "b"], ["h"], transB=turned, alpha=0.5),
+                        helper.make_node("HardSwish", ["h"], ["s"]),
+                        helper.make_node("Gemm", ["s", "v"], ["y"]),
+                    ]
+                    weights |= {"w": weights["w"].reshape((21, 36) if turned else (36, 21)), "v": np.eye(21, dtype=np.float32)}
+                    self.check(nodes, (batch, 36, 5, 7), 1e-3, **weights)
+        clip = [helper.make_node("Gemm", ["x", "w"], ["h"]), helper.make_node("Clip", ["h", "low"], ["y"])]
+        self.check(clip, (2, 36), 1e-4, w=weights["w"].reshape(36, 21), low=np.float32(0.5))
+        both = [helper.make_node("Gemm", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
+        self.check(both, (2, 36), 1e-4, outputs=[("h", T.FLOAT), ("y", T.FLOAT)], w=weights["w"].reshape(36, 21))
+
     def test_topk(self):
         for shape, axis, k, largest in (((3, 40, 7), 1, 5, 1), ((2, 1300), -1, 1300, 0), ((5,), 0, 1, 1), ((300, 4), 0, 9, 0)):
             with self.subTest(shape=shape):

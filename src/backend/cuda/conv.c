@@ -16,10 +16,15 @@ static int64_t pixels_of(const sw_conv *c) {
 /* ---- Forms --------------------------------------------------------------------------------------------------------- */
 
 static bool is_depthwise(const sw_conv *c) {
-    bool odd = c->kernel_h == 3 || c->kernel_h == 5;
+    int64_t chunks = c->out_channels / 8;
     return c->groups > 1 && c->groups == c->in_channels && c->in_channels == c->out_channels &&
-           c->out_channels % 8 == 0 && odd && c->kernel_w == c->kernel_h && c->stride_h == c->stride_w &&
-           c->stride_h <= 2 && c->dilation_h == 1 && c->dilation_w == 1 && c->groups <= INT32_MAX / 64;
+           c->out_channels % 8 == 0 && c->groups <= INT32_MAX / 64 && pixels_of(c) * chunks < UINT32_MAX / (chunks + 1);
+}
+
+/* Windows that kernels are made for. */
+static bool is_usual_window(const sw_conv *c) {
+    return (c->kernel_h == 3 || c->kernel_h == 5) && c->kernel_w == c->kernel_h && c->stride_h == c->stride_w &&
+           c->stride_h <= 2 && c->dilation_h == 1 && c->dilation_w == 1;
 }
 
 /* Kernels compute with int32 offsets into maps and with fast_div. */
@@ -216,6 +221,7 @@ static unsigned magic(int64_t d) {
 }
 
 static sw_cuda_kernel depthwise_kernel(const sw_conv *c) {
+    if (!is_usual_window(c)) return SW_CUDA_DEPTHWISE_ANY;
     if (c->kernel_h == 5) return c->stride_h == 2 ? SW_CUDA_DEPTHWISE_5_S2 : SW_CUDA_DEPTHWISE_5;
     if (c->stride_h == 2) return SW_CUDA_DEPTHWISE_3_S2;
     return pixels_of(c) * c->out_channels >= (int64_t)1 << 21 ? SW_CUDA_DEPTHWISE_3_WIDE : SW_CUDA_DEPTHWISE_3;
@@ -226,7 +232,8 @@ static void launch_depthwise(const sw_conv *c, sw_cuda_launch *l) {
                                  [SW_CUDA_DEPTHWISE_3_WIDE] = 4,
                                  [SW_CUDA_DEPTHWISE_3_S2] = 2,
                                  [SW_CUDA_DEPTHWISE_5] = 2,
-                                 [SW_CUDA_DEPTHWISE_5_S2] = 1};
+                                 [SW_CUDA_DEPTHWISE_5_S2] = 1,
+                                 [SW_CUDA_DEPTHWISE_ANY] = 1};
     l->kernel = depthwise_kernel(c);
     int64_t columns = (c->out_width + across[l->kernel] - 1) / across[l->kernel];
     l->args.conv.by_out_width = magic(columns);

@@ -159,18 +159,23 @@ static const char *resize(const sw_call *c, sw_cuda_launch *l) {
     return NULL;
 }
 
+void sw_cuda_launch_mean(const sw_tensor *map, void *out, int64_t out_pitch, int64_t rows, sw_cuda_launch *l) {
+    *l = (sw_cuda_launch){.kernel = SW_CUDA_MEAN_MAP, .grid_y = 1};
+    l->args.mean = (sw_cuda_mean){.in = map->data,
+                                  .out = out,
+                                  .in_pitch = (int)map->pitch,
+                                  .out_pitch = (int)out_pitch,
+                                  .batch = (int)map->dims[0],
+                                  .pixels = (int)(map->dims[2] * map->dims[3]),
+                                  .channels = (int)round_up(map->dims[1], 8),
+                                  .rows = (int)rows};
+    l->grid_x = (int)(map->dims[0] * (l->args.mean.channels / 8));
+    l->shared_bytes = SW__CUDA_THREADS / 32 * 8 * 4;
+}
+
 static const char *mean(const sw_call *c, sw_cuda_launch *l) {
     const sw_tensor *x = c->in[0], *y = c->out[0];
-    l->kernel = SW_CUDA_MEAN_MAP;
-    l->args.mean = (sw_cuda_mean){x->data,
-                                  y->data,
-                                  (int)x->pitch,
-                                  (int)y->pitch,
-                                  (int)x->dims[0],
-                                  (int)(x->dims[2] * x->dims[3]),
-                                  (int)round_up(x->dims[1], 8)};
-    l->grid_x = (int)(x->dims[0] * (l->args.mean.channels / 8));
-    l->shared_bytes = SW__CUDA_THREADS / 32 * 8 * 4;
+    sw_cuda_launch_mean(x, y->data, y->pitch, 0, l);
     return NULL;
 }
 
@@ -563,8 +568,37 @@ static const char *gemm(const sw_call *c, sw_cuda_launch *l) {
         l->args.matmul.bias = bias->data;
         l->args.matmul.bias_row = strides[0], l->args.matmul.bias_column = strides[1];
     }
-    launch_matmul(l);
+    if (!sw_cuda_lower_few_rows(c, NULL, l)) launch_matmul(l);
     return NULL;
+}
+
+bool sw_cuda_lower_few_rows(const sw_call *c, const sw_call *act, sw_cuda_launch *l) {
+    enum { MOST_ROWS = 16 };
+    const sw_tensor *a = c->in[0], *b = c->in[1], *bias = sw_call_in(c, 2), *y = c->out[0];
+    activation end = {CUDA_ACT_NONE, 0, 0};
+    bool columns = sw_call_int(c, "transB");
+    int64_t k = a->dims[1];
+    if (y->dims[0] > MOST_ROWS || sw_call_int(c, "transA") || (bias && sw_call_float(c, "beta") != 1)) return false;
+    if ((columns && k % 4) || (act && !find_activation(act, &end))) return false;
+    sw_cuda_few_rows p = {.a = a->data,
+                          .b = b->data,
+                          .bias = bias ? bias->data : NULL,
+                          .out = act ? act->out[0]->data : y->data,
+                          .m = (int)y->dims[0],
+                          .n = (int)y->dims[1],
+                          .k = (int)k,
+                          .act = end.act,
+                          .alpha = sw_call_float(c, "alpha"),
+                          .act_a = end.a,
+                          .act_b = end.b};
+    long long strides[2];
+    if (bias) sw__cuda_broadcast(bias, y, strides), p.bias_row = strides[0], p.bias_column = strides[1];
+    *l = (sw_cuda_launch){.kernel = columns ? SW_CUDA_FEW_ROWS_COLUMNS : SW_CUDA_FEW_ROWS,
+                          .grid_x = (p.n + 7) / 8,
+                          .grid_y = (p.m + 3) / 4,
+                          .shared_bytes = columns ? 0 : SW__CUDA_THREADS * 4,
+                          .args.few_rows = p};
+    return true;
 }
 
 static const char *dfl(const sw_call *c, sw_cuda_launch *l) {

@@ -28,6 +28,7 @@ typedef struct sw_cuda_launch {
         sw_cuda_element_rows element_rows;
         sw_cuda_softmax softmax;
         sw_cuda_matmul matmul;
+        sw_cuda_few_rows few_rows;
         sw_cuda_dfl dfl;
         sw_cuda_mean mean;
         sw_cuda_attention attention;
@@ -90,6 +91,11 @@ bool sw_cuda_is_operand(sw_op op, int i, const sw_tensor *t);
 /* Launches of a step; convolutions of maps are refused here. tf32: products of float32 planes may round their factors.
  * Returns why it is refused, or NULL. */
 const char *sw_cuda_lower(const sw_call *call, bool tf32, sw_cuda_launch *launches, int *n);
+
+/* A product of few rows whose result `act` (NULL: nothing) is applied to; false when it has another kernel. */
+bool sw_cuda_lower_few_rows(const sw_call *gemm, const sw_call *act, sw_cuda_launch *launch);
+/* The mean of each picture of a map: a map, or (rows > 0) so many float32 a picture. */
+void sw_cuda_launch_mean(const sw_tensor *map, void *out, int64_t out_pitch, int64_t rows, sw_cuda_launch *launch);
 
 /* Grids of the fused ones; the caller has filled in the arguments. */
 void sw_cuda_launch_pool_chain(sw_cuda_launch *launch);

@@ -226,6 +226,10 @@ SW_TEST(cuda_depthwise) {
         {1, 6, 7, 16, 16, 5, 1, 1, 2, 16, SW_ACT_NONE, 2, 0},
         {1, 9, 9, 8, 8, 5, 2, 1, 2, 8, SW_ACT_HARDSWISH, 0, 16},
         {1, 181, 183, 64, 64, 3, 1, 1, 1, 64, SW_ACT_SILU, 0, 0},
+        {2, 7, 5, 40, 40, 1, 1, 1, 0, 40, SW_ACT_RELU, 0, 8},
+        {1, 11, 9, 16, 16, 7, 1, 1, 3, 16, SW_ACT_NONE, 1, 0},
+        {2, 12, 13, 8, 8, 5, 1, 2, 4, 8, SW_ACT_HARDSWISH, 0, 8},
+        {1, 12, 13, 24, 24, 2, 3, 1, 0, 24, SW_ACT_SILU, 2, 0},
     };
     check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_DEPTHWISE);
 }

@@ -281,6 +281,16 @@ typedef struct sw_cuda_matmul {
     float alpha;
 } sw_cuda_matmul;
 
+/* out = act(alpha * a b + bias) of few rows: a [m][k], b [n][k] (FEW_ROWS_COLUMNS, k a multiple of 4) or [k][n], float32;
+ * bias may be NULL. */
+typedef struct sw_cuda_few_rows {
+    const void *a, *b, *bias;
+    void *out;
+    int m, n, k, act;
+    long long bias_row, bias_column;
+    float alpha, act_a, act_b;
+} sw_cuda_few_rows;
+
 /* Expected value of softmax over `bins` of [batch][sides][bins][anchors]: the distribution focal decoder. */
 typedef struct sw_cuda_dfl {
     const void *in;
@@ -288,11 +298,11 @@ typedef struct sw_cuda_dfl {
     int batch, sides, bins, anchors;
 } sw_cuda_dfl;
 
-/* Mean over the pixels of each picture of a map; the result is a map of one pixel. */
+/* Mean over the pixels of each picture of a map; the result is a map of one pixel, or (rows > 0) so many float32. */
 typedef struct sw_cuda_mean {
     const void *in;
     void *out;
-    int in_pitch, out_pitch, batch, pixels, channels;
+    int in_pitch, out_pitch, batch, pixels, channels, rows;
 } sw_cuda_mean;
 
 /* Self-attention over the pixels of a map that holds, for each head h from channel h * head on, query, key (dq channels

@@ -1,9 +1,9 @@
 // Depthwise convolution, K x K of stride STRIDE: a thread makes PX neighbouring pixels of 8 channels. by_out_width is of the
-// number of threads for a row, by_chunks of channels / 8.
+// number of threads for a row, by_chunks of channels / 8. With ANY of any window, and a pixel a thread.
 #include "args.h"
 #include "ptx.cuh"
 
-enum { THREADS = 128, SPAN = (PX - 1) * STRIDE + K };
+enum { THREADS = 128 };
 
 DEV float half_of(vec4 v, int i) {
     u32 w = i < 2 ? v.x : i < 4 ? v.y : i < 6 ? v.z : v.w;
@@ -27,6 +27,34 @@ DEV void store_pixel(const sw_cuda_conv *p, float *s, size_t pixel, int c) {
     vec4 v = {pack(s[0], s[1]), pack(s[2], s[3]), pack(s[4], s[5]), pack(s[6], s[7])};
     store16((f16 *)p->out + pixel * p->out_pitch + c, v);
 }
+
+#ifdef ANY
+KERNEL(depthwise_any, sw_cuda_conv) {
+    const sw_cuda_conv *p = ARGS;
+    int i = block_id() * THREADS + thread_id(), m = fast_div(i, p->by_chunks), c = (i - m * (p->out_channels >> 3)) * 8;
+    int row = fast_div(m, p->by_out_width), n = fast_div(row, p->by_out_height);
+    int left = (m - row * p->out_width) * p->stride_w - p->pad_left, top = (row - n * p->out_height) * p->stride_h - p->pad_top;
+    bool inside = m < p->pixels;
+    float acc[8];
+    UNROLL for (int e = 0; e < 8; e++) acc[e] = inside ? load_float_const((const float *)p->bias + c + e) : 0.f;
+    launch_dependents();
+    wait_for_predecessor();
+    if (!inside) return;
+    for (int r = 0; r < p->kernel_h; r++) {
+        int y = top + r * p->dilation_h;
+        if (y < 0 || y >= p->height) continue;
+        for (int s = 0; s < p->kernel_w; s++) {
+            int x = left + s * p->dilation_w;
+            if (x < 0 || x >= p->width) continue;
+            vec4 v = load16((const f16 *)p->in + ((size_t)(n * p->height + y) * p->width + x) * p->in_pitch + c);
+            vec4 w = load16_const((const f16 *)p->weights + (r * p->kernel_w + s) * p->out_channels + c);
+            UNROLL for (int e = 0; e < 8; e++) acc[e] += half_of(v, e) * half_of(w, e);
+        }
+    }
+    store_pixel(p, acc, m, c);
+}
+#else
+enum { SPAN = (PX - 1) * STRIDE + K };
 
 KERNEL(depthwise, sw_cuda_conv) {
     const sw_cuda_conv *p = ARGS;
@@ -72,3 +100,4 @@ KERNEL(depthwise, sw_cuda_conv) {
     UNROLL for (int o = 0; o < PX; o++) if (x0 + o < p->out_width)
         store_pixel(p, acc[o], (size_t)row * p->out_width + x0 + o, c);
 }
+#endif

@@ -259,7 +259,8 @@ KERNEL(mean_map, sw_cuda_mean) {
         sum[e] = 0;
         for (int w = 0; w < THREADS / 32; w++) sum[e] += as_float(shared_load4(shared + (w * 8 + e) * 4));
         sum[e] /= p->pixels;
+        if (c + e < p->rows) store_float((float *)p->out + (size_t)n * p->rows + c + e, sum[e]);
     }
-    store16((f16 *)p->out + (size_t)n * p->out_pitch + c, pack8(sum));
+    if (!p->rows) store16((f16 *)p->out + (size_t)n * p->out_pitch + c, pack8(sum));
 }
 #endif
