@@ -17,6 +17,7 @@ typedef enum sw_gpu_kind {
     SW_GPU_POOLS,     /* max pools in a row */
     SW_GPU_ATTENTION,
     SW_GPU_DECODE, /* the head of YOLO 8 and 11 */
+    SW_GPU_TURNS,  /* channels of two maps in turn: a join that is shuffled */
     SW_GPU_MEAN,   /* of each picture, as rows */
     SW_GPU_GEMM,   /* few rows, and the activation behind them */
     SW_GPU_ALIAS,  /* a reshaped value is its input */
@@ -27,7 +28,7 @@ enum { SW_GPU_MAX_PORTS = 12, SW_GPU_MAX_STREAMS = 8 };
 
 /* Values that a node reads and writes; what they mean goes with the kind:
  * POOLS the map, then each result; ATTENTION qkv, then the result and (or -1) the values as a map; DECODE boxes and
- * scores of each level, then minus, plus, strides; MEAN the map, then rows; GEMM ports of the step, then the activation's
+ * scores of each level, then minus, plus, strides; TURNS both maps, then the result; MEAN the map, then rows; GEMM ports of the step, then the activation's
  * result. Others: ports of the step. */
 typedef struct sw_gpu_node {
     sw_gpu_kind kind;

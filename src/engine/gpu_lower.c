@@ -319,6 +319,12 @@ sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, 
     case SW_GPU_DECODE:
         lower_decode(gpu, p, node, l);
         return SW_OK;
+    case SW_GPU_TURNS: {
+        sw_tensor a = sw__gpu_tensor(gpu, p, node->in[0]), b = sw__gpu_tensor(gpu, p, node->in[1]),
+                  out = sw__gpu_tensor(gpu, p, node->out[0]);
+        sw_cuda_launch_interleave(&a, &b, &out, l);
+        return SW_OK;
+    }
     case SW_GPU_MEAN:
         lower_mean(gpu, p, node, l);
         return SW_OK;

@@ -323,6 +323,25 @@ static bool find_decode(finder *f, int32_t s) {
     return set_ports(f, &f->node[s], ports, 2 * d.levels + 3, join->out, 1);
 }
 
+/* ---- Channels in turn ---------------------------------------------------------------------------------------------- */
+
+/* A join of two maps that is shuffled in two groups needs no place of its own. */
+static bool find_turns(finder *f, int32_t s) {
+    const sw_tensor *in[1];
+    sw_tensor *out[1];
+    const sw_step *step = &f->plan->steps[s];
+    if (step->op != SW_OP_ChannelShuffle || value_of(f, step->out[0])->layout != SW_CHANNELS_LAST) return true;
+    sw_call call = call_of(f, s, in, out);
+    int32_t at;
+    const sw_step *join = step_of(f, step->in[0], SW_OP_Concat, &at);
+    if (!join || join->n_in != 2 || !only_here(f, step->in[0]) || sw_call_int(&call, "groups") != 2 ||
+        value_of(f, join->in[0])->dims[1] != value_of(f, join->in[1])->dims[1])
+        return true;
+    f->node[s].kind = SW_GPU_TURNS;
+    f->taken[at] = true;
+    return set_ports(f, &f->node[s], join->in, 2, step->out, 1);
+}
+
 /* ---- Classifiers --------------------------------------------------------------------------------------------------- */
 
 /* The step that alone reads the result of step s; -1: none, or the result is not planned. */
@@ -453,7 +472,7 @@ sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, co
         if (f.node[s].kind == SW_GPU_STEM && !find_stem_conv(&f, (int32_t)s, gpu)) return SW_E_NOMEM;
     for (size_t s = 0; s < plan->n_steps; s++) {
         if (instance->skip[s] || f.taken[s] || f.node[s].kind != SW_GPU_STEP) continue;
-        if (!find_mean(&f, (int32_t)s) || !find_gemm(&f, (int32_t)s)) return SW_E_NOMEM;
+        if (!find_turns(&f, (int32_t)s) || !find_mean(&f, (int32_t)s) || !find_gemm(&f, (int32_t)s)) return SW_E_NOMEM;
     }
     for (size_t s = 0; s < plan->n_steps; s++)
         if (!instance->skip[s] && !f.taken[s]) f.node[(*n)++] = f.node[s];

@@ -45,6 +45,7 @@ static bool is_apart(const sw_call *c) {
     case SW_OP_AveragePool:
     case SW_OP_GlobalAveragePool:
     case SW_OP_PixelShuffle:
+    case SW_OP_ChannelShuffle:
     case SW_OP_DepthToSpace:
         return c->out[0]->layout == SW_CHANNELS_LAST;
     case SW_OP_Resize:

@@ -100,7 +100,7 @@ static const row rows[SW_OP_COUNT] = {
     OP(Split, MOVE, 0) OP(Slice, MOVE, 0) OP(Gather, MOVE, 0) OP(GatherElements, MOVE, 0) OP(GatherND, MOVE, 0)
     OP(Expand, MOVE, 0) OP(Tile, MOVE, 0) OP(Pad, MOVE, 0) OP(ConstantOfShape, MOVE, 0) OP(Range, MOVE, 0)
     OP(EyeLike, MOVE, 0) OP(Trilu, MOVE, 0) OP(DepthToSpace, MOVE, 0) OP(SpaceToDepth, MOVE, 0)
-    OP(PixelShuffle, MOVE, 0) OP(Relayout, MOVE, 0)
+    OP(PixelShuffle, MOVE, 0) OP(ChannelShuffle, MOVE, 0) OP(Relayout, MOVE, 0)
 };
 /* clang-format on */
 #undef OP

@@ -98,6 +98,17 @@ sw_status sw__shape_pixel_shuffle(const sw_call *c) {
     return SW_OK;
 }
 
+sw_status sw__shape_channel_shuffle(const sw_call *c) {
+    const sw_tensor *x = c->in[0];
+    int64_t groups = sw_call_int(c, "groups");
+    if (groups < 1 || groups > INT32_MAX) return sw_call_fail(c, "it has %" PRId64 " groups", groups);
+    if (x->rank >= 0 && x->rank != 4) return sw_call_fail(c, "the input has rank %d, expected 4", x->rank);
+    if (x->rank == 4 && sw_dim_known(x->dims[1]) && x->dims[1] % groups)
+        return sw_call_fail(c, "%" PRId64 " channels do not divide into %" PRId64 " groups", x->dims[1], groups);
+    if (sw_call_out(c, 0)) sw__set_like(c->out[0], x);
+    return SW_OK;
+}
+
 sw_status sw__shape_dfl(const sw_call *c) {
     const sw_tensor *x = c->in[0];
     sw_tensor *y = sw_call_out(c, 0);

@@ -71,6 +71,7 @@ static bool follows(const sw_node *node) {
     case SW_OP_DepthToSpace:
         return is_map(node->in[0]) && strcmp(sw_node_string(node, "mode"), "DCR") == 0;
     case SW_OP_PixelShuffle:
+    case SW_OP_ChannelShuffle:
         return is_map(node->in[0]);
     case SW_OP_Relu:
     case SW_OP_LeakyRelu:

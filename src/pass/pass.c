@@ -20,6 +20,8 @@ static const sw_pass passes[] = {
      sw__pass_upsample},
     {"transposed", "a transposed convolution is a convolution that gives a block of pixels for each",
      sw__pass_transposed},
+    {"channels", "slices that share out channels become one Split; channels shuffled by reshapes and a turn: ChannelShuffle",
+     sw__pass_channels},
     {"fuse", "activation and residual addition into the convolution before them", sw__pass_fuse},
     {"layout", "channels-last maps where convolutions, pools and resizing work; relayouts at the borders",
      sw__pass_layout},

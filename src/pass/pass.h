@@ -27,6 +27,7 @@ sw_status sw__pass_rephrase(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_taps(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_upsample(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_transposed(sw_graph *graph, const sw_diag *diag);
+sw_status sw__pass_channels(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_fuse(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_layout(sw_graph *graph, const sw_diag *diag);
 sw_status sw__pass_dead_code(sw_graph *graph, const sw_diag *diag);

@@ -236,7 +236,7 @@ SW_TEST(passes_are_named) {
     CHECK_INT(sw_passes_run(g, "flod", &sw_test_diag), SW_E_USAGE);
     CHECK_STR(sw_test_message(),
               "there is no pass 'flod'; the passes are none, fold, activations, batch-norm, scale, parallel, dfl, "
-              "dead-code, half, rephrase, taps, upsample, transposed, fuse, layout");
+              "dead-code, half, rephrase, taps, upsample, transposed, channels, fuse, layout");
     CHECK_INT(sw_passes_run(g, "none", &sw_test_diag), SW_OK);
     sw_graph_destroy(g);
 }
@@ -344,6 +344,45 @@ SW_TEST(fold_drops_slices_and_pads_of_nothing) {
     CHECK_INT(count(g, SW_OP_Slice), 2);
     CHECK_INT(count(g, SW_OP_Pad), 0);
     sw_graph_destroy(g);
+}
+
+static sw_value *cut(sw_graph *g, sw_value *x, int64_t from, int64_t to) {
+    const int64_t axis = 1;
+    return apply(g, SW_OP_Slice, "", 4,
+                 (sw_value *[]){x, sw_graph_const_ints(g, "", &from, 1), sw_graph_const_ints(g, "", &to, 1),
+                                sw_graph_const_ints(g, "", &axis, 1)});
+}
+
+/* Slices that share out all channels are one Split, in whatever order; those that leave some, or overlap, stay. */
+SW_TEST(slices_of_channels_become_a_split) {
+    static const int64_t cases[][5] = {{0, 3, 3, 8, 1}, {3, 99, 0, -5, 1}, {0, 3, 4, 8, 0}, {0, 5, 3, 8, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const int64_t *v = cases[i];
+        sw_graph *g = sw_graph_create(NULL);
+        sw_value *x = input(g, 4, (int64_t[]){2, 8, 4, 4}), *a = cut(g, x, v[0], v[1]), *b = cut(g, x, v[2], v[3]);
+        sw_value *outs[] = {apply(g, SW_OP_Exp, "", 1, &a), apply(g, SW_OP_Exp, "", 1, &b)};
+        CHECK_INT(sw_graph_set_outputs(g, outs, 2), SW_OK);
+        CHECK_INT(sw_passes_run(g, NULL, &sw_test_diag), SW_OK);
+        CHECK_INT(count(g, SW_OP_Split), v[4]);
+        CHECK_INT(count(g, SW_OP_Slice), v[4] ? 0 : 2);
+        CHECK_INT(outs[0]->type.dims[1], v[1] < 8 ? v[1] - v[0] : 5);
+        sw_graph_destroy(g);
+    }
+}
+
+SW_TEST(shuffled_channels_are_one_node) {
+    for (int other = 0; other < 2; other++) { /* another turn is left alone */
+        sw_graph *g = sw_graph_create(NULL);
+        sw_value *x = input(g, 4, (int64_t[]){1, 6, 2, 2});
+        const int64_t split[] = {1, 2, 3, 2, 2}, whole[] = {1, 6, 2, 2}, perm[] = {0, 2, 1, 3 + other, 4 - other};
+        sw_value *y = apply2(g, SW_OP_Reshape, x, sw_graph_const_ints(g, "split", split, 5));
+        y = apply(g, SW_OP_Transpose, "", 1, &y);
+        CHECK_INT(sw_node_set_ints(g, y->producer, "perm", perm, 5), SW_OK);
+        run_all(g, apply2(g, SW_OP_Reshape, y, sw_graph_const_ints(g, "whole", whole, 4)));
+        CHECK_INT(count(g, SW_OP_ChannelShuffle), !other);
+        CHECK_INT(g->n_nodes, other ? 3 : 1);
+        sw_graph_destroy(g);
+    }
 }
 
 SW_TEST(bfloat16_stays_inside) {

@@ -64,6 +64,30 @@ class Operators(Emulated):
                 with self.subTest(op=op, axes=axes):
                     self.check([helper.make_node(op, ["x", "a"], ["y"], keepdims=keep)], (3, 40, 7), 1e-4, a=np.int64(axes))
 
+    def test_shuffled_channels(self):
+        """Of maps between convolutions, with a join before and a split behind, and of rows."""
+        eye = lambda n: np.random.default_rng(n).uniform(-0.3, 0.3, (n, n, 1, 1)).astype(np.float32)  # noqa: E731
+        for groups, channels in ((2, 48), (3, 48), (2, 20), (5, 20)):
+            shapes = {"split": [2, groups, channels // groups, 5, 7], "whole": [2, channels, 5, 7]}
+            cuts = {"half": [channels // 2], "zero": [0], "end": [channels], "one": [1]}
+            nodes = [
+                helper.make_node("Conv", ["x", "w"], ["a"]),
+                helper.make_node("Conv", ["a", "w"], ["b"]),
+                helper.make_node("Concat", ["a", "b"], ["j"], axis=1),
+                helper.make_node("Reshape", ["j", "split"], ["r"]),
+                helper.make_node("Transpose", ["r"], ["t"], perm=[0, 2, 1, 3, 4]),
+                helper.make_node("Reshape", ["t", "whole"], ["s"]),
+                helper.make_node("Slice", ["s", "zero", "half", "one"], ["p"]),
+                helper.make_node("Slice", ["s", "half", "end", "one"], ["q"]),
+                helper.make_node("Conv", ["q", "w"], ["v"]),
+                helper.make_node("Mul", ["p", "v"], ["y"]),
+            ]
+            for precision in (None, "fp32"):
+                with self.subTest(groups=groups, channels=channels, precision=precision):
+                    weights = {name: np.int64(value) for name, value in (shapes | cuts).items()}
+                    bound = 2e-2 if precision is None else 1e-5
+                    self.check(nodes, (2, channels // 2, 5, 7), bound, precision=precision, w=eye(channels // 2), **weights)
+
     def test_products_of_few_rows(self):
         rng = np.random.default_rng(3)
         weights = {"w": rng.uniform(-1, 1, (36, 21)).astype(np.float32), "b": rng.uniform(-1, 1, 21).astype(np.float32)}

@@ -150,6 +150,35 @@ static const char *shuffle(const sw_call *c, sw_cuda_launch *l) {
     return NULL;
 }
 
+static void shuffle_channels(const sw_tensor *x, const sw_tensor *y, int64_t groups, sw_cuda_launch *l) {
+    *l = (sw_cuda_launch){.kernel = SW_CUDA_SHUFFLE_CHANNELS, .grid_y = 1};
+    l->args.channel_shuffle = (sw_cuda_channel_shuffle){.in = x->data,
+                                                        .out = y->data,
+                                                        .in_pitch = (int)x->pitch,
+                                                        .out_pitch = (int)y->pitch,
+                                                        .channels = (int)y->dims[1],
+                                                        .groups = (int)groups,
+                                                        .pixels = (int)pixels_of(y)};
+    l->grid_x = sw__cuda_blocks(pixels_of(y) * (round_up(y->dims[1], 8) / 8));
+}
+
+void sw_cuda_launch_interleave(const sw_tensor *a, const sw_tensor *b, const sw_tensor *y, sw_cuda_launch *l) {
+    shuffle_channels(a, y, 2, l);
+    l->args.channel_shuffle.other = b->data;
+    l->args.channel_shuffle.other_pitch = (int)b->pitch;
+}
+
+/* Of rows: [batch, groups, each, pixels] turned. */
+static const char *shuffle_planes(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0];
+    int64_t groups = sw_call_int(c, "groups"), pixels = x->dims[2] * x->dims[3], each = x->dims[1] / groups;
+    const int64_t dims[] = {x->dims[0], each, groups, pixels};
+    const long long in[] = {x->dims[1] * pixels, pixels, each * pixels, 1},
+                    out[] = {x->dims[1] * pixels, groups * pixels, pixels, 1};
+    sw__cuda_copy_box(x, 0, in, c->out[0], 0, out, dims, 4, l);
+    return NULL;
+}
+
 static const char *resize(const sw_call *c, sw_cuda_launch *l) {
     const sw_tensor *x = c->in[0], *y = c->out[0], *scales = sw_call_in(c, 2);
     if (!scales || !scales->data) return "the scales are not known";
@@ -626,6 +655,8 @@ static const char *lower_maps(const sw_call *c, sw_cuda_launch *l, int *n) {
         return *n = 1, pool(c, l);
     case SW_OP_PixelShuffle:
         return *n = 1, shuffle(c, l);
+    case SW_OP_ChannelShuffle:
+        return *n = 1, shuffle_channels(c->in[0], c->out[0], sw_call_int(c, "groups"), l), NULL;
     case SW_OP_Resize:
         return *n = 1, resize(c, l);
     case SW_OP_GlobalAveragePool:
@@ -649,6 +680,7 @@ static const char *lower_moves(const sw_call *c, sw_cuda_launch *l, int *n, bool
     *n = 1;
     if (c->op == SW_OP_Transpose) return transpose(c, l);
     if (c->op == SW_OP_Slice) return slice(c, l);
+    if (c->op == SW_OP_ChannelShuffle) return shuffle_planes(c, l);
     *taken = false;
     return NULL;
 }

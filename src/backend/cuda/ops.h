@@ -41,6 +41,7 @@ typedef struct sw_cuda_launch {
         sw_cuda_affine affine;
         sw_cuda_pad pad;
         sw_cuda_shuffle shuffle;
+        sw_cuda_channel_shuffle channel_shuffle;
         sw_cuda_topk topk;
         sw_cuda_pick pick;
         sw_cuda_typed typed;
@@ -96,6 +97,9 @@ const char *sw_cuda_lower(const sw_call *call, bool tf32, sw_cuda_launch *launch
 bool sw_cuda_lower_few_rows(const sw_call *gemm, const sw_call *act, sw_cuda_launch *launch);
 /* The mean of each picture of a map: a map, or (rows > 0) so many float32 a picture. */
 void sw_cuda_launch_mean(const sw_tensor *map, void *out, int64_t out_pitch, int64_t rows, sw_cuda_launch *launch);
+
+/* Two maps of equally many channels that take turns. */
+void sw_cuda_launch_interleave(const sw_tensor *a, const sw_tensor *b, const sw_tensor *out, sw_cuda_launch *launch);
 
 /* Grids of the fused ones; the caller has filled in the arguments. */
 void sw_cuda_launch_pool_chain(sw_cuda_launch *launch);

@@ -1,16 +1,17 @@
 /* PixelShuffle, and DepthToSpace in its order (DCR): channel (i * sw + j) * C + c of a pixel becomes channel c of pixel
- * (i, j) of its block. Either layout. */
+ * (i, j) of its block. ChannelShuffle: channel g * C + c becomes c * groups + g. Either layout. */
 #include <string.h>
 
 #include "kernels/kernel.h"
 
 sw_status sw__pixel_shuffle(const sw_call *c);
+sw_status sw__channel_shuffle(const sw_call *c);
 
 typedef struct shuffle {
     const char *from;
     char *to;
     const sw_tensor *y;
-    int64_t stride[2], top, left;
+    int64_t stride[2], top, left, groups;
     int64_t bytes;                    /* of an element */
     int64_t from_step[4], to_step[4]; /* bytes between batches, channels, rows, columns */
 } shuffle;
@@ -63,5 +64,37 @@ sw_status sw__pixel_shuffle(const sw_call *c) {
     set_steps(x, s.bytes, s.from_step);
     set_steps(y, s.bytes, s.to_step);
     sw_pool_for(c->pool, y->dims[0] * y->dims[2], 4, copy_rows, &s);
+    return SW_OK;
+}
+
+static void shuffle_rows(void *ctx, int64_t begin, int64_t end, int thread) {
+    const shuffle *s = ctx;
+    (void)thread;
+    const int64_t *dims = s->y->dims, each = dims[1] / s->groups;
+    bool floats = s->bytes == 4;
+    for (int64_t row = begin; row < end; row++) {
+        const char *from = s->from + row / dims[2] * s->from_step[0] + row % dims[2] * s->from_step[2];
+        char *to = s->to + row / dims[2] * s->to_step[0] + row % dims[2] * s->to_step[2];
+        for (int64_t x = 0; x < dims[3]; x++, from += s->from_step[3], to += s->to_step[3])
+            for (int64_t g = 0; g < s->groups; g++)
+                for (int64_t i = 0; i < each; i++) {
+                    const char *a = from + (g * each + i) * s->from_step[1];
+                    char *b = to + (i * s->groups + g) * s->to_step[1];
+                    if (floats)
+                        memcpy(b, a, 4);
+                    else
+                        memcpy(b, a, (size_t)s->bytes);
+                }
+    }
+}
+
+sw_status sw__channel_shuffle(const sw_call *c) {
+    const sw_tensor *x = c->in[0], *y = c->out[0];
+    shuffle s = {.from = x->data, .to = y->data, .y = y, .groups = sw_call_int(c, "groups")};
+    s.bytes = (int64_t)sw_dtype_size(x->dtype);
+    if (sw_tensor_count(y) == 0) return SW_OK;
+    set_steps(x, s.bytes, s.from_step);
+    set_steps(y, s.bytes, s.to_step);
+    sw_pool_for(c->pool, y->dims[0] * y->dims[2], 4, shuffle_rows, &s);
     return SW_OK;
 }

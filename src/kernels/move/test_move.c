@@ -136,6 +136,25 @@ SW_TEST(pixel_shuffle_cuts) {
     CHECK_INT(test_call_run(&t), SW_E_MODEL);
 }
 
+SW_TEST(channel_shuffle_in_either_layout) {
+    float x[12];
+    for (int i = 0; i < 12; i++) x[i] = (float)i;
+    test_call t;
+    test_call_init(&t, SW_OP_ChannelShuffle, 1);
+    test_call_input(&t, TEST_F32(x, 1, 6, 1, 2));
+    test_call_int(&t, "groups", 2);
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11), 0));
+    test_call_free(&t);
+    t.x[0].layout = SW_CHANNELS_LAST;
+    t.x[0].pitch = 6;
+    CHECK_INT(test_call_run(&t), SW_OK);
+    CHECK(test_call_values(&t, 0, TEST_VALUES(0, 6, 3, 9, 1, 7, 4, 10, 2, 8, 5, 11), 0));
+    test_call_free(&t);
+    test_call_int(&t, "groups", 4);
+    CHECK_INT(test_call_run(&t), SW_E_MODEL);
+}
+
 SW_TEST(trilu_with_any_diagonal) {
     const float x[6] = {1, 2, 3, 4, 5, 6};
     int64_t k = 1;

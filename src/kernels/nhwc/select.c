@@ -6,7 +6,7 @@
 
 bool sw_nhwc_moves(sw_op op) {
     return op == SW_OP_Concat || op == SW_OP_Split || op == SW_OP_MaxPool || op == SW_OP_Resize ||
-           op == SW_OP_PixelShuffle || op == SW_OP_DepthToSpace;
+           op == SW_OP_PixelShuffle || op == SW_OP_ChannelShuffle || op == SW_OP_DepthToSpace;
 }
 
 sw_kernel_fn sw_kernel_nhwc(sw_op op) {

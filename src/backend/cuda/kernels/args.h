@@ -265,6 +265,13 @@ typedef struct sw_cuda_shuffle {
     int in_pitch, out_pitch, batch, height, width, out_height, out_width, channels, down, across, top, left;
 } sw_cuda_shuffle;
 
+/* ChannelShuffle of a map (other NULL), or of two groups that are maps; channels of the output, without padding. */
+typedef struct sw_cuda_channel_shuffle {
+    const void *in, *other;
+    void *out;
+    int in_pitch, other_pitch, out_pitch, channels, groups, pixels;
+} sw_cuda_channel_shuffle;
+
 /* Softmax along an axis of [outer][axis][inner] float32. */
 typedef struct sw_cuda_softmax {
     const void *in;

@@ -86,6 +86,26 @@ KERNEL(shuffle_map, sw_cuda_shuffle) {
 }
 #endif
 
+#ifdef KERNEL_SHUFFLE_CHANNELS
+KERNEL(shuffle_channels, sw_cuda_channel_shuffle) {
+    const sw_cuda_channel_shuffle *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int i = block_id() * THREADS + thread_id(), chunks = (p->channels + 7) / 8, each = p->channels / p->groups;
+    int m = i / chunks, c = (i - m * chunks) * 8;
+    if (m >= p->pixels) return;
+    const f16 *in = (const f16 *)p->in + (size_t)m * p->in_pitch;
+    const f16 *other = p->other ? (const f16 *)p->other + (size_t)m * p->other_pitch - each : in;
+    u32 v[8];
+    UNROLL for (int e = 0; e < 8; e++) {
+        int at = (c + e) / p->groups, group = (c + e) - at * p->groups;
+        v[e] = c + e < p->channels ? load_half((group ? other : in) + group * each + at) : 0u;
+    }
+    vec4 all = {v[0] | v[1] << 16, v[2] | v[3] << 16, v[4] | v[5] << 16, v[6] | v[7] << 16};
+    store16((f16 *)p->out + (size_t)m * p->out_pitch + c, all);
+}
+#endif
+
 #ifdef KERNEL_POOL_CHAIN
 // Pools in a row with one window are one pool each with a larger window. A block makes one of them, for 8 channels of one picture:
 // in shared memory along the rows, then along the columns.
