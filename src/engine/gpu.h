@@ -28,8 +28,8 @@ enum { SW_GPU_MAX_PORTS = 12, SW_GPU_MAX_STREAMS = 8 };
 
 /* Values that a node reads and writes; what they mean goes with the kind:
  * POOLS the map, then each result; ATTENTION qkv, then the result and (or -1) the values as a map; DECODE boxes and
- * scores of each level, then minus, plus, strides; TURNS both maps, then the result; MEAN the map, then rows; GEMM ports of the step, then the activation's
- * result. Others: ports of the step. */
+ * scores of each level, then minus, plus, strides; TURNS both maps, then the result; MEAN the map, then rows; GEMM ports of
+ * the step, then the activation's result. Others: ports of the step. */
 typedef struct sw_gpu_node {
     sw_gpu_kind kind;
     int32_t step; /* the main one: its name is the node's */
