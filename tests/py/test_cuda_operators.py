@@ -109,7 +109,9 @@ class Operators(Emulated):
         self.check(both, (2, 36), 1e-4, outputs=[("h", T.FLOAT), ("y", T.FLOAT)], w=weights["w"].reshape(36, 21))
 
     def test_topk(self):
-        for shape, axis, k, largest in (((3, 40, 7), 1, 5, 1), ((2, 1300), -1, 1300, 0), ((5,), 0, 1, 1), ((300, 4), 0, 9, 0)):
+        cases = [((3, 40, 7), 1, 5, 1), ((2, 1300), -1, 1300, 0), ((5,), 0, 1, 1), ((300, 4), 0, 9, 0)]
+        cases += [((1300, 2), 0, 7, 1), ((33000,), 0, 300, 0), ((513,), 0, 513, 1)]  # in one block
+        for shape, axis, k, largest in cases:
             with self.subTest(shape=shape):
                 node = helper.make_node("TopK", ["x", "k"], ["y", "at"], axis=axis, largest=largest)
                 outputs = [("y", T.FLOAT), ("at", T.INT64)]
@@ -124,6 +126,7 @@ class Operators(Emulated):
             node = helper.make_node("TopK", ["n", "k"], ["y", "at"], axis=0, largest=largest)
             outputs = [("y", T.FLOAT), ("at", T.INT64)]
             self.check([minus, root, node], (50,), 1e-5, outputs=outputs, half=np.float32(0.5), k=np.int64([50]))
+            self.check([minus, root, node], (900,), 1e-5, outputs=outputs, half=np.float32(0.5), k=np.int64([500]))
 
     def test_places_that_the_data_gives(self):
         """The places of the largest of rows as such, counted from the end, and as rows of another array."""

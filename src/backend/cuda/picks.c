@@ -27,6 +27,12 @@ static const char *topk(const sw_call *c, sw_cuda_launch *l) {
     l->grid_x = sw__cuda_blocks(x->dims[axis]);
     l->grid_y = (int)(outer * inner);
     l->shared_bytes = 1024 * 4;
+    /* That compares each element with each other. */
+    if (x->dims[axis] > 512 && x->dims[axis] < 1 << 24 && l->args.topk.k <= 1024 && l->args.topk.k > 0) {
+        l->kernel = SW_CUDA_SELECT;
+        l->grid_x = 1;
+        l->shared_bytes = 256 + 2 * 1024 * 4;
+    }
     return NULL;
 }
 

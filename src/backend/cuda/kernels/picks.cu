@@ -3,16 +3,22 @@
 #include "args.h"
 #include "ptx.cuh"
 
+#ifdef KERNEL_SELECT
+enum { THREADS = 1024 };
+#else
 enum { THREADS = 256 };
+#endif
 
-#ifdef KERNEL_TOPK
-enum { TILE = 1024 };
-
+#if defined KERNEL_TOPK || defined KERNEL_SELECT
 // Unsigned numbers in the order of floats; NaN is above all, both zeros are one.
 DEV u32 order_of(float v) {
     u32 bits = as_bits(v == 0.f ? 0.f : v);
     return v != v ? 0xffffffffu : bits >> 31 ? ~bits : bits | 0x80000000u;
 }
+#endif
+
+#ifdef KERNEL_TOPK
+enum { TILE = 1024 };
 
 // A thread an element: its rank is how many come before it, by value, then by place.
 KERNEL(topk, sw_cuda_topk) {
@@ -39,6 +45,98 @@ KERNEL(topk, sw_cuda_topk) {
     size_t to = ((size_t)outer * p->k + rank) * p->inner + inner;
     if (p->values) store_float((float *)p->values + to, load_float(in + (size_t)i * p->inner));
     if (p->places) store_long((long long *)p->places + to, i);
+}
+#endif
+
+#ifdef KERNEL_SELECT
+// A block a lane. The last key that counts is found bit by bit, then (where several are equal) the last place; those that count
+// are gathered, and ranked among themselves.
+enum { HELD = 32, MOST = THREADS };
+
+// The sum over the block; `sums` has 2 x 32 numbers, taken in turn.
+DEV int block_sum(int n, u32 sums, int *turn) {
+    float sum = (float)n; // exact: lanes are shorter than 2^24
+    u32 at = sums + *turn * 128;
+    *turn ^= 1;
+    for (int d = 16; d; d /= 2) sum += shuffle_xor(sum, d);
+    if ((thread_id() & 31) == 0) shared_store4(at + (thread_id() >> 5) * 4, as_bits(sum));
+    barrier();
+    sum = as_float(shared_load4(at + (thread_id() & 31) * 4));
+    for (int d = 16; d; d /= 2) sum += shuffle_xor(sum, d);
+    return (int)sum;
+}
+
+// `action` for each element of the thread: its `key` and its place `at`; keys behind the lane are 0.
+#define EACH(action)                                                                                                   \
+    {                                                                                                                  \
+        UNROLL for (int j = 0; j < HELD; j++) {                                                                        \
+            u32 key = held[j];                                                                                         \
+            int at = thread_id() + j * THREADS;                                                                        \
+            action;                                                                                                    \
+        }                                                                                                              \
+        for (int at = thread_id() + HELD * THREADS; at < p->length; at += THREADS) {                                   \
+            u32 key = order_of(load_float(in + (size_t)at * p->inner)) ^ flip;                                         \
+            action;                                                                                                    \
+        }                                                                                                              \
+    }
+
+KERNEL(select_top, sw_cuda_topk) {
+    const sw_cuda_topk *p = ARGS;
+    launch_dependents();
+    wait_for_predecessor();
+    int t = thread_id(), lane = block_row(), outer = lane / p->inner, inner = lane % p->inner, turn = 0;
+    const float *in = (const float *)p->in + (size_t)outer * p->length * p->inner + inner;
+    u32 flip = p->smallest ? 0xffffffffu : 0u, sums = shared_base(), keys = sums + 256, places = keys + MOST * 4;
+    u32 held[HELD], last = 0;
+    UNROLL for (int j = 0; j < HELD; j++) {
+        int at = t + j * THREADS;
+        held[j] = at < p->length ? order_of(load_float(in + (size_t)at * p->inner)) ^ flip : 0u;
+    }
+    int n = 0, limit = p->length;
+    for (int bit = 31; bit >= 0 && n != p->k; bit--) {
+        u32 from = last | 1u << bit;
+        int count = 0;
+        EACH(count += key >= from)
+        n = block_sum(count, sums, &turn);
+        if (n >= p->k) last = from;
+    }
+    if (n != p->k) {
+        int above = 0, bit = 23;
+        EACH(above += key > last)
+        above = block_sum(above, sums, &turn);
+        for (limit = 0; bit >= 0; bit--) {
+            int to = limit | 1 << bit, count = 0;
+            EACH(count += key == last && at < to && at < p->length)
+            if (block_sum(count, sums, &turn) <= p->k - above) limit = to;
+        }
+    }
+    int own = 0, before = 0;
+    EACH(own += key > last || (key == last && at < limit && at < p->length))
+    float all = (float)own;
+    for (int d = 1; d < 32; d *= 2) {
+        float other = shuffle_xor(all, d);
+        before += t & d ? (int)other : 0;
+        all += other;
+    }
+    if ((t & 31) == 0) shared_store4(sums + turn * 128 + (t >> 5) * 4, as_bits(all));
+    barrier();
+    for (int w = 0; w < t >> 5; w++) before += (int)as_float(shared_load4(sums + turn * 128 + w * 4));
+    EACH(if (key > last || (key == last && at < limit && at < p->length)) {
+        shared_store4(keys + before * 4, key);
+        shared_store4(places + before * 4, (u32)at);
+        before++;
+    })
+    barrier();
+    if (t >= p->k) return;
+    u32 key = shared_load4(keys + t * 4), at = shared_load4(places + t * 4);
+    int rank = 0;
+    for (int k = 0; k < p->k; k++) {
+        u32 other = shared_load4(keys + k * 4);
+        rank += other > key || (other == key && shared_load4(places + k * 4) < at);
+    }
+    size_t to = ((size_t)outer * p->k + rank) * p->inner + inner;
+    if (p->values) store_float((float *)p->values + to, load_float(in + (size_t)at * p->inner));
+    if (p->places) store_long((long long *)p->places + to, at);
 }
 #endif
 
