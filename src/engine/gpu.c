@@ -60,6 +60,11 @@ void sw_gpu_destroy(sw_gpu *gpu) {
     if (!gpu) return;
     if (gpu->store) gpu->cuda->driver->context_set(gpu->cuda->context);
     sw__gpu_store_close(gpu, gpu->store);
+    for (size_t i = 0; i < gpu->n_tactics; i++) {
+        sw_cuda_tactic_destroy(gpu->tactics[i]->made);
+        sw_free(gpu->allocator, gpu->tactics[i]);
+    }
+    sw_free(gpu->allocator, gpu->tactics);
     sw_cuda_close(gpu->cuda);
     sw_free(gpu->allocator, gpu->tuned);
     sw_free(gpu->allocator, gpu->in);
@@ -247,9 +252,9 @@ static sw_status make_launches(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *di
         node->first_launch = (int)p->n_launches;
         node->n_launches = n;
         SW_TRY(sw__gpu_add_launches(gpu, p, launches, n));
-        for (int k = 0; k < n; k++) SW_TRY(sw_cuda_load(gpu->cuda, launches[k].kernel, launches[k].shared_bytes, diag));
+        for (int k = 0; k < n; k++) SW_TRY(sw__gpu_load(gpu, &launches[k], diag));
     }
-    return SW_OK;
+    return sw__gpu_lend_workspaces(gpu, p, diag);
 }
 
 sw_status sw__gpu_capture(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
@@ -326,8 +331,10 @@ void sw_gpu_program_destroy(sw_gpu *gpu, sw_gpu_program *p) {
         if (p->segments[i].graph) driver->graph_exec_destroy(p->segments[i].graph);
     for (int i = 0; p->events && i < p->n_nodes + SW_GPU_MAX_STREAMS; i++)
         if (p->events[i]) driver->event_destroy(p->events[i]);
-    for (int i = 0; i < SW_GPU_MAX_STREAMS; i++)
+    for (int i = 0; i < SW_GPU_MAX_STREAMS; i++) {
         if (p->streams[i]) driver->stream_destroy(p->streams[i]);
+        sw_cuda_free(gpu->cuda, p->workspaces[i]);
+    }
     for (int i = 0; p->outputs && i < gpu->plan->n_outputs; i++)
         if (p->outputs[i]) driver->host_free(p->outputs[i]);
     for (size_t v = 0; p->bound && v < gpu->plan->n_values; v++) sw_cuda_free(gpu->cuda, p->bound[v]);
@@ -382,7 +389,7 @@ sw_gpu_summary sw_gpu_summarize(const sw_gpu *gpu, const sw_gpu_program *p) {
 const char *sw_gpu_kernel_name(const sw_gpu_node *node) {
     switch (node->kind) {
     case SW_GPU_CONV:
-        return sw_cuda_kernel_get(node->tile)->name;
+        return node->library ? node->library : sw_cuda_kernel_get(node->tile)->name;
     case SW_GPU_STEM:
         return "stem";
     case SW_GPU_STEM_CONV:
@@ -413,7 +420,8 @@ static const sw_cuda_kernel beside[] = {SW_CUDA_FROM_HOST, SW_CUDA_TO_HOST, SW_C
 sw_status sw_gpu_keep_code(sw_gpu *gpu, const sw_gpu_program *p, const sw_diag *diag) {
     bool wanted[SW_CUDA_KERNELS] = {false};
     for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) wanted[beside[i]] = true;
-    for (size_t i = 0; i < p->n_launches; i++) wanted[p->launches[i].kernel] = true;
+    for (size_t i = 0; i < p->n_launches; i++)
+        if (!sw__gpu_is_library(p->launches[i].kernel)) wanted[p->launches[i].kernel] = true;
     for (int i = 0; i < SW_CUDA_KERNELS; i++) {
         if (!wanted[i]) continue;
         sw_buf code = sw_buf_make(gpu->allocator, 0);

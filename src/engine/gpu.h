@@ -42,7 +42,8 @@ typedef struct sw_gpu_node {
     int32_t act;         /* GEMM: the step of the activation */
     const char *why;     /* CPU: why */
     /* set when a program is built */
-    sw_cuda_kernel tile; /* CONV: its kernel, of whatever form */
+    sw_cuda_kernel tile; /* CONV: its kernel, of whatever form; from SW_CUDA_KERNELS on: a library's */
+    const char *library; /* CONV: the name of the library's tactic that runs it, the GPU's; NULL: none */
     int first_launch, n_launches;
     int stream; /* -1: no launches */
     bool waits; /* for other streams */
@@ -119,6 +120,7 @@ typedef struct sw_gpu_times {
     bool (*find)(void *ctx, const char *conv, const char *tile, int64_t ns[2]);
     sw_status (*add)(void *ctx, const char *conv, const char *tile, const int64_t ns[2]);
     void (*progress)(void *ctx, int done, int total); /* convolutions; may be NULL */
+    bool libraries; /* cuDNN and cuBLASLt are tried, too */
     double seconds; /* after which no other convolution is timed: its tile is chosen by estimate; 0: no limit */
     void *ctx;
 } sw_gpu_times;

@@ -131,16 +131,21 @@ bool sw__gpu_same_conv(const sw_conv *a, const sw_conv *b) {
            a->residual == b->residual;
 }
 
-static sw_cuda_kernel find_tile(const sw_gpu *gpu, const sw_conv *conv) {
+static sw_status find_tile(sw_gpu *gpu, const sw_conv *conv, const sw_diag *diag, sw_cuda_kernel *tile) {
     for (size_t i = 0; i < gpu->n_tuned; i++)
-        if (sw__gpu_same_conv(&gpu->tuned[i].conv, conv)) return gpu->tuned[i].tile;
+        if (sw__gpu_same_conv(&gpu->tuned[i].conv, conv)) {
+            *tile = gpu->tuned[i].tile;
+            return SW_OK;
+        }
     char key[SW_CPU_KEY];
     sw_cuda_kernel tiles[SW_CUDA_KERNELS];
     if (gpu->plan->n_gpu_tiles) sw_cpu_conv_key(conv, key, sizeof key);
     const char *name = gpu->plan->n_gpu_tiles ? sw_plan_gpu_tile(gpu->plan, key) : NULL;
+    *tile = sw_cuda_conv_choose(conv, &gpu->cuda->info);
+    if (name && sw_cuda_tactic_is(name)) return sw__gpu_library_tile(gpu, conv, name, diag, tile);
     for (int i = 0, n = name ? sw_cuda_conv_candidates(conv, &gpu->cuda->info, tiles) : 0; i < n; i++)
-        if (!strcmp(sw_cuda_kernel_get(tiles[i])->name, name)) return tiles[i];
-    return sw_cuda_conv_choose(conv, &gpu->cuda->info);
+        if (!strcmp(sw_cuda_kernel_get(tiles[i])->name, name)) *tile = tiles[i];
+    return SW_OK;
 }
 
 static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, sw_cuda_launch *l, const sw_diag *diag) {
@@ -148,13 +153,14 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     sw_call call = node_call(gpu, p, node);
     SW_TRY(sw_call_conv(&call, &conv));
     sw_cuda_form form = sw_cuda_conv_form(&conv);
-    if (form == SW_CUDA_FORM_TILES) node->tile = find_tile(gpu, &conv);
+    if (form == SW_CUDA_FORM_TILES) SW_TRY(find_tile(gpu, &conv, diag, &node->tile));
     if (p->memory) SW_TRY(upload_weights(gpu, p, node->step, &conv, form, diag));
     const sw_tensor *residual = sw_call_in(&call, 3);
-    sw_cuda_launch_conv(&conv, form, node->tile, &gpu->cuda->info, call.in[0]->data,
+    sw__gpu_launch_conv(gpu, &conv, form, node->tile, call.in[0]->data,
                         (void *)(uintptr_t)*weights_of(gpu, node->step, form), residual ? residual->data : NULL,
                         call.out[0]->data, l);
     node->tile = l->kernel;
+    node->library = sw__gpu_is_library(node->tile) ? sw__gpu_tile_name(gpu, node->tile) : NULL;
     return SW_OK;
 }
 

@@ -32,6 +32,13 @@ typedef struct sw_gpu_tuned {
     int n_others;
 } sw_gpu_tuned;
 
+/* A way of a library to run a convolution: number SW_CUDA_KERNELS + its place among all of them. */
+typedef struct sw_gpu_tactic {
+    sw_conv conv;
+    char name[SW_CUDA_TACTIC_NAME];
+    sw_cuda_tactic *made; /* NULL: not yet */
+} sw_gpu_tactic;
+
 struct sw_gpu {
     sw_plan *plan;
     sw_cuda *cuda;
@@ -39,6 +46,9 @@ struct sw_gpu {
     sw_gpu_store *store;
     sw_gpu_tuned *tuned;
     size_t n_tuned, cap_tuned;
+    sw_gpu_tactic **tactics; /* of libraries */
+    size_t n_tactics, cap_tactics;
+    bool told; /* that one of them cannot be had */
     const sw_tensor **in; /* room for the ports of a step */
     sw_tensor **out, *ports;
 };
@@ -65,6 +75,8 @@ struct sw_gpu_program {
     size_t n_launches, cap_launches;
     int n_streams;
     sw_cu_stream streams[SW_GPU_MAX_STREAMS];
+    sw_cu_pointer workspaces[SW_GPU_MAX_STREAMS]; /* of libraries: what runs on a stream runs one after the other */
+    int64_t workspace_bytes[SW_GPU_MAX_STREAMS];
     sw_cu_event *events; /* by node */
     sw_gpu_segment *segments;
     int n_segments;
@@ -85,6 +97,27 @@ sw_tensor sw__gpu_tensor(const sw_gpu *gpu, const sw_gpu_program *program, int32
 SW_MUST_USE sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *program, sw_gpu_node *node,
                                          sw_cuda_launch *launches, int *n, const char **why, const sw_diag *diag);
 SW_MUST_USE sw_status sw__gpu_add_launches(sw_gpu *gpu, sw_gpu_program *p, const sw_cuda_launch *launches, int n);
+/* Libraries. The names of their tactics for a convolution become tiles; returns how many (at most SW_GPU_MOST_TACTICS). */
+enum { SW_GPU_MOST_TACTICS = SW_CUDA_LIBRARIES * SW_CUDA_MOST_TACTICS };
+SW_MUST_USE sw_status sw__gpu_library_tiles(sw_gpu *gpu, const sw_conv *conv, sw_cuda_kernel *tiles, int *n);
+/* The tile of a tactic by name, made; when it cannot be had, *tile stays as it is, and that is told once. */
+SW_MUST_USE sw_status sw__gpu_library_tile(sw_gpu *gpu, const sw_conv *conv, const char *name, const sw_diag *diag,
+                                           sw_cuda_kernel *tile);
+SW_MUST_USE sw_status sw__gpu_make_tactic(sw_gpu *gpu, sw_cuda_kernel tile, const sw_diag *diag);
+static inline bool sw__gpu_is_library(sw_cuda_kernel tile) {
+    return tile >= SW_CUDA_KERNELS;
+}
+const char *sw__gpu_tile_name(const sw_gpu *gpu, sw_cuda_kernel tile);
+/* As sw_cuda_launch_conv, with tiles of libraries, which must be made; without workspace yet. */
+void sw__gpu_launch_conv(const sw_gpu *gpu, const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel tile,
+                         const void *in, const void *packed, const void *residual, void *out, sw_cuda_launch *launch);
+/* Gives workspace to a launch that is to run on a stream, and to all launches. Graphs captured before are void when it grows. */
+SW_MUST_USE sw_status sw__gpu_lend_workspace(sw_gpu *gpu, sw_gpu_program *program, int stream, sw_cuda_launch *launch,
+                                             const sw_diag *diag);
+SW_MUST_USE sw_status sw__gpu_lend_workspaces(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag);
+/* Loads the kernel of a launch; tactics of libraries are made before. */
+SW_MUST_USE sw_status sw__gpu_load(sw_gpu *gpu, const sw_cuda_launch *launch, const sw_diag *diag);
+
 /* Streams, edges and ancestors of all nodes with launches. */
 SW_MUST_USE sw_status sw__gpu_schedule(sw_gpu *gpu, sw_gpu_program *program);
 static inline bool sw__gpu_is_before(const sw_gpu_program *p, int a, int b) { /* node a has ended before b begins */

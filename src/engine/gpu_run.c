@@ -7,6 +7,10 @@
 
 sw_status sw__gpu_launch(sw_gpu *gpu, const sw_cuda_launch *l, sw_cu_stream stream, bool programmatic,
                          const sw_diag *diag) {
+    if (sw__gpu_is_library(l->kernel)) {
+        const sw_cuda_library_conv *c = &l->args.library;
+        return sw_cuda_tactic_run(gpu->cuda, c->tactic, &c->conv, c->workspace, stream, diag);
+    }
     sw_cu_attribute attribute = {.id = SW_CU_PROGRAMMATIC, .value.flag = 1};
     sw_cu_launch launch = {.grid_x = (unsigned)l->grid_x,
                            .grid_y = (unsigned)l->grid_y,
@@ -52,9 +56,9 @@ static sw_status record_node(recorder *r, int i, int first, int end) {
     }
     r->started[node->stream] = true;
     for (int k = 0; k < node->n_launches; k++) {
-        SW_TRY(
-            sw__gpu_launch(r->gpu, &p->launches[node->first_launch + k], stream, r->launched[node->stream], r->diag));
-        r->launched[node->stream] = true;
+        const sw_cuda_launch *l = &p->launches[node->first_launch + k];
+        SW_TRY(sw__gpu_launch(r->gpu, l, stream, r->launched[node->stream], r->diag));
+        r->launched[node->stream] = !sw__gpu_is_library(l->kernel); /* a library's last operation may be no kernel */
     }
     if (waited_for(p, i, end)) SW_CUDA_TRY(r->gpu->cuda, r->diag, event_record(p->events[i], stream));
     return SW_OK;

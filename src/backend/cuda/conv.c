@@ -79,7 +79,11 @@ static weight_shape shape_of(const sw_conv *c, sw_cuda_form form) {
 size_t sw_cuda_packed_bytes(const sw_conv *c, sw_cuda_form form, size_t *bias_at) {
     weight_shape s = shape_of(c, form);
     *bias_at = (size_t)round_up(s.rows * s.taps * s.channels * 2, 16);
-    return *bias_at + (size_t)round_up(c->out_channels, STEM_COLUMNS) * sizeof(float);
+    return *bias_at + (size_t)round_up(c->out_channels, STEM_COLUMNS) * (sizeof(float) + sizeof(uint16_t));
+}
+
+const void *sw_cuda_half_bias(const sw_cuda_conv *c) {
+    return (const float *)c->bias + round_up(c->out_channels, STEM_COLUMNS);
 }
 
 void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, bool bf16, const float *weights, const float *bias,
@@ -99,7 +103,12 @@ void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, bool bf16, const float *w
                 float w = weights[(n * depth + k) * taps + t];
                 out[at] = bf16 ? sw_f32_to_bf16(w) : sw_f32_to_f16(w);
             }
-    if (bias) memcpy((char *)packed + bias_at, bias, (size_t)c->out_channels * sizeof *bias);
+    float *sums = (float *)((char *)packed + bias_at);
+    uint16_t *halves = (uint16_t *)(sums + round_up(c->out_channels, STEM_COLUMNS));
+    for (int64_t n = 0; n < c->out_channels && bias; n++) {
+        sums[n] = bias[n];
+        halves[n] = bf16 ? sw_f32_to_bf16(bias[n]) : sw_f32_to_f16(bias[n]);
+    }
 }
 
 /* ---- Choosing a tile ----------------------------------------------------------------------------------------------- */

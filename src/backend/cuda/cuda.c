@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/cuda/library.h"
 #include "base/os.h"
 
 enum { OLDEST_SM = 75 };
@@ -160,6 +161,7 @@ sw_status sw_cuda_open(int index, const sw_allocator *allocator, const sw_diag *
 void sw_cuda_close(sw_cuda *gpu) {
     if (!gpu) return;
     driver.context_set(gpu->context);
+    sw_cuda_libraries_close(gpu);
     for (int i = 0; i < SW_CUDA_KERNELS; i++)
         if (gpu->modules[i]) driver.module_unload(gpu->modules[i]);
     if (gpu->stream) driver.stream_destroy(gpu->stream);

@@ -67,6 +67,8 @@ typedef struct sw_cuda {
     int compiled; /* kernels that the cache did not have */
     const sw_cuda_code *lent; /* of a plan, used for what the cache does not have; the plan's */
     size_t n_lent;
+    struct cudnnContext *cudnn; /* of libraries (library.h): NULL until one of their tactics is made */
+    void *blas;
     bool bf16;          /* maps are bfloat16, not float16; to be set before kernels are loaded, from SM 8.0 on */
     int64_t context_ns; /* that opening took: the driver's context above all */
 } sw_cuda;

@@ -9,9 +9,17 @@
 
 #include "backend/cuda/cuda.h"
 #include "backend/cuda/kernels/args.h"
+#include "backend/cuda/library.h"
 #include "kernels/conv/conv.h"
 #include "ops/letterbox.h"
 #include "ops/op.h"
+
+/* A convolution that a library runs: numbers of kernels from SW_CUDA_KERNELS on. `conv` is as a kernel would have it. */
+typedef struct sw_cuda_library_conv {
+    sw_cuda_conv conv;
+    const sw_cuda_tactic *tactic;
+    void *workspace;
+} sw_cuda_library_conv;
 
 /* One kernel, ready to be launched. */
 typedef struct sw_cuda_launch {
@@ -19,6 +27,7 @@ typedef struct sw_cuda_launch {
     int grid_x, grid_y, shared_bytes;
     union {
         sw_cuda_conv conv;
+        sw_cuda_library_conv library;
         sw_cuda_stem_conv stem_conv;
         sw_cuda_pool pool;
         sw_cuda_resize resize;
@@ -65,11 +74,13 @@ typedef enum sw_cuda_form {
 
 /* The form in which a convolution of maps runs. */
 sw_cuda_form sw_cuda_conv_form(const sw_conv *conv);
-/* Bytes of the packed weights, and of the bias behind them (at a multiple of 16). */
+/* Bytes of the packed weights, and of the bias behind them (at a multiple of 16): in float32, then in halves. */
 size_t sw_cuda_packed_bytes(const sw_conv *conv, sw_cuda_form form, size_t *bias_at);
 /* bf16: as bfloat16, else float16. */
 void sw_cuda_pack(const sw_conv *conv, sw_cuda_form form, bool bf16, const float *weights, const float *bias,
                   void *packed);
+
+const void *sw_cuda_half_bias(const sw_cuda_conv *conv); /* of packed weights */
 
 /* The cheapest tile by estimate, and all that fit into `tiles` (room for SW_CUDA_KERNELS; returns how many). */
 sw_cuda_kernel sw_cuda_conv_choose(const sw_conv *conv, const sw_cuda_info *gpu);

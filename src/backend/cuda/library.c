@@ -1,0 +1,201 @@
+/* Opening NVIDIA's libraries, and tactics of either of them by name. */
+#include "backend/cuda/library.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/cuda/library_tactic.h"
+#include "base/os.h"
+
+static sw_cudnn cudnn;
+static sw_blas blas;
+static struct {
+    int64_t version; /* 0: not there */
+    char why[320];
+} found[SW_CUDA_LIBRARIES];
+static pthread_once_t once[SW_CUDA_LIBRARIES] = {PTHREAD_ONCE_INIT, PTHREAD_ONCE_INIT};
+
+#define FIND(field, symbol, result, arguments)                                                                         \
+    {                                                                                                                  \
+        union {                                                                                                        \
+            void *object;                                                                                              \
+            result(*function) arguments;                                                                               \
+        } place = {sw_library_symbol(library, #symbol)};                                                               \
+        if (!place.object) return #symbol;                                                                             \
+        api->field = place.function;                                                                                   \
+    }
+
+/* The symbol that is missing, or NULL. */
+static const char *find_cudnn(sw_library *library, sw_cudnn *api) {
+    SW_CUDNN_LIST(FIND)
+    return NULL;
+}
+static const char *find_blas(sw_library *library, sw_blas *api) {
+    SW_BLAS_LIST(FIND)
+    return NULL;
+}
+
+/* libcudnn.so.9 opens its parts at their first use, and ends the process when one is missing: so they are opened here. */
+static bool has_parts(const char *path, char *why, size_t size) {
+    static const char *const parts[] = {"graph", "ops", "cnn", "engines_precompiled", "engines_runtime_compiled",
+                                        "heuristic"};
+    const char *name = sw_path_name(path);
+    if (strncmp(name, "libcudnn.so", 11) != 0) return true;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        char part[512];
+        int n = snprintf(part, sizeof part, "%.*slibcudnn_%s.so.9", (int)(name - path), path, parts[i]);
+        if ((size_t)n < sizeof part && sw_library_open(part)) continue;
+        snprintf(why, size, "there is no cuDNN: of its parts, %.200s cannot be opened", part);
+        return false;
+    }
+    return true;
+}
+
+static sw_library *open_first(const char *const *names, int n) {
+    for (int i = 0; i < n; i++) {
+        sw_library *library = sw_library_open(names[i]);
+        if (library) return library;
+    }
+    return NULL;
+}
+
+static void open_cudnn(void) {
+    char *why = found[SW_CUDA_CUDNN].why;
+    const size_t size = sizeof found[0].why;
+    const char *path = getenv("SLIPWAY_CUDNN");
+    if (!path) path = "libcudnn.so.9";
+    sw_library *library = open_first(&path, 1);
+    if (!library) {
+        snprintf(why, size, "there is no cuDNN (%.200s cannot be opened)", path);
+        return;
+    }
+    if (!has_parts(path, why, size)) return;
+    const char *missing = find_cudnn(library, &cudnn);
+    int64_t version = missing ? 0 : (int64_t)cudnn.version();
+    if (missing)
+        snprintf(why, size, "cuDNN %.200s is no version 9: it has no %s", path, missing);
+    else if (version < 90000 || version >= 100000)
+        snprintf(why, size, "cuDNN %lld is no version 9", (long long)version);
+    else
+        found[SW_CUDA_CUDNN].version = version;
+}
+
+static void open_blas(void) {
+    static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12",
+                                        "/usr/local/cuda/lib64/libcublasLt.so"};
+    char *why = found[SW_CUDA_CUBLASLT].why;
+    const size_t size = sizeof found[0].why;
+    const char *path = getenv("SLIPWAY_CUBLASLT");
+    sw_library *library = path ? open_first(&path, 1) : open_first(names, sizeof names / sizeof names[0]);
+    if (!path) path = names[0];
+    if (!library) {
+        snprintf(why, size, "there is no cuBLASLt (%.200s cannot be opened)", path);
+        return;
+    }
+    const char *missing = find_blas(library, &blas);
+    int64_t version = missing ? 0 : (int64_t)blas.version();
+    if (missing)
+        snprintf(why, size, "cuBLASLt %.200s is no version 12 or 13: it has no %s", path, missing);
+    else if (version < 120000 || version >= 140000)
+        snprintf(why, size, "cuBLASLt %lld is no version 12 or 13", (long long)version);
+    else
+        found[SW_CUDA_CUBLASLT].version = version;
+}
+
+const char *sw_cuda_library_name(sw_cuda_library library) {
+    return library == SW_CUDA_CUDNN ? "cuDNN" : "cuBLASLt";
+}
+
+int64_t sw_cuda_library_version(sw_cuda_library library, const char **why) {
+    pthread_once(&once[library], library == SW_CUDA_CUDNN ? open_cudnn : open_blas);
+    if (why) *why = found[library].why;
+    return found[library].version;
+}
+
+const sw_cudnn *sw__cuda_cudnn(void) {
+    return sw_cuda_library_version(SW_CUDA_CUDNN, NULL) ? &cudnn : NULL;
+}
+const sw_blas *sw__cuda_blas(void) {
+    return sw_cuda_library_version(SW_CUDA_CUBLASLT, NULL) ? &blas : NULL;
+}
+
+/* ---- Tactics ------------------------------------------------------------------------------------------------------- */
+
+static const char *const prefixes[SW_CUDA_LIBRARIES] = {"CUDNN_", "CUBLASLT_"};
+
+static int library_of(const char *name) {
+    for (int i = 0; i < SW_CUDA_LIBRARIES; i++)
+        if (!strncmp(name, prefixes[i], strlen(prefixes[i]))) return i;
+    return -1;
+}
+
+bool sw_cuda_tactic_is(const char *name) {
+    return library_of(name) >= 0;
+}
+
+int sw_cuda_tactics_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUDA_TACTIC_NAME]) {
+    int n = sw__cudnn_find(gpu, conv, names);
+    return n + sw__blas_find(gpu, conv, names + n);
+}
+
+sw_status sw_cuda_tactic_make(sw_cuda *gpu, const sw_conv *conv, const char *name, const sw_diag *diag,
+                              sw_cuda_tactic **tactic) {
+    static const char again[] = "build the plan anew here";
+    int library = library_of(name);
+    const char *why = "";
+    char *rest = NULL;
+    *tactic = NULL;
+    if (library < 0)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, again, "there is no tactic '%.*s'", SW_CUDA_TACTIC_NAME, name);
+    int64_t wanted = strtoll(name + strlen(prefixes[library]), &rest, 10);
+    int64_t version = sw_cuda_library_version((sw_cuda_library)library, &why);
+    if (!version) return sw_fail(diag, SW_E_UNSUPPORTED, NULL, again, "%s", why);
+    if (version != wanted || *rest != '_')
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, again, "%s %lld was timed, %lld is here",
+                       sw_cuda_library_name((sw_cuda_library)library), (long long)wanted, (long long)version);
+    sw_cuda_tactic *t = sw_calloc(gpu->allocator, 1, sizeof *t);
+    if (!t) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    t->library = (sw_cuda_library)library;
+    t->allocator = gpu->allocator;
+    const char *refused = library == SW_CUDA_CUDNN ? sw__cudnn_make(gpu, conv, rest + 1, t)
+                                                   : sw__blas_make(gpu, conv, rest + 1, t);
+    if (!refused && t->workspace > SW_CUDA_MOST_WORKSPACE) refused = "it wants too much memory";
+    if (!refused) {
+        *tactic = t;
+        return SW_OK;
+    }
+    sw_cuda_tactic_destroy(t);
+    return sw_fail(diag, SW_E_UNSUPPORTED, NULL, again, "%s does not take a convolution: %s",
+                   sw_cuda_library_name((sw_cuda_library)library), refused);
+}
+
+void sw_cuda_tactic_destroy(sw_cuda_tactic *t) {
+    if (!t) return;
+    if (t->library == SW_CUDA_CUDNN)
+        sw__cudnn_drop(&t->dnn);
+    else
+        sw__blas_drop(&t->blas);
+    sw_free(t->allocator, t);
+}
+
+int64_t sw_cuda_tactic_workspace(const sw_cuda_tactic *t) {
+    return t->workspace;
+}
+
+sw_status sw_cuda_tactic_run(sw_cuda *gpu, const sw_cuda_tactic *t, const sw_cuda_conv *conv, void *workspace,
+                             sw_cu_stream stream, const sw_diag *diag) {
+    const char *bad = t->library == SW_CUDA_CUDNN ? sw__cudnn_run(gpu, t, conv, workspace, stream)
+                                                  : sw__blas_run(gpu, t, conv, workspace, stream);
+    return bad ? sw_fail(diag, SW_E_INTERNAL, NULL, "build with --no-libraries", "GPU %d (%s): %s failed: %s",
+                         gpu->index, gpu->info.name, sw_cuda_library_name(t->library), bad)
+               : SW_OK;
+}
+
+void sw_cuda_libraries_close(sw_cuda *gpu) {
+    if (gpu->cudnn) cudnn.destroy(gpu->cudnn);
+    if (gpu->blas) blas.destroy(gpu->blas);
+    gpu->cudnn = NULL;
+    gpu->blas = NULL;
+}

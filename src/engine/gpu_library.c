@@ -1,0 +1,104 @@
+/* Convolutions that libraries run: tiles behind those of kernels. */
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/gpu_program.h"
+
+static sw_gpu_tactic *tactic_of(const sw_gpu *gpu, sw_cuda_kernel tile) {
+    return gpu->tactics[tile - SW_CUDA_KERNELS];
+}
+
+const char *sw__gpu_tile_name(const sw_gpu *gpu, sw_cuda_kernel tile) {
+    return sw__gpu_is_library(tile) ? tactic_of(gpu, tile)->name : sw_cuda_kernel_get(tile)->name;
+}
+
+/* The number of a tactic, which is listed when it is new. */
+static sw_status list(sw_gpu *gpu, const sw_conv *conv, const char *name, sw_cuda_kernel *tile) {
+    for (size_t i = 0; i < gpu->n_tactics; i++)
+        if (sw__gpu_same_conv(&gpu->tactics[i]->conv, conv) && !strcmp(gpu->tactics[i]->name, name)) {
+            *tile = (sw_cuda_kernel)(SW_CUDA_KERNELS + i);
+            return SW_OK;
+        }
+    SW_TRY(sw_grow(gpu->allocator, (void **)&gpu->tactics, &gpu->cap_tactics, gpu->n_tactics + 1,
+                   sizeof *gpu->tactics, SIZE_MAX));
+    sw_gpu_tactic *t = sw_calloc(gpu->allocator, 1, sizeof *t);
+    if (!t) return SW_E_NOMEM;
+    t->conv = *conv;
+    snprintf(t->name, sizeof t->name, "%s", name);
+    *tile = (sw_cuda_kernel)(SW_CUDA_KERNELS + gpu->n_tactics);
+    gpu->tactics[gpu->n_tactics++] = t;
+    return SW_OK;
+}
+
+sw_status sw__gpu_library_tiles(sw_gpu *gpu, const sw_conv *conv, sw_cuda_kernel *tiles, int *n) {
+    char names[SW_GPU_MOST_TACTICS][SW_CUDA_TACTIC_NAME];
+    *n = sw_cuda_tactics_find(gpu->cuda, conv, names);
+    for (int i = 0; i < *n; i++) SW_TRY(list(gpu, conv, names[i], &tiles[i]));
+    return SW_OK;
+}
+
+sw_status sw__gpu_make_tactic(sw_gpu *gpu, sw_cuda_kernel tile, const sw_diag *diag) {
+    sw_gpu_tactic *t = tactic_of(gpu, tile);
+    return t->made ? SW_OK : sw_cuda_tactic_make(gpu->cuda, &t->conv, t->name, diag, &t->made);
+}
+
+static void keep_text(void *ctx, const sw_message *message) {
+    snprintf(ctx, SW_CUDA_TACTIC_NAME, "%s", message->text);
+}
+
+sw_status sw__gpu_library_tile(sw_gpu *gpu, const sw_conv *conv, const char *name, const sw_diag *diag,
+                               sw_cuda_kernel *tile) {
+    char why[SW_CUDA_TACTIC_NAME] = "";
+    sw_cuda_kernel found;
+    SW_TRY(list(gpu, conv, name, &found));
+    sw_status status = sw__gpu_make_tactic(gpu, found, &(sw_diag){keep_text, why});
+    if (status == SW_E_NOMEM) return status;
+    if (status == SW_OK)
+        *tile = found;
+    else if (!gpu->told)
+        sw_warn(diag, NULL, "kernels by estimate take the place of a library that the plan was tuned with: %s", why);
+    gpu->told |= status != SW_OK;
+    return SW_OK;
+}
+
+void sw__gpu_launch_conv(const sw_gpu *gpu, const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel tile,
+                         const void *in, const void *packed, const void *residual, void *out, sw_cuda_launch *l) {
+    const sw_cuda_info *info = &gpu->cuda->info;
+    bool library = sw__gpu_is_library(tile);
+    sw_cuda_launch_conv(conv, form, library ? sw_cuda_conv_choose(conv, info) : tile, info, in, packed, residual, out, l);
+    if (!library) return;
+    *l = (sw_cuda_launch){.kernel = tile, .args.library = {l->args.conv, tactic_of(gpu, tile)->made, NULL}};
+}
+
+sw_status sw__gpu_load(sw_gpu *gpu, const sw_cuda_launch *l, const sw_diag *diag) {
+    return sw__gpu_is_library(l->kernel) ? SW_OK : sw_cuda_load(gpu->cuda, l->kernel, l->shared_bytes, diag);
+}
+
+/* ---- Workspace ----------------------------------------------------------------------------------------------------- */
+
+static sw_status grow(sw_gpu *gpu, sw_gpu_program *p, int stream, int64_t bytes, const sw_diag *diag) {
+    if (bytes <= p->workspace_bytes[stream]) return SW_OK;
+    SW_CUDA_TRY(gpu->cuda, diag, stream_wait(p->streams[0])); /* graphs are launched there */
+    sw_cuda_free(gpu->cuda, p->workspaces[stream]);
+    p->workspace_bytes[stream] = 0;
+    SW_TRY(sw_cuda_alloc(gpu->cuda, (size_t)bytes, diag, &p->workspaces[stream]));
+    p->workspace_bytes[stream] = bytes;
+    return SW_OK;
+}
+
+sw_status sw__gpu_lend_workspace(sw_gpu *gpu, sw_gpu_program *p, int stream, sw_cuda_launch *l, const sw_diag *diag) {
+    if (!sw__gpu_is_library(l->kernel)) return SW_OK;
+    SW_TRY(grow(gpu, p, stream, sw_cuda_tactic_workspace(l->args.library.tactic), diag));
+    l->args.library.workspace = (void *)(uintptr_t)p->workspaces[stream];
+    return SW_OK;
+}
+
+/* Twice, since each may make it grow. */
+sw_status sw__gpu_lend_workspaces(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < p->n_nodes; i++)
+            for (int k = 0; k < p->nodes[i].n_launches; k++)
+                SW_TRY(sw__gpu_lend_workspace(gpu, p, p->nodes[i].stream, &p->launches[p->nodes[i].first_launch + k],
+                                              diag));
+    return SW_OK;
+}
