@@ -47,6 +47,8 @@ void sw_test_emulate_gpu(void) {
     snprintf(library, sizeof library, "%.*stests/cuda_emu/libcuda-emu.so", folder, program);
     setenv("SLIPWAY_CUDA_DRIVER", library, 1);
     setenv("SLIPWAY_NVRTC", library, 1);
+    setenv("SLIPWAY_CUDNN", library, 1);
+    setenv("SLIPWAY_CUBLASLT", library, 1);
     setenv("SLIPWAY_CACHE", "/dev/null/none", 1); /* not even for root */
 }
 

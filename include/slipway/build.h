@@ -30,6 +30,7 @@ typedef struct sw_tuning {
     const char *timing_cache; /* a file; NULL: the user's cache folder; "": none */
     void (*progress)(void *ctx, int done, int total); /* may be NULL */
     void *progress_ctx;
+    bool no_libraries; /* of GPUs: cuDNN and cuBLASLt are not tried */
 } sw_tuning;
 
 /* Zeroed: the defaults. */

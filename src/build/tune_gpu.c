@@ -71,7 +71,7 @@ static sw_status keep_tiles(tuner *t, const sw_gpu *gpu) {
 static sw_status measure_on(tuner *t, sw_gpu *gpu, const sw_tensor *inputs) {
     sw_instance *instance = NULL;
     sw_gpu_program *program = NULL;
-    const sw_gpu_times times = {find_time, add_time, tell_progress, t->o->seconds, t};
+    const sw_gpu_times times = {find_time, add_time, tell_progress, !t->o->no_libraries, t->o->seconds, t};
     sw_status status = sw_instance_create(t->plan, inputs, 0, NULL, t->diag, t->plan->allocator, &instance);
     if (status == SW_OK) status = sw_gpu_build(gpu, instance, true, t->diag, &program);
     if (status == SW_OK && t->o->level > 0) status = sw_gpu_tune(gpu, program, &times, t->diag);
@@ -109,7 +109,8 @@ static void take_best(tuner *t) {
 
 static void weigh(void *ctx, const char *conv, const char *tile, const sw_timing *timing) {
     tuner *t = ctx;
-    if (strstr(conv, SW_GPU_IN_NETWORK)) return;
+    if (strstr(conv, SW_GPU_IN_NETWORK) || sw_cuda_tactic_is(tile))
+        return; /* libraries are for plans that were tuned */
     if (!t->conv || strcmp(t->conv, conv) != 0) {
         take_best(t);
         t->conv = conv;

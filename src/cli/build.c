@@ -87,6 +87,7 @@ static sw_tuning tuning_of(const sw_args *args, sw_console *c) {
         .timing_cache = cache && !strcmp(cache, "none") ? "" : cache,
         .progress = tell_progress,
         .progress_ctx = c,
+        .no_libraries = sw_args_flag(args, "no-libraries"),
     };
 }
 
@@ -225,6 +226,9 @@ const sw_verb sw_verb_build = {
             {.name = "with-code",
              .help = "with --device cuda: keep the compiled kernels in the plan, for machines without NVRTC; they run "
                      "there with --trust-code"},
+            {.name = "no-libraries",
+             .help =
+                 "with --device cuda: do not try cuDNN and cuBLASLt, which run a convolution where they are here and win"},
             {.name = "threads",
              .kind = SW_INT,
              .argument = "N",

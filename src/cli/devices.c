@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "backend/cuda/cuda.h"
+#include "backend/cuda/library.h"
 #include "base/cpu.h"
 #include "base/json.h"
 #include "cli/verb.h"
@@ -19,6 +20,22 @@ static void print_gpu(sw_console *c, int index, const sw_cuda_info *gpu) {
              gpu->driver % 1000 / 10);
 }
 
+/* 91900 is 9.19.0. */
+static const char *version_text(int64_t version, char *text, size_t size) {
+    snprintf(text, size, "%d.%d.%d", (int)(version / 10000), (int)(version / 100 % 100), (int)(version % 100));
+    return text;
+}
+
+static void print_libraries(sw_console *c) {
+    for (int i = 0; i < SW_CUDA_LIBRARIES; i++) {
+        const char *why;
+        char text[32];
+        int64_t version = sw_cuda_library_version((sw_cuda_library)i, &why);
+        sw_print(c, "%-8s %s\n", sw_cuda_library_name((sw_cuda_library)i),
+                 version ? version_text(version, text, sizeof text) : why);
+    }
+}
+
 static void print_text(sw_console *c, int n, const char *why) {
     char features[TEXT_BYTES];
     sw_cpu_text(sw_cpu_features(), features, sizeof features);
@@ -31,7 +48,21 @@ static void print_text(sw_console *c, int n, const char *why) {
         else
             sw_print(c, "cuda:%-3d %s\n", i, trouble);
     }
-    if (n == 0) sw_print(c, "no GPU:  %s\n", why);
+    if (n == 0)
+        sw_print(c, "no GPU:  %s\n", why);
+    else
+        print_libraries(c);
+}
+
+static void json_libraries(sw_json_writer *w) {
+    sw_json_object(w);
+    for (int i = 0; i < SW_CUDA_LIBRARIES; i++) {
+        char text[32];
+        int64_t version = sw_cuda_library_version((sw_cuda_library)i, NULL);
+        sw_json_key(w, sw_cuda_library_name((sw_cuda_library)i));
+        sw_json_string(w, version ? version_text(version, text, sizeof text) : NULL);
+    }
+    sw_json_object_end(w);
 }
 
 static void print_json(sw_console *c, int n, const char *why) {
@@ -55,6 +86,7 @@ static void print_json(sw_console *c, int n, const char *why) {
         sw_json_object_end(&w);
     }
     sw_json_array_end(&w);
+    if (n) sw_json_key(&w, "libraries"), json_libraries(&w);
     if (n == 0) sw_json_key(&w, "no_gpu"), sw_json_string(&w, why);
     sw_json_object_end(&w);
     sw_print(c, "\n");
@@ -77,7 +109,8 @@ const sw_verb sw_verb_devices = {
     .operands = "",
     .summary = "List what models can run on: the CPU, and GPUs",
     .description =
-        "Prints each device under the name that --device takes, and why there is no GPU where there is none.",
+        "Prints each device under the name that --device takes, and why there is no GPU where there is none; with GPUs also "
+        "the libraries of NVIDIA's that builds try beside own kernels (see build --no-libraries).",
     .options =
         (const sw_option[]){
             {.name = "json", .help = "print JSON"},

@@ -39,7 +39,11 @@ sw_status sw__gpu_library_tiles(sw_gpu *gpu, const sw_conv *conv, sw_cuda_kernel
 
 sw_status sw__gpu_make_tactic(sw_gpu *gpu, sw_cuda_kernel tile, const sw_diag *diag) {
     sw_gpu_tactic *t = tactic_of(gpu, tile);
-    return t->made ? SW_OK : sw_cuda_tactic_make(gpu->cuda, &t->conv, t->name, diag, &t->made);
+    if (t->made) return SW_OK;
+    if (t->refused) return SW_E_UNSUPPORTED; /* told before */
+    sw_status status = sw_cuda_tactic_make(gpu->cuda, &t->conv, t->name, diag, &t->made);
+    t->refused = status != SW_OK;
+    return status;
 }
 
 static void keep_text(void *ctx, const sw_message *message) {
@@ -50,6 +54,7 @@ sw_status sw__gpu_library_tile(sw_gpu *gpu, const sw_conv *conv, const char *nam
                                sw_cuda_kernel *tile) {
     char why[SW_CUDA_TACTIC_NAME] = "";
     sw_cuda_kernel found;
+    if (strlen(name) >= SW_CUDA_TACTIC_NAME) return SW_OK; /* no tactic of ours */
     SW_TRY(list(gpu, conv, name, &found));
     sw_status status = sw__gpu_make_tactic(gpu, found, &(sw_diag){keep_text, why});
     if (status == SW_E_NOMEM) return status;

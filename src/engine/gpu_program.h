@@ -37,6 +37,7 @@ typedef struct sw_gpu_tactic {
     sw_conv conv;
     char name[SW_CUDA_TACTIC_NAME];
     sw_cuda_tactic *made; /* NULL: not yet */
+    bool refused;
 } sw_gpu_tactic;
 
 struct sw_gpu {
@@ -97,7 +98,7 @@ sw_tensor sw__gpu_tensor(const sw_gpu *gpu, const sw_gpu_program *program, int32
 SW_MUST_USE sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *program, sw_gpu_node *node,
                                          sw_cuda_launch *launches, int *n, const char **why, const sw_diag *diag);
 SW_MUST_USE sw_status sw__gpu_add_launches(sw_gpu *gpu, sw_gpu_program *p, const sw_cuda_launch *launches, int n);
-/* Libraries. The names of their tactics for a convolution become tiles; returns how many (at most SW_GPU_MOST_TACTICS). */
+/* Libraries. The names of their tactics for a convolution become tiles: *n, at most SW_GPU_MOST_TACTICS. */
 enum { SW_GPU_MOST_TACTICS = SW_CUDA_LIBRARIES * SW_CUDA_MOST_TACTICS };
 SW_MUST_USE sw_status sw__gpu_library_tiles(sw_gpu *gpu, const sw_conv *conv, sw_cuda_kernel *tiles, int *n);
 /* The tile of a tactic by name, made; when it cannot be had, *tile stays as it is, and that is told once. */
@@ -111,7 +112,8 @@ const char *sw__gpu_tile_name(const sw_gpu *gpu, sw_cuda_kernel tile);
 /* As sw_cuda_launch_conv, with tiles of libraries, which must be made; without workspace yet. */
 void sw__gpu_launch_conv(const sw_gpu *gpu, const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel tile,
                          const void *in, const void *packed, const void *residual, void *out, sw_cuda_launch *launch);
-/* Gives workspace to a launch that is to run on a stream, and to all launches. Graphs captured before are void when it grows. */
+/* Gives workspace to a launch that is to run on a stream, and to all launches. When it grows, graphs captured before are
+ * void. */
 SW_MUST_USE sw_status sw__gpu_lend_workspace(sw_gpu *gpu, sw_gpu_program *program, int stream, sw_cuda_launch *launch,
                                              const sw_diag *diag);
 SW_MUST_USE sw_status sw__gpu_lend_workspaces(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag);

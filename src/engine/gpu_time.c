@@ -129,7 +129,7 @@ static bool is_tuned(const sw_gpu *gpu, const sw_conv *conv) {
 /* Nanoseconds of a launch, from two chains apart. */
 static sw_status time_twice(stopwatch *w, sw_gpu_program *p, const sw_cuda_launch *l, const sw_diag *diag,
                             int64_t ns[2]) {
-    SW_TRY(sw_cuda_load(w->gpu->cuda, l->kernel, l->shared_bytes, diag));
+    SW_TRY(sw__gpu_load(w->gpu, l, diag));
     for (int i = 0; i < 2; i++) {
         double ms;
         SW_TRY(time_launches(w, p, l, 1, diag, &ms));
@@ -154,36 +154,86 @@ static void keep_others(sw_gpu_tuned *best, const sw_cuda_kernel *tiles, const i
     }
 }
 
+/* Tiles of a convolution, with their times: sums of two. */
+typedef struct trial {
+    sw_gpu_program *p;
+    sw_conv conv;
+    char key[SW_CPU_KEY];
+    sw_cuda_conv places; /* where its maps and weights are */
+    sw_cuda_kernel tiles[SW_CUDA_KERNELS + SW_GPU_MOST_TACTICS];
+    int64_t sums[SW_CUDA_KERNELS + SW_GPU_MOST_TACTICS], least;
+    int n;
+    bool timed; /* the first has begun: the rest follows, however long it takes */
+} trial;
+
+/* Where a kernel takes less, no library is asked: its kernels begin when the one before has ended, not sooner. */
+enum { LIBRARY_NS = 4000 };
+static const int64_t FOREVER = 1000000000000; /* what a library refuses to run */
+
+/* A library that cannot run it takes forever. */
+static sw_status time_tile(stopwatch *w, const trial *t, sw_cuda_kernel tile, const sw_diag *diag, int64_t ns[2]) {
+    sw_cuda_launch l;
+    bool library = sw__gpu_is_library(tile);
+    const sw_diag *told = library ? NULL : diag;
+    sw_status status = library ? sw__gpu_make_tactic(w->gpu, tile, told) : SW_OK;
+    if (status == SW_OK) {
+        sw__gpu_launch_conv(w->gpu, &t->conv, SW_CUDA_FORM_TILES, tile, t->places.in, t->places.weights,
+                            t->places.residual, t->places.out, &l);
+        status = sw__gpu_lend_workspace(w->gpu, t->p, 0, &l, told);
+    }
+    if (status == SW_OK) status = time_twice(w, t->p, &l, told, ns);
+    if (status == SW_OK || !library) return status;
+    ns[0] = ns[1] = FOREVER;
+    return SW_OK;
+}
+
+/* Tiles from `first` on, but for those whose time is known; *done false: there was no time left to begin. */
+static sw_status time_tiles(stopwatch *w, trial *t, int first, const sw_gpu_times *times, const sw_diag *diag,
+                            bool *done) {
+    for (int i = first; i < t->n; i++) {
+        int64_t ns[2];
+        const char *name = sw__gpu_tile_name(w->gpu, t->tiles[i]);
+        *done = t->timed || sw_clock_ns() <= w->deadline;
+        if (!times || !times->find(times->ctx, t->key, name, ns)) {
+            if (!*done) return SW_OK;
+            t->timed = true;
+            SW_TRY(time_tile(w, t, t->tiles[i], diag, ns));
+            if (times) SW_TRY(times->add(times->ctx, t->key, name, ns));
+        }
+        t->sums[i] = ns[0] + ns[1];
+        if (t->sums[i] < t->least) t->least = t->sums[i];
+    }
+    *done = true;
+    return SW_OK;
+}
+
+static sw_status add_libraries(stopwatch *w, trial *t, const sw_gpu_times *times, const sw_diag *diag) {
+    int n, first = t->n;
+    bool done;
+    if (!times || !times->libraries || t->least < 2 * LIBRARY_NS || sw_clock_ns() > w->deadline) return SW_OK;
+    SW_TRY(sw__gpu_library_tiles(w->gpu, &t->conv, t->tiles + first, &n));
+    t->n += n;
+    t->timed = true;
+    return time_tiles(w, t, first, times, diag, &done);
+}
+
 static sw_status tune_node(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *node, const sw_gpu_times *times,
                            const sw_diag *diag) {
     sw_gpu *gpu = w->gpu;
-    sw_conv conv;
-    char key[SW_CPU_KEY];
-    sw_cuda_kernel tiles[SW_CUDA_KERNELS];
-    SW_TRY(sw__gpu_conv(gpu, p, node, &conv));
-    if (sw_cuda_conv_form(&conv) != SW_CUDA_FORM_TILES || is_tuned(gpu, &conv)) return SW_OK;
-    sw_gpu_tuned best = {.conv = conv, .tile = node->tile};
-    int64_t sums[SW_CUDA_KERNELS], least = INT64_MAX;
-    bool timed = false;
-    int n = sw_cuda_conv_candidates(&conv, &gpu->cuda->info, tiles);
-    sw_cpu_conv_key(&conv, key, sizeof key);
-    const sw_cuda_conv old = p->launches[node->first_launch].args.conv;
-    for (int i = 0; i < n; i++) {
-        sw_cuda_launch l;
-        int64_t ns[2];
-        const char *name = sw_cuda_kernel_get(tiles[i])->name;
-        sw_cuda_launch_conv(&conv, SW_CUDA_FORM_TILES, tiles[i], &gpu->cuda->info, old.in, old.weights, old.residual,
-                            old.out, &l);
-        if (!times || !times->find(times->ctx, key, name, ns)) {
-            if (!timed && sw_clock_ns() > w->deadline) return SW_OK;
-            timed = true;
-            SW_TRY(time_twice(w, p, &l, diag, ns));
-            if (times) SW_TRY(times->add(times->ctx, key, name, ns));
-        }
-        sums[i] = ns[0] + ns[1];
-        if (sums[i] < least) least = sums[i], best.tile = tiles[i];
-    }
-    keep_others(&best, tiles, sums, n, least);
+    trial t = {.p = p, .least = INT64_MAX};
+    bool done = true;
+    SW_TRY(sw__gpu_conv(gpu, p, node, &t.conv));
+    if (sw_cuda_conv_form(&t.conv) != SW_CUDA_FORM_TILES || is_tuned(gpu, &t.conv)) return SW_OK;
+    t.n = sw_cuda_conv_candidates(&t.conv, &gpu->cuda->info, t.tiles);
+    t.places = p->launches[node->first_launch].args.conv;
+    sw_cpu_conv_key(&t.conv, t.key, sizeof t.key);
+    SW_TRY(time_tiles(w, &t, 0, times, diag, &done));
+    if (!done) return SW_OK;
+    SW_TRY(add_libraries(w, &t, times, diag));
+    sw_gpu_tuned best = {.conv = t.conv, .tile = node->tile};
+    for (int i = t.n - 1; i >= 0; i--)
+        if (t.sums[i] == t.least) best.tile = t.tiles[i];
+    keep_others(&best, t.tiles, t.sums, t.n, t.least);
     SW_TRY(sw_grow(gpu->allocator, (void **)&gpu->tuned, &gpu->cap_tuned, gpu->n_tuned + 1, sizeof best, SIZE_MAX));
     gpu->tuned[gpu->n_tuned++] = best;
     return SW_OK;
@@ -208,7 +258,7 @@ static uint64_t number_of_network(const sw_gpu *gpu, const sw_gpu_program *p) {
         char key[SW_CPU_KEY];
         sw_cpu_conv_key(&gpu->tuned[i].conv, key, sizeof key);
         hash = sw_hash_text(hash, key);
-        hash = sw_hash_text(hash, sw_cuda_kernel_get(gpu->tuned[i].tile)->name);
+        hash = sw_hash_text(hash, sw__gpu_tile_name(gpu, gpu->tuned[i].tile));
     }
     return hash;
 }
@@ -252,7 +302,7 @@ static sw_status tune_in_network(stopwatch *w, sw_gpu_program *p, sw_gpu_tuned *
     const sw_cuda_kernel alone = t->tile;
     for (int i = -1; i < t->n_others; i++) {
         sw_cuda_kernel tile = i < 0 ? alone : t->others[i];
-        if (!times || !times->find(times->ctx, key, sw_cuda_kernel_get(tile)->name, ns)) continue;
+        if (!times || !times->find(times->ctx, key, sw__gpu_tile_name(w->gpu, tile), ns)) continue;
         t->tile = tile;
         return SW_OK;
     }
@@ -260,7 +310,7 @@ static sw_status tune_in_network(stopwatch *w, sw_gpu_program *p, sw_gpu_tuned *
     for (int i = 0; i < t->n_others && sw_clock_ns() < w->deadline; i++)
         SW_TRY(try_tile(w, p, t, t->others[i], now, diag));
     ns[0] = ns[1] = (int64_t)(*now * 1e6);
-    return times ? times->add(times->ctx, key, sw_cuda_kernel_get(t->tile)->name, ns) : SW_OK;
+    return times ? times->add(times->ctx, key, sw__gpu_tile_name(w->gpu, t->tile), ns) : SW_OK;
 }
 
 static sw_status tune_network(stopwatch *w, sw_gpu_program *p, const sw_gpu_times *times, const sw_diag *diag) {
@@ -276,7 +326,7 @@ static sw_status tune_network(stopwatch *w, sw_gpu_program *p, const sw_gpu_time
 const char *sw_gpu_tuned_tile(const sw_gpu *gpu, size_t i, char *key, size_t size) {
     if (i >= gpu->n_tuned) return NULL;
     sw_cpu_conv_key(&gpu->tuned[i].conv, key, size);
-    return sw_cuda_kernel_get(gpu->tuned[i].tile)->name;
+    return sw__gpu_tile_name(gpu, gpu->tuned[i].tile);
 }
 
 sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_times *times, const sw_diag *diag) {

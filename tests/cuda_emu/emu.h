@@ -36,6 +36,11 @@ void emu_unlock(void);
 void emu_allow(const void *from, size_t bytes);
 void emu_forbid(const void *from);
 
+/* For libraries: calls `run` with a copy of the arguments now, or when the graph is launched that is being captured. */
+struct CUstream_st;
+unsigned emu_submit(void (*run)(const void *arguments), const void *arguments, size_t size, struct CUstream_st *stream);
+bool emu_goes_wrong(const char *how); /* EMU_CUDA holds this word */
+
 /* -- For the kernel text ----------------------------------------------------------------------------------------- */
 
 int emu_thread(void);

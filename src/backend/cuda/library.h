@@ -1,10 +1,10 @@
-/* NVIDIA's libraries as tactics for convolutions: cuDNN 9 (its graph API) and cuBLASLt, found at run time as the driver is, with
- * own prototypes that a test compares with the headers where those are installed. One that is not there is not tried.
+/* NVIDIA's libraries as tactics for convolutions: cuDNN 9 (its graph API) and cuBLASLt, found at run time as the driver is,
+ * with own prototypes that a test compares with the headers where those are installed. One that is not there is not tried.
  *
  * cuDNN is libcudnn.so.9, or what SLIPWAY_CUDNN names; cuBLASLt is libcublasLt.so.13 or .12, or what SLIPWAY_CUBLASLT names.
  *
- * A tactic has a name, such as CUDNN_91900_58:2=3,13=0 (version, engine, knobs) or CUBLASLT_130100_66:20,1,0,0,0,36,0,0 (version,
- * algorithm, its settings), by which it can be made anew: names stand in timing caches and plans. */
+ * A tactic has a name, such as CUDNN_91900_58:2=3,13=0 (version, engine, knobs) or CUBLASLT_130100_66:20,1,0,0,0,36,0,0
+ * (version, algorithm, its settings), by which it can be made anew: names stand in timing caches and plans. */
 #ifndef SLIPWAY_BACKEND_CUDA_LIBRARY_H
 #define SLIPWAY_BACKEND_CUDA_LIBRARY_H
 
@@ -218,8 +218,8 @@ const sw_blas *sw__cuda_blas(void);
 /* ---- Tactics ------------------------------------------------------------------------------------------------------- */
 
 enum {
-    SW_CUDA_TACTIC_NAME = 192,      /* room for a name */
-    SW_CUDA_MOST_TACTICS = 8,       /* tried for a convolution, of a library */
+    SW_CUDA_TACTIC_NAME = 192, /* room for a name */
+    SW_CUDA_MOST_TACTICS = 3,  /* tried for a convolution, of a library: later ones were never better by a tenth */
     SW_CUDA_MOST_WORKSPACE = 1 << 26, /* bytes; what wants more is not tried */
 };
 

@@ -1,5 +1,5 @@
-/* Convolutions of one tap by cuBLASLt: out[pixels][out] = in[pixels][in] * weights[out][in], with bias and ReLU as its epilogue.
- * cuBLASLt counts rows first, so that the product is the transposed one. */
+/* Convolutions of one tap by cuBLASLt: out[pixels][out] = in[pixels][in] * weights[out][in], with bias and ReLU as its
+ * epilogue. cuBLASLt counts rows first, so that the product is the transposed one. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* Convolutions by cuDNN's graph API: convolution, bias, residual and activation as one graph of operations, which its engines
- * compile into one kernel or refuse. Layouts are ours: channels-last maps with a pitch, weights [out][kernel_h][kernel_w][in]. */
+/* Convolutions by cuDNN's graph API: convolution, bias, residual and activation as one graph of operations, which its
+ * engines compile into one kernel or refuse. Layouts are ours: channels-last maps with a pitch, weights
+ * [out][kernel_h][kernel_w][in]. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -110,8 +110,19 @@ static double expected(const sample *s, int64_t pixel, int64_t channel) {
     return c->residual_before_act ? sum : sum + other;
 }
 
-/* Runs the sample and compares every element; nothing beside the map may be written. */
-static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_kernel tile) {
+static void launch_tactic(sw_cuda *gpu, const sw_cuda_tactic *tactic, const sw_cuda_launch *l) {
+    sw_cu_pointer workspace;
+    CHECK_INT(sw_cuda_alloc(gpu, (size_t)sw_cuda_tactic_workspace(tactic), &sw_test_diag, &workspace), SW_OK);
+    CHECK_INT(sw_cuda_tactic_run(gpu, tactic, &l->args.conv, (void *)(uintptr_t)workspace, gpu->stream, &sw_test_diag),
+              SW_OK);
+    CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
+    sw_cuda_free(gpu, workspace);
+}
+
+/* Runs the sample, by a kernel or (tactic not NULL) a library, and compares every element; nothing beside the map may be
+ * written. */
+static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_kernel tile, const char *name,
+                         const sw_cuda_tactic *tactic) {
     const sw_conv *c = &s->c;
     size_t bias_at, bytes = sw_cuda_packed_bytes(c, form, &bias_at),
                     out_bytes = (size_t)(s->pixels_out * c->out_pitch) * 2;
@@ -126,7 +137,10 @@ static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_ker
     sw_cuda_info small = gpu->info; /* so that blocks take several tiles */
     small.multiprocessors = 1;
     sw_cuda_launch_conv(c, form, tile, &small, in, weights, residual, out, &l);
-    launch(gpu, &l);
+    if (tactic)
+        launch_tactic(gpu, tactic, &l);
+    else
+        launch(gpu, &l);
     CHECK_INT(gpu->driver->copy_out(s->out, (sw_cu_pointer)(uintptr_t)out, out_bytes, gpu->stream), 0);
     CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
     double worst = 0, scale = sqrt((double)(c->in_channels / c->groups * c->kernel_h * c->kernel_w)) * 0.2 + 1;
@@ -141,8 +155,8 @@ static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_ker
         }
     if (worst > (rough ? 16e-3 : 2e-3) * scale || spilled)
         sw_test_fail(__FILE__, __LINE__, "%s: kernel %d x %d, stride %d, %d -> %d: off by %g, %d written beside",
-                     sw_cuda_kernel_get(l.kernel)->name, (int)c->kernel_h, (int)c->kernel_w, (int)c->stride_h,
-                     (int)c->in_channels, (int)c->out_channels, worst, (int)spilled);
+                     name ? name : sw_cuda_kernel_get(l.kernel)->name, (int)c->kernel_h, (int)c->kernel_w,
+                     (int)c->stride_h, (int)c->in_channels, (int)c->out_channels, worst, (int)spilled);
     sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)in), sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)weights);
     sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)out), sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)residual);
     sw_free(NULL, packed);
@@ -178,6 +192,20 @@ static sw_conv conv_of(const int *v) {
     return c;
 }
 
+/* All tactics that libraries have for it; returns how many ran. */
+static int check_libraries(sw_cuda *gpu, sample *s) {
+    char names[SW_CUDA_LIBRARIES * SW_CUDA_MOST_TACTICS][SW_CUDA_TACTIC_NAME];
+    int n = sw_cuda_tactics_find(gpu, &s->c, names), ran = 0;
+    for (int i = 0; i < n; i++) {
+        sw_cuda_tactic *tactic;
+        if (sw_cuda_tactic_make(gpu, &s->c, names[i], NULL, &tactic) != SW_OK) continue; /* it may refuse */
+        check_sample(gpu, s, SW_CUDA_FORM_TILES, SW_CUDA_CONV_64X16, names[i], tactic);
+        sw_cuda_tactic_destroy(tactic);
+        ran++;
+    }
+    return ran;
+}
+
 static void check_form(const int (*cases)[13], int n, sw_cuda_form form) {
     sw_cuda *gpu = open_gpu();
     sw_cuda_kernel tiles[SW_CUDA_KERNELS] = {SW_CUDA_CONV_64X16};
@@ -188,7 +216,7 @@ static void check_form(const int (*cases)[13], int n, sw_cuda_form form) {
         sample s = make_sample(&c);
         int n_tiles = form == SW_CUDA_FORM_TILES ? sw_cuda_conv_candidates(&c, &gpu->info, tiles) : 1;
         CHECK_INT(sw_cuda_conv_form(&c) == form, true);
-        for (int k = 0; k < n_tiles; k++) check_sample(gpu, &s, form, tiles[k]);
+        for (int k = 0; k < n_tiles; k++) check_sample(gpu, &s, form, tiles[k], NULL, NULL);
         free_sample(&s);
     }
 }
@@ -206,6 +234,41 @@ SW_TEST(cuda_conv_tiles) {
         {1, 4, 4, 16, 8, 2, 2, 1, 0, 1, SW_ACT_HARDSIGMOID, 1, 0},
     };
     check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_TILES);
+}
+
+/* What libraries run: cuDNN's graphs of each activation that it has, cuBLASLt's products. In the emulator each has two. */
+SW_TEST(cuda_libraries) {
+    static const struct {
+        int v[13], n; /* tactics in the emulator */
+    } cases[] = {
+        {{2, 6, 5, 16, 24, 3, 1, 1, 1, 1, SW_ACT_SILU, 1, 8}, 2},
+        {{1, 9, 7, 40, 12, 3, 2, 1, 1, 1, SW_ACT_NONE, 0, 16}, 2},
+        {{1, 8, 9, 8, 80, 5, 1, 1, 2, 1, SW_ACT_RELU, 2, 0}, 2},
+        {{1, 9, 9, 3, 9, 3, 1, 2, 2, 1, SW_ACT_LEAKY, 0, 8}, 2},
+        {{1, 5, 5, 264, 16, 1, 2, 1, 0, 1, SW_ACT_CLIP, 0, 0}, 2},
+        {{1, 6, 7, 8, 8, 4, 2, 1, 1, 1, SW_ACT_SIGMOID, 0, 0}, 2},
+        {{1, 4, 4, 16, 8, 2, 2, 1, 0, 1, SW_ACT_GELU, 1, 0}, 2},
+        {{1, 4, 4, 16, 8, 3, 1, 1, 1, 1, SW_ACT_HARDSWISH, 0, 0}, 0},
+        {{2, 7, 5, 72, 136, 1, 1, 1, 0, 1, SW_ACT_NONE, 1, 8}, 4},
+        {{3, 5, 3, 20, 12, 1, 1, 1, 0, 1, SW_ACT_RELU, 2, 0}, 4},
+        {{1, 5, 3, 24, 40, 1, 1, 1, 0, 1, SW_ACT_RELU, 1, 0}, 2},
+        {{2, 40, 40, 64, 128, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0}, 2},
+    };
+    for (int i = 0; i < 2; i++) {
+        rough = i > 0;
+        sw_cuda *gpu = open_gpu();
+        for (size_t k = 0; gpu && gpu->info.sm >= 80 && k < sizeof cases / sizeof cases[0]; k++) {
+            sw_conv c = conv_of(cases[k].v);
+            sample s = make_sample(&c);
+            int ran = check_libraries(gpu, &s);
+            if (getenv("SLIPWAY_TEST_GPU"))
+                printf("  case %d: %d tactics of libraries\n", (int)k, ran);
+            else
+                CHECK_INT(ran, cases[k].n);
+            free_sample(&s);
+        }
+    }
+    rough = false;
 }
 
 /* Kernels that hold patches: several tiles a block, odd extents and pads, channels that are no multiple of 16. */
