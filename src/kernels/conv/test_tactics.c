@@ -9,7 +9,7 @@
 #include "kernels/dtype.h"
 #include "unit.h"
 
-enum { SHAPES = 1800, DEEP_SHAPES = 12, MOST_TILES = 128 };
+enum { SHAPES = 1800, DEEP_SHAPES = 12, WIDE_SHAPES = 16, MOST_TILES = 128 };
 static const float guard = -12288; /* a half, too */
 
 /* Those of the list, and those of emulated instructions; ends with NULL. */
@@ -89,6 +89,16 @@ static bool deep_conv(uint64_t *s, sw_conv *c) {
     return true;
 }
 
+/* A depthwise one of more channels than are taken together, at times of pixels that share sets of the first level cache. */
+static bool wide_depthwise(uint64_t *s, sw_conv *c) {
+    static const int64_t channels[] = {120, 129, 144, 272, 512, 1024};
+    while (!random_conv(s, c) || c->in_planar) continue;
+    c->in_channels = c->out_channels = c->groups = channels[pick(s, 0, 5)];
+    c->in_pitch = c->in_channels;
+    c->out_pitch = c->residual_pitch = c->out_channels + pick(s, 0, 1);
+    return true;
+}
+
 /* Exactly `n` floats, so that sanitizers see what lies beyond. */
 static float *random_floats(uint64_t *s, size_t n) {
     float *p = malloc(n * sizeof *p + (n == 0));
@@ -114,14 +124,14 @@ typedef struct fixture {
     size_t n_out;
 } fixture;
 
-static bool make(uint64_t *s, fixture *f, bool deep) {
-    if (!(deep ? deep_conv : random_conv)(s, &f->c)) return false;
+static bool make(uint64_t *s, fixture *f, bool (*shape)(uint64_t *s, sw_conv *c)) {
+    if (!shape(s, &f->c)) return false;
     const sw_conv *c = &f->c;
     int64_t pixels = c->batch * c->out_height * c->out_width;
     f->n_out = map_elements(pixels, c->out_pitch, c->out_channels);
     f->in = random_map(s, c->in_type, map_elements(c->batch * c->height * c->width, c->in_pitch, c->in_channels));
     f->weights = random_floats(s, (size_t)(c->out_channels * (c->in_channels / c->groups) * c->kernel_h * c->kernel_w));
-    f->c.rough = deep && pick(s, 0, 1);
+    f->c.rough = shape == deep_conv && pick(s, 0, 1);
     bool halves = c->in_type != SW_F32 || c->out_type != SW_F32 || c->rough;
     size_t n_in = map_elements(c->batch * c->height * c->width, c->in_pitch, c->in_channels);
     for (size_t i = 0; halves && c->in_type == SW_F32 && i < n_in; i++)
@@ -263,12 +273,29 @@ SW_TEST(conv_tactics) {
     int ran[35] = {0};
     for (int shape = 0; shape < SHAPES + DEEP_SHAPES; shape++) {
         fixture f = {0};
-        if (!make(&state, &f, shape >= SHAPES)) continue;
+        if (!make(&state, &f, shape >= SHAPES ? deep_conv : random_conv)) continue;
         compare_tactics(&wishes, &f, shape % 2, pools, ran);
         destroy(&f);
     }
     for (int t = 1; tactics[t]; t++)
         if (!(tactics[t]->features & ~sw_cpu_features())) CHECK(ran[t] >= 40); /* else the shapes test nothing */
+    sw_pool_destroy(pools[1]);
+    sw_pool_destroy(pools[2]);
+}
+
+SW_TEST(conv_tactics_depthwise) {
+    uint64_t state = 5, wishes = 1;
+    sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
+    int ran[35] = {0}, depthwise = 0;
+    for (int shape = 0; shape < WIDE_SHAPES; shape++) {
+        fixture f = {0};
+        CHECK(make(&state, &f, wide_depthwise));
+        compare_tactics(&wishes, &f, shape % 2, pools, ran);
+        destroy(&f);
+    }
+    for (int t = 1; all_tactics()[t]; t++)
+        if (strncmp(all_tactics()[t]->name, "depthwise", 9) == 0) depthwise += ran[t];
+    CHECK(depthwise >= WIDE_SHAPES || !(sw_cpu_features() & SW_CPU_VECTORS));
     sw_pool_destroy(pools[1]);
     sw_pool_destroy(pools[2]);
 }
@@ -307,7 +334,7 @@ SW_TEST(conv_tactics_planes) {
         fixture f = {0};
         uint8_t wanted[MOST_TILES];
         for (int i = 0; i < MOST_TILES; i++) wanted[i] = pick(&state, 0, 2) == 0;
-        if (!make(&state, &f, shape % 8 == 7)) continue;
+        if (!make(&state, &f, shape % 8 == 7 ? deep_conv : random_conv)) continue;
         f.c.residual = false;
         for (int t = 0; tactics[t] && f.c.out_type == SW_F32; t++) {
             if (!sw_conv_accepts(tactics[t], &f.c)) continue;
