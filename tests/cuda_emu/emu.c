@@ -273,6 +273,23 @@ void emu_load_matrix(unsigned *r, unsigned at, int count) {
     meet_warp(&d, load_matrices);
 }
 
+static void store_matrices(meeting *m) {
+    const lane_data *first = m->slots[0];
+    for (unsigned i = 0; i < first->count * 8; i++) {
+        const lane_data *d = m->slots[i];
+        unsigned row[4];
+        for (int t = 0; t < 4; t++) row[t] = ((const lane_data *)m->slots[i % 8 * 4 + t])->a[i / 8];
+        check_shared(d->at, 16);
+        mark_write(d->at, 16, d->thread);
+        memcpy(shared + d->at, row, 16);
+    }
+}
+
+void emu_store_matrix(const unsigned *r, unsigned at, int count) {
+    lane_data d = {.at = at, .a = r, .count = (unsigned)count};
+    meet_warp(&d, store_matrices);
+}
+
 static float number_of(unsigned short half, int rough) {
     return rough ? sw_bf16_to_f32(half) : sw_f16_to_f32(half);
 }

@@ -55,6 +55,7 @@ void emu_copy_commit(void);
 void emu_copy_wait(int pending);
 float emu_shuffle_xor(float v, int mask);
 void emu_load_matrix(unsigned *r, unsigned at, int count);
+void emu_store_matrix(const unsigned *r, unsigned at, int count);
 /* mma.sync of depth 16 or 8; rough: halves are bfloat16. */
 void emu_multiply(float *c, const unsigned *a, const unsigned *b, int depth, int rough);
 void emu_multiply_tf32(float *c, const unsigned *a, const unsigned *b);
@@ -100,6 +101,9 @@ DEV unsigned as_bits(float v) {
 }
 DEV float exp2_fast(float x) {
     return exp2f(x);
+}
+DEV float tanh_fast(float x) {
+    return tanhf(x);
 }
 DEV float reciprocal(float x) {
     return 1 / x;
@@ -225,6 +229,9 @@ DEV void load_matrix4(unsigned *r, unsigned s) {
 }
 DEV void load_matrix2(unsigned *r, unsigned s) {
     emu_load_matrix(r, s, 2);
+}
+DEV void store_matrix4(unsigned s, const unsigned *r) {
+    emu_store_matrix(r, s, 4);
 }
 #if SM >= 800
 DEV void multiply(float *c, const unsigned *a, const unsigned *b) {

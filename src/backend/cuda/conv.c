@@ -167,12 +167,16 @@ static double blocks_at_a_time(const sw_conv *c, const sw_cuda_kernel_info *k) {
     return fmin(fmin(by_shared, by_threads), by_registers);
 }
 
-/* Blocks that take the tiles of a column in turn: as many as run at a time, each with equally many tiles. */
-static int64_t patch_blocks(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
-    int64_t columns = (round_up(c->out_channels, 8) + k->bn - 1) / k->bn, tiles = patch_of(c, k).tiles;
-    int64_t room = (int64_t)blocks_at_a_time(c, k) * gpu->multiprocessors / columns;
+/* Workers that take tiles in turn: at most `room`, each with equally many tiles. */
+static int64_t share_tiles(int64_t tiles, int64_t room) {
     int64_t rounds = room > 0 ? (tiles + room - 1) / room : tiles;
     return (tiles + rounds - 1) / rounds;
+}
+
+/* Blocks that take the tiles of a column in turn: as many as run at a time. */
+static int64_t patch_blocks(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
+    int64_t columns = (round_up(c->out_channels, 8) + k->bn - 1) / k->bn, tiles = patch_of(c, k).tiles;
+    return share_tiles(tiles, (int64_t)blocks_at_a_time(c, k) * gpu->multiprocessors / columns);
 }
 
 /* Estimated nanoseconds of a kernel that holds patches: the tiles of an SM pass one after the other through its way to L2, its
@@ -333,7 +337,7 @@ void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel til
 
 /* ---- The first two at once ----------------------------------------------------------------------------------------- */
 
-enum { STEM_CONV_PIXELS = 64, STEM_CONV_CHANNELS = 16 };
+enum { STEM_CONV_PIXELS = 64, STEM_CONV_CHANNELS = 16, STEM_CONV_BLOCKS = 4, STEM_CONV_PICTURE = 35 * 9 * 32 };
 
 static sw_cuda_kernel_info stem_conv_info(const sw_conv *conv) {
     return (sw_cuda_kernel_info){.bm = STEM_CONV_PIXELS,
@@ -347,7 +351,8 @@ static sw_cuda_kernel_info stem_conv_info(const sw_conv *conv) {
 bool sw_cuda_has_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu) {
     sw_cuda_kernel_info k = stem_conv_info(conv);
     return gpu->sm == 90 && sw_cuda_conv_form(stem) == SW_CUDA_FORM_STEM && is_small_stem(stem) &&
-           stem->out_channels == STEM_CONV_CHANNELS && !stem->residual &&
+           stem->out_channels == STEM_CONV_CHANNELS && !stem->residual && stem->stride_h == 2 && stem->stride_w == 2 &&
+           stem->width % 4 == 0 && ((-2 * conv->pad_left - stem->pad_left) & 3) + stem->kernel_w <= 4 &&
            sw_cuda_conv_form(conv) == SW_CUDA_FORM_TILES && conv->out_channels <= 64 && !conv->residual &&
            patch_fits(conv, &k);
 }
@@ -363,9 +368,10 @@ void sw_cuda_launch_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw
     sw_cuda_packed_bytes(conv, SW_CUDA_FORM_TILES, &bias_at);
     second.args.conv.bias = packed ? (const char *)packed + bias_at : NULL;
     launch_tile(conv, &k, gpu, &second);
+    second.args.conv.step = (int)share_tiles(s.tiles, STEM_CONV_BLOCKS * gpu->multiprocessors);
     *l = (sw_cuda_launch){.kernel = k.bn == 32 ? SW_CUDA_STEM_CONV_32 : SW_CUDA_STEM_CONV_64,
-                          .grid_x = second.grid_x,
+                          .grid_x = second.args.conv.step,
                           .grid_y = 1,
-                          .shared_bytes = (int)(s.bytes - s.plane * 16), /* one patch */
+                          .shared_bytes = (int)(s.bytes - s.plane * 16 - OPERAND + STEM_CONV_PICTURE), /* one patch */
                           .args.stem_conv = {first.args.conv, second.args.conv}};
 }

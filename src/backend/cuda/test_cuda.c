@@ -348,9 +348,9 @@ static void check_stem_conv(sw_cuda *gpu, const int *stem_case, const int *conv_
 
 SW_TEST(cuda_stem_conv) {
     static const int cases[][2][13] = {
-        {{2, 45, 51, 3, 16, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0}, {2, 0, 0, 16, 32, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 8}},
-        {{1, 40, 37, 3, 16, 3, 1, 1, 0, 1, SW_ACT_RELU, 0, 0}, {1, 0, 0, 16, 40, 3, 2, 1, 0, 1, SW_ACT_NONE, 0, 0}},
-        {{3, 66, 34, 3, 16, 2, 2, 1, 1, 1, SW_ACT_CLIP, 0, 0}, {3, 0, 0, 16, 64, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0}},
+        {{2, 45, 52, 3, 16, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0}, {2, 0, 0, 16, 32, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 8}},
+        {{1, 80, 76, 3, 16, 3, 2, 1, 0, 1, SW_ACT_RELU, 0, 0}, {1, 0, 0, 16, 40, 3, 2, 1, 0, 1, SW_ACT_NONE, 0, 0}},
+        {{3, 66, 36, 3, 16, 2, 2, 1, 1, 1, SW_ACT_CLIP, 0, 0}, {3, 0, 0, 16, 64, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0}},
     };
     sw_cuda *gpu = open_gpu();
     for (size_t i = 0; gpu && gpu->info.sm == 90 && i < sizeof cases / sizeof cases[0]; i++)
@@ -509,7 +509,7 @@ static void check_all_forms(sw_cuda *gpu) {
 }
 
 SW_TEST(cuda_bfloat16) {
-    static const int both[2][13] = {{2, 45, 51, 3, 16, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0},
+    static const int both[2][13] = {{2, 45, 52, 3, 16, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0},
                                     {2, 0, 0, 16, 32, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 8}};
     rough = true;
     sw_cuda *gpu = open_gpu();

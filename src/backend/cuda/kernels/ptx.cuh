@@ -47,6 +47,11 @@ DEV float exp2_fast(float x) {
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
+DEV float tanh_fast(float x) {
+    float y;
+    asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
 DEV float reciprocal(float x) {
     float y;
     asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -224,6 +229,14 @@ DEV void load_matrix2(u32 *r, u32 s) {
                  : "r"(s)
                  : "memory");
 }
+#if SM >= 900
+// As load_matrix4, the other way.
+DEV void store_matrix4(u32 s, const u32 *r) {
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(s), "r"(r[0]), "r"(r[1]),
+                 "r"(r[2]), "r"(r[3])
+                 : "memory");
+}
+#endif
 // c[16 x 8] += a[16 x 16] b[16 x 8]. With g = lane / 4, t = lane % 4: c = rows g, g + 8, columns 2t, 2t + 1; a = rows g, g + 8
 // of depth 2t, then of 2t + 8; b = column g, depth 2t, then 2t + 8. Before SM 8.0 in two steps of depth 8: the halves of a, b.
 #if SM >= 800
@@ -316,6 +329,15 @@ DEV float sigmoid(float x) {
     return reciprocal(1.f + exp2_fast(-1.44269504f * x));
 }
 
+DEV float silu(float x) {
+#ifdef TANH
+    float h = .5f * x;
+    return h * tanh_fast(h) + h;
+#else
+    return x * sigmoid(x);
+#endif
+}
+
 // Activation of one number where speed does not matter; hot loops choose it outside.
 DEV float activate(int act, float a, float b, float x) {
     switch (act) {
@@ -324,7 +346,7 @@ DEV float activate(int act, float a, float b, float x) {
     case CUDA_ACT_LEAKY:
         return x < 0.f ? a * x : x;
     case CUDA_ACT_SILU:
-        return x * sigmoid(x);
+        return silu(x);
     case CUDA_ACT_SIGMOID:
         return sigmoid(x);
     case CUDA_ACT_HARDSWISH:

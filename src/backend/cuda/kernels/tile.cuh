@@ -18,7 +18,7 @@ DEV void activate_all(const sw_cuda_conv *p, float *acc) {
     const float a = p->act_a, b = p->act_b;
     switch (p->act) {
     case CUDA_ACT_SILU:
-        FOR_ALL_SUMS(x * sigmoid(x)) break;
+        FOR_ALL_SUMS(silu(x)) break;
     case CUDA_ACT_RELU:
         FOR_ALL_SUMS(maximum(x, 0.f)) break;
     case CUDA_ACT_NONE:
