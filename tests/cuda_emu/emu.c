@@ -15,8 +15,9 @@ enum {
     LANES = 32,
     GROUP = 128,
     MAX_RANGES = 4096,
-    NOBODY = -1,
-    MANY = -2
+    MAX_TEAMS = 16,
+    ALL = -1, /* threads, or many of them */
+    MANY = -2 /* of a team: MANY - team */
 };
 
 /* Where lanes meet: all of them leave a pointer, the last computes for all. */
@@ -37,6 +38,8 @@ typedef struct fiber {
     bool done;
     const meeting *at; /* waits there for the end of this generation */
     int generation;
+    int team;   /* the barrier of some threads that it was at last; 0: none */
+    long epoch; /* when it was at any barrier last */
     copy copies[MAX_COPIES];
     int n_copies, group;
 } fiber;
@@ -47,7 +50,7 @@ static fiber *fibers;
 static char *stacks;
 static ucontext_t scheduler;
 static int current, block_x, block_y;
-static meeting warps[MAX_THREADS / LANES], groups[MAX_THREADS / GROUP], block;
+static meeting warps[MAX_THREADS / LANES], groups[MAX_THREADS / GROUP], teams[MAX_TEAMS], block;
 
 static unsigned char shared[MAX_SHARED];
 static unsigned shared_bytes;
@@ -55,7 +58,7 @@ static struct {
     int writer, reader;
     long written, read;
 } marks[WORDS]; /* by word: who, and in which epoch */
-static long epoch = 1;
+static long epoch = 1, block_epoch; /* now, and of the last barrier of all */
 
 static const char *range_from[MAX_RANGES];
 static size_t range_bytes[MAX_RANGES];
@@ -128,23 +131,33 @@ static void check_shared(unsigned at, unsigned bytes) {
     if (at % bytes || at + bytes > shared_bytes) die("%u bytes at %u of %u of shared memory", bytes, at, shared_bytes);
 }
 
+/* Since when nothing orders what two threads do. */
+static long since(int thread, int other) {
+    int team = other >= 0 ? fibers[other].team : other == ALL ? ALL : MANY - other;
+    return team == fibers[thread].team ? fibers[thread].epoch : block_epoch;
+}
+
 static void mark_read(unsigned at, unsigned bytes, int thread) {
     for (unsigned w = at / 4; w < (at + bytes) / 4; w++) {
-        if (marks[w].written == epoch && marks[w].writer != thread)
-            die("thread %d reads shared word %u that thread %d writes in the same phase", thread, w, marks[w].writer);
-        marks[w].reader = marks[w].read == epoch && marks[w].reader != thread ? MANY : thread;
-        marks[w].read = epoch;
+        int writer = marks[w].writer, reader = marks[w].reader, many = MANY - fibers[thread].team;
+        if (writer != thread && marks[w].written >= since(thread, writer))
+            die("thread %d reads shared word %u that thread %d writes in the same phase", thread, w, writer);
+        bool others = reader != thread && marks[w].read >= since(thread, reader);
+        bool own = reader == many || (reader >= 0 && fibers[reader].team == fibers[thread].team);
+        marks[w].reader = !others ? thread : own ? many : ALL;
+        if (!others || marks[w].read < fibers[thread].epoch) marks[w].read = fibers[thread].epoch;
     }
 }
 
 static void mark_write(unsigned at, unsigned bytes, int thread) {
     for (unsigned w = at / 4; w < (at + bytes) / 4; w++) {
-        if (marks[w].written == epoch && marks[w].writer != thread)
-            die("shared word %u is written by threads %d and %d in the same phase", w, marks[w].writer, thread);
-        if (marks[w].read == epoch && marks[w].reader != thread)
-            die("thread %d writes shared word %u that thread %d reads in the same phase", thread, w, marks[w].reader);
+        int writer = marks[w].writer, reader = marks[w].reader;
+        if (writer != thread && marks[w].written >= since(thread, writer))
+            die("shared word %u is written by threads %d and %d in the same phase", w, writer, thread);
+        if (reader != thread && marks[w].read >= since(thread, reader))
+            die("thread %d writes shared word %u that thread %d reads in the same phase", thread, w, reader);
         marks[w].writer = thread;
-        marks[w].written = epoch;
+        marks[w].written = fibers[thread].epoch;
     }
 }
 
@@ -217,11 +230,28 @@ static void meet(meeting *m, int lane, void *slot, void (*work)(meeting *m)) {
 
 static void next_epoch(meeting *m) {
     (void)m;
-    epoch++;
+    block_epoch = ++epoch;
+    for (int t = 0; t < kernel->threads; t++) fibers[t].epoch = epoch;
 }
 
 void emu_barrier(void) {
     meet(&block, current, NULL, next_epoch);
+}
+
+static void next_team_epoch(meeting *m) {
+    epoch++;
+    for (int i = 0; i < m->size; i++) {
+        fiber *f = m->slots[i];
+        f->team = (int)(m - teams);
+        f->epoch = epoch;
+    }
+}
+
+void emu_barrier_of(int name, int threads) {
+    if (name < 1 || name >= MAX_TEAMS || threads % LANES || threads > kernel->threads) die("no such barrier");
+    meeting *m = &teams[name];
+    m->size = threads;
+    meet(m, m->arrived, &fibers[current], next_team_epoch);
 }
 
 typedef struct lane_data {
@@ -429,13 +459,14 @@ static void start_block(void) {
         makecontext(&f->context, fiber_main, 0);
         f->done = false;
         f->at = NULL;
-        f->n_copies = f->group = 0;
+        f->n_copies = f->group = f->team = 0;
     }
     for (int i = 0; i < MAX_THREADS / LANES; i++) warps[i] = (meeting){.size = LANES};
+    for (int i = 0; i < MAX_TEAMS; i++) teams[i] = (meeting){0};
     for (int i = 0; i < MAX_THREADS / GROUP; i++) groups[i] = (meeting){.size = GROUP};
     block = (meeting){.size = kernel->threads};
     memset(shared, 0xff, shared_bytes); /* NaN */
-    epoch++;
+    next_epoch(&block);
 }
 
 void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes, const void *arguments) {

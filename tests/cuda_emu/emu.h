@@ -50,6 +50,7 @@ void emu_check_global(const void *p, size_t bytes);
 void emu_shared_read(unsigned at, void *to, unsigned bytes);
 void emu_shared_write(unsigned at, const void *from, unsigned bytes);
 void emu_barrier(void);
+void emu_barrier_of(int name, int threads);
 void emu_copy16(unsigned at, const void *p, bool good);
 void emu_copy_commit(void);
 void emu_copy_wait(int pending);
@@ -209,6 +210,9 @@ DEV void shared_store4(unsigned s, unsigned v) {
 }
 DEV void barrier(void) {
     emu_barrier();
+}
+DEV void barrier_of(int name, int threads) {
+    emu_barrier_of(name, threads);
 }
 DEV float shuffle_xor(float v, int mask) {
     return emu_shuffle_xor(v, mask);

@@ -130,7 +130,7 @@ static patch_shape patch_of(const sw_conv *c, const sw_cuda_kernel_info *k) {
     s.depth = k->pairs ? 10 : k->patch * k->patch * s.chunks; /* the tenth: zeros */
     s.tiles = k->patch == 1 ? (pixels_of(c) + k->bm - 1) / k->bm : c->batch * s.across * s.down;
     /* compute-sanitizer takes an operand of wgmma for bytes in a row, and finds the last ones outside without the OPERAND. */
-    s.bytes = (s.depth + 7) / 8 * k->bn * 128 + 2 * ((s.chunks + 7) / 8) * s.plane * 16 + OPERAND;
+    s.bytes = (s.depth + 7) / 8 * k->bn * 128 + k->teams * k->buffers * ((s.chunks + 7) / 8) * s.plane * 16 + OPERAND;
     return s;
 }
 
@@ -176,7 +176,10 @@ static int64_t share_tiles(int64_t tiles, int64_t room) {
 /* Blocks that take the tiles of a column in turn: as many as run at a time. */
 static int64_t patch_blocks(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
     int64_t columns = (round_up(c->out_channels, 8) + k->bn - 1) / k->bn, tiles = patch_of(c, k).tiles;
-    return share_tiles(tiles, (int64_t)blocks_at_a_time(c, k) * gpu->multiprocessors / columns);
+    int64_t room = (int64_t)blocks_at_a_time(c, k) * gpu->multiprocessors / columns;
+    if (k->teams == 1) return share_tiles(tiles, room);
+    int64_t most = (tiles + k->teams - 1) / k->teams;
+    return room < 1 ? 1 : room < most ? room : most;
 }
 
 /* Estimated nanoseconds of a kernel that holds patches: the tiles of an SM pass one after the other through its way to L2, its
@@ -184,10 +187,12 @@ static int64_t patch_blocks(const sw_conv *c, const sw_cuda_kernel_info *k, cons
 static double estimate_patch(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
     patch_shape s = patch_of(c, k);
     double columns = ceil((double)c->out_channels / k->bn), blocks = (double)patch_blocks(c, k, gpu);
-    double rounds = ceil((double)s.tiles / blocks), per_sm = ceil(blocks * columns / gpu->multiprocessors);
+    double rounds = ceil((double)s.tiles / (blocks * k->teams));
+    double per_sm = ceil(blocks * columns / gpu->multiprocessors);
     double load = (double)((s.chunks + 7) / 8 * s.plane) * 16 / 75, weights = (double)s.depth * k->bn * 16 / 130;
     double products = (double)s.depth / 2 * k->bm / 64 * fmax(k->bn / 2, 16) / 0.82, end = k->bm * k->bn / 16.0;
-    return 1500 + per_sm * weights + rounds * fmax(per_sm * fmax(fmax(load, products), end), 1050 + products);
+    double tile = k->teams * per_sm * fmax(fmax(load, products), end);
+    return 1500 + per_sm * weights + rounds * fmax(tile, 1050 + products);
 }
 
 /* Estimated nanoseconds. The blocks of an SM share its way to L2 and its tensor cores; a block alone is bound by the latency of
@@ -262,7 +267,7 @@ static void launch_tile(const sw_conv *c, const sw_cuda_kernel_info *k, const sw
         patch_shape s = patch_of(c, k);
         rows = patch_blocks(c, k, gpu);
         p->chunks = (int)s.chunks, p->row = (int)s.row, p->plane = (int)s.plane, p->depth = (int)s.depth;
-        p->tiles = (int)s.tiles, p->tiles_across = (int)s.across, p->tiles_down = (int)s.down, p->step = (int)rows;
+        p->tiles = (int)s.tiles, p->tiles_across = (int)s.across, p->tiles_down = (int)s.down, p->step = (int)rows * k->teams;
         p->by_chunks = magic(s.chunks), p->by_depth = magic(s.depth);
         p->by_tiles_across = magic(s.across), p->by_tiles_down = magic(s.down);
     }
@@ -345,7 +350,9 @@ static sw_cuda_kernel_info stem_conv_info(const sw_conv *conv) {
                                  .threads = 2 * STEM_CONV_PIXELS,
                                  .wgmma = true,
                                  .patch = 3,
-                                 .stride = 2};
+                                 .stride = 2,
+                                 .teams = 1,
+                                 .buffers = 1};
 }
 
 bool sw_cuda_has_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu) {
@@ -372,6 +379,6 @@ void sw_cuda_launch_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw
     *l = (sw_cuda_launch){.kernel = k.bn == 32 ? SW_CUDA_STEM_CONV_32 : SW_CUDA_STEM_CONV_64,
                           .grid_x = second.args.conv.step,
                           .grid_y = 1,
-                          .shared_bytes = (int)(s.bytes - s.plane * 16 - OPERAND + STEM_CONV_PICTURE), /* one patch */
+                          .shared_bytes = (int)(s.bytes - OPERAND + STEM_CONV_PICTURE),
                           .args.stem_conv = {first.args.conv, second.args.conv}};
 }

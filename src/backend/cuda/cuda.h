@@ -42,6 +42,7 @@ typedef struct sw_cuda_kernel_info {
     bool wgmma;
     int patch, stride; /* of those that hold patches: the size of the kernel (else 0), and its stride */
     bool pairs;
+    int teams, buffers; /* warp groups (or pairs of them) that have tiles of their own; patches of each */
 } sw_cuda_kernel_info;
 const sw_cuda_kernel_info *sw_cuda_kernel_get(sw_cuda_kernel kernel);
 

@@ -1,6 +1,7 @@
 // Convolution with wgmma whose operands stay in shared memory: the weights of BN output channels as long as the block lives, and
-// for each tile of BM output pixels the patch of the map under it, loaded once for all KS x KS taps. A block takes every
-// `step`-th tile; the patch of the next one is under way meanwhile.
+// for each tile of BM output pixels the patch of the map under it, loaded once for all KS x KS taps. A block has TEAMS of threads
+// that share the weights and nothing else, so that one computes while others load and store; each takes every `step`-th tile. The
+// patch of its next one is under way meanwhile; with BUFFERS 1 from when the products are done.
 //
 // A tile is BM / 8 rows of 8 pixels; with KS 1 it is BM pixels in a row. A pixel of a patch is `row` chunks of 8 channels (more than
 // 64 channels: several patches, `plane` chunks apart), in the swizzle of wgmma for rows of 32, 64 or 128 bytes. That swizzle is one
@@ -16,8 +17,8 @@
 DEV void load_patch(const sw_cuda_conv *p, u32 shared, int tile) {
     place at = place_of(p, tile);
     int top = at.y * STRIDE - p->pad_top, left = at.x * STRIDE - p->pad_left, corner = at.n * p->height * p->width;
-    int pixel = fast_div(thread_id(), p->by_chunks), c = thread_id() - pixel * p->chunks;
-    int pixels = fast_div(THREADS, p->by_chunks), rest = THREADS - pixels * p->chunks;
+    int member = member_id(), pixel = fast_div(member, p->by_chunks), c = member - pixel * p->chunks;
+    int pixels = fast_div(TEAM, p->by_chunks), rest = TEAM - pixels * p->chunks;
     while (pixel < PATCH) {
         bool good = c * 8 < p->in_channels;
         int from = tile * BM + pixel, slot = pixel;
@@ -38,24 +39,35 @@ DEV void load_patch(const sw_cuda_conv *p, u32 shared, int tile) {
 
 KERNEL(conv, sw_cuda_conv) {
     const sw_cuda_conv *p = ARGS;
-    int tile = fast_div(block_id(), p->by_column_tiles), n0 = (block_id() - tile * p->column_tiles) * BN;
-    u32 weights = shared_base(), patch = weights + (p->depth + 7) / 8 * BN * 128, other = patch + (p->chunks + 7) / 8 * p->plane * 16;
+    int block = fast_div(block_id(), p->by_column_tiles), n0 = (block_id() - block * p->column_tiles) * BN;
+    int team = uniform(thread_id() / TEAM), tile = block + team * (p->step / TEAMS);
+    u32 weights = shared_base(), bytes = (p->chunks + 7) / 8 * p->plane * 16;
+    u32 patch = weights + (p->depth + 7) / 8 * BN * 128 + team * BUFFERS * bytes, other = patch + (BUFFERS - 1) * bytes;
     load_weights(p, weights, n0);
     launch_dependents();
     wait_for_predecessor();
-    load_patch(p, patch, tile);
+    if (tile < p->tiles) load_patch(p, patch, tile);
     copy_commit();
+    if (TEAMS > 1) {
+        copy_wait(0);
+        async_proxy_fence();
+        barrier(); // the weights of all
+    }
     for (; tile < p->tiles; tile += p->step) {
         float acc[NT * 4];
         int pixel[2];
         copy_wait(0); // and nothing else is under way: the fence would wait for it
         async_proxy_fence();
-        barrier();
+        team_barrier(team);
         start_products(p, acc, weights, patch);
-        if (tile + p->step < p->tiles) load_patch(p, other, tile + p->step);
-        copy_commit();
+        if (BUFFERS > 1 && tile + p->step < p->tiles) load_patch(p, other, tile + p->step);
         find_pixels(p, tile, pixel);
         warpgroup_wait(0);
+        if (BUFFERS == 1 && tile + p->step < p->tiles) {
+            team_barrier(team); // all have read the patch
+            load_patch(p, patch, tile + p->step);
+        }
+        copy_commit();
         finish(p, acc, pixel, n0 + (thread_id() & 3) * 2 * NT);
         u32 next = other;
         other = patch, patch = next;

@@ -1,7 +1,11 @@
 // What convolutions over patches in shared memory have in common (patch.cu tells of them): where pixels lie, weights, products.
 // The includer has args.h, ptx.cuh and wgmma.cuh.
+#ifndef TEAMS
+#define TEAMS 1
+#endif
 enum {
-    THREADS = 2 * BM,
+    TEAM = 2 * BM, // threads that share a tile
+    THREADS = TEAM * TEAMS,
     TAPS = KS * KS,
     TH = BM / 8,
     PATCH_W = STRIDE * 7 + KS,
@@ -16,6 +20,16 @@ enum {
     WK = 1,
 };
 #include "tile.cuh"
+
+DEV int member_id(void) {
+    return TEAMS == 1 ? thread_id() : thread_id() % TEAM;
+}
+DEV void team_barrier(int team) {
+    if (TEAMS == 1)
+        barrier();
+    else
+        barrier_of(team + 1, TEAM);
+}
 
 typedef struct place {
     int n, y, x; // the picture, and the first output pixel
@@ -58,7 +72,7 @@ DEV u64 describe(u32 at, int row, int across, int down) {
 
 DEV void start_products(const sw_cuda_conv *p, float *acc, u32 weights, u32 patch) {
     UNROLL for (int i = 0; i < NT * 4; i++) acc[i] = 0;
-    patch = uniform(patch + (thread_id() >> 7) * 8 * DOWN * p->row * 16);
+    patch = uniform(patch + (member_id() >> 7) * 8 * DOWN * p->row * 16);
     const u64 b = describe(weights, 8, 1, 64);
 #ifdef PAIRS
     warpgroup_fence();
@@ -83,7 +97,7 @@ DEV void start_products(const sw_cuda_conv *p, float *acc, u32 weights, u32 patc
 }
 
 DEV void find_pixels(const sw_cuda_conv *p, int tile, int *pixel) {
-    int warp = thread_id() >> 5, g = (thread_id() & 31) >> 2;
+    int warp = member_id() >> 5, g = (thread_id() & 31) >> 2;
     if (KS == 1) {
         pixels_from(tile * BM + warp * 16 + g, pixel);
         return;

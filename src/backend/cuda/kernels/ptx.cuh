@@ -176,6 +176,10 @@ DEV float product(float a, float b) {
 DEV void barrier(void) {
     __syncthreads();
 }
+// Of `threads` threads that name it alike, 1 to 15.
+DEV void barrier_of(int name, int threads) {
+    asm volatile("bar.sync %0, %1;" ::"r"(name), "r"(threads) : "memory");
+}
 #if SM >= 800
 // The larger ones of two pairs of halves.
 DEV u32 maximum2(u32 a, u32 b) {
