@@ -31,11 +31,12 @@ static const sw_cuda_kernel_info kernels[] = {
      kind_ % 2 == 1},
 #define PAIRS_0             ""
 #define PAIRS_1             " -DPAIRS"
-#define SW_CUDA_PATCH(id, kernel_, stride_, bm_, bn_, pairs_, teams_, buffers_)                                                          \
+#define SW_CUDA_PATCH(id, kernel_, stride_, bm_, bn_, pairs_, teams_, buffers_)                                        \
     {.name = #id,                                                                                                      \
      .file = "patch.cu",                                                                                               \
      .entry = "conv",                                                                                                  \
-     .defines = DEFINE(KS, kernel_) DEFINE(STRIDE, stride_) DEFINE(BM, bm_) DEFINE(BN, bn_) DEFINE(TEAMS, teams_) DEFINE(BUFFERS, buffers_) " -DWGMMA" PAIRS_##pairs_, \
+     .defines = DEFINE(KS, kernel_) DEFINE(STRIDE, stride_) DEFINE(BM, bm_) DEFINE(BN, bn_) DEFINE(TEAMS, teams_)      \
+         DEFINE(BUFFERS, buffers_) " -DWGMMA" PAIRS_##pairs_,                                                          \
      .threads = 2 * bm_ * teams_,                                                                                      \
      .bm = bm_,                                                                                                        \
      .bn = bn_,                                                                                                        \
