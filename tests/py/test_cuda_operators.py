@@ -267,8 +267,9 @@ class Operators(Emulated):
             with self.subTest(direction=direction):
                 node = helper.make_node("LSTM", inputs, ["y", "h", "c"], **options)
                 self.check([node], (4, 3, 5), 1e-5, outputs=outputs, **weights)
-        node = helper.make_node("LSTM", ["x", "w", "r"], ["", "h"], hidden_size=9)
-        self.check([node], (4, 3, 5), 1e-5, outputs=outputs[1:2], w=draw(1, 36, 5), r=draw(1, 36, 9))
+        for n, steps, depth in ((9, 4, 5), (64, 30, 37), (66, 3, 5)):  # more than a block computes at once; another kernel
+            node = helper.make_node("LSTM", ["x", "w", "r"], ["", "h"], hidden_size=n)
+            self.check([node], (steps, 2, depth), 1e-5, outputs=outputs[1:2], w=draw(1, 4 * n, depth), r=draw(1, 4 * n, n) / 4)
 
     def test_a_place_outside_is_told(self):
         node = helper.make_node("Gather", ["x", "at"], ["y"], name="the pick")

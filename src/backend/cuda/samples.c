@@ -105,7 +105,8 @@ static const char *lstm(const sw_call *c, sw_cuda_launch *l) {
     if (why) return why;
     const sw_tensor *out[3] = {sw_call_out(c, 0), sw_call_out(c, 1), sw_call_out(c, 2)};
     bool first = r.batch_first;
-    l->kernel = SW_CUDA_LSTM;
+    bool small = r.hidden <= 64;
+    l->kernel = small ? SW_CUDA_LSTM_SMALL : SW_CUDA_LSTM;
     l->args.lstm = (sw_cuda_lstm){.x = c->in[0]->data,
                                   .w = c->in[1]->data,
                                   .r = c->in[2]->data,
@@ -128,7 +129,7 @@ static const char *lstm(const sw_call *c, sw_cuda_launch *l) {
                                   .state_batch = (first ? r.directions : 1) * r.hidden};
     l->grid_x = (int)r.batch;
     l->grid_y = r.directions;
-    l->shared_bytes = (int)r.hidden * 6 * 4;
+    l->shared_bytes = small ? (2 * 64 + 24 * 256 + 24 * 32 + 256 * 33) * 4 : (int)r.hidden * 6 * 4;
     return NULL;
 }
 

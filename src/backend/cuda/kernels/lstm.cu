@@ -5,6 +5,87 @@
 
 enum { THREADS = 1024, WARPS = THREADS / 32 };
 
+#ifdef SMALL
+// Up to 64 states: what comes from the input is computed for AHEAD steps at once, and weights of the states stay in registers.
+// Of a warp, lane (unit, gate, part) has a quarter of the row of a gate of one of two units: states pass through shared memory
+// once a step.
+enum { SLOTS = 256, DEPTH = 32, GROUPS = THREADS / SLOTS, EACH = 6, AHEAD = GROUPS * EACH, MOST = 64 };
+
+// gates[s][row] = w x + bias of the steps first + s, by a row and EACH steps a thread; DEPTH of the inputs at a time.
+DEV void weigh_inputs(const sw_cuda_lstm *p, const float *w, const float *bias, const float *x, int first, bool reverse, u32 gates,
+                      u32 rows, u32 inputs) {
+    int t = thread_id(), slot = t % SLOTS, group = t / SLOTS, n = 4 * p->hidden;
+    float sum[EACH];
+    UNROLL for (int s = 0; s < EACH; s++) sum[s] = 0.f;
+    for (int k0 = 0; k0 < p->input; k0 += DEPTH) {
+        int k = k0 + t % DEPTH;
+        for (int row = t / DEPTH; row < n; row += THREADS / DEPTH) {
+            float v = k < p->input ? load_float_const(w + (size_t)row * p->input + k) : 0.f;
+            shared_store4(rows + (row * (DEPTH + 1) + t % DEPTH) * 4, as_bits(v));
+        }
+        for (int s = t / DEPTH; s < AHEAD; s += THREADS / DEPTH) {
+            int i = first + s, step = reverse ? p->steps - 1 - i : i;
+            float v = k < p->input && i < p->steps ? load_float(x + step * p->x_step + k) : 0.f;
+            shared_store4(inputs + (s * DEPTH + t % DEPTH) * 4, as_bits(v));
+        }
+        barrier();
+        for (int k = 0; slot < n && k < DEPTH; k += 4) {
+            float v[4];
+            UNROLL for (int e = 0; e < 4; e++) v[e] = as_float(shared_load4(rows + (slot * (DEPTH + 1) + k + e) * 4));
+            UNROLL for (int s = 0; s < EACH; s++) {
+                vec4 a = shared_load16(inputs + ((group * EACH + s) * DEPTH + k) * 4);
+                sum[s] += v[0] * as_float(a.x) + v[1] * as_float(a.y) + v[2] * as_float(a.z) + v[3] * as_float(a.w);
+            }
+        }
+        barrier();
+    }
+    float both = bias && slot < n ? load_float_const(bias + slot) + load_float_const(bias + n + slot) : 0.f;
+    UNROLL for (int s = 0; s < EACH; s++)
+        shared_store4(gates + ((group * EACH + s) * SLOTS + slot) * 4, as_bits(sum[s] + both));
+    barrier();
+}
+
+KERNEL(lstm, sw_cuda_lstm) {
+    const sw_cuda_lstm *p = ARGS;
+    int b = block_id(), d = block_row(), t = thread_id(), n = p->hidden;
+    int unit = t / 16, gate = t / 4 % 4, part = t % 4, row = gate * n + unit;
+    u32 h = shared_base(), gates = h + 2 * MOST * 4, inputs = gates + AHEAD * SLOTS * 4, rows = inputs + AHEAD * DEPTH * 4;
+    long long state = d * p->state_direction + b * p->state_batch + unit;
+    const float *w = (const float *)p->w + (size_t)d * 4 * n * p->input, *r = (const float *)p->r + (size_t)d * 4 * n * n;
+    const float *bias = p->bias ? (const float *)p->bias + (size_t)d * 8 * n : 0;
+    bool reverse = p->reverse || d == 1, here = unit < n, owns = here && t % 16 == 0;
+    float held[MOST / 4];
+    UNROLL for (int j = 0; j < MOST / 4; j++) {
+        int k = part + 4 * j;
+        held[j] = here && k < n ? load_float_const(r + (size_t)row * n + k) : 0.f;
+    }
+    launch_dependents();
+    wait_for_predecessor();
+    float now = owns && p->first_h ? load_float((const float *)p->first_h + state) : 0.f;
+    float cell = owns && p->first_c ? load_float((const float *)p->first_c + state) : 0.f;
+    if (t % 16 == 0) shared_store4(h + unit * 4, as_bits(now)), shared_store4(h + (MOST + unit) * 4, 0);
+    for (int i = 0; i < p->steps; i++) {
+        if (i % AHEAD == 0)
+            weigh_inputs(p, w, bias, (const float *)p->x + b * p->x_batch, i, reverse, gates, rows, inputs);
+        float sum = here && part == 0 ? as_float(shared_load4(gates + (i % AHEAD * SLOTS + row) * 4)) : 0.f;
+        u32 from = h + i % 2 * MOST * 4, to = h + (i + 1) % 2 * MOST * 4;
+        UNROLL for (int j = 0; j < MOST / 4; j++) sum += held[j] * as_float(shared_load4(from + (part + 4 * j) * 4));
+        sum += shuffle_xor(sum, 1);
+        sum += shuffle_xor(sum, 2);
+        float out = shuffle_xor(sum, 4), forget = shuffle_xor(sum, 8), fresh = shuffle_xor(sum, 12);
+        if (owns) {
+            cell = sigmoid(forget) * cell + sigmoid(sum) * tanhf(fresh);
+            now = sigmoid(out) * tanhf(cell);
+            shared_store4(to + unit * 4, as_bits(now));
+            int step = reverse ? p->steps - 1 - i : i;
+            if (p->y) store_float((float *)p->y + step * p->y_step + d * p->y_direction + b * p->y_batch + unit, now);
+        }
+        barrier();
+    }
+    if (owns && p->last_h) store_float((float *)p->last_h + state, now);
+    if (owns && p->last_c) store_float((float *)p->last_c + state, cell);
+}
+#else
 // Of a row of weights with what lies in global memory, or in shared: the same sum in all lanes.
 DEV float weigh(const float *weights, const float *global, u32 shared, int n, int lane) {
     float sum = 0.f;
@@ -60,3 +141,4 @@ KERNEL(lstm, sw_cuda_lstm) {
     save_state(p->last_h, state, h, n);
     save_state(p->last_c, state, c, n);
 }
+#endif
