@@ -18,6 +18,7 @@ typedef enum sw_gpu_kind {
     SW_GPU_ATTENTION,
     SW_GPU_DECODE, /* the head of YOLO 8 and 11 */
     SW_GPU_TURNS,  /* channels of two maps in turn: a join that is shuffled */
+    SW_GPU_EXCITE, /* squeeze and excite behind the mean, or behind its first convolution */
     SW_GPU_MEAN,   /* of each picture, as rows */
     SW_GPU_GEMM,   /* few rows, and the activation behind them */
     SW_GPU_ALIAS,  /* a reshaped value is its input */
@@ -28,7 +29,8 @@ enum { SW_GPU_MAX_PORTS = 12, SW_GPU_MAX_STREAMS = 8 };
 
 /* Values that a node reads and writes; what they mean goes with the kind:
  * POOLS the map, then each result; ATTENTION qkv, then the result and (or -1) the values as a map; DECODE boxes and
- * scores of each level, then minus, plus, strides; TURNS both maps, then the result; MEAN the map, then rows; GEMM ports of
+ * scores of each level, then minus, plus, strides; TURNS both maps, then the result; EXCITE the map, the mean
+ * or what the first convolution made of it, then the result; MEAN the map, then rows; GEMM ports of
  * the step, then the activation's result. Others: ports of the step. */
 typedef struct sw_gpu_node {
     sw_gpu_kind kind;
@@ -40,6 +42,8 @@ typedef struct sw_gpu_node {
     int levels, classes; /* DECODE */
     int32_t stem;        /* STEM_CONV: the step of the first */
     int32_t act;         /* GEMM: the step of the activation */
+    int32_t convs[2];    /* EXCITE: steps, from `begin` on */
+    int begin;
     const char *why;     /* CPU: why */
     /* set when a program is built */
     sw_cuda_kernel tile; /* CONV: its kernel, of whatever form; from SW_CUDA_KERNELS on: a library's */

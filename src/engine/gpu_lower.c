@@ -243,6 +243,23 @@ static void lower_decode(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gp
     sw_cuda_launch_decode(l, (int)out.dims[0]);
 }
 
+static sw_status lower_excite(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l,
+                              const sw_diag *diag) {
+    sw_conv convs[2];
+    const void *packed[2] = {NULL, NULL};
+    for (int i = 0; i < 2; i++) {
+        sw_call call = step_call(gpu, p, node->convs[i]);
+        SW_TRY(sw_call_conv(&call, &convs[i]));
+        if (i < node->begin) continue;
+        if (p->memory) SW_TRY(upload_weights(gpu, p, node->convs[i], &convs[i], SW_CUDA_FORM_TILES, diag));
+        packed[i] = (void *)(uintptr_t)*weights_of(gpu, node->convs[i], SW_CUDA_FORM_TILES);
+    }
+    sw_tensor map = sw__gpu_tensor(gpu, p, node->in[0]), squeezed = sw__gpu_tensor(gpu, p, node->in[1]),
+              out = sw__gpu_tensor(gpu, p, node->out[0]);
+    sw_cuda_launch_excite(convs, node->begin, &map, &squeezed, packed, &out, l);
+    return SW_OK;
+}
+
 static void lower_mean(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l) {
     sw_tensor in = sw__gpu_tensor(gpu, p, node->in[0]), out = sw__gpu_tensor(gpu, p, node->out[0]);
     sw_cuda_launch_mean(&in, out.data, 0, in.dims[1], l);
@@ -331,6 +348,8 @@ sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, 
         sw_cuda_launch_interleave(&a, &b, &out, l);
         return SW_OK;
     }
+    case SW_GPU_EXCITE:
+        return lower_excite(gpu, p, node, l, diag);
     case SW_GPU_MEAN:
         lower_mean(gpu, p, node, l);
         return SW_OK;

@@ -342,6 +342,43 @@ static bool find_turns(finder *f, int32_t s) {
     return set_ports(f, &f->node[s], join->in, 2, step->out, 1);
 }
 
+/* ---- Squeeze and excite -------------------------------------------------------------------------------------------- */
+
+/* The convolution that makes a value for one reader alone. */
+static bool find_conv(const finder *f, int32_t value, int32_t *at, sw_conv *conv) {
+    const sw_tensor *in[SW_CONV_PORTS];
+    sw_tensor *out[1];
+    const sw_step *step = step_of(f, value, SW_OP_FusedConv, at);
+    if (!step || !only_here(f, value) || step->n_in > SW_CONV_PORTS || f->node[*at].kind != SW_GPU_CONV) return false;
+    sw_call call = call_of(f, *at, in, out);
+    return sw_call_conv(&call, conv) == SW_OK;
+}
+
+/* map * gate, gate = conv(conv(mean of the map)). */
+static bool find_excite(finder *f, int32_t s, const sw_cuda_info *gpu) {
+    const sw_step *mul = &f->plan->steps[s];
+    if (mul->op != SW_OP_Mul || value_of(f, mul->out[0])->layout != SW_CHANNELS_LAST) return true;
+    for (int i = 0; i < 2; i++) {
+        sw_conv convs[2];
+        int32_t at[2], mean, map = mul->in[1 - i];
+        if (!find_conv(f, mul->in[i], &at[1], &convs[1])) continue;
+        int32_t hidden = f->plan->steps[at[1]].in[0];
+        if (!find_conv(f, hidden, &at[0], &convs[0])) continue;
+        int32_t squeezed = f->plan->steps[at[0]].in[0];
+        const sw_step *pool = step_of(f, squeezed, SW_OP_GlobalAveragePool, &mean);
+        if (!pool || pool->in[0] != map || convs[1].out_channels != value_of(f, map)->dims[1]) continue;
+        int begin = sw_cuda_excite_begin(convs, value_of(f, map), gpu);
+        if (begin < 0) continue;
+        sw_gpu_node *node = &f->node[s];
+        node->kind = SW_GPU_EXCITE;
+        node->begin = begin;
+        for (int k = 0; k < 2; k++) node->convs[k] = at[k];
+        for (int k = begin; k < 2; k++) f->taken[at[k]] = true;
+        return set_ports(f, node, (int32_t[]){map, begin ? hidden : squeezed}, 2, mul->out, 1);
+    }
+    return true;
+}
+
 /* ---- Classifiers --------------------------------------------------------------------------------------------------- */
 
 /* The step that alone reads the result of step s; -1: none, or the result is not planned. */
@@ -472,7 +509,7 @@ sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, co
         if (f.node[s].kind == SW_GPU_STEM && !find_stem_conv(&f, (int32_t)s, gpu)) return SW_E_NOMEM;
     for (size_t s = 0; s < plan->n_steps; s++) {
         if (instance->skip[s] || f.taken[s] || f.node[s].kind != SW_GPU_STEP) continue;
-        if (!find_turns(&f, (int32_t)s) || !find_mean(&f, (int32_t)s) || !find_gemm(&f, (int32_t)s)) return SW_E_NOMEM;
+        if (!find_turns(&f, (int32_t)s) || !find_excite(&f, (int32_t)s, gpu) || !find_mean(&f, (int32_t)s) || !find_gemm(&f, (int32_t)s)) return SW_E_NOMEM;
     }
     for (size_t s = 0; s < plan->n_steps; s++)
         if (!instance->skip[s] && !f.taken[s]) f.node[(*n)++] = f.node[s];

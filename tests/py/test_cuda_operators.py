@@ -88,6 +88,24 @@ class Operators(Emulated):
                     bound = 2e-2 if precision is None else 1e-5
                     self.check(nodes, (2, channels // 2, 5, 7), bound, precision=precision, w=eye(channels // 2), **weights)
 
+    def test_squeeze_and_excite(self):
+        """In one kernel with both convolutions, or with the second; and where somebody else reads the gate."""
+        draw = lambda *shape: np.random.default_rng(4).uniform(-0.4, 0.4, shape).astype(np.float32)  # noqa: E731
+        for channels, hidden, gate, also in ((24, 6, "Sigmoid", 0), (480, 240, "HardSigmoid", 0), (16, 8, "Sigmoid", 1)):
+            nodes = [
+                helper.make_node("Conv", ["x", "w"], ["m"]),
+                helper.make_node("GlobalAveragePool", ["m"], ["g"]),
+                helper.make_node("Conv", ["g", "w1", "b1"], ["h"]),
+                helper.make_node("Relu", ["h"], ["r"]),
+                helper.make_node("Conv", ["r", "w2"], ["t"]),
+                helper.make_node(gate, ["t"], ["s"]),
+                helper.make_node("Mul", ["s", "m"] if also else ["m", "s"], ["y"]),
+            ]
+            weights = {"w": draw(channels, 8, 1, 1), "w1": draw(hidden, channels, 1, 1), "b1": draw(hidden)}
+            outputs = [("y", T.FLOAT), ("s", T.FLOAT)][: 1 + also]
+            with self.subTest(channels=channels):
+                self.check(nodes, (2, 8, 19, 17), 1e-2, outputs=outputs, **weights, w2=draw(channels, hidden, 1, 1))
+
     def test_products_of_few_rows(self):
         rng = np.random.default_rng(3)
         weights = {"w": rng.uniform(-1, 1, (36, 21)).astype(np.float32), "b": rng.uniform(-1, 1, 21).astype(np.float32)}

@@ -40,6 +40,7 @@ typedef struct sw_cuda_launch {
         sw_cuda_few_rows few_rows;
         sw_cuda_dfl dfl;
         sw_cuda_mean mean;
+        sw_cuda_excite excite;
         sw_cuda_attention attention;
         sw_cuda_decode decode;
         sw_cuda_convert convert;
@@ -108,6 +109,12 @@ const char *sw_cuda_lower(const sw_call *call, bool tf32, sw_cuda_launch *launch
 bool sw_cuda_lower_few_rows(const sw_call *gemm, const sw_call *act, sw_cuda_launch *launch);
 /* The mean of each picture of a map: a map, or (rows > 0) so many float32 a picture. */
 void sw_cuda_launch_mean(const sw_tensor *map, void *out, int64_t out_pitch, int64_t rows, sw_cuda_launch *launch);
+
+/* Squeeze and excite: by which of both convolutions the kernel begins, -1: neither. */
+int sw_cuda_excite_begin(const sw_conv convs[2], const sw_tensor *map, const sw_cuda_info *gpu);
+/* `squeezed`: the mean, or what the first convolution made of it; packed: as FORM_TILES, of both or the second alone. */
+void sw_cuda_launch_excite(const sw_conv convs[2], int begin, const sw_tensor *map, const sw_tensor *squeezed,
+                           const void *const packed[2], const sw_tensor *out, sw_cuda_launch *launch);
 
 /* Two maps of equally many channels that take turns. */
 void sw_cuda_launch_interleave(const sw_tensor *a, const sw_tensor *b, const sw_tensor *out, sw_cuda_launch *launch);

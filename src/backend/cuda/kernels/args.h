@@ -312,6 +312,16 @@ typedef struct sw_cuda_mean {
     int in_pitch, out_pitch, batch, pixels, channels, rows;
 } sw_cuda_mean;
 
+/* Squeeze and excite of a map: its mean, or (mean NULL) what the first convolution made of that, and the weights of both 1 x 1
+ * convolutions, rows of `channels` and of `hidden` halves, multiples of 8. Blocks take `step` pixels of a picture. */
+enum { CUDA_EXCITE_CHANNELS = 16 };
+typedef struct sw_cuda_excite {
+    const void *in, *mean, *squeezed, *weights1, *bias1, *weights2, *bias2;
+    void *out;
+    int in_pitch, out_pitch, mean_pitch, pixels, step, channels, hidden, act1, act2;
+    float act1_a, act1_b, act2_a, act2_b;
+} sw_cuda_excite;
+
 /* Self-attention over the pixels of a map that holds, for each head h from channel h * head on, query, key (dq channels
  * each) and value (dv): out = softmax(scale * q k) v. Also copies the values to `values`, when that is not NULL. */
 typedef struct sw_cuda_attention {
