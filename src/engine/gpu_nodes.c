@@ -509,7 +509,8 @@ sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, co
         if (f.node[s].kind == SW_GPU_STEM && !find_stem_conv(&f, (int32_t)s, gpu)) return SW_E_NOMEM;
     for (size_t s = 0; s < plan->n_steps; s++) {
         if (instance->skip[s] || f.taken[s] || f.node[s].kind != SW_GPU_STEP) continue;
-        if (!find_turns(&f, (int32_t)s) || !find_excite(&f, (int32_t)s, gpu) || !find_mean(&f, (int32_t)s) || !find_gemm(&f, (int32_t)s)) return SW_E_NOMEM;
+        if (!find_turns(&f, (int32_t)s) || !find_excite(&f, (int32_t)s, gpu)) return SW_E_NOMEM;
+        if (!find_mean(&f, (int32_t)s) || !find_gemm(&f, (int32_t)s)) return SW_E_NOMEM;
     }
     for (size_t s = 0; s < plan->n_steps; s++)
         if (!instance->skip[s] && !f.taken[s]) f.node[(*n)++] = f.node[s];
