@@ -44,6 +44,7 @@ typedef struct sw_gpu_node {
     int32_t act;         /* GEMM: the step of the activation */
     int32_t convs[2];    /* EXCITE: steps, from `begin` on */
     int begin;
+    int residual_shift;  /* CONV: in[3] is the map that the step's residual is an enlarged one of; as in sw_cuda_conv */
     const char *why;     /* CPU: why */
     /* set when a program is built */
     sw_cuda_kernel tile; /* CONV: its kernel, of whatever form; from SW_CUDA_KERNELS on: a library's */

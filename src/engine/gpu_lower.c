@@ -122,7 +122,10 @@ static sw_call node_call(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node
 
 sw_status sw__gpu_conv(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_conv *conv) {
     sw_call call = node_call(gpu, p, node);
-    return sw_call_conv(&call, conv);
+    SW_TRY(sw_call_conv(&call, conv));
+    conv->residual_shift = node->residual_shift;
+    if (conv->residual) conv->residual_pitch = sw__gpu_tensor(gpu, p, node->in[3]).pitch;
+    return SW_OK;
 }
 
 bool sw__gpu_same_conv(const sw_conv *a, const sw_conv *b) {
@@ -150,15 +153,15 @@ static sw_status find_tile(sw_gpu *gpu, const sw_conv *conv, const sw_diag *diag
 
 static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, sw_cuda_launch *l, const sw_diag *diag) {
     sw_conv conv;
+    SW_TRY(sw__gpu_conv(gpu, p, node, &conv));
     sw_call call = node_call(gpu, p, node);
-    SW_TRY(sw_call_conv(&call, &conv));
     sw_cuda_form form = sw_cuda_conv_form(&conv);
     if (form == SW_CUDA_FORM_TILES) SW_TRY(find_tile(gpu, &conv, diag, &node->tile));
     if (p->memory) SW_TRY(upload_weights(gpu, p, node->step, &conv, form, diag));
-    const sw_tensor *residual = sw_call_in(&call, 3);
+    sw_tensor residual = {0}; /* the node's, which may be another than the step's */
+    if (conv.residual) residual = sw__gpu_tensor(gpu, p, node->in[3]);
     sw__gpu_launch_conv(gpu, &conv, form, node->tile, call.in[0]->data,
-                        (void *)(uintptr_t)*weights_of(gpu, node->step, form), residual ? residual->data : NULL,
-                        call.out[0]->data, l);
+                        (void *)(uintptr_t)*weights_of(gpu, node->step, form), residual.data, call.out[0]->data, l);
     node->tile = l->kernel;
     node->library = sw__gpu_is_library(node->tile) ? sw__gpu_tile_name(gpu, node->tile) : NULL;
     return SW_OK;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/gpu.h"
+#include "ops/resize.h"
 #include "ops/shape.h"
 
 enum { SW_CONV_PORTS = 4 };
@@ -453,6 +454,45 @@ static bool is_reshape(const finder *f, int32_t s) {
            (place == SW_PLACE_PLANNED || place == SW_PLACE_INPUT);
 }
 
+/* By how many bits the places of an axis are shifted when it is enlarged; -1: it is done in another way. */
+static int shift_of(const sw_resize *r, int axis, int64_t in, int64_t out) {
+    int shift = 0;
+    while (in << shift < out) shift++;
+    for (int64_t o = 0; o < out; o++) {
+        int64_t at = sw_resize_round(r->nearest, sw_resize_source(r, axis, in, out, o));
+        if ((at < 0 ? 0 : at >= in ? in - 1 : at) != o >> shift) return -1;
+    }
+    return in << shift == out ? shift : -1;
+}
+
+/* An enlarged map that is nothing but the residual of a convolution on tensor cores: that reads the small one. */
+static bool find_enlarged(finder *f, int32_t s) {
+    const sw_step *step = &f->plan->steps[s];
+    const sw_tensor *in[SW_CONV_PORTS];
+    sw_tensor *out[1];
+    sw_conv conv;
+    sw_resize r;
+    int32_t next = step->op == SW_OP_Resize && f->node[s].kind == SW_GPU_STEP ? f->reader[step->out[0]] : -1;
+    if (next < 0 || !only_here(f, step->out[0]) || f->node[next].kind != SW_GPU_CONV || step->n_in > SW_CONV_PORTS ||
+        f->plan->steps[next].n_in != SW_CONV_PORTS || f->plan->steps[next].in[3] != step->out[0])
+        return true;
+    sw_call call = call_of(f, s, in, out);
+    const sw_tensor *x = in[0], *y = out[0];
+    if (f->instance->places[step->in[0]] != SW_PLACE_PLANNED || x->layout != SW_CHANNELS_LAST ||
+        sw_call_resize(&call, &r) != SW_OK || r.mode != SW_RESIZE_NEAREST)
+        return true;
+    int shift = shift_of(&r, 2, x->dims[2], y->dims[2]);
+    call = call_of(f, next, in, out);
+    if (shift < 0 || shift_of(&r, 3, x->dims[3], y->dims[3]) != shift || sw_call_conv(&call, &conv) != SW_OK ||
+        sw_cuda_conv_form(&conv) != SW_CUDA_FORM_TILES)
+        return true;
+    const int32_t *ports = f->plan->steps[next].in;
+    f->node[next].residual_shift = shift;
+    f->taken[s] = true;
+    return set_ports(f, &f->node[next], (int32_t[]){ports[0], ports[1], ports[2], step->in[0]}, SW_CONV_PORTS,
+                     f->plan->steps[next].out, 1);
+}
+
 /* A stem whose only reader is a convolution that has a kernel with it. */
 static bool find_stem_conv(finder *f, int32_t s, const sw_cuda_info *gpu) {
     const sw_step *step = &f->plan->steps[s];
@@ -506,7 +546,8 @@ sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, co
         }
     }
     for (size_t s = 0; s < plan->n_steps; s++)
-        if (f.node[s].kind == SW_GPU_STEM && !find_stem_conv(&f, (int32_t)s, gpu)) return SW_E_NOMEM;
+        if ((f.node[s].kind == SW_GPU_STEM && !find_stem_conv(&f, (int32_t)s, gpu)) || !find_enlarged(&f, (int32_t)s))
+            return SW_E_NOMEM;
     for (size_t s = 0; s < plan->n_steps; s++) {
         if (instance->skip[s] || f.taken[s] || f.node[s].kind != SW_GPU_STEP) continue;
         if (!find_turns(&f, (int32_t)s) || !find_excite(&f, (int32_t)s, gpu)) return SW_E_NOMEM;

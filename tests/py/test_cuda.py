@@ -393,6 +393,23 @@ class Device(Emulated):
         path.write_bytes(path.read_bytes()[:-9])
         self.assertIn("timing cache", self.run_on("cuda", **home).stderr, "a damaged one is told of, so it was read")
 
+    def test_a_residual_is_enlarged_where_it_is_read(self):
+        conv = lambda a, b: helper.make_node("Conv", [a, "w"], [b], kernel_shape=[3, 3], pads=[1, 1, 1, 1])  # noqa: E731
+        nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+        half = np.random.default_rng(1).normal(0, 0.1, (8, 8, 3, 3)).astype(np.float32)
+        for scale, kernels in ((2, 5), (3, 6)):  # three is no power of two
+            factors = helper.make_tensor("s", T.FLOAT, [4], [1, 1, scale, scale])
+            constant = helper.make_node("Constant", [], ["s"], value=factors)
+            resize = lambda a, b: helper.make_node("Resize", [a, "", "s"], [b], **nearest)  # noqa: E731
+            steps = [conv("x", "a"), resize("a", "b"), resize("x", "c"), conv("c", "d")]
+            self.model(constant, *steps, helper.make_node("Add", ["d", "b"], ["y"]), half)
+            self.run_on("cpu")
+            want = self.result()
+            self.run_on("cuda")
+            self.assertLess(np.abs(self.result() - want).max(), 5e-3)
+            found = json.loads(slipway.run("inspect", self.path, "--device", "cuda", "--json", env=self.env).stdout)
+            self.assertEqual(found["kernels"], kernels)
+
     @unittest.skipUnless(CUDA_H.exists() and shutil.which("cc"), "no cuda.h")
     def test_prototypes_are_those_of_cuda_h(self):
         text = """

@@ -136,6 +136,7 @@ bool sw_cuda_tactic_is(const char *name) {
 }
 
 int sw_cuda_tactics_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUDA_TACTIC_NAME]) {
+    if (conv->residual_shift) return 0;
     int n = sw__cudnn_find(gpu, conv, names);
     return n + sw__blas_find(gpu, conv, names + n);
 }

@@ -104,7 +104,9 @@ static double expected(const sample *s, int64_t pixel, int64_t channel) {
             const float *w = s->weights + (channel * depth * c->kernel_h + r) * c->kernel_w + q;
             for (int64_t k = 0; k < depth; k++) sum += (double)number(in[k]) * w[k * c->kernel_h * c->kernel_w];
         }
-    double other = c->residual ? number(s->residual[pixel * c->residual_pitch + channel]) : 0;
+    int64_t from = ((n * c->out_height + y) >> c->residual_shift) * (c->out_width >> c->residual_shift) +
+                   (x >> c->residual_shift);
+    double other = c->residual ? number(s->residual[from * c->residual_pitch + channel]) : 0;
     if (c->residual_before_act) sum += other;
     sum = sw_act_apply(c->act, c->act_a, c->act_b, (float)sum);
     return c->residual_before_act ? sum : sum + other;
@@ -162,8 +164,8 @@ static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_ker
     sw_free(NULL, packed);
 }
 
-/* {batch, height, width, in, out, kernel, stride, dilation, pad, groups, act, residual (2: before), channels beside (-8:
- * none, and the input is planes)} */
+/* {batch, height, width, in, out, kernel, stride, dilation, pad, groups, act, residual (2: before, 3: and enlarged), channels
+ * beside (-8: none, and the input is planes)} */
 static sw_conv conv_of(const int *v) {
     int64_t span = (v[5] - 1) * v[7] + 1;
     sw_conv c = {.batch = v[0],
@@ -184,7 +186,8 @@ static sw_conv conv_of(const int *v) {
                  .act_a = -0.25f,
                  .act_b = 0.75f,
                  .residual = v[11] > 0,
-                 .residual_before_act = v[11] == 2};
+                 .residual_before_act = v[11] >= 2,
+                 .residual_shift = v[11] == 3};
     c.out_height = (c.height + 2 * v[8] - span) / v[6] + 1;
     c.out_width = (c.width + 2 * v[8] - span) / v[6] + 1;
     c.in_pitch = (v[3] + 7) / 8 * 8 + v[12], c.out_pitch = (v[4] + 7) / 8 * 8 + v[12];
@@ -232,6 +235,7 @@ SW_TEST(cuda_conv_tiles) {
         {1, 6, 6, 8, 8, 4, 2, 1, 1, 1, SW_ACT_RELU, 2, 0},
         {1, 3, 3, 24, 8, 1, 1, 1, 0, 1, SW_ACT_SIGMOID, 0, 0},
         {1, 4, 4, 16, 8, 2, 2, 1, 0, 1, SW_ACT_HARDSIGMOID, 1, 0},
+        {3, 6, 10, 24, 40, 1, 1, 1, 0, 1, SW_ACT_SILU, 3, 8},
     };
     check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_TILES);
 }
@@ -278,6 +282,7 @@ SW_TEST(cuda_conv_patches) {
         {3, 11, 9, 24, 72, 3, 1, 1, 0, 1, SW_ACT_RELU, 0, 16},  {2, 23, 18, 16, 32, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 8},
         {1, 18, 35, 40, 24, 3, 2, 1, 0, 1, SW_ACT_SILU, 1, 0},  {1, 37, 33, 72, 80, 1, 1, 1, 0, 1, SW_ACT_SILU, 1, 8},
         {5, 13, 7, 32, 136, 1, 1, 1, 0, 1, SW_ACT_LEAKY, 0, 0}, {1, 9, 40, 5, 8, 3, 1, 1, 1, 1, SW_ACT_CLIP, 0, 0},
+        {2, 20, 22, 16, 24, 3, 1, 1, 1, 1, SW_ACT_SILU, 3, 8},
     };
     check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_TILES);
 }

@@ -42,6 +42,7 @@ typedef struct sw_conv {
     int64_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int64_t groups;                              /* divides both channel counts; in_channels of them is depthwise */
     int64_t in_pitch, out_pitch, residual_pitch; /* elements from pixel to pixel */
+    int64_t residual_shift; /* on GPUs: a pixel of the residual's map is for 2^shift x 2^shift of the output */
     bool out_planar; /* the output is row-major float32, and has no residual; out_pitch is from channel to channel */
     bool in_planar; /* the input is row-major float32, as pictures come: [batch][in_channels][height][width] */
     sw_dtype in_type, out_type; /* SW_F32, SW_BF16 or SW_F16; the residual has the type of the output */

@@ -48,6 +48,7 @@ typedef struct sw_cuda_conv {
     const void *in, *weights, *bias, *residual; /* residual: another map of the output's shape, or NULL */
     void *out;
     int in_pitch, out_pitch, residual_pitch;
+    int residual_shift; /* on tensor cores: each pixel of the residual stands for 2^shift x 2^shift of the output's */
     int height, width, in_channels, out_height, out_width, out_channels;
     int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int pixels; /* of the output: batch * out_height * out_width */

@@ -28,11 +28,18 @@ DEV void activate_all(const sw_cuda_conv *p, float *acc) {
     }
 }
 
+// The pixel of the residual that belongs to an output pixel.
+DEV int residual_pixel(const sw_cuda_conv *p, int pixel) {
+    if (p->residual_shift == 0) return pixel;
+    int row = fast_div(pixel, p->by_out_width), x = pixel - row * p->out_width; // rows of all pictures: each has 2^shift n
+    return (row >> p->residual_shift) * (p->out_width >> p->residual_shift) + (x >> p->residual_shift);
+}
+
 // 2 NT channels in a row, VECTOR at a time.
 DEV void add_residual(const sw_cuda_conv *p, float *acc, const int *pixel, int channel) {
     UNROLL for (int i = 0; i < MT * 2; i++) {
         if (pixel[i] >= p->pixels) continue;
-        const f16 *from = (const f16 *)p->residual + (size_t)pixel[i] * p->residual_pitch + channel;
+        const f16 *from = (const f16 *)p->residual + (size_t)residual_pixel(p, pixel[i]) * p->residual_pitch + channel;
         UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {
             if (channel + c >= p->out_channels) continue;
             u32 v[4];
