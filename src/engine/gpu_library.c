@@ -12,10 +12,16 @@ const char *sw__gpu_tile_name(const sw_gpu *gpu, sw_cuda_kernel tile) {
     return sw__gpu_is_library(tile) ? tactic_of(gpu, tile)->name : sw_cuda_kernel_get(tile)->name;
 }
 
+/* What is compiled into a tactic is more than what a tile is chosen by. */
+static bool is_for(const sw_gpu_tactic *t, const sw_conv *conv, const char *name) {
+    return sw__gpu_same_conv(&t->conv, conv) && t->conv.act_a == conv->act_a && t->conv.act_b == conv->act_b &&
+           t->conv.residual_before_act == conv->residual_before_act && !strcmp(t->name, name);
+}
+
 /* The number of a tactic, which is listed when it is new. */
 static sw_status list(sw_gpu *gpu, const sw_conv *conv, const char *name, sw_cuda_kernel *tile) {
     for (size_t i = 0; i < gpu->n_tactics; i++)
-        if (sw__gpu_same_conv(&gpu->tactics[i]->conv, conv) && !strcmp(gpu->tactics[i]->name, name)) {
+        if (is_for(gpu->tactics[i], conv, name)) {
             *tile = (sw_cuda_kernel)(SW_CUDA_KERNELS + i);
             return SW_OK;
         }
@@ -44,6 +50,19 @@ sw_status sw__gpu_make_tactic(sw_gpu *gpu, sw_cuda_kernel tile, const sw_diag *d
     sw_status status = sw_cuda_tactic_make(gpu->cuda, &t->conv, t->name, diag, &t->made);
     t->refused = status != SW_OK;
     return status;
+}
+
+bool sw__gpu_has_tactic(sw_gpu *gpu, const sw_conv *conv, sw_cuda_kernel *tile) {
+    return list(gpu, conv, tactic_of(gpu, *tile)->name, tile) == SW_OK &&
+           sw__gpu_make_tactic(gpu, *tile, NULL) == SW_OK;
+}
+
+void sw__gpu_prepare_tactics(sw_gpu *gpu, const sw_cuda_kernel *tiles, size_t n) {
+    sw_cuda_wanted *wanted = sw_calloc(gpu->allocator, n + 1, sizeof *wanted);
+    for (size_t i = 0; i < n && wanted; i++)
+        wanted[i] = (sw_cuda_wanted){&tactic_of(gpu, tiles[i])->conv, tactic_of(gpu, tiles[i])->name};
+    if (wanted) sw_cuda_tactics_prepare(gpu->cuda, wanted, (int)n);
+    sw_free(gpu->allocator, wanted);
 }
 
 static void keep_text(void *ctx, const sw_message *message) {

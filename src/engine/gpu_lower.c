@@ -138,7 +138,7 @@ static sw_status find_tile(sw_gpu *gpu, const sw_conv *conv, const sw_diag *diag
     for (size_t i = 0; i < gpu->n_tuned; i++)
         if (sw__gpu_same_conv(&gpu->tuned[i].conv, conv)) {
             *tile = gpu->tuned[i].tile;
-            if (!sw__gpu_is_library(*tile) || sw__gpu_make_tactic(gpu, *tile, NULL) == SW_OK) return SW_OK;
+            if (!sw__gpu_is_library(*tile) || sw__gpu_has_tactic(gpu, conv, tile)) return SW_OK;
         }
     char key[SW_CPU_KEY];
     sw_cuda_kernel tiles[SW_CUDA_KERNELS];

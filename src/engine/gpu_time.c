@@ -162,9 +162,15 @@ typedef struct trial {
     sw_cuda_conv places; /* where its maps and weights are */
     sw_cuda_kernel tiles[SW_CUDA_KERNELS + SW_GPU_MOST_TACTICS];
     int64_t sums[SW_CUDA_KERNELS + SW_GPU_MOST_TACTICS], least;
-    int n;
+    int n, n_library;
     bool timed; /* the first has begun: the rest follows, however long it takes */
 } trial;
+
+typedef struct trials {
+    const sw_gpu_times *times; /* may be NULL */
+    trial *items;
+    size_t n, cap;
+} trials;
 
 /* Where a kernel takes less, no library is asked: its kernels begin when the one before has ended, not sooner. */
 enum { LIBRARY_NS = 4000 };
@@ -207,36 +213,73 @@ static sw_status time_tiles(stopwatch *w, trial *t, int first, const sw_gpu_time
     return SW_OK;
 }
 
-static sw_status add_libraries(stopwatch *w, trial *t, const sw_gpu_times *times, const sw_diag *diag) {
-    int n, first = t->n;
-    bool done;
-    if (!times || !times->libraries || t->least < 2 * LIBRARY_NS || sw_clock_ns() > w->deadline) return SW_OK;
-    SW_TRY(sw__gpu_library_tiles(w->gpu, &t->conv, t->tiles + first, &n));
-    t->n += n;
-    t->timed = true;
-    return time_tiles(w, t, first, times, diag, &done);
-}
-
-static sw_status tune_node(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *node, const sw_gpu_times *times,
-                           const sw_diag *diag) {
-    sw_gpu *gpu = w->gpu;
+/* Times kernels for a convolution, unless it is one whose tile is known. */
+static sw_status try_node(stopwatch *w, trials *all, sw_gpu_program *p, const sw_gpu_node *node, const sw_diag *diag) {
     trial t = {.p = p, .least = INT64_MAX};
     bool done = true;
-    SW_TRY(sw__gpu_conv(gpu, p, node, &t.conv));
-    if (sw_cuda_conv_form(&t.conv) != SW_CUDA_FORM_TILES || is_tuned(gpu, &t.conv)) return SW_OK;
-    t.n = sw_cuda_conv_candidates(&t.conv, &gpu->cuda->info, t.tiles);
+    SW_TRY(sw__gpu_conv(w->gpu, p, node, &t.conv));
+    if (sw_cuda_conv_form(&t.conv) != SW_CUDA_FORM_TILES || is_tuned(w->gpu, &t.conv)) return SW_OK;
+    for (size_t i = 0; i < all->n; i++)
+        if (sw__gpu_same_conv(&all->items[i].conv, &t.conv)) return SW_OK;
+    t.n = sw_cuda_conv_candidates(&t.conv, &w->gpu->cuda->info, t.tiles);
     t.places = p->launches[node->first_launch].args.conv;
     sw_cpu_conv_key(&t.conv, t.key, sizeof t.key);
-    SW_TRY(time_tiles(w, &t, 0, times, diag, &done));
+    SW_TRY(time_tiles(w, &t, 0, all->times, diag, &done));
     if (!done) return SW_OK;
-    SW_TRY(add_libraries(w, &t, times, diag));
-    sw_gpu_tuned best = {.conv = t.conv, .tile = node->tile};
-    for (int i = t.n - 1; i >= 0; i--)
-        if (t.sums[i] == t.least) best.tile = t.tiles[i];
-    keep_others(&best, t.tiles, t.sums, t.n, t.least);
+    SW_TRY(sw_grow(w->gpu->allocator, (void **)&all->items, &all->cap, all->n + 1, sizeof t, SIZE_MAX));
+    all->items[all->n++] = t;
+    return SW_OK;
+}
+
+/* Lists what libraries have for all of them, compiles it, and times it. */
+static sw_status try_libraries(stopwatch *w, trials *all, const sw_diag *diag) {
+    sw_gpu *gpu = w->gpu;
+    int64_t ns[2];
+    if (!all->times || !all->times->libraries) return SW_OK;
+    sw_cuda_kernel *unknown = sw_calloc(gpu->allocator, all->n + 1, SW_GPU_MOST_TACTICS * sizeof *unknown);
+    size_t n_unknown = 0;
+    sw_status status = unknown ? SW_OK : SW_E_NOMEM;
+    for (size_t i = 0; i < all->n && status == SW_OK; i++) {
+        trial *t = &all->items[i];
+        if (t->least < 2 * LIBRARY_NS || sw_clock_ns() > w->deadline) continue;
+        status = sw__gpu_library_tiles(gpu, &t->conv, t->tiles + t->n, &t->n_library);
+        for (int k = t->n; k < t->n + t->n_library; k++)
+            if (!all->times->find(all->times->ctx, t->key, sw__gpu_tile_name(gpu, t->tiles[k]), ns))
+                unknown[n_unknown++] = t->tiles[k];
+    }
+    if (status == SW_OK) sw__gpu_prepare_tactics(gpu, unknown, n_unknown);
+    for (size_t i = 0; i < all->n && status == SW_OK; i++) {
+        trial *t = &all->items[i];
+        bool done;
+        int first = t->n;
+        t->n += t->n_library;
+        status = time_tiles(w, t, first, all->times, diag, &done);
+    }
+    sw_free(gpu->allocator, unknown);
+    return status;
+}
+
+static sw_status settle(sw_gpu *gpu, const trial *t) {
+    sw_gpu_tuned best = {.conv = t->conv};
+    for (int i = t->n - 1; i >= 0; i--)
+        if (t->sums[i] == t->least) best.tile = t->tiles[i];
+    keep_others(&best, t->tiles, t->sums, t->n, t->least);
     SW_TRY(sw_grow(gpu->allocator, (void **)&gpu->tuned, &gpu->cap_tuned, gpu->n_tuned + 1, sizeof best, SIZE_MAX));
     gpu->tuned[gpu->n_tuned++] = best;
     return SW_OK;
+}
+
+static sw_status tune_alone(stopwatch *w, sw_gpu_program *p, const sw_gpu_times *times, const sw_diag *diag) {
+    trials all = {.times = times};
+    sw_status status = SW_OK;
+    for (int i = 0; i < p->n_nodes && status == SW_OK; i++) {
+        if (p->nodes[i].kind == SW_GPU_CONV) status = try_node(w, &all, p, &p->nodes[i], diag);
+        if (times && times->progress) times->progress(times->ctx, i + 1, p->n_nodes);
+    }
+    if (status == SW_OK) status = try_libraries(w, &all, diag);
+    for (size_t i = 0; i < all.n && status == SW_OK; i++) status = settle(w->gpu, &all.items[i]);
+    sw_free(w->gpu->allocator, all.items);
+    return status;
 }
 
 /* ---- Tuning the network -------------------------------------------------------------------------------------------- */
@@ -334,10 +377,7 @@ sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_times *times,
     SW_TRY(sw_cuda_enter(gpu->cuda, diag));
     sw_status status = make_stopwatch(gpu, diag, &w);
     w.deadline = times && times->seconds > 0 ? sw_clock_ns() + (int64_t)(times->seconds * 1e9) : INT64_MAX;
-    for (int i = 0; i < p->n_nodes && status == SW_OK; i++) {
-        if (p->nodes[i].kind == SW_GPU_CONV) status = tune_node(&w, p, &p->nodes[i], times, diag);
-        if (times && times->progress) times->progress(times->ctx, i + 1, p->n_nodes);
-    }
+    if (status == SW_OK) status = tune_alone(&w, p, times, diag);
     if (status == SW_OK) status = tune_network(&w, p, times, diag);
     drop_stopwatch(&w);
     return status == SW_OK ? sw__gpu_capture(gpu, p, diag) : status;

@@ -1,7 +1,7 @@
 /* cuDNN's graph API for one kind of graph, a convolution and what follows on each element, in plain C: the library stands in
  * for libcudnn.so.9 (SLIPWAY_CUDNN). Descriptors keep what is set; two engines take any graph. EMU_CUDA chooses what goes
- * wrong: "dnn-8", "dnn-other" (another version), "dnn-none" (it does not start), "dnn-graph", "dnn-plan", "dnn-run" (they are
- * refused), "dnn-big" (workspace). */
+ * wrong: "dnn-8", "dnn-other" (another version), "dnn-none" (it does not start), "dnn-graph", "dnn-plan", "dnn-json", "dnn-run"
+ * (they are refused), "dnn-big" (workspace). */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,11 +27,31 @@ typedef struct attribute {
     } v;
 } attribute;
 
+typedef struct tensor {
+    int64_t dims[4], strides[4];
+    int64_t id;
+    void *data; /* while it runs */
+    bool bf16;
+} tensor;
+
+typedef struct work {
+    tensor x, w, y, bias, residual;
+    int64_t begin[2], stride[2], dilation[2];
+    struct {
+        int mode;
+        bool other_is_bias;
+        double lower, upper, slope;
+    } points[MOST_POINTS];
+    int n;
+    char *workspace;
+} work;
+
 typedef struct descriptor {
     unsigned kind;
     bool finished;
     int n;
     attribute attributes[MAX_ATTRIBUTES];
+    work *work; /* of a plan; its JSON are these bytes */
 } descriptor;
 
 struct cudnnContext {
@@ -51,16 +71,68 @@ static const attribute *find(const descriptor *d, unsigned name) {
         if (d->attributes[i].name == name) return &d->attributes[i];
     return NULL;
 }
+static const attribute *need(const descriptor *d, unsigned name) {
+    const attribute *a = find(d, name);
+    if (!a) exit(73); /* cuDNN would refuse it before */
+    return a;
+}
 static const descriptor *child(const descriptor *d, unsigned name) {
-    return find(d, name)->v.objects[0];
+    return need(d, name)->v.objects[0];
 }
 static int64_t number(const descriptor *d, unsigned name) {
-    return find(d, name)->v.ints[0];
+    return need(d, name)->v.ints[0];
 }
+
+/* ---- From a graph to what is to be done ---------------------------------------------------------------------------- */
+
+static tensor read_tensor(const descriptor *t) {
+    tensor r = {.bf16 = need(t, DNN_TENSOR_TYPE)->v.enums[0] == DNN_BFLOAT16, .id = number(t, DNN_TENSOR_ID)};
+    memcpy(r.dims, need(t, DNN_TENSOR_DIMS)->v.ints, sizeof r.dims);
+    memcpy(r.strides, need(t, DNN_TENSOR_STRIDES)->v.ints, sizeof r.strides);
+    return r;
+}
+
+static double clip(const descriptor *what, unsigned name, double standard) {
+    return find(what, name) ? find(what, name)->v.doubles[0] : standard;
+}
+
+static bool make_work(descriptor *plan) {
+    work *o = plan->work = calloc(1, sizeof *o);
+    if (!o || !find(plan, DNN_PLAN_CONFIG)) return false;
+    const descriptor *graph = child(child(child(plan, DNN_PLAN_CONFIG), DNN_CONFIG_ENGINE), DNN_ENGINE_GRAPH);
+    const attribute *ops = need(graph, DNN_GRAPH_OPS);
+    const descriptor *forward = ops->v.objects[0], *convolution = child(forward, DNN_FORWARD_CONV);
+    o->n = (int)ops->n - 1;
+    o->x = read_tensor(child(forward, DNN_FORWARD_X));
+    o->w = read_tensor(child(forward, DNN_FORWARD_W));
+    memcpy(o->begin, need(convolution, DNN_CONV_PAD_BEGIN)->v.ints, sizeof o->begin);
+    memcpy(o->stride, need(convolution, DNN_CONV_STRIDES)->v.ints, sizeof o->stride);
+    memcpy(o->dilation, need(convolution, DNN_CONV_DILATIONS)->v.ints, sizeof o->dilation);
+    for (int i = 0; i < o->n; i++) {
+        const descriptor *op = ops->v.objects[1 + i], *what = child(op, DNN_OP_POINTWISE_DESC);
+        o->points[i].mode = need(what, DNN_POINTWISE_MODE)->v.enums[0];
+        o->points[i].lower = clip(what, DNN_RELU_LOWER, 0);
+        o->points[i].upper = clip(what, DNN_RELU_UPPER, HUGE_VAL);
+        o->points[i].slope = clip(what, DNN_RELU_SLOPE, 0);
+        if (find(op, DNN_OP_POINTWISE_B)) {
+            tensor other = read_tensor(child(op, DNN_OP_POINTWISE_B));
+            o->points[i].other_is_bias = other.id == DNN_ID_BIAS;
+            *(o->points[i].other_is_bias ? &o->bias : &o->residual) = other;
+        }
+        o->y = read_tensor(child(op, DNN_OP_POINTWISE_Y)); /* of the last one */
+    }
+    return true;
+}
+
+/* ---- Descriptors --------------------------------------------------------------------------------------------------- */
 
 EXPORT(unsigned, cudnnBackendSetAttribute,
        (sw_cudnn_descriptor descriptor_, unsigned name, unsigned type, int64_t n, const void *values)) {
     descriptor *d = descriptor_;
+    if (name == DNN_PLAN_JSON) {
+        d->work = n == sizeof *d->work && !emu_goes_wrong("dnn-json") ? malloc(sizeof *d->work) : NULL;
+        return d->work ? (memcpy(d->work, values, sizeof *d->work), 0) : REFUSED;
+    }
     if (d->finished || d->n == MAX_ATTRIBUTES || n > MAX_VALUES || !values || find(d, name)) return REFUSED;
     attribute *a = &d->attributes[d->n++];
     *a = (attribute){.name = name, .type = type, .n = n};
@@ -79,7 +151,7 @@ EXPORT(unsigned, cudnnBackendCreateDescriptor,
 }
 EXPORT(unsigned, cudnnBackendDestroyDescriptor,
        (sw_cudnn_descriptor d)) {
-    return free(d), 0;
+    return free(((descriptor *)d)->work), free(d), 0;
 }
 
 EXPORT(unsigned, cudnnBackendFinalize,
@@ -89,13 +161,11 @@ EXPORT(unsigned, cudnnBackendFinalize,
         unsigned kind, needs[5];
     } needs[] = {
         {DNN_TENSOR, {DNN_TENSOR_ID, DNN_TENSOR_ALIGNMENT, DNN_TENSOR_TYPE, DNN_TENSOR_DIMS, DNN_TENSOR_STRIDES}},
-        {DNN_CONVOLUTION,
-         {DNN_CONV_TYPE, DNN_CONV_MODE, DNN_CONV_STRIDES, DNN_CONV_PAD_BEGIN, DNN_CONV_PAD_END}},
-        {DNN_CONV_FORWARD,
-         {DNN_FORWARD_ALPHA, DNN_FORWARD_BETA, DNN_FORWARD_X, DNN_FORWARD_W, DNN_FORWARD_Y}},
+        {DNN_CONVOLUTION, {DNN_CONV_TYPE, DNN_CONV_MODE, DNN_CONV_STRIDES, DNN_CONV_PAD_BEGIN, DNN_CONV_PAD_END}},
+        {DNN_CONV_FORWARD, {DNN_FORWARD_ALPHA, DNN_FORWARD_BETA, DNN_FORWARD_X, DNN_FORWARD_W, DNN_FORWARD_Y}},
         {DNN_OP_POINTWISE, {DNN_OP_POINTWISE_DESC, DNN_OP_POINTWISE_X, DNN_OP_POINTWISE_Y}},
         {DNN_GRAPH, {DNN_GRAPH_HANDLE, DNN_GRAPH_OPS}},
-        {DNN_PLAN, {DNN_PLAN_HANDLE, DNN_PLAN_CONFIG}},
+        {DNN_PLAN, {DNN_PLAN_HANDLE}},
         {DNN_PACK, {DNN_PACK_IDS, DNN_PACK_POINTERS, DNN_PACK_WORKSPACE}},
     };
     for (size_t i = 0; i < sizeof needs / sizeof needs[0]; i++)
@@ -103,7 +173,7 @@ EXPORT(unsigned, cudnnBackendFinalize,
             if ((k == 0 || needs[i].needs[k]) && !find(d, needs[i].needs[k])) return REFUSED;
     bool bad_engine = d->kind == DNN_ENGINE && (number(d, DNN_ENGINE_INDEX) < 0 || number(d, DNN_ENGINE_INDEX) >= ENGINES);
     if (bad_engine || (d->kind == DNN_GRAPH && emu_goes_wrong("dnn-graph")) ||
-        (d->kind == DNN_PLAN && emu_goes_wrong("dnn-plan")))
+        (d->kind == DNN_PLAN && !d->work && (emu_goes_wrong("dnn-plan") || !make_work(d))))
         return REFUSED;
     d->finished = true;
     return 0;
@@ -133,6 +203,9 @@ EXPORT(unsigned, cudnnBackendGetAttribute,
             knob->attributes[knob->n++] = (attribute){.name = DNN_KNOB_TYPE, .n = 1, .v.enums = {(int)(2 + 11 * i)}};
             knob->attributes[knob->n++] = (attribute){.name = DNN_KNOB_VALUE, .n = 1, .v.ints = {3 - i}};
         }
+    } else if (name == DNN_PLAN_JSON) {
+        *n = sizeof *d->work;
+        memcpy(values, d->work, sizeof *d->work);
     } else if (name == DNN_PLAN_WORKSPACE) {
         *(int64_t *)values = emu_goes_wrong("dnn-big") ? (int64_t)1 << 30 : WORKSPACE;
     } else if (find(d, name)) {
@@ -144,24 +217,6 @@ EXPORT(unsigned, cudnnBackendGetAttribute,
 }
 
 /* ---- Running ------------------------------------------------------------------------------------------------------- */
-
-typedef struct tensor {
-    int64_t dims[4], strides[4];
-    void *data; /* NULL: virtual */
-    bool bf16;
-} tensor;
-
-typedef struct work {
-    tensor x, w, y, bias, residual;
-    int64_t begin[2], stride[2], dilation[2];
-    struct {
-        int mode;
-        bool other_is_bias;
-        double lower, upper, slope;
-    } points[MOST_POINTS];
-    int n;
-    char *workspace;
-} work;
 
 static int64_t place(const tensor *t, int64_t n, int64_t c, int64_t h, int64_t w) {
     int64_t at = n * t->strides[0] + c * t->strides[1] + h * t->strides[2] + w * t->strides[3];
@@ -221,47 +276,19 @@ static void run(const void *arguments) {
     emu_unlock();
 }
 
-/* A tensor of a graph with its place out of a pack. */
-static tensor read_tensor(const descriptor *t, const descriptor *pack) {
-    const attribute *ids = find(pack, DNN_PACK_IDS), *places = find(pack, DNN_PACK_POINTERS);
-    tensor r = {.bf16 = find(t, DNN_TENSOR_TYPE)->v.enums[0] == DNN_BFLOAT16};
-    memcpy(r.dims, find(t, DNN_TENSOR_DIMS)->v.ints, sizeof r.dims);
-    memcpy(r.strides, find(t, DNN_TENSOR_STRIDES)->v.ints, sizeof r.strides);
-    for (int i = 0; i < ids->n; i++)
-        if (ids->v.ints[i] == number(t, DNN_TENSOR_ID)) r.data = places->v.objects[i];
-    return r;
-}
-
-static double clip(const descriptor *what, unsigned name, double standard) {
-    return find(what, name) ? find(what, name)->v.doubles[0] : standard;
-}
-
 EXPORT(unsigned, cudnnBackendExecute,
        (sw_cudnn_handle handle, sw_cudnn_descriptor plan, sw_cudnn_descriptor pack)) {
+    const attribute *ids = need(pack, DNN_PACK_IDS), *places = need(pack, DNN_PACK_POINTERS);
     if (emu_goes_wrong("dnn-run")) return REFUSED;
-    const descriptor *graph = child(child(child(plan, DNN_PLAN_CONFIG), DNN_CONFIG_ENGINE), DNN_ENGINE_GRAPH);
-    const attribute *ops = find(graph, DNN_GRAPH_OPS);
-    const descriptor *forward = ops->v.objects[0], *convolution = child(forward, DNN_FORWARD_CONV);
-    work o = {.n = (int)ops->n - 1, .workspace = find(pack, DNN_PACK_WORKSPACE)->v.objects[0]};
-    o.x = read_tensor(child(forward, DNN_FORWARD_X), pack);
-    o.w = read_tensor(child(forward, DNN_FORWARD_W), pack);
-    memcpy(o.begin, find(convolution, DNN_CONV_PAD_BEGIN)->v.ints, sizeof o.begin);
-    memcpy(o.stride, find(convolution, DNN_CONV_STRIDES)->v.ints, sizeof o.stride);
-    memcpy(o.dilation, find(convolution, DNN_CONV_DILATIONS)->v.ints, sizeof o.dilation);
-    for (int i = 0; i < o.n; i++) {
-        const descriptor *op = ops->v.objects[1 + i], *what = child(op, DNN_OP_POINTWISE_DESC);
-        o.points[i].mode = find(what, DNN_POINTWISE_MODE)->v.enums[0];
-        o.points[i].lower = clip(what, DNN_RELU_LOWER, 0);
-        o.points[i].upper = clip(what, DNN_RELU_UPPER, HUGE_VAL);
-        o.points[i].slope = clip(what, DNN_RELU_SLOPE, 0);
-        if (find(op, DNN_OP_POINTWISE_B)) {
-            tensor other = read_tensor(child(op, DNN_OP_POINTWISE_B), pack);
-            o.points[i].other_is_bias = number(child(op, DNN_OP_POINTWISE_B), DNN_TENSOR_ID) == DNN_ID_BIAS;
-            *(o.points[i].other_is_bias ? &o.bias : &o.residual) = other;
-        }
-        if (i == o.n - 1) o.y = read_tensor(child(op, DNN_OP_POINTWISE_Y), pack);
+    work o = *((descriptor *)plan)->work;
+    tensor *tensors[] = {&o.x, &o.w, &o.y, &o.bias, &o.residual};
+    for (size_t k = 0; k < sizeof tensors / sizeof tensors[0]; k++) {
+        for (int i = 0; i < ids->n; i++)
+            if (ids->v.ints[i] == tensors[k]->id) tensors[k]->data = places->v.objects[i];
+        if (tensors[k]->id && !tensors[k]->data) return REFUSED;
     }
-    return o.y.data ? emu_submit(run, &o, sizeof o, handle->stream) : REFUSED;
+    o.workspace = need(pack, DNN_PACK_WORKSPACE)->v.objects[0];
+    return emu_submit(run, &o, sizeof o, handle->stream);
 }
 
 EXPORT(unsigned, cudnnCreate,

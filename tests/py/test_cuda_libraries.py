@@ -92,16 +92,32 @@ class Libraries(Emulated):
         want, _ = self.result(self.path, "cpu")
         self.build(**FAST)
         nowhere = {"SLIPWAY_CUDNN": "/nonexistent", "SLIPWAY_CUBLASLT": "/nonexistent"}
+        cold = {"SLIPWAY_CACHE": str(self.folder / "empty")}
         for env, text in (
             (nowhere, "there is no cuDNN (/nonexistent cannot be opened)"),
             ({"EMU_CUDA": "dnn-other"}, "cuDNN 91900 was timed, 91901 is here"),
-            ({"EMU_CUDA": "dnn-plan"}, "cuDNN does not take a convolution: not supported"),
+            ({"EMU_CUDA": "dnn-plan", **cold}, "cuDNN does not take a convolution: not supported"),
         ):
             with self.subTest(env=env):
                 got, said = self.result(self.plan, "cuda", **env)
                 self.assertIn(text, said)
                 self.assertEqual(said.count("\n"), 1, said)
                 self.assertLess(np.abs(got - want).max(), 1e-2)
+
+    def test_what_cudnn_compiled_is_kept(self):
+        want, _ = self.result(self.path, "cpu")
+        self.build(**FAST)
+        files = sorted((self.folder / "cache/cuda").glob("cudnn-sm90-*"))
+        self.assertGreaterEqual(len(files), 4)  # two engines for the strided, two at least for the others
+        got, said = self.result(self.plan, "cuda", EMU_CUDA="dnn-plan")
+        self.assertEqual(said, "", "no plan was compiled")
+        self.assertLess(np.abs(got - want).max(), 1e-2)
+        for path in files:
+            path.write_bytes(path.read_bytes()[:-1])
+        for env in ({}, {"EMU_CUDA": "dnn-json"}):
+            again, said = self.result(self.plan, "cuda", **env)
+            self.assertEqual(said, "")
+            np.testing.assert_array_equal(again, got)
 
     def test_what_a_library_refuses_is_not_taken(self):
         for how in ("dnn-8", "dnn-none", "dnn-graph", "dnn-plan", "dnn-run", "dnn-big"):

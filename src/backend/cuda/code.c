@@ -215,8 +215,8 @@ static bool cache_folder(char *path, size_t size) {
     return n > 0 && (size_t)n < size;
 }
 
-/* A cubin from the cache; false when it is not there, or damaged. */
-static bool read_cached(const char *path, sw_buf *cubin) {
+/* Of a cached file; false when it is not there, or damaged. */
+static bool read_cached(const char *path, sw_buf *data) {
     sw_map map;
     cache_head head;
     if (sw_file_size(path) < (int64_t)sizeof head || sw_map_open(path, NULL, &map) != SW_OK) return false;
@@ -224,9 +224,9 @@ static bool read_cached(const char *path, sw_buf *cubin) {
     const uint8_t *body = map.data + sizeof head;
     bool good = !memcmp(head.magic, MAGIC, sizeof MAGIC) && head.size == map.size - sizeof head &&
                 head.sum == sum_bytes(0, body, head.size);
-    if (good) sw_buf_append(cubin, body, head.size);
+    if (good) sw_buf_append(data, body, head.size);
     sw_map_close(&map);
-    return good && cubin->status == SW_OK;
+    return good && data->status == SW_OK;
 }
 
 /* Failing to write costs the next start time, nothing else. */
@@ -241,6 +241,18 @@ static void write_cached(const char *folder, const char *path, const sw_buf *cub
     if (status == SW_OK) status = sw_file_write(path, whole.data, whole.size, NULL);
     (void)status;
     sw_buf_free(&whole);
+}
+
+bool sw_cuda_cache_read(const char *name, sw_buf *data) {
+    char folder[512], path[640];
+    return cache_folder(folder, sizeof folder) &&
+           (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path && read_cached(path, data);
+}
+
+void sw_cuda_cache_write(const char *name, const sw_buf *data, const sw_allocator *allocator) {
+    char folder[512], path[640];
+    if (cache_folder(folder, sizeof folder) && (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path)
+        write_cached(folder, path, data, allocator);
 }
 
 /* Of the plan; false when it holds none of this kernel that may be run. */

@@ -96,6 +96,10 @@ SW_MUST_USE sw_status sw_cuda_load(sw_cuda *gpu, sw_cuda_kernel kernel, int shar
 SW_MUST_USE sw_status sw_cuda_get_code(sw_cuda *gpu, sw_cuda_kernel kernel, const sw_diag *diag, sw_buf *code,
                                        uint64_t *text);
 
+/* What a library compiled, kept beside kernels: false when it is not there or damaged; failing to write only costs time. */
+bool sw_cuda_cache_read(const char *name, sw_buf *data);
+void sw_cuda_cache_write(const char *name, const sw_buf *data, const sw_allocator *allocator);
+
 uint32_t sw_cuda_text_version(void); /* of the kernel text and the list of kernels: times of another one say nothing */
 
 /* The kernel text by name (generated from kernels/); n of them. */

@@ -8,6 +8,7 @@
 
 #include "backend/cuda/library_tactic.h"
 #include "base/os.h"
+#include "base/pool.h"
 
 static sw_cudnn cudnn;
 static sw_blas blas;
@@ -131,6 +132,14 @@ static int library_of(const char *name) {
     return -1;
 }
 
+/* What stands behind the version; NULL: it is none of this version of this library. */
+static const char *choice_of(const char *name, sw_cuda_library library) {
+    char *rest;
+    if (library_of(name) != (int)library) return NULL;
+    int64_t wanted = strtoll(name + strlen(prefixes[library]), &rest, 10);
+    return wanted == found[library].version && *rest == '_' ? rest + 1 : NULL;
+}
+
 bool sw_cuda_tactic_is(const char *name) {
     return library_of(name) >= 0;
 }
@@ -141,27 +150,55 @@ int sw_cuda_tactics_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUD
     return n + sw__blas_find(gpu, conv, names + n);
 }
 
+typedef struct preparation {
+    sw_cuda *gpu;
+    const sw_cuda_wanted *wanted;
+    sw_cudnn_handle *handles; /* by thread; NULL: not there yet */
+} preparation;
+
+static void prepare(void *ctx, int64_t begin, int64_t end, int thread) {
+    const preparation *p = ctx;
+    p->gpu->driver->context_set(p->gpu->context);
+    for (int64_t i = begin; i < end; i++) {
+        const char *choice = choice_of(p->wanted[i].name, SW_CUDA_CUDNN);
+        if (!choice || (!p->handles[thread] && cudnn.create(&p->handles[thread]) != 0)) continue;
+        sw__cudnn_compile(p->gpu, p->handles[thread], p->wanted[i].conv, choice);
+    }
+}
+
+void sw_cuda_tactics_prepare(sw_cuda *gpu, const sw_cuda_wanted *wanted, int n) {
+    if (n < 2 || !sw__cuda_cudnn()) return;
+    sw_pool *pool = sw_pool_create(gpu->allocator, 0);
+    int threads = sw_pool_threads(pool);
+    preparation p = {gpu, wanted, sw_calloc(gpu->allocator, (size_t)threads, sizeof *p.handles)};
+    if (p.handles) sw_pool_for(pool, n, 1, prepare, &p);
+    for (int i = 0; i < threads && p.handles; i++)
+        if (p.handles[i]) cudnn.destroy(p.handles[i]);
+    sw_free(gpu->allocator, p.handles);
+    sw_pool_destroy(pool);
+}
+
 sw_status sw_cuda_tactic_make(sw_cuda *gpu, const sw_conv *conv, const char *name, const sw_diag *diag,
                               sw_cuda_tactic **tactic) {
     static const char again[] = "build the plan anew here";
     int library = library_of(name);
     const char *why = "";
-    char *rest = NULL;
     *tactic = NULL;
     if (library < 0)
         return sw_fail(diag, SW_E_UNSUPPORTED, NULL, again, "there is no tactic '%.*s'", SW_CUDA_TACTIC_NAME, name);
-    int64_t wanted = strtoll(name + strlen(prefixes[library]), &rest, 10);
     int64_t version = sw_cuda_library_version((sw_cuda_library)library, &why);
     if (!version) return sw_fail(diag, SW_E_UNSUPPORTED, NULL, again, "%s", why);
-    if (version != wanted || *rest != '_')
-        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, again, "%s %lld was timed, %lld is here",
-                       sw_cuda_library_name((sw_cuda_library)library), (long long)wanted, (long long)version);
+    const char *choice = choice_of(name, (sw_cuda_library)library), *version_of = name + strlen(prefixes[library]);
+    if (!choice)
+        return sw_fail(diag, SW_E_UNSUPPORTED, NULL, again, "%s %.*s was timed, %lld is here",
+                       sw_cuda_library_name((sw_cuda_library)library), (int)strspn(version_of, "0123456789"),
+                       version_of, (long long)version);
     sw_cuda_tactic *t = sw_calloc(gpu->allocator, 1, sizeof *t);
     if (!t) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     t->library = (sw_cuda_library)library;
     t->allocator = gpu->allocator;
-    const char *refused = library == SW_CUDA_CUDNN ? sw__cudnn_make(gpu, conv, rest + 1, t)
-                                                   : sw__blas_make(gpu, conv, rest + 1, t);
+    const char *refused =
+        library == SW_CUDA_CUDNN ? sw__cudnn_make(gpu, conv, choice, t) : sw__blas_make(gpu, conv, choice, t);
     if (!refused && t->workspace > SW_CUDA_MOST_WORKSPACE) refused = "it wants too much memory";
     if (!refused) {
         *tactic = t;

@@ -62,6 +62,7 @@ typedef struct sw_cudnn {
     X(DNN_T_HEUR_MODE, CUDNN_TYPE_HEUR_MODE, 8)                                                                        \
     X(DNN_T_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 9)                                                                        \
     X(DNN_T_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 14)                                                             \
+    X(DNN_T_CHAR, CUDNN_TYPE_CHAR, 24)                                                                                 \
     X(DNN_T_DESCRIPTOR, CUDNN_TYPE_BACKEND_DESCRIPTOR, 15)                                                             \
     X(DNN_POINTWISE, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, 0)                                                            \
     X(DNN_CONVOLUTION, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, 1)                                                        \
@@ -95,6 +96,7 @@ typedef struct sw_cudnn {
     X(DNN_PLAN_HANDLE, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, 400)                                                          \
     X(DNN_PLAN_CONFIG, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, 401)                                                   \
     X(DNN_PLAN_WORKSPACE, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, 402)                                               \
+    X(DNN_PLAN_JSON, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, 405)                                               \
     X(DNN_KNOB_TYPE, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, 600)                                                            \
     X(DNN_KNOB_VALUE, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, 601)                                                          \
     X(DNN_FORWARD_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, 700)                                          \
@@ -231,6 +233,13 @@ typedef struct sw_cuda_tactic sw_cuda_tactic;
 int sw_cuda_tactics_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUDA_TACTIC_NAME]);
 /* Whether a name is one of a tactic of a library, whatever the version. */
 bool sw_cuda_tactic_is(const char *name);
+/* Compiles for the code cache what it does not have of these, on all CPUs side by side: cuDNN takes some tenths of a second
+ * for each. What fails is left to sw_cuda_tactic_make. */
+typedef struct sw_cuda_wanted {
+    const sw_conv *conv;
+    const char *name;
+} sw_cuda_wanted;
+void sw_cuda_tactics_prepare(sw_cuda *gpu, const sw_cuda_wanted *wanted, int n);
 /* SW_E_UNSUPPORTED with a sentence when the library is not there, has another version, or refuses. */
 SW_MUST_USE sw_status sw_cuda_tactic_make(sw_cuda *gpu, const sw_conv *conv, const char *name, const sw_diag *diag,
                                           sw_cuda_tactic **tactic);

@@ -2,10 +2,12 @@
  * engines compile into one kernel or refuse. Layouts are ours: channels-last maps with a pitch, weights
  * [out][kernel_h][kernel_w][in]. */
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "backend/cuda/library_tactic.h"
+#include "base/hash.h"
 
 enum { MOST_KNOBS = 24, MOST_POINTS = 4, ALIGNMENT = 16 };
 
@@ -253,17 +255,85 @@ static sw_cudnn_descriptor make_config(sw_cudnn_objects *o, sw_cudnn_descriptor 
     return finish(o, config);
 }
 
+/* ---- Plans, which the code cache keeps in cuDNN's JSON -------------------------------------------------------------- */
+
+enum { MOST_JSON = 1 << 20, CACHE_NAME = 64 };
+
+/* Of all that a plan depends on: field by field, as structs have gaps. */
+static void name_plan(const sw_cuda *gpu, const sw_conv *c, const char *choice, char name[CACHE_NAME]) {
+    uint64_t hash = sw_hash(sw__cuda_cudnn()->version(), c, offsetof(sw_conv, out_planar)); /* extents and pitches */
+    const int flags[] = {(int)c->act, c->residual, c->residual_before_act, gpu->bf16, gpu->info.multiprocessors};
+    const float values[] = {c->act_a, c->act_b};
+    hash = sw_hash(hash, flags, sizeof flags);
+    hash = sw_hash(hash, values, sizeof values);
+    hash = sw_hash_text(sw_hash_text(hash, gpu->info.name), choice);
+    snprintf(name, CACHE_NAME, "cudnn-sm%d-%016" PRIx64, gpu->info.sm, hash);
+}
+
+static sw_cudnn_descriptor begin_plan(sw_cudnn_objects *o, sw_cudnn_handle handle) {
+    sw_cudnn_descriptor plan = make(o, DNN_PLAN);
+    set(o, plan, DNN_PLAN_HANDLE, DNN_T_HANDLE, 1, &handle);
+    return plan;
+}
+
+static sw_cudnn_descriptor compile_plan(sw_cudnn_objects *o, sw_cudnn_handle handle, const sw_conv *c, bool bf16,
+                                        const char *choice) {
+    sw_cudnn_descriptor config = make_config(o, make_graph(o, handle, c, bf16), choice), plan = begin_plan(o, handle);
+    set_object(o, plan, DNN_PLAN_CONFIG, config);
+    return finish(o, plan);
+}
+
+static void keep_plan(const sw_cuda *gpu, const sw_cudnn_objects *o, sw_cudnn_descriptor plan, const char *name) {
+    sw_buf json = sw_buf_make(gpu->allocator, MOST_JSON);
+    int64_t size = 0;
+    uint8_t *room = o->bad ? NULL : sw_buf_extend(&json, MOST_JSON);
+    if (room && o->api->get(plan, DNN_PLAN_JSON, DNN_T_CHAR, MOST_JSON, &size, room) == 0 && size > 0 &&
+        size < MOST_JSON) {
+        json.size = (size_t)size;
+        sw_cuda_cache_write(name, &json, gpu->allocator);
+    }
+    sw_buf_free(&json);
+}
+
+/* NULL when the cache has none, or cuDNN does not take it. */
+static sw_cudnn_descriptor read_plan(const sw_cuda *gpu, sw_cudnn_objects *o, const char *name) {
+    sw_buf json = sw_buf_make(gpu->allocator, MOST_JSON);
+    sw_cudnn_descriptor plan = NULL;
+    if (sw_cuda_cache_read(name, &json)) {
+        plan = begin_plan(o, gpu->cudnn);
+        set(o, plan, DNN_PLAN_JSON, DNN_T_CHAR, (int64_t)json.size, json.data);
+        finish(o, plan);
+    }
+    sw_buf_free(&json);
+    if (!o->bad) return plan;
+    sw__cudnn_drop(o);
+    o->bad = 0;
+    return NULL;
+}
+
+void sw__cudnn_compile(sw_cuda *gpu, sw_cudnn_handle handle, const sw_conv *c, const char *choice) {
+    sw_cudnn_objects o = {.api = sw__cuda_cudnn()};
+    sw_buf json = sw_buf_make(gpu->allocator, MOST_JSON);
+    char name[CACHE_NAME];
+    name_plan(gpu, c, choice, name);
+    if (!sw_cuda_cache_read(name, &json)) keep_plan(gpu, &o, compile_plan(&o, handle, c, gpu->bf16, choice), name);
+    sw__cudnn_drop(&o);
+    sw_buf_free(&json);
+}
+
 const char *sw__cudnn_make(sw_cuda *gpu, const sw_conv *c, const char *choice, sw_cuda_tactic *t) {
     const char *why = refuse(gpu, c);
     if (why) return why;
     sw_cudnn_objects *o = &t->dnn;
-    o->api = sw__cuda_cudnn();
-    sw_cudnn_descriptor config = make_config(o, make_graph(o, gpu->cudnn, c, gpu->bf16), choice);
+    char name[CACHE_NAME];
     int64_t n = 0;
-    t->plan = make(o, DNN_PLAN);
-    set(o, t->plan, DNN_PLAN_HANDLE, DNN_T_HANDLE, 1, &gpu->cudnn);
-    set_object(o, t->plan, DNN_PLAN_CONFIG, config);
-    finish(o, t->plan);
+    o->api = sw__cuda_cudnn();
+    name_plan(gpu, c, choice, name);
+    t->plan = read_plan(gpu, o, name);
+    if (!t->plan) {
+        t->plan = compile_plan(o, gpu->cudnn, c, gpu->bf16, choice);
+        keep_plan(gpu, o, t->plan, name);
+    }
     if (!o->bad) o->bad = o->api->get(t->plan, DNN_PLAN_WORKSPACE, DNN_T_INT64, 1, &n, &t->workspace);
     t->residual = c->residual;
     return reason(o);
