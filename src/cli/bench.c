@@ -172,8 +172,9 @@ static sw_status add_settings(const bench *b, const sw_foreign_runtime *r, sw_se
     if (!b->device) return SW_OK;
     if (!own && !torch && !ort)
         return sw_fail(diag, SW_E_UNSUPPORTED, NULL, NULL, "it does not run on %s", b->device);
-    set(s, ort ? "providers" : "device", ort ? "CUDA,CPU" : b->device);
-    if (!ort && sw_args_flag(b->args, "include-transfers")) set(s, "transfers", "1");
+    if (ort) set(s, "providers", "CUDA,CPU");
+    set(s, "device", b->device);
+    if (sw_args_flag(b->args, "include-transfers")) set(s, "transfers", "1");
     return SW_OK;
 }
 
@@ -384,8 +385,8 @@ const sw_verb sw_verb_bench = {
              .argument = "cpu|cuda[:N]|auto",
              .standard = "cpu",
              .help =
-                 "where: on a GPU slipway, torch and onnxruntime take part, and the first two are timed between events "
-                 "there, the input on the GPU"},
+                 "where: on a GPU slipway, torch and onnxruntime take part, with input and output there: the first two are "
+                 "timed between events, onnxruntime by the clock around a run"},
             {.name = "include-transfers", .help = "on a GPU: with the copies to it and back, by the clock"},
             {.name = "seconds",
              .kind = SW_NUMBER,

@@ -1,6 +1,9 @@
 /* ONNX Runtime, through its C API: a table of functions whose order its header (onnxruntime_c_api.h) promises to keep.
  * Settings: providers (in order, each optional but the last), optimization (0 to 99, as GraphOptimizationLevel),
- * free.DIM (a size for an open dim); every other key is an entry of the session's configuration. */
+ * free.DIM (a size for an open dim), with CUDA also device (cuda:N), graph (0: no CUDA graph), transfers (1: maps are the
+ * host's, copied in each run); every other key is an entry of the session's configuration.
+ *
+ * With CUDA inputs and outputs stay on the GPU, and a run is one CUDA graph where all of the model is there. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +33,7 @@ enum {
     OUTPUT_TYPE = 34,
     INPUT_NAME = 36,
     OUTPUT_NAME = 37,
+    CREATE_TENSOR = 48,
     CREATE_TENSOR_WITH_DATA = 49,
     TENSOR_DATA = 51,
     CAST_TYPE_TO_TENSOR = 55,
@@ -37,12 +41,23 @@ enum {
     DIMENSIONS_COUNT = 61,
     DIMENSIONS = 62,
     TENSOR_TYPE_AND_SHAPE = 65,
+    CREATE_MEMORY_INFO = 68,
     CREATE_CPU_MEMORY_INFO = 69,
     DEFAULT_ALLOCATOR = 78,
     FREE_DIMENSION_BY_NAME = 124,
     RELEASE_VALUE = 96,
     RELEASE_TENSOR_TYPE = 99,
     ADD_CONFIG_ENTRY = 130,
+    CREATE_ALLOCATOR = 131,
+    RUN_WITH_BINDING = 133,
+    CREATE_BINDING = 134,
+    BIND_INPUT = 136,
+    BIND_OUTPUT = 137,
+    CLEAR_INPUTS = 141,
+    CLEAR_OUTPUTS = 142,
+    APPEND_CUDA = 204,
+    CREATE_CUDA_OPTIONS = 205,
+    UPDATE_CUDA_OPTIONS = 206,
     APPEND_PROVIDER = 216
 };
 
@@ -56,6 +71,10 @@ typedef struct ort {
     const function *api;
     sw_library *library;
     void *env, *options, *session, *memory, *allocator;
+    bool cuda, graph;       /* CUDA runs it, in a graph */
+    void *binding, *on_gpu; /* NULL: maps are the host's; an allocator */
+    unsigned (*to_gpu)(uint64_t to, const void *from, size_t bytes);
+    unsigned (*to_host)(void *to, uint64_t from, size_t bytes);
     void *in[SW_WIRE_MOST_PORTS], *out[SW_WIRE_MOST_PORTS];
     const char *in_names[SW_WIRE_MOST_PORTS], *out_names[SW_WIRE_MOST_PORTS];
 } ort;
@@ -87,9 +106,28 @@ static sw_status open_library(sw_engine_model *m, ort *o, const sw_diag *diag) {
     return SW_OK;
 }
 
+/* "cuda:N", or N of it. */
+static const char *cuda_index(const sw_engine_model *m) {
+    const char *device = sw_engine_wanted(m, "device");
+    return device && sw_str_starts_with(device, "cuda:") ? device + 5 : "0";
+}
+
+static sw_status append_cuda(sw_engine_model *m, ort *o, const sw_diag *diag) {
+    void *options = NULL;
+    const char *const keys[] = {"device_id", "enable_cuda_graph"}, *const values[] = {cuda_index(m),
+                                                                                      o->graph ? "1" : "0"};
+    TRY_ORT(o, diag, "CUDA", CREATE_CUDA_OPTIONS, (void **), &options);
+    TRY_ORT(o, diag, "CUDA", UPDATE_CUDA_OPTIONS, (void *, const char *const *, const char *const *, size_t), options,
+            keys, values, 2);
+    TRY_ORT(o, diag, "CUDA", APPEND_CUDA, (void *, const void *), o->options, options);
+    o->cuda = true;
+    return SW_OK;
+}
+
 /* Names of providers are as ONNX Runtime prints them (CUDAExecutionProvider), or short (CUDA). */
-static sw_status append_provider(ort *o, const char *name, const sw_diag *diag) {
+static sw_status append_provider(sw_engine_model *m, ort *o, const char *name, const sw_diag *diag) {
     char symbol[128];
+    if (!strcmp(name, "CUDA")) return append_cuda(m, o, diag);
     snprintf(symbol, sizeof symbol, "OrtSessionOptionsAppendExecutionProvider_%s", name);
     void *(*append)(void *options, int device) = NULL;
     *(void **)&append = sw_library_symbol(o->library, symbol);
@@ -120,7 +158,7 @@ static sw_status add_providers(sw_engine_model *m, ort *o) {
         if (sw_str_ends_with(name, ending)) name[strlen(name) - strlen(ending)] = 0;
         first_text why = {0};
         bool cpu = !strcmp(name, "CPU");
-        bool good = cpu || append_provider(o, name, &(sw_diag){keep_first, &why}) == SW_OK;
+        bool good = cpu || append_provider(m, o, name, &(sw_diag){keep_first, &why}) == SW_OK;
         size_t n = strlen(good ? used : refused);
         char *list = good ? used : refused;
         snprintf(list + n, sizeof used - n, "%s%s%s%s", n ? good ? "," : "; " : "", name, good ? "" : ": ",
@@ -138,7 +176,9 @@ static sw_status add_providers(sw_engine_model *m, ort *o) {
 static sw_status set_option(sw_engine_model *m, ort *o, const sw_setting *s, const sw_diag *diag) {
     int64_t number = 0;
     bool whole = sw_str_to_i64(s->value, strlen(s->value), &number);
-    if (!strcmp(s->key, "providers") || !strcmp(s->key, "precision")) return SW_OK; /* its precision is the model's */
+    static const char *const own[] = {"providers", "precision", "device", "graph", "transfers"};
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) /* its precision is the model's */
+        if (!strcmp(s->key, own[i])) return SW_OK;
     if (!strcmp(s->key, "optimization") || sw_str_starts_with(s->key, "free.")) {
         if (!whole || number < 0 || number > INT32_MAX)
             return sw_fail(diag, SW_E_USAGE, NULL, NULL, "%s wants a whole number, found '%s'", s->key, s->value);
@@ -153,18 +193,43 @@ static sw_status set_option(sw_engine_model *m, ort *o, const sw_setting *s, con
     return SW_OK;
 }
 
-static sw_status make_session(sw_engine_model *m, ort *o, const sw_diag *diag) {
-    enum { LOG_ERRORS = 3 };
-    TRY_ORT(o, diag, "environment", CREATE_ENV, (int, const char *, void **), LOG_ERRORS, "slipway", &o->env);
+enum { LOG_ERRORS = 3 };
+
+static sw_status make_options(sw_engine_model *m, ort *o, const sw_diag *diag) {
+    m->used.n = 0;
+    o->cuda = false;
     TRY_ORT(o, diag, "options", CREATE_SESSION_OPTIONS, (void **), &o->options);
     TRY_ORT(o, diag, "options", SET_LOG_SEVERITY, (void *, int), o->options, LOG_ERRORS);
     TRY_ORT(o, diag, "threads", SET_INTRA_THREADS, (void *, int), o->options, m->threads);
     TRY_ORT(o, diag, "threads", SET_INTER_THREADS, (void *, int), o->options, 1);
     sw_engine_used(m, "intra_op_num_threads", "%d", m->threads);
     for (int i = 0; i < m->wanted.n; i++) SW_TRY(set_option(m, o, &m->wanted.items[i], diag));
-    SW_TRY(add_providers(m, o));
+    return add_providers(m, o);
+}
+
+static bool is_zero(const char *text) {
+    return text && !strcmp(text, "0");
+}
+
+static sw_status create_session(sw_engine_model *m, ort *o, const sw_diag *diag) {
+    SW_TRY(make_options(m, o, diag));
     TRY_ORT(o, diag, "the model was refused", CREATE_SESSION, (void *, const char *, void *, void **), o->env, m->path,
             o->options, &o->session);
+    if (o->cuda) sw_engine_used(m, "graph", "%d", o->graph);
+    return SW_OK;
+}
+
+static sw_status make_session(sw_engine_model *m, ort *o, const sw_diag *diag) {
+    const char *transfers = sw_engine_wanted(m, "transfers");
+    TRY_ORT(o, diag, "environment", CREATE_ENV, (int, const char *, void **), LOG_ERRORS, "slipway", &o->env);
+    o->graph = !is_zero(sw_engine_wanted(m, "graph")) && (!transfers || is_zero(transfers));
+    first_text why = {0};
+    sw_status status = create_session(m, o, &(sw_diag){keep_first, &why});
+    if (status != SW_OK && o->cuda && o->graph) { /* it takes no model of which a part runs on the CPU */
+        o->graph = false;
+        status = create_session(m, o, &(sw_diag){keep_first, &why});
+    }
+    if (status != SW_OK) return sw_fail(diag, status, NULL, NULL, "%s", why.text);
     TRY_ORT(o, diag, "memory", CREATE_CPU_MEMORY_INFO, (int, int, void **), 0, 0, &o->memory);
     TRY_ORT(o, diag, "memory", DEFAULT_ALLOCATOR, (void **), &o->allocator);
     return SW_OK;
@@ -213,6 +278,77 @@ static sw_status read_ports(sw_engine_model *m, ort *o, bool output, const sw_di
     return SW_OK;
 }
 
+/* ---- Maps on the GPU ----------------------------------------------------------------------------------------------- */
+
+/* Whether the driver's copies are there, and all shapes are known: else maps are the host's. */
+static bool stays_on_gpu(const sw_engine_model *m, ort *o) {
+    const char *transfers = sw_engine_wanted(m, "transfers");
+    if (!o->cuda || (transfers && !is_zero(transfers))) return false;
+    for (int i = 0; i < m->n_outputs; i++)
+        if (!sw_tensor_is_concrete(&m->outputs[i].type)) return false;
+    sw_library *driver = sw_library_open("libcuda.so.1");
+    if (!driver) return false;
+    *(void **)&o->to_gpu = sw_library_symbol(driver, "cuMemcpyHtoD_v2");
+    *(void **)&o->to_host = sw_library_symbol(driver, "cuMemcpyDtoH_v2");
+    return o->to_gpu && o->to_host;
+}
+
+static sw_status prepare_gpu(const sw_engine_model *m, ort *o, const sw_diag *diag) {
+    void *memory = NULL;
+    if (!stays_on_gpu(m, o)) return SW_OK;
+    enum { DEVICE_ALLOCATOR = 0, DEFAULT_MEMORY = 0 };
+    TRY_ORT(o, diag, "memory", CREATE_MEMORY_INFO, (const char *, int, int, int, void **), "Cuda", DEVICE_ALLOCATOR,
+            atoi(cuda_index(m)), DEFAULT_MEMORY, &memory);
+    TRY_ORT(o, diag, "memory", CREATE_ALLOCATOR, (const void *, const void *, void **), o->session, memory, &o->on_gpu);
+    TRY_ORT(o, diag, "binding", CREATE_BINDING, (void *, void **), o->session, &o->binding);
+    return SW_OK;
+}
+
+/* A tensor on the GPU, and where it is. */
+static sw_status make_on_gpu(const ort *o, const sw_tensor *t, void **value, uint64_t *place, const sw_diag *diag) {
+    void *data = NULL;
+    TRY_ORT(o, diag, "memory", CREATE_TENSOR, (void *, const int64_t *, size_t, int, void **), o->on_gpu, t->dims,
+            (size_t)t->rank, sw_dtype_onnx(t->dtype), value);
+    TRY_ORT(o, diag, "memory", TENSOR_DATA, (void *, void **), *value, &data);
+    *place = (uint64_t)(uintptr_t)data;
+    return SW_OK;
+}
+
+static sw_status bind_on_gpu(sw_engine_model *m, ort *o, const sw_named *inputs, const sw_diag *diag) {
+    uint64_t place;
+    ((void (*)(void *))o->api[CLEAR_INPUTS])(o->binding);
+    ((void (*)(void *))o->api[CLEAR_OUTPUTS])(o->binding);
+    for (int i = 0; i < m->n_inputs; i++) {
+        const sw_tensor *t = &inputs[i].type;
+        SW_TRY(make_on_gpu(o, t, &o->in[i], &place, diag));
+        if (o->to_gpu(place, t->data, (size_t)sw_tensor_bytes(t)) != 0)
+            return sw_fail(diag, SW_E_INTERNAL, NULL, NULL, "%s cannot be copied to the GPU", o->in_names[i]);
+        TRY_ORT(o, diag, o->in_names[i], BIND_INPUT, (void *, const char *, const void *), o->binding, o->in_names[i],
+                o->in[i]);
+    }
+    for (int i = 0; i < m->n_outputs; i++) {
+        SW_TRY(make_on_gpu(o, &m->outputs[i].type, &o->out[i], &place, diag));
+        TRY_ORT(o, diag, o->out_names[i], BIND_OUTPUT, (void *, const char *, const void *), o->binding,
+                o->out_names[i], o->out[i]);
+    }
+    return SW_OK;
+}
+
+/* To memory that is as long there as the model. */
+static sw_status fetch(sw_engine_model *m, const ort *o, int i, sw_tensor *t, const sw_diag *diag) {
+    void *data = NULL;
+    TRY_ORT(o, diag, m->outputs[i].name, TENSOR_DATA, (void *, void **), o->out[i], &data);
+    *t = m->outputs[i].type;
+    if (!m->outputs[i].type.data) m->outputs[i].type.data = sw_arena_alloc(m->arena, (size_t)sw_tensor_bytes(t) + 1, 1);
+    t->data = m->outputs[i].type.data;
+    if (!t->data) return SW_E_NOMEM;
+    return o->to_host(t->data, (uint64_t)(uintptr_t)data, (size_t)sw_tensor_bytes(t)) == 0
+               ? SW_OK
+               : sw_fail(diag, SW_E_INTERNAL, NULL, NULL, "%s cannot be copied from the GPU", m->outputs[i].name);
+}
+
+/* ---- The engine ----------------------------------------------------------------------------------------------------- */
+
 static sw_status ort_open(sw_engine_model *m, const sw_diag *diag) {
     ort *o = SW_ARENA_NEW(m->arena, ort);
     if (!o) return SW_E_NOMEM;
@@ -221,6 +357,7 @@ static sw_status ort_open(sw_engine_model *m, const sw_diag *diag) {
     SW_TRY(make_session(m, o, diag));
     SW_TRY(read_ports(m, o, false, diag));
     SW_TRY(read_ports(m, o, true, diag));
+    SW_TRY(prepare_gpu(m, o, diag));
     m->state = o;
     return SW_OK;
 }
@@ -236,6 +373,7 @@ static sw_status ort_bind(sw_engine_model *m, const sw_named *inputs, const sw_d
     ort *o = m->state;
     release(o, o->in, m->n_inputs);
     release(o, o->out, m->n_outputs);
+    if (o->binding) return bind_on_gpu(m, o, inputs, diag);
     for (int i = 0; i < m->n_inputs; i++) {
         const sw_tensor *t = &inputs[i].type;
         TRY_ORT(o, diag, inputs[i].name, CREATE_TENSOR_WITH_DATA,
@@ -248,6 +386,11 @@ static sw_status ort_bind(sw_engine_model *m, const sw_named *inputs, const sw_d
 /* Outputs of the first run are written to again in later ones; not where their shape may change. */
 static sw_status ort_run(sw_engine_model *m, const sw_diag *diag) {
     ort *o = m->state;
+    if (o->binding) {
+        TRY_ORT(o, diag, "the run failed", RUN_WITH_BINDING, (void *, const void *, const void *), o->session, NULL,
+                o->binding);
+        return SW_OK;
+    }
     for (int i = 0; i < m->n_outputs; i++)
         if (!sw_tensor_is_concrete(&m->outputs[i].type)) release(o, &o->out[i], 1);
     TRY_ORT(o, diag, "the run failed", RUN,
@@ -260,6 +403,10 @@ static sw_status ort_outputs(sw_engine_model *m, sw_named *outputs, const sw_dia
     ort *o = m->state;
     for (int i = 0; i < m->n_outputs; i++) {
         void *info;
+        if (o->binding) {
+            SW_TRY(fetch(m, o, i, &outputs[i].type, diag));
+            continue;
+        }
         TRY_ORT(o, diag, outputs[i].name, TENSOR_TYPE_AND_SHAPE, (const void *, void **), o->out[i], &info);
         SW_TRY(read_type(o, info, &outputs[i].type, diag));
         ((void (*)(void *))o->api[RELEASE_TENSOR_TYPE])(info);
