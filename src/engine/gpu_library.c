@@ -57,11 +57,11 @@ bool sw__gpu_has_tactic(sw_gpu *gpu, const sw_conv *conv, sw_cuda_kernel *tile) 
            sw__gpu_make_tactic(gpu, *tile, NULL) == SW_OK;
 }
 
-void sw__gpu_prepare_tactics(sw_gpu *gpu, const sw_cuda_kernel *tiles, size_t n) {
+void sw__gpu_prepare_tactics(sw_gpu *gpu, const sw_cuda_kernel *tiles, size_t n, int64_t deadline) {
     sw_cuda_wanted *wanted = sw_calloc(gpu->allocator, n + 1, sizeof *wanted);
     for (size_t i = 0; i < n && wanted; i++)
         wanted[i] = (sw_cuda_wanted){&tactic_of(gpu, tiles[i])->conv, tactic_of(gpu, tiles[i])->name};
-    if (wanted) sw_cuda_tactics_prepare(gpu->cuda, wanted, (int)n);
+    if (wanted) sw_cuda_tactics_prepare(gpu->cuda, wanted, (int)n, deadline);
     sw_free(gpu->allocator, wanted);
 }
 

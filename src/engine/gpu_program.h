@@ -107,7 +107,7 @@ SW_MUST_USE sw_status sw__gpu_library_tile(sw_gpu *gpu, const sw_conv *conv, con
 /* The tile of the same choice for a convolution that tiles are chosen alike for; false when it cannot be had. */
 bool sw__gpu_has_tactic(sw_gpu *gpu, const sw_conv *conv, sw_cuda_kernel *tile);
 /* Compiles side by side what sw__gpu_make_tactic would one after the other. */
-void sw__gpu_prepare_tactics(sw_gpu *gpu, const sw_cuda_kernel *tiles, size_t n);
+void sw__gpu_prepare_tactics(sw_gpu *gpu, const sw_cuda_kernel *tiles, size_t n, int64_t deadline);
 SW_MUST_USE sw_status sw__gpu_make_tactic(sw_gpu *gpu, sw_cuda_kernel tile, const sw_diag *diag);
 static inline bool sw__gpu_is_library(sw_cuda_kernel tile) {
     return tile >= SW_CUDA_KERNELS;

@@ -153,24 +153,25 @@ int sw_cuda_tactics_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUD
 typedef struct preparation {
     sw_cuda *gpu;
     const sw_cuda_wanted *wanted;
+    int64_t deadline;
     sw_cudnn_handle *handles; /* by thread; NULL: not there yet */
 } preparation;
 
 static void prepare(void *ctx, int64_t begin, int64_t end, int thread) {
     const preparation *p = ctx;
     p->gpu->driver->context_set(p->gpu->context);
-    for (int64_t i = begin; i < end; i++) {
+    for (int64_t i = begin; i < end && sw_clock_ns() < p->deadline; i++) {
         const char *choice = choice_of(p->wanted[i].name, SW_CUDA_CUDNN);
         if (!choice || (!p->handles[thread] && cudnn.create(&p->handles[thread]) != 0)) continue;
         sw__cudnn_compile(p->gpu, p->handles[thread], p->wanted[i].conv, choice);
     }
 }
 
-void sw_cuda_tactics_prepare(sw_cuda *gpu, const sw_cuda_wanted *wanted, int n) {
+void sw_cuda_tactics_prepare(sw_cuda *gpu, const sw_cuda_wanted *wanted, int n, int64_t deadline) {
     if (n < 2 || !sw__cuda_cudnn()) return;
     sw_pool *pool = sw_pool_create(gpu->allocator, 0);
     int threads = sw_pool_threads(pool);
-    preparation p = {gpu, wanted, sw_calloc(gpu->allocator, (size_t)threads, sizeof *p.handles)};
+    preparation p = {gpu, wanted, deadline, sw_calloc(gpu->allocator, (size_t)threads, sizeof *p.handles)};
     if (p.handles) sw_pool_for(pool, n, 1, prepare, &p);
     for (int i = 0; i < threads && p.handles; i++)
         if (p.handles[i]) cudnn.destroy(p.handles[i]);

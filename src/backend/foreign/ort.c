@@ -298,7 +298,7 @@ static sw_status prepare_gpu(const sw_engine_model *m, ort *o, const sw_diag *di
     if (!stays_on_gpu(m, o)) return SW_OK;
     enum { DEVICE_ALLOCATOR = 0, DEFAULT_MEMORY = 0 };
     TRY_ORT(o, diag, "memory", CREATE_MEMORY_INFO, (const char *, int, int, int, void **), "Cuda", DEVICE_ALLOCATOR,
-            atoi(cuda_index(m)), DEFAULT_MEMORY, &memory);
+            (int)strtol(cuda_index(m), NULL, 10), DEFAULT_MEMORY, &memory);
     TRY_ORT(o, diag, "memory", CREATE_ALLOCATOR, (const void *, const void *, void **), o->session, memory, &o->on_gpu);
     TRY_ORT(o, diag, "binding", CREATE_BINDING, (void *, void **), o->session, &o->binding);
     return SW_OK;
