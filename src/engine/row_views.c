@@ -24,11 +24,12 @@ static bool is_root(const finder *f, int32_t value) {
     return f->instance->roots[value] == value;
 }
 
-/* Lets a root lie in another value's memory. Roots of roots are followed in the end. */
-static void place(finder *f, int32_t value, int32_t in, int64_t bytes) {
-    if (f->instance->groups_of[value] != f->instance->groups_of[in]) return; /* one has fewer pictures */
+/* Lets a root lie in another value's memory, unless one of them has fewer pictures. Roots of roots are followed in the end. */
+static bool place(finder *f, int32_t value, int32_t in, int64_t bytes) {
+    if (f->instance->groups_of[value] != f->instance->groups_of[in]) return false;
     f->instance->roots[value] = in;
     f->instance->inner[value] = bytes;
+    return true;
 }
 
 /* The root of a value so far, and where in it the value begins. */
@@ -97,10 +98,7 @@ static void view_levels(finder *f, const sw_step *step) {
     int64_t length = type_of(f, join)->dims[2], size = (int64_t)sw_dtype_size(type_of(f, join)->dtype), at = 0;
     for (int i = 0; i < step->n_in; i++) {
         int32_t part = step->in[i], rows = part >= 0 ? flattened_map(f, part) : -1;
-        if (rows >= 0 && is_row(f, part)) {
-            f->instance->values[rows].pitch = length;
-            place(f, rows, join, at * size);
-        }
+        if (rows >= 0 && is_row(f, part) && place(f, rows, join, at * size)) f->instance->values[rows].pitch = length;
         at += part >= 0 ? type_of(f, part)->dims[2] : 0;
     }
 }

@@ -225,6 +225,27 @@ class Graphs(unittest.TestCase):
                 with self.subTest(kernel=kernel, batch=batch, **options):
                     self.check(model_of(nodes, *ports, constants), {"x": random(2, 4, 6, 8, 9)})
 
+    def test_levels_of_a_batch_that_runs_in_groups(self):
+        """Some pictures at a time, the join of levels, too, while what is flattened before it holds all pictures."""
+        constants = [("w", random(64, 16, 3, 3, seed=1) / 8), ("v", random(64, 64, 3, 3, seed=2) / 16)]
+        constants += [("u", random(64, 64, 1, 1, seed=3) / 8), ("flat", np.array([8, 64, -1]))]
+        nodes = [
+            helper.make_node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+            helper.make_node("Relu", ["a"], ["b"]),
+            helper.make_node("Conv", ["b", "v"], ["c"], pads=[1] * 4),
+            helper.make_node("Relu", ["c"], ["d"]),
+            helper.make_node("Conv", ["d", "u"], ["e"]),
+            helper.make_node("Conv", ["b", "v"], ["f"], pads=[1] * 4, strides=[2, 2]),
+            helper.make_node("Conv", ["f", "u"], ["g"]),
+            helper.make_node("Reshape", ["e", "flat"], ["h"]),
+            helper.make_node("Reshape", ["g", "flat"], ["i"]),
+            helper.make_node("Concat", ["h", "i"], ["j"], axis=2),
+            helper.make_node("LeakyRelu", ["j"], ["k"], alpha=0.25),
+            helper.make_node("Sin", ["k"], ["y"]),
+        ]
+        model = model_of(nodes, [value("x", T.FLOAT, (8, 16, 64, 64))], [value("y", T.FLOAT, (8, 64, 5120))], constants)
+        self.check(model, {"x": random(8, 16, 64, 64)}, tolerance=1e-4)
+
     def test_zeros_around_maps(self):
         """As TensorFlow's padding is exported; other numbers, and pads of channels, stay."""
         for pads, number in (
