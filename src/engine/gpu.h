@@ -25,7 +25,7 @@ typedef enum sw_gpu_kind {
     SW_GPU_CPU,
 } sw_gpu_kind;
 
-enum { SW_GPU_MAX_PORTS = 12, SW_GPU_MAX_STREAMS = 8 };
+enum { SW_GPU_MAX_PORTS = 12, SW_GPU_MAX_STREAMS = 16 };
 
 /* Values that a node reads and writes; what they mean goes with the kind:
  * POOLS the map, then each result; ATTENTION qkv, then the result and (or -1) the values as a map; DECODE boxes and

@@ -1,20 +1,17 @@
-/* Which stream a node runs on, and what it waits for. Long side branches (the heads of a detector) get streams of their own;
- * short ones stay in line, because an edge between streams costs more than a small kernel. */
+/* Which stream a node runs on, and what it waits for. Of all that need a node, that with the longest way to go goes on with its
+ * stream; the others get streams of their own. */
 #include <string.h>
 
 #include "engine/gpu_program.h"
 
 typedef struct scheduler {
+    const sw_gpu *gpu;
     sw_gpu_program *p;
-    const sw_plan *plan;
-    uint64_t *writers;     /* by value: bits of the nodes that its memory comes from */
-    uint64_t *needs;       /* by node: bits of the nodes that it reads from */
-    int *height;           /* by node: nodes with launches on the longest way to the end */
-    int *readers, *reader; /* by node: how many nodes need it, and the last of them */
+    uint64_t *writers; /* by value: bits of the nodes that its memory comes from */
+    uint64_t *needs;   /* by node: bits of the nodes that it reads from */
+    int *height;       /* by node: nodes with launches on the longest way to the end */
     int tail[SW_GPU_MAX_STREAMS];
 } scheduler;
-
-enum { SHORTEST_BRANCH = 3 };
 
 static bool bit(const uint64_t *row, int i) {
     return row[i / 64] >> (i % 64) & 1;
@@ -29,14 +26,25 @@ static uint64_t *row_of(uint64_t *rows, int i, int words) {
     return rows + (size_t)i * words;
 }
 
-/* Nodes without launches pass on what they need. */
+/* Whether input k of a join lies where it belongs already: no launch of the join reads it. */
+static bool is_in_place(const scheduler *s, const sw_gpu_node *node, int k) {
+    if (node->kind != SW_GPU_STEP || s->gpu->plan->steps[node->step].op != SW_OP_Concat) return false;
+    sw_tensor part = sw__gpu_tensor(s->gpu, s->p, node->in[k]), whole = sw__gpu_tensor(s->gpu, s->p, node->out[0]);
+    int64_t first = 0;
+    for (int i = 0; i < k; i++) first += s->p->instance->values[node->in[i]].dims[1];
+    return whole.layout == SW_CHANNELS_LAST && part.data && part.data == (char *)whole.data + first * 2;
+}
+
+/* Nodes without launches pass on what they need, joins what they do not read. */
 static void find_needs(scheduler *s) {
     sw_gpu_program *p = s->p;
     for (int i = 0; i < p->n_nodes; i++) {
         const sw_gpu_node *node = &p->nodes[i];
         uint64_t *needs = row_of(s->needs, i, p->words);
         for (int k = 0; k < node->n_in; k++)
-            if (node->in[k] >= 0) add_row(needs, row_of(s->writers, node->in[k], p->words), p->words);
+            if (node->in[k] >= 0)
+                add_row(is_in_place(s, node, k) ? row_of(s->writers, node->out[0], p->words) : needs,
+                        row_of(s->writers, node->in[k], p->words), p->words);
         for (int k = 0; k < node->n_out; k++) {
             if (node->out[k] < 0) continue;
             uint64_t *writers = row_of(s->writers, node->out[k], p->words);
@@ -50,27 +58,9 @@ static void find_needs(scheduler *s) {
     for (int i = p->n_nodes - 1; i >= 0; i--) {
         bool works = p->nodes[i].n_launches > 0 || p->nodes[i].kind == SW_GPU_CPU;
         s->height[i] += works;
-        for (int k = 0; works && k < i; k++) {
-            if (!bit(row_of(s->needs, i, p->words), k)) continue;
-            if (s->height[i] > s->height[k]) s->height[k] = s->height[i];
-            s->readers[k]++;
-            if (s->reader[k] == 0) s->reader[k] = i;
-        }
+        for (int k = 0; works && k < i; k++)
+            if (bit(row_of(s->needs, i, p->words), k) && s->height[i] > s->height[k]) s->height[k] = s->height[i];
     }
-}
-
-/* Nodes in a row from `i` on of which each has one reader, which needs nothing else but what lies before `i`. */
-static int branch_length(const scheduler *s, int i) {
-    const sw_gpu_program *p = s->p;
-    int length = 1, first = i;
-    while (length < SHORTEST_BRANCH && s->readers[i] == 1) {
-        int next = s->reader[i];
-        for (int k = first + 1; k < next; k++)
-            if (k != i && bit(row_of(s->needs, next, p->words), k)) return length;
-        i = next;
-        length++;
-    }
-    return length;
 }
 
 /* Whether another node that needs `k` and is not scheduled yet has a longer way to go than `i`. */
@@ -81,6 +71,25 @@ static bool is_side_branch(const scheduler *s, int k, int i) {
     return false;
 }
 
+static bool has_readers_after(const scheduler *s, int k, int i) {
+    for (int other = i + 1; other < s->p->n_nodes; other++)
+        if (bit(row_of(s->needs, other, s->p->words), k)) return true;
+    return false;
+}
+
+/* A stream on which node i waits for nothing more than it does anyway, and that nobody will go on with; -1: none. */
+static int free_stream(scheduler *s, int i) {
+    sw_gpu_program *p = s->p;
+    const uint64_t *needs = row_of(s->needs, i, p->words);
+    for (int stream = 0; stream < p->n_streams; stream++) {
+        int tail = s->tail[stream];
+        if (tail < 0 || has_readers_after(s, tail, i)) continue;
+        for (int k = tail; k < i; k++)
+            if (bit(needs, k) && (k == tail || sw__gpu_is_before(p, tail, k))) return stream;
+    }
+    return p->n_streams < SW_GPU_MAX_STREAMS ? p->n_streams++ : -1;
+}
+
 static int choose_stream(scheduler *s, int i) {
     sw_gpu_program *p = s->p;
     const uint64_t *needs = row_of(s->needs, i, p->words);
@@ -88,14 +97,10 @@ static int choose_stream(scheduler *s, int i) {
     for (int k = i - 1; k >= 0; k--) {
         if (!bit(needs, k) || p->nodes[k].stream < 0) continue;
         if (latest < 0) latest = k;
-        if (s->tail[p->nodes[k].stream] != k) continue;
-        bool leaves =
-            is_side_branch(s, k, i) && branch_length(s, i) >= SHORTEST_BRANCH && p->n_streams < SW_GPU_MAX_STREAMS;
-        return leaves ? p->n_streams++ : p->nodes[k].stream;
+        if (s->tail[p->nodes[k].stream] == k && !is_side_branch(s, k, i)) return p->nodes[k].stream;
     }
-    if (latest < 0) return 0;
-    if (branch_length(s, i) >= SHORTEST_BRANCH && p->n_streams < SW_GPU_MAX_STREAMS) return p->n_streams++;
-    return p->nodes[latest].stream;
+    int stream = latest < 0 ? 0 : free_stream(s, i);
+    return stream < 0 ? p->nodes[latest].stream : stream;
 }
 
 static void place(scheduler *s, int i) {
@@ -149,18 +154,16 @@ static void place_all(scheduler *s) {
 }
 
 sw_status sw__gpu_schedule(sw_gpu *gpu, sw_gpu_program *p) {
-    scheduler s = {.p = p, .plan = gpu->plan};
+    scheduler s = {.gpu = gpu, .p = p};
     size_t n = (size_t)p->n_nodes;
     p->words = (p->n_nodes + 63) / 64;
     sw_arena *arena = p->instance->arena;
     s.writers = SW_ARENA_ARRAY(arena, uint64_t, gpu->plan->n_values * (size_t)p->words);
     s.needs = SW_ARENA_ARRAY(arena, uint64_t, n * (size_t)p->words);
     s.height = SW_ARENA_ARRAY(arena, int, n);
-    s.readers = SW_ARENA_ARRAY(arena, int, n);
-    s.reader = SW_ARENA_ARRAY(arena, int, n);
     p->before = SW_ARENA_ARRAY(arena, uint64_t, n * (size_t)p->words);
     p->waits = SW_ARENA_ARRAY(arena, int32_t, n * n);
-    if (!s.writers || !s.needs || !s.height || !s.readers || !s.reader || !p->before || !p->waits) return SW_E_NOMEM;
+    if (!s.writers || !s.needs || !s.height || !p->before || !p->waits) return SW_E_NOMEM;
     find_needs(&s);
     place_all(&s);
     return SW_OK;

@@ -410,6 +410,19 @@ class Device(Emulated):
             found = json.loads(slipway.run("inspect", self.path, "--device", "cuda", "--json", env=self.env).stdout)
             self.assertEqual(found["kernels"], kernels)
 
+    def test_short_branches_run_beside_the_long_one(self):
+        conv = lambda a, b: helper.make_node("Conv", [a, "w"], [b], kernel_shape=[3, 3], pads=[1, 1, 1, 1])  # noqa: E731
+        half = np.random.default_rng(1).normal(0, 0.1, (8, 8, 3, 3)).astype(np.float32)
+        branches = [conv(*ports) for ports in ("xa", "ab", "ac", "cd", "ef", "eg", "gh")]
+        mul = lambda *ports: helper.make_node("Mul", ports[:2], [ports[2]])  # noqa: E731
+        self.model(*branches[:4], mul("b", "d", "e"), *branches[4:], mul("f", "h", "y"), half)
+        self.run_on("cpu")
+        want = self.result()
+        self.run_on("cuda")
+        self.assertLess(np.abs(self.result() - want).max(), 5e-3)
+        found = json.loads(slipway.run("inspect", self.path, "--device", "cuda", "--json", env=self.env).stdout)
+        self.assertEqual(found["streams"], 2, "the second side branch takes the first one's stream")
+
     @unittest.skipUnless(CUDA_H.exists() and shutil.which("cc"), "no cuda.h")
     def test_prototypes_are_those_of_cuda_h(self):
         text = """
