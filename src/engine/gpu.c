@@ -420,8 +420,7 @@ static const sw_cuda_kernel beside[] = {SW_CUDA_FROM_HOST, SW_CUDA_TO_HOST, SW_C
 sw_status sw_gpu_keep_code(sw_gpu *gpu, const sw_gpu_program *p, const sw_diag *diag) {
     bool wanted[SW_CUDA_KERNELS] = {false};
     for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) wanted[beside[i]] = true;
-    for (size_t i = 0; i < p->n_launches; i++)
-        if (!sw__gpu_is_library(p->launches[i].kernel)) wanted[p->launches[i].kernel] = true;
+    for (size_t i = 0; i < p->n_launches; i++) wanted[sw__gpu_kernel_for(gpu, p->launches[i].kernel)] = true;
     for (int i = 0; i < SW_CUDA_KERNELS; i++) {
         if (!wanted[i]) continue;
         sw_buf code = sw_buf_make(gpu->allocator, 0);

@@ -12,6 +12,10 @@ const char *sw__gpu_tile_name(const sw_gpu *gpu, sw_cuda_kernel tile) {
     return sw__gpu_is_library(tile) ? tactic_of(gpu, tile)->name : sw_cuda_kernel_get(tile)->name;
 }
 
+sw_cuda_kernel sw__gpu_kernel_for(const sw_gpu *gpu, sw_cuda_kernel tile) {
+    return sw__gpu_is_library(tile) ? sw_cuda_conv_choose(&tactic_of(gpu, tile)->conv, &gpu->cuda->info) : tile;
+}
+
 /* What is compiled into a tactic is more than what a tile is chosen by. */
 static bool is_for(const sw_gpu_tactic *t, const sw_conv *conv, const char *name) {
     return sw__gpu_same_conv(&t->conv, conv) && t->conv.act_a == conv->act_a && t->conv.act_b == conv->act_b &&

@@ -113,6 +113,8 @@ static inline bool sw__gpu_is_library(sw_cuda_kernel tile) {
     return tile >= SW_CUDA_KERNELS;
 }
 const char *sw__gpu_tile_name(const sw_gpu *gpu, sw_cuda_kernel tile);
+/* The kernel itself, or the one that takes the place of a library which is not there. */
+sw_cuda_kernel sw__gpu_kernel_for(const sw_gpu *gpu, sw_cuda_kernel tile);
 /* As sw_cuda_launch_conv, with tiles of libraries, which must be made; without workspace yet. */
 void sw__gpu_launch_conv(const sw_gpu *gpu, const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel tile,
                          const void *in, const void *packed, const void *residual, void *out, sw_cuda_launch *launch);

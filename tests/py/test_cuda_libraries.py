@@ -119,6 +119,16 @@ class Libraries(Emulated):
             self.assertEqual(said, "")
             np.testing.assert_array_equal(again, got)
 
+    def test_a_plan_with_code_runs_without_libraries(self):
+        want, _ = self.result(self.path, "cpu")
+        self.build("--with-code", **FAST)
+        self.assertTrue(all(tile.startswith("CU") for tile in self.tiles()))
+        bare = {name: "/nonexistent" for name in ("SLIPWAY_CUDNN", "SLIPWAY_CUBLASLT", "SLIPWAY_NVRTC")}
+        command = ("run", self.plan, "-i", self.folder / "x.npy", "-o", self.folder / "out", "--device", "cuda", "--trust-code")
+        said = slipway.run(*command, env={**self.env, **bare, "SLIPWAY_CACHE": str(self.folder / "empty")}).stderr
+        self.assertRegex(said, "^[^\n]*there is no cu[^\n]*\n$")
+        self.assertLess(np.abs(np.load(self.folder / "out" / "y.npy") - want).max(), 1e-2)
+
     def test_what_a_library_refuses_is_not_taken(self):
         for how in ("dnn-8", "dnn-none", "dnn-graph", "dnn-plan", "dnn-run", "dnn-big"):
             for blas in ("blas-11", "blas-none", "blas-check", "blas-run"):

@@ -161,7 +161,8 @@ class Torch:
             self.net = self.net.to(memory_format=torch.channels_last)
         mode = wanted.get("compile", "")
         if mode:  # graphs are captured here: those of torch.compile copy their inputs
-            self.net = torch.compile(self.net, mode={"max-autotune": "max-autotune-no-cudagraphs"}.get(mode, mode))
+            known = {"max-autotune": "max-autotune-no-cudagraphs"}
+            self.net = torch.compile(self.net, mode=known.get(mode, mode), dynamic=False)
         names = [name for name, _, _ in shapes] or ["images"]
         self.inputs = [(name, "float32", wanted_shape(shapes, name, i)) for i, name in enumerate(names)]
         self.outputs = []
