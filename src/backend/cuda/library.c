@@ -145,7 +145,7 @@ bool sw_cuda_tactic_is(const char *name) {
 }
 
 int sw_cuda_tactics_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUDA_TACTIC_NAME]) {
-    if (conv->residual_shift) return 0;
+    if (conv->residual_shift) return 0; /* neither reads an enlarged map */
     int n = sw__cudnn_find(gpu, conv, names);
     return n + sw__blas_find(gpu, conv, names + n);
 }
@@ -198,8 +198,9 @@ sw_status sw_cuda_tactic_make(sw_cuda *gpu, const sw_conv *conv, const char *nam
     if (!t) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     t->library = (sw_cuda_library)library;
     t->allocator = gpu->allocator;
-    const char *refused =
-        library == SW_CUDA_CUDNN ? sw__cudnn_make(gpu, conv, choice, t) : sw__blas_make(gpu, conv, choice, t);
+    const char *refused = conv->residual_shift       ? "its residual is an enlarged map"
+                          : library == SW_CUDA_CUDNN ? sw__cudnn_make(gpu, conv, choice, t)
+                                                     : sw__blas_make(gpu, conv, choice, t);
     if (!refused && t->workspace > SW_CUDA_MOST_WORKSPACE) refused = "it wants too much memory";
     if (!refused) {
         *tactic = t;
