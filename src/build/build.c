@@ -67,6 +67,7 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
          planes = gpu && options->precision == SW_F32;
     sw_status status = sw_shapes_apply(graph, options, diag, &shapes);
     if (status == SW_OK) status = sw_passes_run(graph, planes ? "fuse" : fast ? NULL : "dead-code", diag);
+    if (status == SW_OK && fast && gpu && !planes) status = sw_passes_for_gpu(graph);
     if (status == SW_OK && fast && !gpu) status = sw_passes_for_cpu(graph, options->precision == SW_BF16);
     bool halves = fast && !gpu && (options->precision == SW_BF16 || options->precision == SW_F16);
     if (status == SW_OK && halves) status = sw_pass_halves(graph, options->precision);

@@ -84,15 +84,10 @@ static void settle_places(const sw_gpu *gpu, sw_gpu_program *p) {
                      (instance->values[v].layout != SW_CHANNELS_LAST || instance->values[v].dims[1] % 8 == 0);
         p->roots[v] = holds ? root : (int32_t)v;
         p->channels[v] = holds ? instance->channels[v] : 0;
+        p->homes[v] = p->roots[v];
     }
     for (int i = 0; i < p->n_nodes; i++)
         if (p->nodes[i].kind == SW_GPU_ALIAS) p->roots[p->nodes[i].out[0]] = p->roots[p->nodes[i].in[0]];
-}
-
-static int64_t bytes_on_gpu(const sw_gpu *gpu, const sw_gpu_program *p, int32_t value) {
-    sw_tensor t = sw__gpu_tensor(gpu, p, value);
-    if (t.layout != SW_CHANNELS_LAST) return sw_tensor_bytes(&t);
-    return t.dims[0] * t.dims[2] * t.dims[3] * t.pitch * 2;
 }
 
 /* The first and the last nodes that touch a root, as lists of all. */
@@ -141,7 +136,7 @@ static sw_status plan_memory(sw_gpu *gpu, sw_gpu_program *p) {
             int32_t root = p->roots[v];
             bool works = node->n_launches > 0 || node->kind == SW_GPU_CPU;
             keeps[root] |= place == SW_PLACE_INPUT || getenv("SLIPWAY_NO_ALIAS");
-            if (spans[root].bytes == 0) spans[root].bytes = bytes_on_gpu(gpu, p, root);
+            if (spans[root].bytes == 0) spans[root].bytes = sw__gpu_bytes(p, root);
             if (!works) continue;
             touches[n] = (touch){i, heads[root]};
             heads[root] = (int32_t)n++;
@@ -157,11 +152,14 @@ static sw_status plan_memory(sw_gpu *gpu, sw_gpu_program *p) {
 
 /* ---- Building ------------------------------------------------------------------------------------------------------ */
 
-static sw_status place_nodes(sw_gpu *gpu, sw_gpu_program *p, bool fallback, const sw_diag *diag) {
+static sw_status place_nodes(sw_gpu *gpu, sw_gpu_program *p, bool fallback, const sw_diag *diag, bool *again) {
     sw_cuda_launch launches[SW_CUDA_MAX_LAUNCHES];
+    *again = false;
+    sw__gpu_choose_types(gpu, p);
     for (int i = 0; i < p->n_nodes; i++) {
         sw_gpu_node *node = &p->nodes[i];
         int n;
+        if (node->kind == SW_GPU_CPU) continue;
         SW_TRY(sw__gpu_lower_node(gpu, p, node, launches, &n, &node->why, diag));
         if (!node->why) {
             node->n_launches = n;
@@ -173,6 +171,7 @@ static sw_status place_nodes(sw_gpu *gpu, sw_gpu_program *p, bool fallback, cons
                            "node '%s' (%s) cannot run on the GPU: %s", step->name, sw_op_get(step->op)->name,
                            node->why);
         node->kind = SW_GPU_CPU;
+        *again = true; /* what it reads and gives is float32 then */
         node->n_launches = 0;
         node->in = step->in, node->n_in = step->n_in;
         node->out = step->out, node->n_out = step->n_out;
@@ -282,7 +281,7 @@ static sw_status build(sw_gpu *gpu, sw_gpu_program *p, bool fallback, const sw_d
     SW_TRY(sw_cuda_enter(gpu->cuda, diag));
     SW_TRY(sw_gpu_find_nodes(gpu->plan, p->instance, &gpu->cuda->info, &p->nodes, &p->n_nodes));
     settle_places(gpu, p);
-    SW_TRY(place_nodes(gpu, p, fallback, diag));
+    for (bool again = true; again;) SW_TRY(place_nodes(gpu, p, fallback, diag, &again));
     find_crossings(gpu, p);
     SW_TRY(sw__gpu_schedule(gpu, p));
     SW_TRY(plan_memory(gpu, p));
@@ -307,12 +306,17 @@ sw_status sw_gpu_build(sw_gpu *gpu, sw_instance *instance, bool fallback, const 
     p->instance = instance;
     p->roots = SW_ARENA_ARRAY(arena, int32_t, plan->n_values);
     p->channels = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
+    p->homes = SW_ARENA_ARRAY(arena, int32_t, plan->n_values);
+    p->forms = SW_ARENA_ARRAY(arena, uint8_t, plan->n_values);
+    p->native = SW_ARENA_ARRAY(arena, uint8_t, plan->n_values);
+    p->turned = SW_ARENA_ARRAY(arena, bool, plan->n_values);
     p->bound = SW_ARENA_ARRAY(arena, sw_cu_pointer, plan->n_values);
     p->offsets = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
     p->from_cpu = SW_ARENA_ARRAY(arena, bool, plan->n_values);
     p->to_cpu = SW_ARENA_ARRAY(arena, bool, plan->n_values);
     p->outputs = SW_ARENA_ARRAY(arena, float *, plan->n_outputs + 1);
-    bool room = p->roots && p->channels && p->bound && p->offsets && p->from_cpu && p->to_cpu && p->outputs;
+    bool room = p->roots && p->channels && p->homes && p->forms && p->native && p->turned && p->bound && p->offsets &&
+                p->from_cpu && p->to_cpu && p->outputs;
     sw_status status = room ? build(gpu, p, fallback, diag) : SW_E_NOMEM;
     if (status == SW_OK)
         *result = p;
@@ -389,6 +393,7 @@ sw_gpu_summary sw_gpu_summarize(const sw_gpu *gpu, const sw_gpu_program *p) {
 const char *sw_gpu_kernel_name(const sw_gpu_node *node) {
     switch (node->kind) {
     case SW_GPU_CONV:
+    case SW_GPU_PRODUCT:
         return node->library ? node->library : sw_cuda_kernel_get(node->tile)->name;
     case SW_GPU_STEM:
         return "stem";

@@ -12,6 +12,7 @@
 typedef enum sw_gpu_kind {
     SW_GPU_STEP, /* the step's own kernels */
     SW_GPU_CONV,
+    SW_GPU_PRODUCT,   /* of rows of halves with weights: as a convolution of 1x1 */
     SW_GPU_STEM,      /* a convolution that reads a picture in rows */
     SW_GPU_STEM_CONV, /* the same with the convolution behind it, whose step is the node's */
     SW_GPU_POOLS,     /* max pools in a row */
@@ -47,8 +48,8 @@ typedef struct sw_gpu_node {
     int residual_shift;  /* CONV: in[3] is the map that the step's residual is an enlarged one of; as in sw_cuda_conv */
     const char *why;     /* CPU: why */
     /* set when a program is built */
-    sw_cuda_kernel tile; /* CONV: its kernel, of whatever form; from SW_CUDA_KERNELS on: a library's */
-    const char *library; /* CONV: the name of the library's tactic that runs it, the GPU's; NULL: none */
+    sw_cuda_kernel tile; /* CONV, PRODUCT: its kernel, of whatever form; from SW_CUDA_KERNELS on: a library's */
+    const char *library; /* CONV, PRODUCT: the name of the library's tactic that runs it, the GPU's; NULL: none */
     int first_launch, n_launches;
     int stream; /* -1: no launches */
     bool waits; /* for other streams */

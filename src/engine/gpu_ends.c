@@ -102,11 +102,11 @@ static const char *refuse(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_ends *end
     const sw_tensor *x = &p->instance->values[in];
     if (sw_gpu_uses_cpu(p) || p->n_segments != 1) return "steps run on the CPU";
     if (x->dtype != SW_F32 || x->layout != SW_ROW_MAJOR || x->rank != 4 || x->dims[0] != 1 || x->dims[1] != 3 ||
-        p->offsets[p->roots[in]] < 0)
+        p->offsets[p->roots[in]] < 0 || (p->forms[in] & SW_GPU_HALF))
         return "it takes no picture of three planes";
     if (p->instance->places[out] != SW_PLACE_PLANNED || p->offsets[p->roots[out]] < 0)
         return "its boxes do not come from the GPU";
-    sw_tensor table = sw__gpu_tensor(gpu, p, out);
+    sw_tensor table = sw__gpu_form(gpu, p, out, SW_GPU_FLOAT);
     const char *why = sw_cuda_describe_boxes(&ends->decode, &ends->nms, &table, &gpu->cuda->info, boxes);
     boxes->table = table.data;
     return why;
@@ -229,9 +229,7 @@ sw_status sw_gpu_run_ends(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_ends *ends, con
     SW_CUDA_TRY(gpu->cuda, diag, graph_launch(p->ends->graph, p->streams[0]));
     SW_TRY(sw__gpu_copy_outputs(gpu, p, ends->output, diag));
     SW_CUDA_TRY(gpu->cuda, diag, stream_wait(p->streams[0]));
-    *rows = (sw_tensor){.dtype = SW_F32,
-                        .rank = 2,
-                        .dims = {*p->ends->n_rows, 6 + p->ends->boxes.extra},
-                        .data = p->ends->rows};
+    *rows = (sw_tensor){
+        .dtype = SW_F32, .rank = 2, .dims = {*p->ends->n_rows, 6 + p->ends->boxes.extra}, .data = p->ends->rows};
     return SW_OK;
 }

@@ -9,6 +9,10 @@ static int64_t round_up(int64_t n, int64_t to) {
 }
 
 sw_tensor sw__gpu_tensor(const sw_gpu *gpu, const sw_gpu_program *p, int32_t value) {
+    return sw__gpu_form(gpu, p, value, p->native[p->roots[value]]);
+}
+
+sw_tensor sw__gpu_form(const sw_gpu *gpu, const sw_gpu_program *p, int32_t value, int form) {
     const sw_instance *instance = p->instance;
     sw_tensor t = instance->values[value];
     int32_t root = p->roots[value];
@@ -17,12 +21,14 @@ sw_tensor sw__gpu_tensor(const sw_gpu *gpu, const sw_gpu_program *p, int32_t val
         t.data = (void *)(uintptr_t)(bound ? p->bound[value] : gpu->store->constants[value]);
         return t;
     }
-    t.data = NULL;
-    if (t.layout == SW_CHANNELS_LAST) t.pitch = round_up(instance->values[root].dims[1], 8);
+    bool map = t.layout == SW_CHANNELS_LAST, rows = !map && t.dtype == SW_F32;
+    int64_t at = p->channels[value] * 2 + (rows && form == SW_GPU_FLOAT ? sw__gpu_float_at(p, root) : 0);
+    if (map) t.pitch = round_up(instance->values[p->homes[value]].dims[1], 8);
+    if (rows && form == SW_GPU_HALF) t.dtype = gpu->cuda->bf16 ? SW_BF16 : SW_F16;
     if (p->memory)
-        t.data = (char *)(uintptr_t)p->memory + p->offsets[root] + p->channels[value] * 2;
+        t.data = (char *)(uintptr_t)p->memory + p->offsets[root] + at;
     else
-        t.data = (void *)(((uintptr_t)root + 1) << 40 | (uintptr_t)p->channels[value] * 2); /* to compare places */
+        t.data = (void *)(((uintptr_t)root + 1) << 40 | (uintptr_t)at); /* to compare places */
     return t;
 }
 
@@ -71,25 +77,37 @@ static _Atomic sw_cu_pointer *weights_of(const sw_gpu *gpu, int32_t step, sw_cud
     return &gpu->store->weights[(size_t)step * SW_CUDA_FORMS + form];
 }
 
+/* Weights of a product, depth by depth, as convolutions have them. */
+static float *turn_weights(sw_gpu *gpu, const float *weights, int64_t depth, int64_t columns) {
+    float *turned = sw_alloc(gpu->allocator, (size_t)(depth * columns) * sizeof *turned);
+    for (int64_t k = 0; turned && k < depth; k++)
+        for (int64_t n = 0; n < columns; n++) turned[n * depth + k] = weights[k * columns + n];
+    return turned;
+}
+
 static sw_status pack_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t step, const sw_conv *conv,
-                              sw_cuda_form form, const sw_diag *diag) {
+                              sw_cuda_form form, bool turn, const sw_diag *diag) {
     const sw_step *s = &gpu->plan->steps[step];
     const float *bias = s->n_in > 2 && s->in[2] >= 0 ? p->instance->values[s->in[2]].data : NULL;
     const float *weights = p->instance->values[s->in[1]].data;
     if (!weights) return cpu_only(diag);
     size_t bias_at, bytes = sw_cuda_packed_bytes(conv, form, &bias_at);
     void *packed = sw_alloc(gpu->allocator, bytes);
-    if (!packed) return SW_E_NOMEM;
-    sw_cuda_pack(conv, form, gpu->cuda->bf16, weights, bias, packed);
-    sw_status status = upload_shared(gpu, packed, bytes, diag, weights_of(gpu, step, form));
+    float *turned = turn ? turn_weights(gpu, weights, conv->in_channels, conv->out_channels) : NULL;
+    sw_status status = packed && (turned || !turn) ? SW_OK : SW_E_NOMEM;
+    if (status == SW_OK) {
+        sw_cuda_pack(conv, form, gpu->cuda->bf16, turn ? turned : weights, bias, packed);
+        status = upload_shared(gpu, packed, bytes, diag, weights_of(gpu, step, form));
+    }
+    sw_free(gpu->allocator, turned);
     sw_free(gpu->allocator, packed);
     return status;
 }
 
 static sw_status upload_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t step, const sw_conv *conv,
-                                sw_cuda_form form, const sw_diag *diag) {
+                                sw_cuda_form form, bool turn, const sw_diag *diag) {
     pthread_mutex_lock(&gpu->store->lock);
-    sw_status status = *weights_of(gpu, step, form) ? SW_OK : pack_weights(gpu, p, step, conv, form, diag);
+    sw_status status = *weights_of(gpu, step, form) ? SW_OK : pack_weights(gpu, p, step, conv, form, turn, diag);
     pthread_mutex_unlock(&gpu->store->lock);
     return status;
 }
@@ -100,12 +118,16 @@ static bool stays_on_host(const sw_step *step, int i, const sw_tensor *t) {
     return !sw_cuda_is_operand(step->op, i, t);
 }
 
-static sw_call step_call(sw_gpu *gpu, const sw_gpu_program *p, int32_t index) {
+/* The call of a step of a node, with its ports on the GPU. */
+static sw_call step_call(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, int32_t index) {
     const sw_step *step = &gpu->plan->steps[index];
     sw_call call = sw_step_call(step, p->instance->values, gpu->in, gpu->out, NULL);
     for (int i = 0; i < step->n_in; i++) {
         if (!gpu->in[i] || stays_on_host(step, i, gpu->in[i])) continue;
-        gpu->ports[i] = sw__gpu_tensor(gpu, p, step->in[i]);
+        sw_cuda_rows rows = sw__gpu_rows_of(p, node, &call, false, i);
+        gpu->ports[i] = rows == SW_CUDA_ROWS_ANY
+                            ? sw__gpu_tensor(gpu, p, step->in[i])
+                            : sw__gpu_form(gpu, p, step->in[i], rows == SW_CUDA_ROWS_HALF ? SW_GPU_HALF : SW_GPU_FLOAT);
         gpu->in[i] = &gpu->ports[i];
     }
     for (int i = 0; i < step->n_out; i++) {
@@ -117,12 +139,18 @@ static sw_call step_call(sw_gpu *gpu, const sw_gpu_program *p, int32_t index) {
 }
 
 static sw_call node_call(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node) {
-    return step_call(gpu, p, node->step);
+    return step_call(gpu, p, node, node->step);
+}
+
+static sw_status describe(const sw_gpu *gpu, const sw_gpu_node *node, const sw_call *call, sw_conv *conv) {
+    if (node->kind != SW_GPU_PRODUCT) return sw_call_conv(call, conv);
+    return sw_cuda_describe_product(call, gpu->cuda->bf16 ? SW_BF16 : SW_F16, conv);
 }
 
 sw_status sw__gpu_conv(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_conv *conv) {
     sw_call call = node_call(gpu, p, node);
-    SW_TRY(sw_call_conv(&call, conv));
+    SW_TRY(describe(gpu, node, &call, conv));
+    if (node->kind == SW_GPU_PRODUCT) return SW_OK;
     conv->residual_shift = node->residual_shift;
     if (conv->residual) conv->residual_pitch = sw__gpu_tensor(gpu, p, node->in[3]).pitch;
     return SW_OK;
@@ -131,7 +159,7 @@ sw_status sw__gpu_conv(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *
 bool sw__gpu_same_conv(const sw_conv *a, const sw_conv *b) {
     /* Field by field from where padding begins. */
     return memcmp(a, b, offsetof(sw_conv, in_planar)) == 0 && a->in_planar == b->in_planar && a->act == b->act &&
-           a->residual == b->residual;
+           a->residual == b->residual && a->in_type == b->in_type && a->out_type == b->out_type;
 }
 
 static sw_status find_tile(sw_gpu *gpu, const sw_conv *conv, const sw_diag *diag, sw_cuda_kernel *tile) {
@@ -156,12 +184,14 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     SW_TRY(sw__gpu_conv(gpu, p, node, &conv));
     sw_call call = node_call(gpu, p, node);
     sw_cuda_form form = sw_cuda_conv_form(&conv);
+    bool turn = node->kind == SW_GPU_PRODUCT && !sw_cuda_weights_turned(&call);
     if (form == SW_CUDA_FORM_TILES) SW_TRY(find_tile(gpu, &conv, diag, &node->tile));
-    if (p->memory) SW_TRY(upload_weights(gpu, p, node->step, &conv, form, diag));
+    if (p->memory) SW_TRY(upload_weights(gpu, p, node->step, &conv, form, turn, diag));
     sw_tensor residual = {0}; /* the node's, which may be another than the step's */
     if (conv.residual) residual = sw__gpu_tensor(gpu, p, node->in[3]);
     sw__gpu_launch_conv(gpu, &conv, form, node->tile, call.in[0]->data,
                         (void *)(uintptr_t)*weights_of(gpu, node->step, form), residual.data, call.out[0]->data, l);
+    l->args.conv.residual_float = node->kind == SW_GPU_PRODUCT && residual.dtype == SW_F32;
     node->tile = l->kernel;
     node->library = sw__gpu_is_library(node->tile) ? sw__gpu_tile_name(gpu, node->tile) : NULL;
     return SW_OK;
@@ -170,13 +200,13 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
 static sw_status lower_stem_conv(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l,
                                  const sw_diag *diag) {
     sw_conv stem, conv;
-    sw_call call = step_call(gpu, p, node->stem);
+    sw_call call = step_call(gpu, p, node, node->stem);
     SW_TRY(sw_call_conv(&call, &stem));
     call = node_call(gpu, p, node);
     SW_TRY(sw_call_conv(&call, &conv));
     if (p->memory) {
-        SW_TRY(upload_weights(gpu, p, node->stem, &stem, SW_CUDA_FORM_STEM, diag));
-        SW_TRY(upload_weights(gpu, p, node->step, &conv, SW_CUDA_FORM_TILES, diag));
+        SW_TRY(upload_weights(gpu, p, node->stem, &stem, SW_CUDA_FORM_STEM, false, diag));
+        SW_TRY(upload_weights(gpu, p, node->step, &conv, SW_CUDA_FORM_TILES, false, diag));
     }
     sw_cuda_launch_stem_conv(&stem, &conv, &gpu->cuda->info, sw__gpu_tensor(gpu, p, node->in[0]).data,
                              (void *)(uintptr_t)*weights_of(gpu, node->stem, SW_CUDA_FORM_STEM),
@@ -251,10 +281,10 @@ static sw_status lower_excite(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node 
     sw_conv convs[2];
     const void *packed[2] = {NULL, NULL};
     for (int i = 0; i < 2; i++) {
-        sw_call call = step_call(gpu, p, node->convs[i]);
+        sw_call call = step_call(gpu, p, node, node->convs[i]);
         SW_TRY(sw_call_conv(&call, &convs[i]));
         if (i < node->begin) continue;
-        if (p->memory) SW_TRY(upload_weights(gpu, p, node->convs[i], &convs[i], SW_CUDA_FORM_TILES, diag));
+        if (p->memory) SW_TRY(upload_weights(gpu, p, node->convs[i], &convs[i], SW_CUDA_FORM_TILES, false, diag));
         packed[i] = (void *)(uintptr_t)*weights_of(gpu, node->convs[i], SW_CUDA_FORM_TILES);
     }
     sw_tensor map = sw__gpu_tensor(gpu, p, node->in[0]), squeezed = sw__gpu_tensor(gpu, p, node->in[1]),
@@ -314,7 +344,7 @@ static const char *refuse_ports(const sw_gpu *gpu, const sw_gpu_program *p, cons
 /* Weights must be constants, others of float32 are taken to the GPU. */
 static sw_status upload_constants(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, const sw_diag *diag) {
     const sw_step *step = &gpu->plan->steps[node->step];
-    bool conv = node->kind == SW_GPU_CONV || node->kind == SW_GPU_STEM;
+    bool conv = node->kind == SW_GPU_CONV || node->kind == SW_GPU_STEM || node->kind == SW_GPU_PRODUCT;
     for (int i = 0; i < node->n_in; i++) {
         if (node->in[i] < 0 || (conv && (i == 1 || i == 2))) continue;
         sw_place place = p->instance->places[node->in[i]];
@@ -327,14 +357,15 @@ static sw_status upload_constants(sw_gpu *gpu, const sw_gpu_program *p, const sw
     return SW_OK;
 }
 
-sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, sw_cuda_launch *l, int *n,
-                             const char **why, const sw_diag *diag) {
+static sw_status lower_kind(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, sw_cuda_launch *l, int *n,
+                            const char **why, const sw_diag *diag) {
     *n = 1;
     memset(l, 0, sizeof *l);
     if ((*why = refuse_ports(gpu, p, node))) return SW_OK;
     if (p->memory) SW_TRY(upload_constants(gpu, p, node, diag));
     switch (node->kind) {
     case SW_GPU_CONV:
+    case SW_GPU_PRODUCT:
     case SW_GPU_STEM:
         return lower_conv(gpu, p, node, l, diag);
     case SW_GPU_STEM_CONV:
@@ -368,6 +399,20 @@ sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, 
     sw_call call = node_call(gpu, p, node);
     *why = sw_cuda_lower(&call, gpu->plan->gpu_tf32, l, n);
     if (node->kind == SW_GPU_POOLS && !*why) lower_pools(gpu, p, node, l->args.pool.kernel_h, l->args.pool.kernel_w, l);
+    return SW_OK;
+}
+
+sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, sw_cuda_launch *l, int *n,
+                             const char **why, const sw_diag *diag) {
+    SW_TRY(lower_kind(gpu, p, node, l, n, why, diag));
+    if (*why || *n == 0) return SW_OK;
+    for (int i = 0; i < node->n_out; i++) {
+        if (*n == SW_CUDA_MAX_LAUNCHES) {
+            *why = "it has too many parts";
+            return SW_OK;
+        }
+        *n += sw__gpu_convert(gpu, p, node->out[i], &l[*n]);
+    }
     return SW_OK;
 }
 

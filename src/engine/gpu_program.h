@@ -64,8 +64,11 @@ struct sw_gpu_program {
     sw_instance *instance;
     sw_gpu_node *nodes;
     int n_nodes;
-    int32_t *roots;          /* by value: whose memory on the GPU it lies in */
-    int64_t *channels;       /* and from which channel on */
+    int32_t *roots;    /* by value: whose memory on the GPU it lies in */
+    int64_t *channels; /* and from which channel on */
+    int32_t *homes;    /* by value: the map whose channels it is; of maps that share the memory of rows, not the root */
+    uint8_t *forms, *native; /* by root: SW_GPU_FLOAT, SW_GPU_HALF, and which of them its node writes */
+    bool *turned;            /* by value: rows that share the memory of a map */
     sw_cu_pointer *bound;    /* by value: constants that follow from the shapes; 0: not there yet */
     int64_t *offsets;        /* by root: bytes in `memory`; -1: not on the GPU */
     bool *from_cpu, *to_cpu; /* by value: made, or wanted, by the CPU */
@@ -83,8 +86,8 @@ struct sw_gpu_program {
     int n_segments;
     sw_cu_pointer memory, staging;
     int64_t memory_bytes, staging_bytes;
-    void *host_staging; /* pinned */
-    float **outputs;    /* by output: pinned host memory */
+    void *host_staging;               /* pinned */
+    float **outputs;                  /* by output: pinned host memory */
     struct sw_gpu_program_ends *ends; /* NULL: not wanted yet, or `no_ends` says why not */
     const char *no_ends;
 };
@@ -92,8 +95,20 @@ struct sw_gpu_program {
 enum { SW_GPU_MAX_ROUNDS = 1000 };
 double sw__gpu_median(double *times, int n); /* sorts */
 
-/* The tensor that a value is on the GPU; data NULL before memory is planned. */
+/* The tensor that a value is on the GPU, as its node writes it; data NULL before memory is planned. */
 sw_tensor sw__gpu_tensor(const sw_gpu *gpu, const sw_gpu_program *program, int32_t value);
+/* The same in one of its forms. */
+sw_tensor sw__gpu_form(const sw_gpu *gpu, const sw_gpu_program *program, int32_t value, int form);
+
+/* gpu_types.c: rows as float32, as halves, or both. PLAIN: wanted in float32 first. */
+enum { SW_GPU_FLOAT = 1, SW_GPU_HALF = 2, SW_GPU_PLAIN = 4 };
+void sw__gpu_choose_types(sw_gpu *gpu, sw_gpu_program *program);
+/* What a node takes or gives at a port of its own; the call is that of its step. */
+sw_cuda_rows sw__gpu_rows_of(const sw_gpu_program *p, const sw_gpu_node *node, const sw_call *call, bool out, int i);
+int64_t sw__gpu_bytes(const sw_gpu_program *p, int32_t root);    /* of memory */
+int64_t sw__gpu_float_at(const sw_gpu_program *p, int32_t root); /* bytes of its halves, which are before */
+/* The launch that makes the other form of a value; false: there is none. */
+bool sw__gpu_convert(const sw_gpu *gpu, const sw_gpu_program *p, int32_t value, sw_cuda_launch *l);
 /* Launches of a node. `why` is set when there are none to be had. Data pointers are those of sw__gpu_tensor. */
 SW_MUST_USE sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *program, sw_gpu_node *node,
                                          sw_cuda_launch *launches, int *n, const char **why, const sw_diag *diag);

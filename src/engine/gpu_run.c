@@ -105,27 +105,36 @@ static void convert(const sw_gpu_program *p, const sw_tensor *map, bool to_map, 
     sw_cuda_launch_convert(l, to_map);
 }
 
+/* The other form of rows, where it is wanted. */
+static sw_status convert_form(sw_gpu *gpu, sw_gpu_program *p, int32_t value, const sw_diag *diag) {
+    sw_cuda_launch l;
+    if (!sw__gpu_convert(gpu, p, value, &l)) return SW_OK;
+    SW_TRY(sw_cuda_load(gpu->cuda, l.kernel, 0, diag));
+    return sw__gpu_launch(gpu, &l, p->streams[0], false, diag);
+}
+
 static sw_status copy_in(sw_gpu *gpu, sw_gpu_program *p, int32_t value, const sw_diag *diag) {
     sw_tensor on_gpu = sw__gpu_tensor(gpu, p, value);
     const sw_tensor *t = &p->instance->values[value];
     size_t bytes = (size_t)sw_tensor_bytes(t);
     sw_cu_pointer at = (sw_cu_pointer)(uintptr_t)on_gpu.data;
+    sw_cuda_launch l;
     if (t->layout != SW_CHANNELS_LAST) {
         SW_CUDA_TRY(gpu->cuda, diag, copy_in(at, t->data, bytes, p->streams[0]));
-        return SW_OK;
+        return convert_form(gpu, p, value, diag);
     }
-    sw_cuda_launch l;
     gather(t, p->host_staging, false);
     convert(p, &on_gpu, true, &l);
     SW_CUDA_TRY(gpu->cuda, diag, copy_in(p->staging, p->host_staging, bytes, p->streams[0]));
     SW_TRY(sw_cuda_load(gpu->cuda, l.kernel, 0, diag));
     SW_TRY(sw__gpu_launch(gpu, &l, p->streams[0], false, diag));
+    SW_TRY(convert_form(gpu, p, value, diag));
     SW_CUDA_TRY(gpu->cuda, diag, stream_wait(p->streams[0]));
     return SW_OK;
 }
 
 static sw_status copy_out(sw_gpu *gpu, sw_gpu_program *p, int32_t value, const sw_diag *diag) {
-    sw_tensor on_gpu = sw__gpu_tensor(gpu, p, value);
+    sw_tensor on_gpu = sw__gpu_form(gpu, p, value, SW_GPU_FLOAT);
     const sw_tensor *t = &p->instance->values[value];
     size_t bytes = (size_t)sw_tensor_bytes(t);
     bool map = t->layout == SW_CHANNELS_LAST;

@@ -185,6 +185,10 @@ static sw_status time_tile(stopwatch *w, const trial *t, sw_cuda_kernel tile, co
     if (status == SW_OK) {
         sw__gpu_launch_conv(w->gpu, &t->conv, SW_CUDA_FORM_TILES, tile, t->places.in, t->places.weights,
                             t->places.residual, t->places.out, &l);
+        if (!library) {
+            l.args.conv.in_rows = t->places.in_rows, l.args.conv.out_rows = t->places.out_rows;
+            l.args.conv.residual_float = t->places.residual_float;
+        }
         status = sw__gpu_lend_workspace(w->gpu, t->p, 0, &l, told);
     }
     if (status == SW_OK) status = time_twice(w, t->p, &l, told, ns);
@@ -211,6 +215,12 @@ static sw_status time_tiles(stopwatch *w, trial *t, int first, const sw_gpu_time
     }
     *done = true;
     return SW_OK;
+}
+
+/* Libraries take halves only, in their order. */
+static bool is_plain(const trial *t) {
+    const sw_cuda_conv *p = &t->places;
+    return !p->out_float && !p->residual_float && !p->in_rows && !p->out_rows && t->conv.out_pitch % 8 == 0;
 }
 
 /* Times kernels for a convolution, unless it is one whose tile is known. */
@@ -241,7 +251,7 @@ static sw_status try_libraries(stopwatch *w, trials *all, const sw_diag *diag) {
     sw_status status = unknown ? SW_OK : SW_E_NOMEM;
     for (size_t i = 0; i < all->n && status == SW_OK; i++) {
         trial *t = &all->items[i];
-        if (t->least < 2 * LIBRARY_NS || sw_clock_ns() > w->deadline) continue;
+        if (t->least < 2 * LIBRARY_NS || !is_plain(t) || sw_clock_ns() > w->deadline) continue;
         status = sw__gpu_library_tiles(gpu, &t->conv, t->tiles + t->n, &t->n_library);
         for (int k = t->n; k < t->n + t->n_library; k++)
             if (!all->times->find(all->times->ctx, t->key, sw__gpu_tile_name(gpu, t->tiles[k]), ns))
@@ -275,7 +285,8 @@ static sw_status tune_alone(stopwatch *w, sw_gpu_program *p, const sw_gpu_times 
     trials all = {.times = times};
     sw_status status = SW_OK;
     for (int i = 0; i < p->n_nodes && status == SW_OK; i++) {
-        if (p->nodes[i].kind == SW_GPU_CONV) status = try_node(w, &all, p, &p->nodes[i], diag);
+        if (p->nodes[i].kind == SW_GPU_CONV || p->nodes[i].kind == SW_GPU_PRODUCT)
+            status = try_node(w, &all, p, &p->nodes[i], diag);
         if (times && times->progress) times->progress(times->ctx, i + 1, p->n_nodes);
     }
     if (status == SW_OK) status = try_libraries(w, &all, diag);

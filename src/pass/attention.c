@@ -1,6 +1,6 @@
 /* Attention written out, softmax(Q K^T * scale + mask) V, becomes one FusedAttention, which needs no memory for the scores. It
  * reads its heads where they lie: what only reorders elements between a product and the heads, and behind them, is left
- * out. Float32, shapes known; for CPUs, whose kernels compute it.
+ * out. Float32, shapes known; for CPUs, whose kernels compute it, and for GPUs where heads lie in eights.
  *
  * Seen: factors before and behind the first product, constant masks of several terms, either order of the second product (V
  * times the transposed weights, as in YOLO's C2PSA). */
@@ -298,14 +298,30 @@ static view locate_result(const sw_graph *graph, match *m) {
     return v;
 }
 
-static sw_status replace(sw_graph *graph, match *m) {
+/* Vectors of heads as GPUs read them: elements in a row, all else in eights, made by a step. */
+static bool are_eights(const view *v, int elements) {
+    bool fits =
+        v->strides[elements] == 1 && v->dims[elements] % 8 == 0 && v->dims[elements] <= 128 && v->offset % 8 == 0;
+    for (int i = 0; i < v->rank; i++) fits = fits && (i == elements || v->strides[i] % 8 == 0);
+    return fits;
+}
+
+static sw_status replace(sw_graph *graph, match *m, bool eights) {
     int n = m->q->type.rank;
     view q = locate(m->q, MAX_AHEAD), k = locate(m->k, MAX_AHEAD), v = locate(m->v, MAX_AHEAD);
     int64_t sizes[4] = {q.dims[n - 2], k.dims[n - 1], q.dims[n - 1], v.dims[n - 1 - m->v_turned]};
     int64_t heads = 1, per_head = sizes[0] * sizes[1];
     for (int i = 0; i < n - 2; i++) heads *= q.dims[i];
     if (m->mask && (m->mask_count % per_head != 0 || heads % (m->mask_count / per_head) != 0)) return SW_OK;
-    view y = locate_result(graph, m);
+    if (eights &&
+        (!are_eights(&q, n - 1) || !are_eights(&k, n - 2) || !are_eights(&v, n - 1 - m->v_turned) || m->v_turned))
+        return SW_OK;
+    match turned = *m;
+    view y = locate_result(graph, &turned);
+    if (eights && !are_eights(&y, n - 1))
+        y = whole(m->last->out[0]);
+    else
+        *m = turned;
     sw_value *mask = NULL;
     if (m->mask) {
         sw_tensor type = {
@@ -329,12 +345,12 @@ static sw_status replace(sw_graph *graph, match *m) {
     return set_heads(graph, node, "result", &y, n - 2 + m->v_turned, n - 1 - m->v_turned);
 }
 
-sw_status sw__pass_attention(sw_graph *graph) {
+sw_status sw__pass_attention(sw_graph *graph, bool eights) {
     for (sw_node *node = graph->first, *next; node; node = next) {
         next = node->next;
         match m;
         if (node->op != SW_OP_Softmax || !find(graph, node, &m)) continue;
-        SW_TRY(replace(graph, &m));
+        SW_TRY(replace(graph, &m, eights));
         next = node->next; /* what followed may be gone */
     }
     return sw__pass_dead_code(graph, NULL);

@@ -74,8 +74,14 @@ sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_diag *diag) 
 
 sw_status sw_passes_for_cpu(sw_graph *graph, bool rough) {
     SW_TRY(sw__pass_turns(graph));
-    SW_TRY(sw__pass_attention(graph));
+    SW_TRY(sw__pass_attention(graph, false));
     return sw__pass_products(graph, rough);
+}
+
+sw_status sw_passes_for_gpu(sw_graph *graph) {
+    SW_TRY(sw__pass_turns(graph));
+    SW_TRY(sw__pass_attention(graph, true));
+    return sw__pass_products(graph, false);
 }
 
 int64_t sw__node_ints_or(const sw_node *node, const char *name, int i, int64_t otherwise) {

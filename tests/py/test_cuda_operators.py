@@ -126,6 +126,54 @@ class Operators(Emulated):
         both = [helper.make_node("Gemm", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
         self.check(both, (2, 36), 1e-4, outputs=[("h", T.FLOAT), ("y", T.FLOAT)], w=weights["w"].reshape(36, 21))
 
+    def test_rows_of_halves(self):
+        """A block of a transformer over 37 tokens: shifted windows, masks, heads of 8, products of any columns."""
+        rng = np.random.default_rng(3)
+        draw = lambda *shape: rng.uniform(-0.3, 0.3, shape).astype(np.float32)  # noqa: E731
+        node = helper.make_node
+        nodes = [
+            node("LayerNormalization", ["x", "scale", "bias"], ["n"], axis=-1),
+            node("Slice", ["n", "five", "end", "one"], ["back"]),
+            node("Slice", ["n", "zero", "five", "one"], ["front"]),
+            node("Concat", ["back", "front"], ["rolled"], axis=1),
+            node("MatMul", ["rolled", "w_qkv"], ["qkv0"]),
+            node("Add", ["qkv0", "b_qkv"], ["qkv"]),
+            node("Reshape", ["qkv", "heads"], ["split"]),
+            node("Transpose", ["split"], ["turned"], perm=[2, 0, 3, 1, 4]),
+            *(node("Gather", ["turned", f"part{i}"], [name], axis=0) for i, name in enumerate("qkv")),
+            node("Transpose", ["k"], ["k_t"], perm=[0, 1, 3, 2]),
+            node("Mul", ["q", "root"], ["q_scaled"]),
+            node("MatMul", ["q_scaled", "k_t"], ["s0"]),
+            node("Add", ["s0", "mask"], ["s1"]),
+            node("Softmax", ["s1"], ["s2"], axis=-1),
+            node("MatMul", ["s2", "v"], ["heads_out"]),
+            node("Transpose", ["heads_out"], ["side_by_side"], perm=[0, 2, 1, 3]),
+            node("Reshape", ["side_by_side", "flat"], ["att"]),
+            node("MatMul", ["att", "w_out"], ["out"]),
+            node("Add", ["out", "b_out"], ["out_b"]),
+            node("Add", ["out_b", "x"], ["sum"]),
+            node("LayerNormalization", ["sum", "scale"], ["n2"], axis=-1),
+            node("MatMul", ["n2", "w_up"], ["up0"]),
+            node("Add", ["up0", "b_up"], ["up1"]),
+            node("Gelu", ["up1"], ["up"]),
+            node("MatMul", ["up", "w_down"], ["down"]),
+            node("Add", ["sum", "down"], ["y"]),
+            node("MatMul", ["n2", "w_odd"], ["odd"]),
+        ]
+        weights = {
+            **{"scale": draw(24) + 1, "bias": draw(24), "w_qkv": draw(24, 72), "b_qkv": draw(72), "mask": draw(3, 37, 37) * 9},
+            **{"w_out": draw(24, 24), "b_out": draw(24), "w_up": draw(24, 44), "b_up": draw(44), "w_down": draw(44, 24)},
+            **{"w_odd": draw(24, 5), "root": np.float32(8**-0.5)},
+            **{"heads": np.array([2, 37, 3, 3, 8]), "flat": np.array([2, 37, 24])},
+            **{"zero": np.array([0]), "one": np.array([1]), "five": np.array([5]), "end": np.array([37])},
+            **{f"part{i}": np.array(i) for i in range(3)},
+        }
+        outputs = (("y", T.FLOAT), ("odd", T.FLOAT))
+        for precision in ("fp16", "bf16", "fp32"):
+            with self.subTest(precision):
+                bound = {"fp16": 5e-3, "bf16": 4e-2, "fp32": 1e-4}[precision]
+                self.check(nodes, (2, 37, 24), bound, outputs=outputs, precision=precision, **weights)
+
     def test_topk(self):
         cases = [((3, 40, 7), 1, 5, 1), ((2, 1300), -1, 1300, 0), ((5,), 0, 1, 1), ((300, 4), 0, 9, 0)]
         cases += [((1300, 2), 0, 7, 1), ((33000,), 0, 300, 0), ((513,), 0, 513, 1)]  # in one block

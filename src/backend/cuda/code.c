@@ -14,6 +14,9 @@ static const sw_cuda_kernel_info kernels[] = {
 #define WGMMA_1             " -DWGMMA"
 #define WGMMA_2             ""
 #define WGMMA_3             " -DWGMMA -DOVERLAP"
+#define WGMMA_10            " -DOF_ROWS"
+#define WGMMA_11            " -DWGMMA -DOF_ROWS"
+#define WGMMA_13            " -DWGMMA -DOVERLAP -DOF_ROWS"
 #define SW_CUDA_TILE(id, bm_, bn_, bk_, wm_, wn_, wk_, stages_, kind_)                                                 \
     {#id,                                                                                                              \
      kind_ == 2 ? "direct.cu" : "conv.cu",                                                                             \
@@ -28,7 +31,8 @@ static const sw_cuda_kernel_info kernels[] = {
      wn_,                                                                                                              \
      wk_,                                                                                                              \
      stages_,                                                                                                          \
-     kind_ % 2 == 1},
+     kind_ % 2 == 1,                                                                                                   \
+     kind_ >= 10},
 #define PAIRS_0             ""
 #define PAIRS_1             " -DPAIRS"
 #define SW_CUDA_PATCH(id, kernel_, stride_, bm_, bn_, pairs_, teams_, buffers_)                                        \

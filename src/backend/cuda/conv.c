@@ -68,7 +68,7 @@ static weight_shape shape_of(const sw_conv *c, sw_cuda_form form) {
         return (weight_shape){1, taps, c->out_channels};
     case SW_CUDA_FORM_STEM:
         return (weight_shape){round_up(c->out_channels, STEM_COLUMNS),
-                            is_small_stem(c) ? 3 * 4 : STEM_HEIGHT * STEM_WIDTH, STEM_CHANNELS};
+                              is_small_stem(c) ? 3 * 4 : STEM_HEIGHT * STEM_WIDTH, STEM_CHANNELS};
     case SW_CUDA_FORM_PLAIN:
         return (weight_shape){round_up(c->out_channels, 8), taps, c->in_channels / c->groups};
     default:
@@ -116,8 +116,8 @@ void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, bool bf16, const float *w
 /* How a kernel that holds patches works on a convolution. */
 typedef struct patch_shape {
     int64_t chunks, row, plane, depth; /* eights of channels, of a row and a patch of it, of the depth */
-    int64_t tiles, across, down;  /* of the output; across and down of one picture */
-    int64_t bytes;                /* of shared memory */
+    int64_t tiles, across, down;       /* of the output; across and down of one picture */
+    int64_t bytes;                     /* of shared memory */
 } patch_shape;
 
 static patch_shape patch_of(const sw_conv *c, const sw_cuda_kernel_info *k) {
@@ -135,8 +135,8 @@ static patch_shape patch_of(const sw_conv *c, const sw_cuda_kernel_info *k) {
 }
 
 static bool patch_fits(const sw_conv *c, const sw_cuda_kernel_info *k) {
-    bool linear = k->patch > 1 || (c->pad_top == 0 && c->pad_left == 0 && c->out_height == c->height &&
-                                   c->out_width == c->width);
+    bool linear =
+        k->patch > 1 || (c->pad_top == 0 && c->pad_left == 0 && c->out_height == c->height && c->out_width == c->width);
     return linear && c->kernel_h == k->patch && c->kernel_w == k->patch && c->stride_h == k->stride &&
            c->stride_w == k->stride && c->dilation_h == 1 && c->dilation_w == 1 && k->pairs == (c->in_channels <= 8);
 }
@@ -155,9 +155,15 @@ int sw_cuda_most_shared(const sw_cuda_info *gpu) {
                                              : 99 * 1024;
 }
 
+/* A product of rows of halves; maps are float32 in descriptions. */
+static bool is_product(const sw_conv *c) {
+    return c->in_type == SW_F16 || c->in_type == SW_BF16;
+}
+
 static bool fits(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
     int most = sw_cuda_most_shared(gpu);
-    return k->bm > 0 && (!k->wgmma || gpu->sm == 90) && (!k->patch || patch_fits(c, k)) && shared_of(c, k) <= most;
+    return k->bm > 0 && k->rows == is_product(c) && (!k->wgmma || gpu->sm == 90) && (!k->patch || patch_fits(c, k)) &&
+           shared_of(c, k) <= most;
 }
 
 /* How many blocks an SM holds at a time. */
@@ -224,6 +230,7 @@ int sw_cuda_conv_candidates(const sw_conv *c, const sw_cuda_info *gpu, sw_cuda_k
 sw_cuda_kernel sw_cuda_conv_choose(const sw_conv *c, const sw_cuda_info *gpu) {
     sw_cuda_kernel tiles[SW_CUDA_KERNELS], best = SW_CUDA_CONV_64X16;
     double least = INFINITY;
+    if (is_product(c)) best = SW_CUDA_ROWS_64X64;
     int n = sw_cuda_conv_candidates(c, gpu, tiles);
     for (int i = 0; i < n; i++) {
         double cost = estimate(c, sw_cuda_kernel_get(tiles[i]), gpu);
@@ -246,12 +253,9 @@ static sw_cuda_kernel depthwise_kernel(const sw_conv *c) {
 }
 
 static void launch_depthwise(const sw_conv *c, sw_cuda_launch *l) {
-    static const int across[] = {[SW_CUDA_DEPTHWISE_3] = 1,
-                                 [SW_CUDA_DEPTHWISE_3_WIDE] = 4,
-                                 [SW_CUDA_DEPTHWISE_3_S2] = 2,
-                                 [SW_CUDA_DEPTHWISE_5] = 2,
-                                 [SW_CUDA_DEPTHWISE_5_S2] = 1,
-                                 [SW_CUDA_DEPTHWISE_ANY] = 1};
+    static const int across[] = {
+        [SW_CUDA_DEPTHWISE_3] = 1, [SW_CUDA_DEPTHWISE_3_WIDE] = 4, [SW_CUDA_DEPTHWISE_3_S2] = 2,
+        [SW_CUDA_DEPTHWISE_5] = 2, [SW_CUDA_DEPTHWISE_5_S2] = 1,   [SW_CUDA_DEPTHWISE_ANY] = 1};
     l->kernel = depthwise_kernel(c);
     int64_t columns = (c->out_width + across[l->kernel] - 1) / across[l->kernel];
     l->args.conv.by_out_width = magic(columns);
@@ -322,6 +326,7 @@ void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel til
         .by_in_channels = magic(in_channels),
         .by_kernel_w = magic(c->kernel_w),
         .in_plane = planes ? c->height * c->width : 0,
+        .out_float = is_product(c) && c->out_type == SW_F32,
     };
     if (form == SW_CUDA_FORM_DEPTHWISE) {
         launch_depthwise(c, l);

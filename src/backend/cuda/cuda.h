@@ -39,7 +39,7 @@ typedef struct sw_cuda_kernel_info {
     const char *name, *file, *entry, *defines;
     int threads;
     int bm, bn, bk, wm, wn, wk, stages; /* of tiles; bm 0 for others */
-    bool wgmma;
+    bool wgmma, rows;                   /* rows: of a product of rows */
     int patch, stride; /* of those that hold patches: the size of the kernel (else 0), and its stride */
     bool pairs;
     int teams, buffers; /* warp groups (or pairs of them) that have tiles of their own; patches of each */
@@ -65,8 +65,8 @@ typedef struct sw_cuda {
     sw_cu_module modules[SW_CUDA_KERNELS];
     sw_cu_function functions[SW_CUDA_KERNELS];
     int shared[SW_CUDA_KERNELS]; /* dynamic shared memory that each may use */
-    int compiled; /* kernels that the cache did not have */
-    const sw_cuda_code *lent; /* of a plan, used for what the cache does not have; the plan's */
+    int compiled;                /* kernels that the cache did not have */
+    const sw_cuda_code *lent;    /* of a plan, used for what the cache does not have; the plan's */
     size_t n_lent;
     struct cudnnContext *cudnn; /* of libraries (library.h): NULL until one of their tactics is made */
     void *blas;

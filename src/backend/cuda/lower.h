@@ -10,12 +10,27 @@ static inline int sw__cuda_blocks(int64_t items) {
     return (int)((items + SW__CUDA_THREADS - 1) / SW__CUDA_THREADS);
 }
 
+/* An activation as kernels name it, with its parameters; false: the step is none. The code of Add, Sub, Mul, Div, or -1. */
+typedef struct sw__activation {
+    int act;
+    float a, b;
+} sw__activation;
+bool sw__cuda_find_activation(const sw_call *c, sw__activation *act);
+int sw__cuda_binary_op(sw_op op);
+/* Arguments of LayerNormalization; returns why there is no kernel for it, or NULL. */
+const char *sw__cuda_describe_norm(const sw_call *c, sw_cuda_launch *l);
+
 /* Strides of `t` in elements, and those of `t` read as if it had the shape of `y`: 0 along what is broadcast. */
 void sw__cuda_row_strides(const sw_tensor *t, long long *strides);
 void sw__cuda_broadcast(const sw_tensor *t, const sw_tensor *y, long long *strides);
 /* Copies the box `dims` between places of two arrays of one type. */
 void sw__cuda_copy_box(const sw_tensor *in, long long in_at, const long long *in_stride, const sw_tensor *out,
                        long long out_at, const long long *out_stride, const int64_t *dims, int rank, sw_cuda_launch *l);
+
+/* The same where one of both is of halves. */
+void sw__cuda_copy_tokens(const sw_tensor *in, long long in_at, const long long *in_stride, const sw_tensor *out,
+                          long long out_at, const long long *out_stride, const int64_t *dims, int rank,
+                          sw_cuda_launch *l);
 
 /* Arguments of pools and shuffles: of maps, or of planes. */
 void sw__cuda_describe_pool(const sw_call *c, const sw_window *w, sw_cuda_launch *l);
@@ -27,5 +42,8 @@ const char *sw__cuda_lower_planes(const sw_call *c, bool tf32, sw_cuda_launch *l
 const char *sw__cuda_lower_pick(const sw_call *c, sw_cuda_launch *l, bool *taken);
 const char *sw__cuda_lower_typed(const sw_call *c, sw_cuda_launch *l, bool *taken);
 const char *sw__cuda_lower_sample(const sw_call *c, sw_cuda_launch *l, bool *taken);
+
+/* Steps with rows of halves, and between rows and maps (tokens.c). */
+const char *sw__cuda_lower_tokens(const sw_call *c, sw_cuda_launch *l, bool *taken);
 
 #endif

@@ -224,11 +224,6 @@ static const char *relayout(const sw_call *c, sw_cuda_launch *l) {
 
 /* ---- Element-wise -------------------------------------------------------------------------------------------------- */
 
-typedef struct activation {
-    int act;
-    float a, b;
-} activation;
-
 static const struct {
     sw_op op;
     int act;
@@ -246,16 +241,16 @@ static const struct {
 };
 
 /* The limits of a Clip, when they are known. */
-static bool find_limits(const sw_call *c, activation *act) {
+static bool find_limits(const sw_call *c, sw__activation *act) {
     const sw_tensor *low = sw_call_in(c, 1), *high = sw_call_in(c, 2);
     if ((low && !low->data) || (high && !high->data)) return false;
-    *act = (activation){CUDA_ACT_CLIP, low ? *(const float *)low->data : -FLT_MAX,
-                        high ? *(const float *)high->data : FLT_MAX};
+    *act = (sw__activation){CUDA_ACT_CLIP, low ? *(const float *)low->data : -FLT_MAX,
+                            high ? *(const float *)high->data : FLT_MAX};
     return true;
 }
 
-static bool find_activation(const sw_call *c, activation *act) {
-    *act = (activation){CUDA_ACT_NONE, 0, 0};
+bool sw__cuda_find_activation(const sw_call *c, sw__activation *act) {
+    *act = (sw__activation){CUDA_ACT_NONE, 0, 0};
     switch (c->op) {
     case SW_OP_Relu:
         act->act = CUDA_ACT_RELU;
@@ -270,10 +265,10 @@ static bool find_activation(const sw_call *c, activation *act) {
         act->act = CUDA_ACT_SILU;
         return sw_call_float(c, "alpha") == 1;
     case SW_OP_LeakyRelu:
-        *act = (activation){CUDA_ACT_LEAKY, sw_call_float(c, "alpha"), 0};
+        *act = (sw__activation){CUDA_ACT_LEAKY, sw_call_float(c, "alpha"), 0};
         return true;
     case SW_OP_Elu:
-        *act = (activation){CUDA_ACT_ELU, sw_call_float(c, "alpha"), 0};
+        *act = (sw__activation){CUDA_ACT_ELU, sw_call_float(c, "alpha"), 0};
         return true;
     case SW_OP_Gelu:
         act->act = strcmp(sw_call_string(c, "approximate"), "tanh") ? CUDA_ACT_GELU : CUDA_ACT_GELU_TANH;
@@ -281,7 +276,7 @@ static bool find_activation(const sw_call *c, activation *act) {
     case SW_OP_Clip:
         return find_limits(c, act);
     case SW_OP_HardSigmoid:
-        *act = (activation){CUDA_ACT_HARDSIGMOID, sw_call_float(c, "alpha"), sw_call_float(c, "beta")};
+        *act = (sw__activation){CUDA_ACT_HARDSIGMOID, sw_call_float(c, "alpha"), sw_call_float(c, "beta")};
         return true;
     default:
         break;
@@ -291,7 +286,7 @@ static bool find_activation(const sw_call *c, activation *act) {
     return act->act != CUDA_ACT_NONE;
 }
 
-static int binary_op(sw_op op) {
+int sw__cuda_binary_op(sw_op op) {
     return op == SW_OP_Add   ? CUDA_ADD
            : op == SW_OP_Sub ? CUDA_SUB
            : op == SW_OP_Mul ? CUDA_MUL
@@ -299,7 +294,7 @@ static int binary_op(sw_op op) {
                              : -1;
 }
 
-static const char *element_map(const sw_call *c, const activation *act, int op, sw_cuda_launch *l) {
+static const char *element_map(const sw_call *c, const sw__activation *act, int op, sw_cuda_launch *l) {
     const sw_tensor *a = c->in[0], *b = op < 0 ? NULL : c->in[1], *y = c->out[0];
     bool turn = (op == CUDA_ADD || op == CUDA_MUL) && memcmp(a->dims, y->dims, 4 * sizeof *a->dims) != 0;
     if (turn) a = c->in[1], b = c->in[0];
@@ -339,7 +334,7 @@ void sw__cuda_broadcast(const sw_tensor *t, const sw_tensor *y, long long *strid
     }
 }
 
-static const char *element_rows(const sw_call *c, const activation *act, int op, sw_cuda_launch *l) {
+static const char *element_rows(const sw_call *c, const sw__activation *act, int op, sw_cuda_launch *l) {
     const sw_tensor *a = c->in[0], *b = op < 0 ? NULL : c->in[1], *y = c->out[0];
     if (y->rank > CUDA_MAX_RANK) return "it has too many axes";
     l->kernel = SW_CUDA_ELEMENT_ROWS;
@@ -372,6 +367,10 @@ void sw__cuda_copy_box(const sw_tensor *in, long long in_at, const long long *in
                        long long out_at, const long long *out_stride, const int64_t *dims, int rank,
                        sw_cuda_launch *l) {
     size_t bytes = sw_dtype_size(in->dtype);
+    if (bytes == 2 || sw_dtype_size(out->dtype) == 2) {
+        sw__cuda_copy_tokens(in, in_at, in_stride, out, out_at, out_stride, dims, rank, l);
+        return;
+    }
     *l = (sw_cuda_launch){.kernel = bytes == 8 ? SW_CUDA_COPY_8 : bytes == 1 ? SW_CUDA_COPY_1 : SW_CUDA_COPY_ROWS};
     sw_cuda_copy *p = &l->args.copy;
     *p = (sw_cuda_copy){.in = in->data ? (const char *)in->data + in_at * (long long)bytes : NULL,
@@ -474,7 +473,8 @@ static const char *affine(const sw_call *c, sw_cuda_launch *l) {
 }
 
 static const char *pad(const sw_call *c, sw_cuda_launch *l) {
-    const sw_tensor *x = c->in[0], *y = c->out[0], *pads = c->in[1], *value = sw_call_in(c, 2), *axes = sw_call_in(c, 3);
+    const sw_tensor *x = c->in[0], *y = c->out[0], *pads = c->in[1], *value = sw_call_in(c, 2),
+                    *axes = sw_call_in(c, 3);
     if (strcmp(sw_call_string(c, "mode"), "constant") != 0) return "its mode is not constant";
     if (!pads->data || (value && !value->data) || (axes && !axes->data)) return "its pads are not known";
     sw_cuda_pad *p = &l->args.pad;
@@ -494,14 +494,13 @@ static const char *pad(const sw_call *c, sw_cuda_launch *l) {
     return NULL;
 }
 
-static const char *layer_norm(const sw_call *c, sw_cuda_launch *l) {
+const char *sw__cuda_describe_norm(const sw_call *c, sw_cuda_launch *l) {
     const sw_tensor *x = c->in[0], *bias = sw_call_in(c, 2);
     int64_t axis = sw_call_int(c, "axis"), rows = 1, length = 1;
     if (axis < 0) axis += x->rank;
     for (int i = 0; i < x->rank; i++) *(i < axis ? &rows : &length) *= x->dims[i];
     if (sw_tensor_count(c->in[1]) != length || (bias && sw_tensor_count(bias) != length)) return "its scale broadcasts";
     if (c->n_out > 1 && (c->out[1] || (c->n_out > 2 && c->out[2]))) return "its mean is wanted";
-    l->kernel = SW_CUDA_NORM;
     l->args.norm = (sw_cuda_norm){.in = x->data,
                                   .scale = c->in[1]->data,
                                   .bias = bias ? bias->data : NULL,
@@ -509,8 +508,14 @@ static const char *layer_norm(const sw_call *c, sw_cuda_launch *l) {
                                   .rows = (int)rows,
                                   .length = (int)length,
                                   .epsilon = sw_call_float(c, "epsilon")};
-    l->grid_x = (int)((rows + 7) / 8);
     return NULL;
+}
+
+static const char *layer_norm(const sw_call *c, sw_cuda_launch *l) {
+    const char *why = sw__cuda_describe_norm(c, l);
+    l->kernel = SW_CUDA_NORM;
+    l->grid_x = (l->args.norm.rows + 7) / 8;
+    return why;
 }
 
 /* Over axes that are neighbours. */
@@ -602,13 +607,13 @@ static const char *gemm(const sw_call *c, sw_cuda_launch *l) {
 }
 
 bool sw_cuda_lower_few_rows(const sw_call *c, const sw_call *act, sw_cuda_launch *l) {
-    enum { MOST_ROWS = 16 };
     const sw_tensor *a = c->in[0], *b = c->in[1], *bias = sw_call_in(c, 2), *y = c->out[0];
-    activation end = {CUDA_ACT_NONE, 0, 0};
+    sw__activation end = {CUDA_ACT_NONE, 0, 0};
     bool columns = sw_call_int(c, "transB");
     int64_t k = a->dims[1];
-    if (y->dims[0] > MOST_ROWS || sw_call_int(c, "transA") || (bias && sw_call_float(c, "beta") != 1)) return false;
-    if ((columns && k % 4) || (act && !find_activation(act, &end))) return false;
+    if (y->dims[0] > SW_CUDA_MOST_FEW || sw_call_int(c, "transA") || (bias && sw_call_float(c, "beta") != 1))
+        return false;
+    if ((columns && k % 4) || (act && !sw__cuda_find_activation(act, &end))) return false;
     sw_cuda_few_rows p = {.a = a->data,
                           .b = b->data,
                           .bias = bias ? bias->data : NULL,
@@ -643,7 +648,7 @@ static const char *dfl(const sw_call *c, sw_cuda_launch *l) {
 /* ---- All steps ----------------------------------------------------------------------------------------------------- */
 
 static const char *lower_maps(const sw_call *c, sw_cuda_launch *l, int *n) {
-    activation act;
+    sw__activation act;
     switch (c->op) {
     case SW_OP_Concat:
         return join_maps(c, false, l, n);
@@ -667,7 +672,8 @@ static const char *lower_maps(const sw_call *c, sw_cuda_launch *l, int *n) {
         break;
     }
     *n = 1;
-    if (find_activation(c, &act) || binary_op(c->op) >= 0) return element_map(c, &act, binary_op(c->op), l);
+    if (sw__cuda_find_activation(c, &act) || sw__cuda_binary_op(c->op) >= 0)
+        return element_map(c, &act, sw__cuda_binary_op(c->op), l);
     return "there is no GPU kernel for it";
 }
 
@@ -686,7 +692,7 @@ static const char *lower_moves(const sw_call *c, sw_cuda_launch *l, int *n, bool
 }
 
 static const char *lower_floats(const sw_call *c, sw_cuda_launch *l, bool *taken) {
-    activation act;
+    sw__activation act;
     *taken = true;
     switch (c->op) {
     case SW_OP_Softmax:
@@ -713,7 +719,8 @@ static const char *lower_floats(const sw_call *c, sw_cuda_launch *l, bool *taken
     default:
         break;
     }
-    if (find_activation(c, &act) || binary_op(c->op) >= 0) return element_rows(c, &act, binary_op(c->op), l);
+    if (sw__cuda_find_activation(c, &act) || sw__cuda_binary_op(c->op) >= 0)
+        return element_rows(c, &act, sw__cuda_binary_op(c->op), l);
     *taken = false;
     return NULL;
 }
@@ -758,9 +765,16 @@ const char *sw_cuda_lower(const sw_call *c, bool tf32, sw_cuda_launch *l, int *n
         if (t->rank > CUDA_MAX_RANK) return "a tensor has too many axes";
         if (i >= c->n_in && count == 0) return "its result is empty";
     }
-    if (maps && !is_float(c)) return "it is not float32";
     memset(l, 0, sizeof *l);
-    const char *why = maps ? lower_maps(c, l, n) : lower_rows(c, tf32, l, n);
+    bool taken;
+    const char *why = sw__cuda_lower_tokens(c, l, &taken);
+    if (taken) {
+        *n = why ? 0 : 1;
+        if (l->grid_y == 0) l->grid_y = 1;
+        return why;
+    }
+    if (maps && !is_float(c)) return "it is not float32";
+    why = maps ? lower_maps(c, l, n) : lower_rows(c, tf32, l, n);
     for (int i = 0; i < *n; i++)
         if (l[i].grid_y == 0) l[i].grid_y = 1;
     return why;

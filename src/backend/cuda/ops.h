@@ -11,6 +11,7 @@
 #include "backend/cuda/kernels/args.h"
 #include "backend/cuda/library.h"
 #include "kernels/conv/conv.h"
+#include "ops/fused_attention.h"
 #include "ops/letterbox.h"
 #include "ops/op.h"
 
@@ -59,6 +60,9 @@ typedef struct sw_cuda_launch {
         sw_cuda_resize_rows resize_rows;
         sw_cuda_lstm lstm;
         sw_cuda_channels channels;
+        sw_cuda_tokens tokens;
+        sw_cuda_product product;
+        sw_cuda_attention_rows attention_rows;
     } args;
 } sw_cuda_launch;
 
@@ -100,6 +104,27 @@ void sw_cuda_launch_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw
 bool sw_cuda_has_type(sw_dtype dtype);
 /* Whether input i of an operator is read on the GPU, and not by the host: shapes, axes, scales. */
 bool sw_cuda_is_operand(sw_op op, int i, const sw_tensor *t);
+
+/* Row-major float32 values of the plan may be halves on the GPU (their tensors then have the type SW_F16 or SW_BF16). What a
+ * step takes at port i, where the plan has float32: float32 only, any of both, halves only. */
+typedef enum sw_cuda_rows { SW_CUDA_ROWS_FLOAT, SW_CUDA_ROWS_ANY, SW_CUDA_ROWS_HALF } sw_cuda_rows;
+sw_cuda_rows sw_cuda_rows_of(const sw_call *call, bool out, int i);
+/* Whether it passes on what it reads, element by element: such a step before an output computes in float32. */
+bool sw_cuda_rows_pass(const sw_call *call);
+/* Between both, all elements in a row. */
+void sw_cuda_convert_rows(const sw_tensor *in, const sw_tensor *out, sw_cuda_launch *launch);
+
+/* Whether FusedAttention of this form, its batch and heads known, has a kernel. */
+bool sw_cuda_has_attention_rows(const sw_fused_attention *attention);
+
+enum { SW_CUDA_MOST_FEW = 16 }; /* rows of products that take a warp a column, in float32 */
+
+/* A product of rows with a matrix of weights: MatMul, Gemm or FusedProduct; as a convolution of 1x1 whose in_type tells the
+ * type of halves, for sw_cuda_launch_conv with FORM_TILES. Its weights lie column by column (turned) or depth by depth. */
+bool sw_cuda_is_product(const sw_call *call);
+bool sw_cuda_is_few(const sw_call *call); /* it is better left to the kernels for few rows */
+bool sw_cuda_weights_turned(const sw_call *call);
+SW_MUST_USE sw_status sw_cuda_describe_product(const sw_call *call, sw_dtype halves, sw_conv *conv);
 
 /* Launches of a step; convolutions of maps are refused here. tf32: products of float32 planes may round their factors.
  * Returns why it is refused, or NULL. */

@@ -54,14 +54,18 @@ typedef struct sw_cuda_conv {
     int pixels; /* of the output: batch * out_height * out_width */
     int act, residual_before_act;
     float act_a, act_b;
-    int column_tiles;                       /* blocks along the output channels */
-    int chunks, row, plane, depth;          /* patch.cu: eights of channels, of a row and a patch of it, of the depth */
+    int column_tiles;              /* blocks along the output channels */
+    int chunks, row, plane, depth; /* patch.cu: eights of channels, of a row and a patch of it, of the depth */
     int tiles, tiles_across, tiles_down, step;
     int rounds;                             /* stem: groups of pixels that a block takes in turn */
     int in_group, out_group, real_channels; /* conv_plain: channels of a group, and of the output without padding */
     unsigned by_out_width, by_out_height, by_in_channels, by_kernel_w, by_column_tiles, by_chunks;
     unsigned by_depth, by_tiles_across, by_tiles_down;
     long long in_plane; /* of float32 planes (stem, conv_plain): floats from one to the next; 0: a map */
+    /* of rows: `pixels` of them; int32 where row i is read (below 0: zeros), and written (below 0: not), NULL: at i; whether
+     * the result and what is added are float32, else halves */
+    const void *in_rows, *out_rows;
+    int out_float, residual_float;
 } sw_cuda_conv;
 
 /* The first two convolutions at once: a stem of 3 x 3 taps to 16 channels, whose out is not used, and what reads it. */
@@ -136,6 +140,20 @@ typedef struct sw_cuda_element_rows {
     long long a_stride[CUDA_MAX_RANK], b_stride[CUDA_MAX_RANK];
     float act_a, act_b;
 } sw_cuda_element_rows;
+
+/* Rows of halves or float32 alike: element-wise, with any broadcast by strides, from and to any of both; with op CUDA_ADD ..
+ * CUDA_DIV of a and b, then (or of a alone, b NULL) `act`, CUDA_ACT_NONE: a copy. Strides and dims in elements; the kernel for
+ * eights takes a last axis whose dims are those of eights, with strides of 8 (in a row) or 0 (one element for all), and the
+ * activations of convolutions. */
+typedef struct sw_cuda_tokens {
+    const void *a, *b;
+    void *out;
+    long long count; /* of elements, or of eights */
+    int rank, op, act, a_float, b_float, out_float;
+    int dims[CUDA_MAX_RANK];
+    long long a_stride[CUDA_MAX_RANK], b_stride[CUDA_MAX_RANK], out_stride[CUDA_MAX_RANK];
+    float act_a, act_b;
+} sw_cuda_tokens;
 
 /* The k first of the lanes of [outer][length][inner] float32 in falling order (smallest: rising): NaN is the largest, equal
  * ones stand in their own order. Values or places (int64) may be NULL. Of ArgMax and ArgMin: the place of the first one, or
@@ -231,12 +249,13 @@ typedef struct sw_cuda_reduce {
     int outer, length, inner, op;
 } sw_cuda_reduce;
 
-/* LayerNormalization of rows [rows][length] float32; bias may be NULL. */
+/* LayerNormalization of rows [rows][length] float32; bias may be NULL. norm_tokens: halves where not in_float, out_float. */
 typedef struct sw_cuda_norm {
     const void *in, *scale, *bias;
     void *out;
     int rows, length;
     float epsilon;
+    int in_float, out_float;
 } sw_cuda_norm;
 
 /* BatchNormalization of rows [batch][channels][inner] float32. */
@@ -299,6 +318,16 @@ typedef struct sw_cuda_few_rows {
     float alpha, act_a, act_b;
 } sw_cuda_few_rows;
 
+/* act(A B + bias) + residual for any rows [rows][depth] and float32 weights, depth or column by column: what tensor cores do
+ * not take. residual and bias may be NULL. */
+typedef struct sw_cuda_product {
+    const void *a, *weights, *bias, *residual;
+    void *out;
+    int rows, columns, depth, weight_row, weight_column;
+    int a_float, residual_float, out_float, act, residual_before_act;
+    float act_a, act_b;
+} sw_cuda_product;
+
 /* Expected value of softmax over `bins` of [batch][sides][bins][anchors]: the distribution focal decoder. */
 typedef struct sw_cuda_dfl {
     const void *in;
@@ -332,6 +361,23 @@ typedef struct sw_cuda_attention {
     int tokens, heads, head; /* per picture */
     float scale;
 } sw_cuda_attention;
+
+/* Vectors of heads in a tensor, as sw_heads of ops/fused_attention.h, their elements in a row: element j of vector i of a
+ * head at offset + i along + j + the sum of its places in the batch times `batch`. Offsets and strides are multiples of 8. */
+enum { CUDA_ATTENTION_BATCH = 6 };
+typedef struct sw_cuda_heads {
+    long long offset, along, batch[CUDA_ATTENTION_BATCH];
+} sw_cuda_heads;
+
+/* Attention over rows of halves: mask [masks][queries][keys] float32 or NULL, that of head h is the h mod masks-th. */
+typedef struct sw_cuda_attention_rows {
+    const void *q, *k, *v, *mask;
+    void *out;
+    sw_cuda_heads query, key, value, result;
+    int n_batch, batch[CUDA_ATTENTION_BATCH];
+    int queries, keys, size, value_size, masks;
+    float scale;
+} sw_cuda_attention_rows;
 
 /* The head of YOLO 8 and 11: per level a map of 4 * 16 box bins and one of class logits, to float32 [batch][4 +
  * classes][anchors]: centre x, centre y, width, height, then scores. Anchors and strides as the model gives them. */
@@ -372,13 +418,13 @@ typedef struct sw_cuda_letterbox {
  * extra value is their angle; `moved` and `spreads` are their Gaussians, `beaten` tells which a better one overlaps. */
 enum { CUDA_MAX_CLASSES = 1024 };
 typedef struct sw_cuda_boxes {
-    const void *table;                         /* float32; steps in floats */
+    const void *table; /* float32; steps in floats */
     void *count, *keys, *boxes, *moved, *order, *kept, *spreads, *beaten;
-    void *rows, *n_rows;                       /* results: float32 [max_det][6 + extra], int32 */
+    void *rows, *n_rows; /* results: float32 [max_det][6 + extra], int32 */
     int anchors, anchor_step, value_step;
     int classes, objectness, extra, agnostic, max_det, max_nms, multi, rotated, room;
-    float conf, iou, max_wh, far;              /* far: rotated boxes that far apart cannot overlap */
-    unsigned wanted[CUDA_MAX_CLASSES / 32];    /* bits of the classes that count */
+    float conf, iou, max_wh, far;           /* far: rotated boxes that far apart cannot overlap */
+    unsigned wanted[CUDA_MAX_CLASSES / 32]; /* bits of the classes that count */
 } sw_cuda_boxes;
 
 /* Between a map and dense float32 [pixels][channels]: what travels to and from steps on the CPU. */

@@ -8,13 +8,7 @@
 
 enum { THREADS = 32 * WARPS, KEYS = 16, NV = DV / 8, STATE = NV * 4 + 4 }; // words that a lane hands over in the merge
 
-DEV u32 word_of(vec4 v, int i) {
-    return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
-}
-DEV u32 half_at(const vec4 *v, int i) { // of the NV halves that a lane loaded
-    u32 w = word_of(v[i / 8], i / 2 % 4);
-    return i & 1 ? w >> 16 : w & 0xffff;
-}
+#include "attention.cuh"
 
 // Rows `row` and `row + 8` of the keys or queries: DQ / 32 times 8 halves each.
 DEV void load_rows(vec4 *v, const f16 *base, int pitch, int row, int tokens, int t) {
@@ -24,31 +18,6 @@ DEV void load_rows(vec4 *v, const f16 *base, int pitch, int row, int tokens, int
             v[h * (DQ / 32) + d] =
                 row + h * 8 < tokens ? load16(base + (size_t)(row + h * 8) * pitch + d * 32 + t * 8) : zero;
         }
-    }
-}
-
-// Leaves a warp's state in shared memory: o and l are sums relative to the maxima m.
-DEV void hand_over(const float *o, const float *m, const float *l, u32 state, int lane) {
-    UNROLL for (int h = 0; h < 2; h++) {
-        shared_store4(state + (h * 32 + lane) * 4, as_bits(m[h]));
-        shared_store4(state + ((2 + h) * 32 + lane) * 4, as_bits(l[h]));
-    }
-    UNROLL for (int i = 0; i < NV * 4; i++) shared_store4(state + ((4 + i) * 32 + lane) * 4, as_bits(o[i]));
-}
-
-// Merges another warp's state into this one's.
-DEV void merge(float *o, float *m, float *l, u32 state, int lane) {
-    float scale[2][2];
-    UNROLL for (int h = 0; h < 2; h++) {
-        float om = as_float(shared_load4(state + (h * 32 + lane) * 4));
-        float ol = as_float(shared_load4(state + ((2 + h) * 32 + lane) * 4));
-        float most = maximum(m[h], om);
-        scale[h][0] = exp2_fast(m[h] - most), scale[h][1] = exp2_fast(om - most);
-        m[h] = most, l[h] = l[h] * scale[h][0] + ol * scale[h][1];
-    }
-    UNROLL for (int i = 0; i < NV * 4; i++) {
-        int h = i >> 1 & 1;
-        o[i] = o[i] * scale[h][0] + as_float(shared_load4(state + ((4 + i) * 32 + lane) * 4)) * scale[h][1];
     }
 }
 
@@ -130,13 +99,7 @@ KERNEL(attention, sw_cuda_attention) {
                         load16(base + 2 * DQ + (size_t)row * p->qkv_pitch + c));
         }
     }
-    for (int half = WARPS / 2; half; half /= 2) {
-        u32 state = shared_base() + warp % half * STATE * 128;
-        if (warp >= half && warp < 2 * half) hand_over(o, m, l, state, lane);
-        barrier();
-        if (warp < half) merge(o, m, l, state, lane);
-        barrier();
-    }
+    merge_warps(o, m, l, shared_base(), warp, lane);
     if (warp > 0) return;
     UNROLL for (int h = 0; h < 2; h++) {
         int row = query + g + h * 8;

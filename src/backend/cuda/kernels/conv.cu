@@ -29,6 +29,9 @@ enum {
 };
 
 #include "tile.cuh"
+#ifdef OF_ROWS
+#include "rows.cuh"
+#endif
 
 // Spreads the chunks of a column over all banks; for BK 64 this is the 128-byte swizzle of wgmma.
 DEV int swizzle(int row, int chunk) {

@@ -1,0 +1,135 @@
+// Attention over rows of halves, scores never leaving the registers: softmax(scale Q K^T + mask) V, heads anywhere in their
+// tensors, vectors of up to DQ and DV elements. As attention.cu: a block takes 16 queries of one head; its WARPS share the keys, 16
+// at a time. Operands come straight from global memory, their depth permuted alike, so that a lane's share of 32 is 16 bytes
+// in a row; column g of value tile j is channel NV g + j.
+#include "args.h"
+#include "ptx.cuh"
+
+enum { THREADS = 32 * WARPS, KEYS = 16, NV = DV / 8, STATE = NV * 4 + 4 };
+
+#include "attention.cuh"
+
+DEV const f16 *head_at(const sw_cuda_attention_rows *p, const void *data, const sw_cuda_heads *h, int head) {
+    long long at = h->offset;
+    for (int i = p->n_batch - 1; i >= 0; i--) {
+        int q = head / p->batch[i];
+        at += (head - q * p->batch[i]) * h->batch[i];
+        head = q;
+    }
+    return (const f16 *)data + at;
+}
+
+// Rows `row` and `row + 8` of the keys or queries, DQ / 32 times 8 halves each; zeros where there are none.
+DEV void load_rows(vec4 *v, const f16 *base, long long along, int row, int rows, int size, int t) {
+    UNROLL for (int h = 0; h < 2; h++) {
+        UNROLL for (int d = 0; d < DQ / 32; d++) {
+            vec4 zero = {0, 0, 0, 0};
+            bool good = row + h * 8 < rows && d * 32 + t * 8 < size;
+            v[h * (DQ / 32) + d] = good ? load16(base + (row + h * 8) * along + d * 32 + t * 8) : zero;
+        }
+    }
+}
+
+// Keys 2t, 2t + 1, 2t + 8, 2t + 9 from `key` on: NV channels each from NV g on.
+DEV void load_values(vec4 (*v)[(NV + 7) / 8], const sw_cuda_attention_rows *p, const f16 *base, int key, int g, int t) {
+    UNROLL for (int i = 0; i < 4; i++) {
+        int row = key + 2 * t + (i & 1) + (i >> 1) * 8;
+        const f16 *from = base + row * p->value.along + NV * g;
+        UNROLL for (int c = 0; c < (NV + 7) / 8; c++) {
+            vec4 zero = {0, 0, 0, 0};
+            v[i][c] = zero;
+            if (row >= p->keys || NV * g + c * 8 >= p->value_size) continue;
+            if (NV >= 8) {
+                v[i][c] = load16(from + c * 8);
+            } else {
+                v[i][c].x = load4(from), v[i][c].y = load4(from + 2);
+            }
+        }
+    }
+}
+
+// One step of the softmax over 16 keys: s becomes their weights relative to the maxima m.
+DEV void weigh(const sw_cuda_attention_rows *p, const float *mask, float (*s)[4], float *m, float *l, float *o,
+               int query, int key, int t) {
+    const float scale = p->scale * 1.44269504f; // powers of 2 are taken below
+    UNROLL for (int h = 0; h < 2; h++) {
+        float most = m[h];
+        UNROLL for (int i = 0; i < 4; i++) {
+            float *x = &s[i >> 1][h * 2 + (i & 1)];
+            int k = key + (i >> 1) * 8 + 2 * t + (i & 1);
+            *x *= scale;
+            if (mask && k < p->keys && query + h * 8 < p->queries)
+                *x += 1.44269504f * load_float_const(mask + (size_t)(query + h * 8) * p->keys + k);
+            *x = k < p->keys ? *x : -3.0e38f;
+            most = maximum(most, *x);
+        }
+        most = maximum(most, shuffle_xor(most, 1));
+        most = maximum(most, shuffle_xor(most, 2));
+        float fade = exp2_fast(m[h] - most);
+        m[h] = most, l[h] *= fade;
+        UNROLL for (int i = 0; i < NV * 2; i++) o[(i >> 1) * 4 + h * 2 + (i & 1)] *= fade;
+        UNROLL for (int i = 0; i < 4; i++) {
+            float *x = &s[i >> 1][h * 2 + (i & 1)];
+            *x = exp2_fast(*x - most);
+            l[h] += *x;
+        }
+    }
+}
+
+KERNEL(attention_rows, sw_cuda_attention_rows) {
+    const sw_cuda_attention_rows *p = ARGS;
+    int lane = thread_id() & 31, warp = thread_id() >> 5, g = lane >> 2, t = lane & 3;
+    int head = block_row(), query = block_id() * 16 + g;
+    const f16 *queries = head_at(p, p->q, &p->query, head), *keys = head_at(p, p->k, &p->key, head),
+              *values = head_at(p, p->v, &p->value, head);
+    const float *mask =
+        p->mask ? (const float *)p->mask + (size_t)(head % p->masks) * p->queries * p->keys : (const float *)0;
+    launch_dependents();
+    wait_for_predecessor();
+
+    vec4 q[2 * (DQ / 32)], k0[2 * (DQ / 32)];
+    load_rows(q, queries, p->query.along, query, p->queries, p->size, t);
+    float o[NV * 4], m[2] = {-3.0e38f, -3.0e38f}, l[2] = {0, 0};
+    UNROLL for (int i = 0; i < NV * 4; i++) o[i] = 0;
+    for (int key = warp * KEYS; key < p->keys; key += WARPS * KEYS) {
+        vec4 v[4][(NV + 7) / 8];
+        load_rows(k0, keys, p->key.along, key + g, p->keys, p->size, t);
+        load_values(v, p, values, key, g, t);
+        float s[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+        UNROLL for (int d = 0; d < DQ / 32; d++) {
+            vec4 low = q[d], high = q[DQ / 32 + d];
+            u32 a0[4] = {low.x, high.x, low.y, high.y}, a1[4] = {low.z, high.z, low.w, high.w};
+            UNROLL for (int j = 0; j < 2; j++) {
+                vec4 b = k0[j * (DQ / 32) + d];
+                u32 b0[2] = {b.x, b.y}, b1[2] = {b.z, b.w};
+                multiply(s[j], a0, b0);
+                multiply(s[j], a1, b1);
+            }
+        }
+        weigh(p, mask, s, m, l, o, query, key, t);
+        u32 weights[4] = {pack(s[0][0], s[0][1]), pack(s[0][2], s[0][3]), pack(s[1][0], s[1][1]),
+                          pack(s[1][2], s[1][3])};
+        UNROLL for (int j = 0; j < NV; j++) {
+            u32 b[2] = {half_at(v[0], j) | half_at(v[1], j) << 16, half_at(v[2], j) | half_at(v[3], j) << 16};
+            multiply(o + j * 4, weights, b);
+        }
+    }
+    UNROLL for (int h = 0; h < 2; h++) {
+        l[h] += shuffle_xor(l[h], 1);
+        l[h] += shuffle_xor(l[h], 2);
+    }
+    merge_warps(o, m, l, shared_base(), warp, lane);
+    if (warp > 0) return;
+    f16 *results = (f16 *)head_at(p, p->out, &p->result, head);
+    UNROLL for (int h = 0; h < 2; h++) {
+        if (query + h * 8 >= p->queries) continue;
+        float by = 1.f / l[h];
+        f16 *out = results + (query + h * 8) * p->result.along + 2 * t * NV;
+        UNROLL for (int e = 0; e < 2; e++) { // column 2t + e of all tiles: NV channels in a row
+            UNROLL for (int j = 0; j < NV; j += 2) {
+                if ((2 * t + e) * NV + j < p->value_size)
+                    store4(out + e * NV + j, pack(o[j * 4 + h * 2 + e] * by, o[(j + 1) * 4 + h * 2 + e] * by));
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+// What turns conv.cu into a product of rows: [rows][depth] halves with weights. The includer has tile.cuh. Rows may be read and
+// written in another order (in_rows, out_rows), results and what is added to them may be float32.
+
+// Where row m begins, in elements; a mask of one tap, 0 where there is no row.
+DEV void find_row(const sw_cuda_conv *p, int m, int *offset, u32 *mask) {
+    *offset = 0, *mask = 0;
+    if (m >= p->pixels) return;
+    int row = p->in_rows ? (int)load4((const u32 *)p->in_rows + m) : m;
+    if (row < 0) return;
+    *offset = row * p->in_pitch, *mask = 1;
+}
+
+// Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: off by 1.5e-7 at most.
+DEV float erf_fast(float x) {
+    float y = x < 0.f ? -x : x, t = reciprocal(1.f + .3275911f * y);
+    float sum = t * (.254829592f + t * (-.284496736f + t * (1.421413741f + t * (-1.453152027f + t * 1.061405429f))));
+    float erf = 1.f - sum * exp2_fast(-1.44269504f * y * y);
+    return x < 0.f ? -erf : erf;
+}
+
+DEV void activate_rows(const sw_cuda_conv *p, float *acc) {
+    if (p->act == CUDA_ACT_GELU) {
+        FOR_ALL_SUMS(.5f * x * (1.f + erf_fast(x * .70710678f)))
+    } else {
+        activate_all(p, acc);
+    }
+}
+
+DEV void add_to_rows(const sw_cuda_conv *p, float *acc, const int *row, int channel) {
+    bool even = p->real_channels % 2 == 0;
+    UNROLL for (int i = 0; i < MT * 2; i++) {
+        if (row[i] < 0) continue;
+        size_t at = (size_t)row[i] * p->residual_pitch + channel;
+        UNROLL for (int j = 0; j < NT; j++) {
+            float *s = acc + ((i >> 1) * NT + j) * 4 + (i & 1) * 2;
+            if (even && !p->residual_float && channel + 2 * j < p->real_channels) {
+                u32 v = load4((const f16 *)p->residual + at + 2 * j);
+                s[0] += unpack_low(v), s[1] += unpack_high(v);
+                continue;
+            }
+            UNROLL for (int e = 0; e < 2; e++) {
+                if (channel + 2 * j + e >= p->real_channels) continue;
+                s[e] += p->residual_float ? load_float((const float *)p->residual + at + 2 * j + e)
+                                          : unpack_low(load_half((const f16 *)p->residual + at + 2 * j + e));
+            }
+        }
+    }
+}
+
+// 2 NT channels of a row from `channel` on, halves: VECTOR at a time where rows begin at multiples of 16 bytes.
+DEV void store_halves(const sw_cuda_conv *p, const float *acc, int i, f16 *to, int channel) {
+    bool wide = p->real_channels % 8 == 0;
+    UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {
+        u32 v[4];
+        UNROLL for (int e = 0; e < VECTOR / 2; e++) {
+            const float *s = acc + ((i >> 1) * NT + c / 2 + e) * 4 + (i & 1) * 2;
+            v[e] = pack(s[0], s[1]);
+        }
+        if (!wide) {
+            UNROLL for (int e = 0; e < VECTOR; e++) {
+                if (channel + c + e < p->real_channels)
+                    store_half(to + c + e, e & 1 ? v[e / 2] >> 16 : v[e / 2] & 0xffff);
+            }
+        } else if (channel + c < p->real_channels) {
+            if (VECTOR == 8) {
+                vec4 w = {v[0], v[1], v[2], v[3]};
+                store16(to + c, w);
+            } else if (VECTOR == 4) {
+                store8(to + c, v[0], v[1]);
+            } else {
+                store4(to + c, v[0]);
+            }
+        }
+    }
+}
+
+DEV void store_floats(const sw_cuda_conv *p, const float *acc, int i, float *to, int channel) {
+    UNROLL for (int j = 0; j < NT; j++) {
+        const float *s = acc + ((i >> 1) * NT + j) * 4 + (i & 1) * 2;
+        UNROLL for (int e = 0; e < 2; e++) {
+            if (channel + 2 * j + e < p->real_channels) store_float(to + 2 * j + e, s[e]);
+        }
+    }
+}
+
+// As finish of tile.cuh, for rows.
+DEV void finish_rows(const sw_cuda_conv *p, float *acc, int *row, int channel) {
+    UNROLL for (int i = 0; i < MT * 2; i++) {
+        if (row[i] >= p->pixels)
+            row[i] = -1;
+        else if (p->out_rows)
+            row[i] = (int)load4((const u32 *)p->out_rows + row[i]);
+    }
+    UNROLL for (int j = 0; j < NT; j++) {
+        UNROLL for (int e = 0; e < 2; e++) {
+            int c = channel + 2 * j + e;
+            float bias = c < p->real_channels ? load_float_const((const float *)p->bias + c) : 0.f;
+            UNROLL for (int i = 0; i < MT; i++) {
+                acc[(i * NT + j) * 4 + e] += bias;
+                acc[(i * NT + j) * 4 + 2 + e] += bias;
+            }
+        }
+    }
+    if (p->residual && p->residual_before_act) add_to_rows(p, acc, row, channel);
+    activate_rows(p, acc);
+    if (p->residual && !p->residual_before_act) add_to_rows(p, acc, row, channel);
+    UNROLL for (int i = 0; i < MT * 2; i++) {
+        if (row[i] < 0) continue;
+        size_t at = (size_t)row[i] * p->out_pitch + channel;
+        if (p->out_float)
+            store_floats(p, acc, i, (float *)p->out + at, channel);
+        else
+            store_halves(p, acc, i, (f16 *)p->out + at, channel);
+    }
+}
+
+#define find_window find_row
+#define finish      finish_rows
