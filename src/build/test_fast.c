@@ -495,10 +495,22 @@ static int first_picture(net *n, sw_value *x, sw_value **out) {
     return 1;
 }
 
+/* A join of levels that only a group reads, so that it holds fewer pictures than the rows that are joined. */
+static int levels_in_group(net *n, sw_value *x, sw_value **out) {
+    sw_value *maps[2] = {conv(n, x, 8, 6, 1), NULL}, *rows[2];
+    maps[1] = conv(n, pool(n, SW_OP_AveragePool, maps[0]), 6, 6, 1);
+    for (int i = 0; i < 2; i++)
+        rows[i] = APPLY(n, SW_OP_Reshape, maps[i], sw_graph_const_ints(n->g, "flat", (int64_t[]){0, 6, -1}, 3));
+    sw_value *all = apply(n, SW_OP_Concat, 2, rows);
+    sw_node_set_int(all->producer, "axis", 2);
+    out[0] = APPLY(n, SW_OP_Relu, APPLY(n, SW_OP_Sigmoid, all));
+    return 1;
+}
+
 /* Four pictures on two threads: groups of steps take two at a time. In `levels` the flattened rows mix pictures. */
 SW_TEST(fast_batches) {
-    static const make_fn makes[] = {residuals, halves,     joins,      odd_half, excitation,
-                                    pyramid,   pixel_rows, rare_convs, levels,   first_picture};
+    static const make_fn makes[] = {residuals,  halves,     joins,  odd_half,      excitation,     pyramid,
+                                    pixel_rows, rare_convs, levels, first_picture, levels_in_group};
     batch = 4;
     for (size_t i = 0; i < sizeof makes / sizeof makes[0]; i++) {
         groups = 0;
