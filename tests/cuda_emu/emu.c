@@ -405,9 +405,14 @@ static void multiply_group(meeting *m) {
     const lane_data *first = m->slots[0];
     int columns = (int)first->count;
     for (int k = 0; k < 16; k++) {
-        for (int r = 0; r < 64; r++) a[r][k] = operand(first, first->da, r, k);
+        for (int r = 0; r < 64 && !first->a; r++) a[r][k] = operand(first, first->da, r, k);
         for (int c = 0; c < columns; c++) b[c][k] = operand(first, first->db, c, k);
     }
+    for (int l = 0; l < GROUP && first->a; l++)
+        for (int i = 0; i < 8; i++) {
+            int row = l / LANES * 16 + l % LANES / 4 + i / 2 % 2 * 8, k = l % 4 * 2 + i / 4 * 8 + i % 2;
+            a[row][k] = half_of(m->slots[l], ((const lane_data *)m->slots[l])->a, i);
+        }
     for (int l = 0; l < GROUP; l++) {
         const lane_data *d = m->slots[l];
         for (int i = 0; i < columns / 2; i++) {
@@ -421,6 +426,11 @@ static void multiply_group(meeting *m) {
 
 void emu_warpgroup_multiply(float *c, unsigned long long a, unsigned long long b, int columns, int rough) {
     lane_data d = {.c = c, .da = a, .db = b, .count = (unsigned)columns, .thread = current, .rough = rough};
+    meet(&groups[current / GROUP], current % GROUP, &d, multiply_group);
+}
+
+void emu_warpgroup_multiply_registers(float *c, const unsigned *a, unsigned long long b, int columns, int rough) {
+    lane_data d = {.c = c, .a = a, .db = b, .count = (unsigned)columns, .thread = current, .rough = rough};
     meet(&groups[current / GROUP], current % GROUP, &d, multiply_group);
 }
 

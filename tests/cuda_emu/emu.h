@@ -61,6 +61,7 @@ void emu_store_matrix(const unsigned *r, unsigned at, int count);
 void emu_multiply(float *c, const unsigned *a, const unsigned *b, int depth, int rough);
 void emu_multiply_tf32(float *c, const unsigned *a, const unsigned *b);
 void emu_warpgroup_multiply(float *c, unsigned long long a, unsigned long long b, int columns, int rough);
+void emu_warpgroup_multiply_registers(float *c, const unsigned *a, unsigned long long b, int columns, int rough);
 
 #ifdef SW_EMULATE
 #define DEV static inline __attribute__((unused))
@@ -261,6 +262,9 @@ DEV void warpgroup_commit(void) {}
 DEV void async_proxy_fence(void) {}
 DEV void warpgroup_multiply(float *c, unsigned long long a, unsigned long long b) {
     emu_warpgroup_multiply(c, a, b, BN, EMU_ROUGH);
+}
+DEV void warpgroup_multiply_registers(float *c, const unsigned *a, unsigned long long b) {
+    emu_warpgroup_multiply_registers(c, a, b, BN, EMU_ROUGH);
 }
 #endif
 #endif

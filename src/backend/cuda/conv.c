@@ -348,7 +348,7 @@ void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel til
 
 /* ---- The first two at once ----------------------------------------------------------------------------------------- */
 
-enum { STEM_CONV_PIXELS = 64, STEM_CONV_CHANNELS = 16, STEM_CONV_BLOCKS = 4, STEM_CONV_PICTURE = 35 * 9 * 32 };
+enum { STEM_CONV_PIXELS = 64, STEM_CONV_CHANNELS = 16, STEM_CONV_PATCH = 17 * 24 * 32 + 16 * 32, STEM_CONV_PICTURE = 35 * 9 * 32 };
 
 static sw_cuda_kernel_info stem_conv_info(const sw_conv *conv) {
     return (sw_cuda_kernel_info){.bm = STEM_CONV_PIXELS,
@@ -381,10 +381,11 @@ void sw_cuda_launch_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw
     sw_cuda_packed_bytes(conv, SW_CUDA_FORM_TILES, &bias_at);
     second.args.conv.bias = packed ? (const char *)packed + bias_at : NULL;
     launch_tile(conv, &k, gpu, &second);
-    second.args.conv.step = (int)share_tiles(s.tiles, STEM_CONV_BLOCKS * gpu->multiprocessors);
+    int64_t at_a_time = k.bn == 32 ? 4 : 3; /* blocks of an SM, by their registers */
+    second.args.conv.step = (int)share_tiles(s.tiles, at_a_time * gpu->multiprocessors);
     *l = (sw_cuda_launch){.kernel = k.bn == 32 ? SW_CUDA_STEM_CONV_32 : SW_CUDA_STEM_CONV_64,
                           .grid_x = second.args.conv.step,
                           .grid_y = 1,
-                          .shared_bytes = (int)(s.bytes - OPERAND + STEM_CONV_PICTURE),
+                          .shared_bytes = (int)((s.depth + 7) / 8 * k.bn * 128) + STEM_CONV_PATCH + STEM_CONV_PICTURE,
                           .args.stem_conv = {first.args.conv, second.args.conv}};
 }

@@ -334,12 +334,11 @@ DEV float sigmoid(float x) {
 }
 
 DEV float silu(float x) {
-#ifdef TANH
-    float h = .5f * x;
-    return h * tanh_fast(h) + h;
-#else
     return x * sigmoid(x);
-#endif
+}
+// The same of 2 h in half the time; off by up to |h| / 2000, about as much as a float16.
+DEV float silu_of_half(float h) {
+    return h * tanh_fast(h) + h;
 }
 
 // Activation of one number where speed does not matter; hot loops choose it outside.

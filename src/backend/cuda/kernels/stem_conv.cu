@@ -2,8 +2,11 @@
 // channels, to 16) makes the patch that the second (3 x 3, stride 2) works on, so that the largest map of the network never
 // leaves the SM. A block takes every `step`-th tile; the part of the picture under the next one is on its way to registers
 // meanwhile. It becomes pixels of 4 halves in shared memory, of which 4 in a row are the depth of 16 of a product: rows are a
-// multiple of 4 floats, and begin at one, so that a window begins at its first pixel or one to three before (`shift`; the
+// multiple of 4 floats, and begin at one, so that a window begins at its first pixel or one to three before (`shift_of`; the
 // weights there are zeros). Pixels of the patch beside the map between both are zeros.
+//
+// The second convolution takes the patch through registers (ldmatrix): what wgmma reads of shared memory itself needs a fence,
+// which would wait for the picture, too.
 #include "args.h"
 #include "ptx.cuh"
 #include "wgmma.cuh"
@@ -14,9 +17,14 @@ enum {
     ROWS = 3,
     PICTURE_H = 2 * (PATCH_H - 1) + ROWS,
     QUADS = (2 * (PATCH_W - 1) + 4) / 4, // of a row of the picture
+    ROW = QUADS * 32,                    // bytes
     ITEMS = PICTURE_H * QUADS,
     LOADS = (ITEMS + THREADS - 1) / THREADS,
-    ROUNDS = (PATCH + THREADS / 2 - 1) / (THREADS / 2), // 16 pixels of the patch at a time for each warp
+    // A row of the patch: even columns, then odd ones, so far apart that ldmatrix and stmatrix meet all banks.
+    ODD = 12,
+    LINE = 2 * ODD * 32, // bytes
+    WARPS = THREADS / 32,
+    SPARE = PATCH_H * LINE, // behind the patch: what is made too much
 };
 
 typedef struct quad {
@@ -27,19 +35,36 @@ DEV int shift_of(const sw_cuda_conv *s, const sw_cuda_conv *p) {
     return (-2 * p->pad_left - s->pad_left) & 3;
 }
 
-DEV void load_picture(const sw_cuda_conv *s, const sw_cuda_conv *p, int tile, quad *quads) {
-    place at = place_of(p, tile);
-    int top = (at.y * STRIDE - p->pad_top) * 2 - s->pad_top, left = (at.x * STRIDE - p->pad_left) * 2 - s->pad_left;
-    const float *picture = (const float *)s->in + (size_t)at.n * 3 * s->in_plane;
+// Where the items of this thread begin in a plane, from the first one of a tile on; -1: none.
+DEV void find_items(const sw_cuda_conv *s, int *offsets) {
     UNROLL for (int i = 0; i < LOADS; i++) {
-        int item = i * THREADS + thread_id(), row = item / QUADS, y = top + row, x = (left & ~3) + (item - row * QUADS) * 4;
+        int item = i * THREADS + thread_id(), row = item / QUADS;
+        offsets[i] = item < ITEMS ? row * s->width + (item - row * QUADS) * 4 : -1;
+    }
+}
+
+DEV void load_quad(const sw_cuda_conv *s, const float *from, bool good, quad *q) {
+    UNROLL for (int c = 0; c < 3; c++) {
+        vec4 zero = {0, 0, 0, 0};
+        q->channel[c] = zero;
+        if (good) q->channel[c] = load16_const(from + c * s->in_plane);
+    }
+}
+
+DEV void load_picture(const sw_cuda_conv *s, const sw_cuda_conv *p, int tile, const int *offsets, quad *quads) {
+    place at = place_of(p, tile);
+    int top = (at.y * STRIDE - p->pad_top) * 2 - s->pad_top;
+    int left = ((at.x * STRIDE - p->pad_left) * 2 - s->pad_left) & ~3;
+    bool inside = top >= 0 && left >= 0 && top + PICTURE_H <= s->height && left + QUADS * 4 <= s->width;
+    const float *from = (const float *)s->in + (size_t)at.n * 3 * s->in_plane + (long long)top * s->width + left;
+    if (inside) {
+        UNROLL for (int i = 0; i < LOADS; i++) load_quad(s, from + offsets[i], offsets[i] >= 0, &quads[i]);
+        return;
+    }
+    UNROLL for (int i = 0; i < LOADS; i++) {
+        int item = i * THREADS + thread_id(), row = item / QUADS, y = top + row, x = left + (item - row * QUADS) * 4;
         bool good = item < ITEMS && y >= 0 && y < s->height && x >= 0 && x < s->width;
-        const float *from = picture + (good ? (long long)y * s->width + x : 0);
-        UNROLL for (int c = 0; c < 3; c++) {
-            vec4 zero = {0, 0, 0, 0};
-            quads[i].channel[c] = zero;
-            if (good) quads[i].channel[c] = load16_const(from + c * s->in_plane);
-        }
+        load_quad(s, from + offsets[i], good, &quads[i]);
     }
 }
 
@@ -55,94 +80,144 @@ DEV void store_picture(const quad *quads, u32 picture) {
     }
 }
 
-// Of two output channels the weights of pixels t / 2 and 2 more of a window, two channels each.
-DEV void load_stem_weights(const sw_cuda_conv *s, int shift, u32 (*weights)[2][2]) {
+// Of two output channels the weights of pixels t / 2 and 2 more of a window, two channels each; times `by`.
+DEV void load_stem_weights(const sw_cuda_conv *s, int shift, float by, u32 (*weights)[2][2], float *bias) {
     int lane = thread_id() & 31, g = lane >> 2, t = lane & 3;
     UNROLL for (int r = 0; r < ROWS; r++) {
         UNROLL for (int j = 0; j < 2; j++) {
             UNROLL for (int h = 0; h < 2; h++) {
                 int tap = (t >> 1) + 2 * h - shift;
-                weights[r][j][h] = tap < 0 ? 0 : load4((const f16 *)s->weights + ((j * 8 + g) * 12 + r * 4 + tap) * 4 + (t & 1) * 2);
+                const f16 *from = (const f16 *)s->weights + ((j * 8 + g) * 12 + r * 4 + tap) * 4 + (t & 1) * 2;
+                u32 w = tap < 0 ? 0 : load4(from);
+                weights[r][j][h] = pack(unpack_low(w) * by, unpack_high(w) * by);
             }
         }
     }
+    UNROLL for (int e = 0; e < 4; e++)
+        bias[e] = load_float_const((const float *)s->bias + (e >> 1) * 8 + t * 2 + (e & 1)) * by;
 }
 
-DEV void activate_stem(const sw_cuda_conv *s, float *acc) {
-    switch (s->act) {
-    case CUDA_ACT_SILU:
-        UNROLL for (int e = 0; e < 8; e++) acc[e] = silu(acc[e]);
-        break;
-    default:
-        UNROLL for (int e = 0; e < 8; e++) acc[e] = activate(s->act, s->act_a, s->act_b, acc[e]);
+// Sixteen pixels of the patch: lane l gives the addresses of pixel l % 16. Rows and columns of lane l's sums: `y` and `x` of
+// pixels l / 4 and 8 more, of use where not all are `inside`.
+DEV void make_pixels(const sw_cuda_conv *s, u32 from, u32 to, const u32 (*weights)[2][2], const float *bias, bool silu,
+                     bool inside, const int *y, const int *x) {
+    float acc[8];
+    UNROLL for (int e = 0; e < 8; e++) acc[e] = bias[(e >> 2) * 2 + (e & 1)];
+    UNROLL for (int r = 0; r < ROWS; r++) {
+        u32 a[4];
+        load_matrix4(a, from + r * ROW);
+        multiply(acc, a, weights[r][0]);
+        multiply(acc + 4, a, weights[r][1]);
     }
-}
-
-// Zeros where the patch lies beside the map.
-DEV void clear_outside(const sw_cuda_conv *s, int top, int left, int pixel, float *acc) {
-    UNROLL for (int h = 0; h < 2; h++) {
-        int i = pixel + h * 8, row = i / PATCH_W, y = top + row, x = left + i - row * PATCH_W;
-        if (y >= 0 && y < s->out_height && x >= 0 && x < s->out_width) continue;
-        acc[h * 2] = acc[h * 2 + 1] = acc[4 + h * 2] = acc[5 + h * 2] = 0;
+    UNROLL for (int e = 0; e < 8; e++)
+        acc[e] = silu ? silu_of_half(acc[e]) : activate(s->act, s->act_a, s->act_b, acc[e]);
+    if (!inside) {
+        UNROLL for (int h = 0; h < 2; h++) {
+            if (y[h] >= 0 && y[h] < s->out_height && x[h] >= 0 && x[h] < s->out_width) continue;
+            acc[h * 2] = acc[h * 2 + 1] = acc[4 + h * 2] = acc[5 + h * 2] = 0;
+        }
     }
+    u32 out[4] = {pack(acc[0], acc[1]), pack(acc[2], acc[3]), pack(acc[4], acc[5]), pack(acc[6], acc[7])};
+    store_matrix4(to, out);
 }
 
-DEV void make_patch(const sw_cuda_conv *s, const sw_cuda_conv *p, u32 picture, u32 patch, int tile, u32 (*weights)[2][2],
-                    const float *bias) {
-    int warp = thread_id() >> 5, lane = thread_id() & 31;
+// Where the half of the channels of a pixel lies in its row.
+DEV u32 chunk_at(int column, int half) {
+    int slot = (column & 1) * ODD + (column >> 1);
+    return (slot * 2 + (half ^ (slot >> 2 & 1))) * 16;
+}
+
+// Sixteen pixels of a row at a time; then, one warp each, those of the last row, of the last column, and the corner.
+DEV void make_patch(const sw_cuda_conv *s, const sw_cuda_conv *p, u32 picture, u32 patch, int tile,
+                    const u32 (*weights)[2][2], const float *bias, bool silu) {
+    int warp = thread_id() >> 5, lane = thread_id() & 31, i = lane & 15, half = lane >> 4, g = lane >> 2;
     place at = place_of(p, tile);
     int top = at.y * STRIDE - p->pad_top, left = at.x * STRIDE - p->pad_left;
     bool inside = top >= 0 && left >= 0 && top + PATCH_H <= s->out_height && left + PATCH_W <= s->out_width;
-    UNROLL for (int round = 0; round < ROUNDS; round++) {
-        int group = (round * (THREADS / 32) + warp) * 16;
-        if (group >= PATCH) break;
-        int pixel = group + (lane & 15), half = lane >> 4; // whose address this lane gives
-        int row = pixel / PATCH_W, column = pixel - row * PATCH_W, slot = pixel < PATCH ? slot_of(row, column) : pixel;
-        u32 from = picture + (pixel < PATCH ? row * 2 * QUADS * 32 + column * 16 : 0) + half * 16;
-        float acc[8];
-        UNROLL for (int e = 0; e < 8; e++) acc[e] = bias[(e >> 2) * 2 + (e & 1)];
-        UNROLL for (int r = 0; r < ROWS; r++) {
-            u32 a[4];
-            load_matrix4(a, from + r * QUADS * 32);
-            multiply(acc, a, weights[r][0]);
-            multiply(acc + 4, a, weights[r][1]);
+    u32 from = picture + warp * 2 * ROW + i * 16 + half * 16, to = patch + warp * LINE + chunk_at(i, half);
+    int y[2] = {top + warp, top + warp}, x[2] = {left + g, left + g + 8};
+    for (int row = warp; row < PATCH_H - 1; row += WARPS) {
+        make_pixels(s, from, to, weights, bias, silu, inside, y, x);
+        from += WARPS * 2 * ROW, to += WARPS * LINE;
+        y[0] += WARPS, y[1] += WARPS;
+    }
+    if (warp > 2) return;
+    const int last_y = PATCH_H - 1, last_x = PATCH_W - 1;
+    int row = warp == 1 ? i : last_y, column = warp == 0 ? i : last_x;
+    y[0] = top + (warp == 1 ? g : last_y), y[1] = top + (warp == 1 ? g + 8 : last_y);
+    x[0] = left + (warp == 0 ? g : last_x), x[1] = left + (warp == 0 ? g + 8 : last_x);
+    from = picture + row * 2 * ROW + column * 16 + half * 16;
+    to = patch + (warp == 2 && i > 0 ? SPARE + i * 32 + half * 16 : row * LINE + chunk_at(column, half));
+    make_pixels(s, from, to, weights, bias, silu, inside, y, x);
+}
+
+// Of a warp two rows of eight output pixels.
+DEV void multiply_patch(float *acc, u32 weights, u32 patch) {
+    int warp = thread_id() >> 5, lane = thread_id() & 31;
+    u32 from = patch + (warp * 2 + (lane >> 3 & 1)) * STRIDE * LINE, a[TAPS][4];
+    const u64 b = describe(weights, 8, 1, 64);
+    UNROLL for (int tap = 0; tap < TAPS; tap++)
+        load_matrix4(a[tap], from + tap / KS * LINE + chunk_at((lane & 7) * STRIDE + tap % KS, lane >> 4));
+    warpgroup_fence();
+    UNROLL for (int tap = 0; tap < TAPS; tap++)
+        warpgroup_multiply_registers(acc, a[tap], b + (tap * 2 >> 3) * BN * 8 + (tap * 2 & 7));
+    warpgroup_commit();
+    warpgroup_wait(0);
+}
+
+DEV void store_tile(const sw_cuda_conv *p, float *acc, int tile, int channel) {
+    int pixel[2];
+    find_pixels(p, tile, pixel);
+    if (p->act == CUDA_ACT_SILU) {
+        UNROLL for (int i = 0; i < NT * 4; i++) acc[i] = silu_of_half(.5f * acc[i]);
+    } else {
+        activate_all(p, acc);
+    }
+    UNROLL for (int h = 0; h < 2; h++) {
+        if (pixel[h] >= p->pixels) continue;
+        f16 *to = (f16 *)p->out + (size_t)pixel[h] * p->out_pitch + channel;
+        UNROLL for (int c = 0; c < 2 * NT; c += 8) {
+            const float *v = acc + c * 2 + h * 2;
+            vec4 w = {pack(v[0], v[1]), pack(v[4], v[5]), pack(v[8], v[9]), pack(v[12], v[13])};
+            if (channel + c < p->out_channels) store16(to + c, w);
         }
-        activate_stem(s, acc);
-        if (!inside) clear_outside(s, top, left, group + (lane >> 2), acc);
-        u32 out[4] = {pack(acc[0], acc[1]), pack(acc[2], acc[3]), pack(acc[4], acc[5]), pack(acc[6], acc[7])};
-        store_matrix4(patch + (slot * 2 + (half ^ swizzle(slot, 2))) * 16, out);
     }
 }
 
 KERNEL(stem_conv, sw_cuda_stem_conv) {
     const sw_cuda_conv *s = &ARGS->stem, *p = &ARGS->conv;
-    int lane = thread_id() & 31, t = lane & 3;
-    int tile = fast_div(block_id(), p->by_column_tiles), n0 = (block_id() - tile * p->column_tiles) * BN;
-    u32 second = shared_base(), patch = second + (p->depth + 7) / 8 * BN * 128, picture = patch + p->plane * 16;
+    int tile = block_id(), channel = (thread_id() & 3) * 2 * NT;
+    u32 second = shared_base(), patch = second + (p->depth + 7) / 8 * BN * 128, picture = patch + SPARE + 16 * 32;
     u32 weights[ROWS][2][2];
-    float bias[4];
-    load_weights(p, second, n0);
+    float bias[4], biases[2 * NT];
+    bool silu = s->act == CUDA_ACT_SILU;
+    load_weights(p, second, 0);
     copy_commit();
-    load_stem_weights(s, shift_of(s, p), weights);
-    UNROLL for (int e = 0; e < 4; e++) bias[e] = load_float_const((const float *)s->bias + (e >> 1) * 8 + t * 2 + (e & 1));
+    load_stem_weights(s, shift_of(s, p), silu ? .5f : 1.f, weights, bias);
+    UNROLL for (int i = 0; i < 2 * NT; i++)
+        biases[i] = channel + i < p->out_channels ? load_float_const((const float *)p->bias + channel + i) : 0.f;
     launch_dependents();
     wait_for_predecessor();
     quad quads[LOADS];
-    load_picture(s, p, tile, quads);
+    int offsets[LOADS];
+    find_items(s, offsets);
+    load_picture(s, p, tile, offsets, quads);
     copy_wait(0);
+    async_proxy_fence();
     while (tile < p->tiles) {
         float acc[NT * 4];
-        int pixel[2], next = tile + p->step;
+        int next = tile + p->step;
         store_picture(quads, picture);
         barrier();
-        if (next < p->tiles) load_picture(s, p, next, quads);
-        make_patch(s, p, picture, patch, tile, weights, bias);
-        async_proxy_fence();
+        if (next < p->tiles) load_picture(s, p, next, offsets, quads);
+        if (silu)
+            make_patch(s, p, picture, patch, tile, weights, bias, true);
+        else
+            make_patch(s, p, picture, patch, tile, weights, bias, false);
         barrier();
-        start_products(p, acc, second, patch);
-        find_pixels(p, tile, pixel);
-        warpgroup_wait(0);
-        finish(p, acc, pixel, n0 + t * 2 * NT);
+        UNROLL for (int i = 0; i < NT * 4; i++) acc[i] = biases[(i >> 2) * 2 + (i & 1)];
+        multiply_patch(acc, second, patch);
+        store_tile(p, acc, tile, channel);
         tile = next;
     }
 }
