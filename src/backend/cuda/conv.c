@@ -348,7 +348,12 @@ void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel til
 
 /* ---- The first two at once ----------------------------------------------------------------------------------------- */
 
-enum { STEM_CONV_PIXELS = 64, STEM_CONV_CHANNELS = 16, STEM_CONV_PATCH = 17 * 24 * 32 + 16 * 32, STEM_CONV_PICTURE = 35 * 9 * 32 };
+enum {
+    STEM_CONV_PIXELS = 64,
+    STEM_CONV_CHANNELS = 16,
+    STEM_CONV_PATCH = 17 * 24 * 32 + 16 * 32, /* bytes, and of the picture below, in shared memory */
+    STEM_CONV_PICTURE = 35 * 9 * 32
+};
 
 static sw_cuda_kernel_info stem_conv_info(const sw_conv *conv) {
     return (sw_cuda_kernel_info){.bm = STEM_CONV_PIXELS,
