@@ -6,15 +6,18 @@
 
 #include "base/os_memory.h"
 
-/* Blocks from LARGE bytes on lie in huge pages where the system has them: walks over maps miss the TLB less. */
-enum { HUGE_PAGE = 2 << 20, LARGE = 2 * HUGE_PAGE };
+/* Blocks that fill a huge page lie in some where the system has them: walks over maps miss the TLB less, and the first use
+ * costs one fault for 512 small pages. */
+enum { HUGE_PAGE = 2 << 20 };
 
 void *sw_alloc(const sw_allocator *allocator, size_t size) {
     if (size > PTRDIFF_MAX - SW_ALIGN) return NULL;
     size = (size + SW_ALIGN - 1) / SW_ALIGN * SW_ALIGN;
     if (size == 0) size = SW_ALIGN;
     if (allocator) return allocator->alloc(allocator->ctx, size);
-    if (size < LARGE) return aligned_alloc(SW_ALIGN, size);
+    size_t whole = (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    if (whole - size <= size / 8) size = whole; /* else the end has small pages */
+    if (size < HUGE_PAGE) return aligned_alloc(SW_ALIGN, size);
     void *block; /* posix_memalign takes any size; aligned_alloc wants multiples, and sanitizers insist on it */
     if (posix_memalign(&block, HUGE_PAGE, size) != 0) return NULL;
     sw__os_huge_pages(block, size);
