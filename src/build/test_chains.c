@@ -15,7 +15,8 @@ static int64_t pick(uint64_t *s, int64_t lo, int64_t hi) {
 
 static sw_value *weights(sw_graph *g, uint64_t *s, int rank, const int64_t *dims) {
     sw_value *w = sw_graph_new_const(g, "w", SW_F32, rank, dims);
-    for (int64_t i = 0; i < sw_tensor_count(&w->type); i++) ((float *)w->type.data)[i] = sw_test_uniform(s, -0.4f, 0.4f);
+    for (int64_t i = 0; i < sw_tensor_count(&w->type); i++)
+        ((float *)w->type.data)[i] = sw_test_uniform(s, -0.4f, 0.4f);
     return w;
 }
 
@@ -82,6 +83,20 @@ static void count_step(void *ctx, size_t step, int64_t begin_ns, int64_t end_ns)
     *(int *)ctx += end_ns >= begin_ns;
 }
 
+/* Threads get as many parts of a picture each, and parts differ by a tile at most. */
+static void check_parts(const sw_instance *instance, const sw_chain *chain, int threads) {
+    const sw_conv *last = &instance->prepared[chain->steps[chain->n - 1]].conv;
+    if (last->batch > 1 || last->height == 1) return;
+    int64_t even = last->out_height / chain->segments, begin = 0;
+    CHECK_INT(chain->segments % threads, 0);
+    for (int64_t i = 0; i < chain->segments; i++) {
+        int64_t end = sw_chain_begin(chain, last, i + 1);
+        CHECK(end - begin <= even + SW_CONV_TILE && end - begin >= even - SW_CONV_TILE);
+        begin = end;
+    }
+    CHECK_INT(begin, last->out_height);
+}
+
 /* The output, which the caller frees. *chains: how many there were; each step must be told of once. */
 static void *run(const network *n, int threads, int *chains, int64_t *bytes) {
     sw_session *session = NULL;
@@ -95,6 +110,7 @@ static void *run(const network *n, int threads, int *chains, int64_t *bytes) {
     for (size_t i = 0; i < n->plan->n_steps; i++) steps += !instance->skip[i];
     CHECK_INT(told, steps);
     *chains += instance->n_chains;
+    for (int i = 0; i < instance->n_chains; i++) check_parts(instance, &instance->chains[i], threads);
     *bytes = sw_tensor_bytes(&out);
     void *copy = malloc((size_t)*bytes);
     memcpy(copy, out.data, (size_t)*bytes);

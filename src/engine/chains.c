@@ -144,44 +144,54 @@ static bool is_link(const finder *f, const layers *l, size_t reader) {
            sw_group_of(instance, maker) == sw_group_of(instance, reader);
 }
 
+/* In equal parts, but for tiles. */
+int64_t sw_chain_begin(const sw_chain *chain, const sw_conv *last, int64_t segment) {
+    int64_t unit = tile_of(last), row = last->out_height * segment / chain->segments;
+    return sw__min64(last->out_height, sw__ceil_div(row, unit) * unit);
+}
+
 /* How many rows the buffers must have, and the bytes of them, for so many rows at a time. */
-static int64_t size_buffers(const layers *l, int64_t rows, int64_t segment, int64_t *capacity) {
-    const sw_conv *convs[SW_CHAIN_LAYERS];
+static int64_t size_buffers(const layers *l, const sw_chain *chain, int64_t rows, int64_t *capacity) {
+    const sw_conv *convs[SW_CHAIN_LAYERS], *last = &l->convs[l->n - 1];
     for (int i = 0; i < l->n; i++) convs[i] = &l->convs[i], capacity[i] = 0;
-    int64_t height = convs[l->n - 1]->out_height, bytes = 0;
-    span held[SW_CHAIN_LAYERS], next[SW_CHAIN_LAYERS];
-    for (int64_t y = 0; y < height; y += rows) {
-        if (y % segment == 0) memset(held, -1, sizeof held);
-        next_rows(convs, l->n, y, sw__min64(y + rows, sw__min64(height, (y / segment + 1) * segment)), held, next);
-        for (int i = 0; i < l->n - 1; i++) {
-            held[i].begin = drop(&held[i], &next[i], convs[i + 1], &next[i + 1]);
-            held[i].end = next[i].end;
-            capacity[i] = sw__max64(capacity[i], held[i].end - held[i].begin);
+    int64_t bytes = 0;
+    for (int64_t segment = 0; segment < chain->segments; segment++) {
+        int64_t end = sw_chain_begin(chain, last, segment + 1);
+        span held[SW_CHAIN_LAYERS], next[SW_CHAIN_LAYERS];
+        memset(held, -1, sizeof held);
+        for (int64_t y = sw_chain_begin(chain, last, segment); y < end; y += rows) {
+            next_rows(convs, l->n, y, sw__min64(y + rows, end), held, next);
+            for (int i = 0; i < l->n - 1; i++) {
+                held[i].begin = drop(&held[i], &next[i], convs[i + 1], &next[i + 1]);
+                held[i].end = next[i].end;
+                capacity[i] = sw__max64(capacity[i], held[i].end - held[i].begin);
+            }
         }
     }
     for (int i = 0; i < l->n - 1; i++) bytes += sw__ceil_div(capacity[i] * row_bytes(convs[i]), SW_ALIGN) * SW_ALIGN;
     return bytes;
 }
 
-/* Cuts the last map for threads. False: there is not enough of it. */
+/* Cuts the last map for threads, for as many parts each. False: there is not enough of it. */
 static bool cut(const finder *f, const layers *l, sw_chain *chain) {
     const sw_conv *last = &l->convs[l->n - 1];
     int64_t unit = tile_of(last), segments = 1, most = f->cache / 8 * 3;
     if (f->threads > 1) segments = sw__ceil_div(2 * (int64_t)f->threads, last->batch);
     segments = sw__max64(1, sw__min64(segments, last->out_height / LEAST_SEGMENT));
     if (segments * last->batch < f->threads) return false;
-    chain->segment = sw__ceil_div(sw__ceil_div(last->out_height, segments), unit) * unit;
+    if (last->batch == 1) segments -= segments % f->threads;
+    int64_t largest = sw__ceil_div(sw__ceil_div(last->out_height, segments), unit) * unit;
+    chain->segments = segments;
     chain->rows = 0;
-    for (int64_t rows = unit; rows <= chain->segment; rows += unit) {
+    for (int64_t rows = unit; rows <= largest; rows += unit) {
         int64_t capacity[SW_CHAIN_LAYERS];
-        if (size_buffers(l, rows, chain->segment, capacity) > most) break;
+        if (size_buffers(l, chain, rows, capacity) > most) break;
         chain->rows = rows;
     }
     if (!chain->rows) return false;
-    int64_t bands = sw__ceil_div(chain->segment, chain->rows);
-    chain->rows = sw__ceil_div(sw__ceil_div(chain->segment, bands), unit) * unit;
-    chain->segment = sw__ceil_div(chain->segment, chain->rows) * chain->rows;
-    chain->bytes = (size_t)size_buffers(l, chain->rows, chain->segment, chain->capacity);
+    int64_t bands = sw__ceil_div(largest, chain->rows);
+    chain->rows = sw__ceil_div(sw__ceil_div(largest, bands), unit) * unit;
+    chain->bytes = (size_t)size_buffers(l, chain, chain->rows, chain->capacity);
     return true;
 }
 
@@ -309,7 +319,8 @@ void sw_chain_prepare(const sw_instance *instance, size_t step, int threads, sw_
         most = larger(most, prepared->tactic->scratch_bytes(&top, 1));
         most = larger(most, prepared->tactic->scratch_bytes(&bottom, 1));
     }
-    prepared->scratch_bytes = (size_t)threads * (chain->bytes + (size_t)sw__ceil_div((int64_t)most, SW_ALIGN) * SW_ALIGN);
+    prepared->scratch_bytes =
+        (size_t)threads * (chain->bytes + (size_t)sw__ceil_div((int64_t)most, SW_ALIGN) * SW_ALIGN);
 }
 
 typedef struct job {
@@ -318,7 +329,6 @@ typedef struct job {
     sw_conv uprights[SW_CHAIN_LAYERS];
     const sw_conv *convs[SW_CHAIN_LAYERS]; /* those */
     const sw_prepared *layers[SW_CHAIN_LAYERS];
-    int64_t segments;
     char *scratch;
     size_t thread_bytes;
 } job;
@@ -349,8 +359,8 @@ static void run_segment(const job *j, int64_t picture, int64_t begin, int64_t en
     const sw_chain *chain = j->chain;
     const int last = chain->n - 1;
     const sw_conv *top = j->convs[0], *bottom = j->convs[last];
-    const char *map = (const char *)j->run->in +
-                      picture * top->height * top->width * top->in_pitch * sw__map_bytes(top->in_type);
+    const char *map =
+        (const char *)j->run->in + picture * top->height * top->width * top->in_pitch * sw__map_bytes(top->in_type);
     char *buffers = j->scratch + (size_t)thread * j->thread_bytes, *scratch = buffers + chain->bytes;
     span held[SW_CHAIN_LAYERS], rows[SW_CHAIN_LAYERS];
     memset(held, -1, sizeof held);
@@ -380,10 +390,11 @@ static void run_segment(const job *j, int64_t picture, int64_t begin, int64_t en
 
 static void run_items(void *ctx, int64_t begin, int64_t end, int thread) {
     const job *j = ctx;
-    int64_t height = j->convs[j->chain->n - 1]->out_height, segment = j->chain->segment;
+    const sw_conv *last = j->convs[j->chain->n - 1];
     for (int64_t item = begin; item < end; item++) {
-        int64_t first = item % j->segments * segment;
-        run_segment(j, item / j->segments, first, sw__min64(height, first + segment), thread);
+        int64_t picture = item / j->chain->segments, segment = item % j->chain->segments;
+        run_segment(j, picture, sw_chain_begin(j->chain, last, segment), sw_chain_begin(j->chain, last, segment + 1),
+                    thread);
     }
 }
 
@@ -395,9 +406,11 @@ void sw_chain_execute(const sw_instance *instance, const sw_chain *chain, const 
         j.layers[i] = &instance->prepared[chain->steps[i]];
         j.uprights[i] = upright(&j.layers[i]->conv);
         j.convs[i] = &j.uprights[i];
-        j.thread_bytes = larger(j.thread_bytes, j.layers[i]->scratch_bytes / threads);
     }
-    const sw_conv *last = j.convs[chain->n - 1];
-    j.segments = sw__ceil_div(last->out_height, chain->segment);
-    sw_pool_for(pool, last->batch * j.segments, 1, run_items, &j);
+    /* A thread's memory is the same in all chains: it would come from another one's cache else. */
+    for (int i = 0; i < instance->n_chains; i++)
+        for (int k = 0; k < instance->chains[i].n; k++)
+            j.thread_bytes =
+                larger(j.thread_bytes, instance->prepared[instance->chains[i].steps[k]].scratch_bytes / threads);
+    sw_pool_for(pool, j.convs[chain->n - 1]->batch * chain->segments, 1, run_items, &j);
 }

@@ -13,7 +13,7 @@ struct sw_chain {
     size_t steps[SW_CHAIN_LAYERS];     /* of the plan */
     size_t first, last;                /* in the order of the instance; between lie only steps that are skipped */
     int64_t capacity[SW_CHAIN_LAYERS]; /* rows that a thread's buffer of a map between has */
-    int64_t rows, segment;             /* of the last map: at a time; those that a thread computes one after the other */
+    int64_t rows, segments;            /* rows of the last map at a time; parts of it that are dealt out to threads */
     size_t bytes;                      /* of the buffers of a thread */
 };
 
@@ -26,6 +26,9 @@ void sw_chains_assume_cache(int64_t bytes);
 
 /* The chain that a step is in; NULL: none. */
 const sw_chain *sw_chain_of(const sw_instance *instance, size_t step);
+
+/* The first row of a part of the last map; of the part behind the last one, the end of the map. */
+int64_t sw_chain_begin(const sw_chain *chain, const sw_conv *last, int64_t segment);
 
 /* Of a step in a chain, sets the scratch memory that the chain needs if the step is prepared like this. */
 void sw_chain_prepare(const sw_instance *instance, size_t step, int threads, sw_prepared *prepared);
