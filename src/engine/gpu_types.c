@@ -31,10 +31,12 @@ static bool has_perm(const sw_step *step, const int64_t *perm) {
     return step->op == SW_OP_Transpose && a->set && a->ints.n == 4 && !memcmp(a->ints.v, perm, 4 * sizeof *perm);
 }
 
-static bool shares(const sw_gpu_program *p, size_t n_values, int32_t v) {
+/* A map that has its memory for itself, or shares it with rows only: these are its pixels then, too. */
+static bool is_whole(const sw_gpu_program *p, size_t n_values, int32_t map) {
+    if (p->homes[map] != map || p->instance->values[map].dims[1] % 8) return false;
     for (size_t k = 0; k < n_values; k++)
-        if (p->roots[k] == v && k != (size_t)v) return true;
-    return false;
+        if (p->homes[k] == map && k != (size_t)map) return false;
+    return true;
 }
 
 /* N C H W and N H W C: channels-last maps without channels beside them are their pixels as rows of halves. */
@@ -48,13 +50,15 @@ static void find_turns(sw_gpu *gpu, sw_gpu_program *p) {
             continue;
         int32_t map = down ? step->in[0] : step->out[0], rows = down ? step->out[0] : step->in[0];
         const sw_tensor *m = &p->instance->values[map];
-        if (m->layout != SW_CHANNELS_LAST || !is_rows(p, rows) || m->dims[1] % 8 || p->roots[map] != map ||
-            shares(p, gpu->plan->n_values, map) || p->instance->places[map] != SW_PLACE_PLANNED ||
+        if (m->layout != SW_CHANNELS_LAST || !is_rows(p, rows) || !is_whole(p, gpu->plan->n_values, map) ||
+            (up && p->roots[map] != map) || p->instance->places[map] != SW_PLACE_PLANNED ||
             p->instance->places[rows] != SW_PLACE_PLANNED)
             continue;
         node->kind = SW_GPU_ALIAS;
         p->turned[rows] = true;
-        p->roots[step->out[0]] = p->roots[step->in[0]];
+        int32_t old = p->roots[step->out[0]];
+        for (size_t v = 0; v < gpu->plan->n_values; v++) /* reshaped ones, too */
+            if (p->roots[v] == old) p->roots[v] = p->roots[step->in[0]];
     }
 }
 

@@ -20,7 +20,8 @@ static const sw_pass passes[] = {
      sw__pass_upsample},
     {"transposed", "a transposed convolution is a convolution that gives a block of pixels for each",
      sw__pass_transposed},
-    {"channels", "slices that share out channels become one Split; channels shuffled by reshapes and a turn: ChannelShuffle",
+    {"channels",
+     "slices that share out channels become one Split; channels shuffled by reshapes and a turn: ChannelShuffle",
      sw__pass_channels},
     {"fuse", "activation and residual addition into the convolution before them", sw__pass_fuse},
     {"layout", "channels-last maps where convolutions, pools and resizing work; relayouts at the borders",
@@ -79,6 +80,7 @@ sw_status sw_passes_for_cpu(sw_graph *graph, bool rough) {
 }
 
 sw_status sw_passes_for_gpu(sw_graph *graph) {
+    SW_TRY(sw__pass_patches(graph));
     SW_TRY(sw__pass_turns(graph));
     SW_TRY(sw__pass_attention(graph, true));
     return sw__pass_products(graph, false);

@@ -124,6 +124,40 @@ static sw_status add_before_turn(sw_graph *graph, sw_node *product, bool *change
     return SW_OK;
 }
 
+/* Product, reshapes, and a value that is added: the sum is made before, of that value reshaped, which moves nothing. */
+static sw_status add_before_reshape(sw_graph *graph, sw_node *product, bool *changed) {
+    sw_node *reshape = sw__only_reader(graph, product), *add = reshape;
+    while (add && (add->op == SW_OP_Reshape || add->op == SW_OP_Squeeze || add->op == SW_OP_Unsqueeze))
+        add = add->out[0]->type.layout == SW_ROW_MAJOR ? sw__only_reader(graph, add) : NULL;
+    if (!add || add == reshape || !sw_tensor_is_concrete(&product->out[0]->type)) return SW_OK;
+    const sw_tensor *rows = &product->out[0]->type;
+    sw_value *last = reshape->out[0];
+    for (sw_node *next = sw__only_reader(graph, reshape); next != add; next = sw__only_reader(graph, next))
+        last = next->out[0];
+    sw_value *other = sw__match_residual(add, last);
+    if (!other || other->type.layout != SW_ROW_MAJOR || rows->dtype != SW_F32) return SW_OK;
+    sw_value *in[2] = {other, sw_graph_const_ints(graph, "dims", rows->dims, rows->rank)};
+    in[1] = in[1] ? sw_graph_apply(graph, add, SW_OP_Reshape, add->name, 2, in) : NULL;
+    if (!in[1]) return SW_E_NOMEM;
+    in[1]->type = *rows;
+    in[0] = product->out[0];
+    sw_value *sum = sw_graph_apply(graph, add, SW_OP_Add, add->name, 2, in), *out = add->out[0];
+    in[1] = sw_graph_const_ints(graph, "dims", out->type.dims, out->type.rank);
+    if (!sum || !in[1]) return SW_E_NOMEM;
+    in[0] = sum;
+    sum->type = *rows;
+    sw_node *next = add->next;
+    const char *name = add->name;
+    sw_graph_remove_node(graph, add);
+    for (sw_node *node = last->producer; node != product;) {
+        sw_node *before = node->in[0]->producer;
+        sw_graph_remove_node(graph, node);
+        node = before;
+    }
+    *changed = true;
+    return sw_graph_add_node(graph, next, SW_OP_Reshape, name, 2, in, 1, &out) ? SW_OK : SW_E_NOMEM;
+}
+
 sw_status sw__pass_products(sw_graph *graph, bool rough) {
     for (sw_node *node = graph->first, *next; node; node = next) {
         sw_node *prev = node->prev;
@@ -133,6 +167,7 @@ sw_status sw__pass_products(sw_graph *graph, bool rough) {
         collect(graph, &c);
         bool turned = false;
         if (!c.residual) SW_TRY(add_before_turn(graph, c.nodes[c.n - 1], &turned));
+        if (!c.residual && !turned) SW_TRY(add_before_reshape(graph, c.nodes[c.n - 1], &turned));
         if (turned) collect(graph, &c);
         if (c.n == 1 && !rough) continue;
         SW_TRY(fuse(graph, &c, rough));

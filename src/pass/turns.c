@@ -1,6 +1,6 @@
 /* Transpositions between a channels-last map and its pixels as rows, N C H W and N H W C: where a Relayout stands beside
- * one, the two together move nothing. The transposition then reads or writes the map where it lies. Transpositions of axes
- * of one element become Reshape. For CPUs. */
+ * one, the two together move nothing, nor do they where the pixels become one axis. The transposition then reads or writes the
+ * map where it lies. Transpositions of axes of one element become Reshape. For CPUs and GPUs. */
 #include "pass/pass.h"
 
 static bool has_perm(const sw_node *node, int64_t a, int64_t b, int64_t c, int64_t d) {
@@ -44,6 +44,35 @@ static sw_status as_reshape(sw_graph *graph, sw_node *node) {
     return in[1] && sw_graph_add_node(graph, next, SW_OP_Reshape, name, 2, in, 1, &out) ? SW_OK : SW_E_NOMEM;
 }
 
+/* Relayout, Reshape to [batch, channels, pixels], Transpose to [batch, pixels, channels]: pixels as rows, reshaped. */
+static sw_status turn_flat(sw_graph *graph, sw_node *node, bool *done) {
+    static const int64_t to_rows[4] = {0, 2, 3, 1};
+    const sw_attr *perm = sw_node_attr(node, "perm", SW_ATTR_INTS);
+    const sw_node *flat = node->in[0]->producer, *before = flat ? flat->in[0]->producer : NULL;
+    *done = false;
+    if (!perm->set || perm->ints.n != 3 || perm->ints.v[0] != 0 || perm->ints.v[1] != 2 || !before ||
+        (flat->op != SW_OP_Reshape && flat->op != SW_OP_Flatten) || before->op != SW_OP_Relayout ||
+        before->out[0]->type.layout != SW_ROW_MAJOR)
+        return SW_OK;
+    const sw_tensor *map = &before->in[0]->type, *rows = &node->out[0]->type;
+    if (map->rank != 4 || !sw_tensor_is_concrete(map) || !sw_tensor_is_concrete(rows) ||
+        rows->dims[0] != map->dims[0] || rows->dims[1] != map->dims[2] * map->dims[3] || rows->dims[2] != map->dims[1])
+        return SW_OK;
+    sw_value *in[2] = {before->in[0]}, *out = node->out[0];
+    sw_value *turned = sw_graph_apply(graph, node, SW_OP_Transpose, node->name, 1, in);
+    if (!turned) return SW_E_NOMEM;
+    SW_TRY(sw_node_set_ints(graph, turned->producer, "perm", to_rows, 4));
+    turned->type =
+        (sw_tensor){.dtype = map->dtype, .rank = 4, .dims = {map->dims[0], map->dims[2], map->dims[3], map->dims[1]}};
+    in[0] = turned;
+    in[1] = sw_graph_const_ints(graph, "dims", rows->dims, rows->rank);
+    sw_node *next = node->next;
+    const char *name = node->name;
+    sw_graph_remove_node(graph, node);
+    *done = true;
+    return in[1] && sw_graph_add_node(graph, next, SW_OP_Reshape, name, 2, in, 1, &out) ? SW_OK : SW_E_NOMEM;
+}
+
 sw_status sw__pass_turns(sw_graph *graph) {
     for (sw_node *node = graph->first, *next; node; node = next) {
         next = node->next;
@@ -51,6 +80,9 @@ sw_status sw__pass_turns(sw_graph *graph) {
             SW_TRY(as_reshape(graph, node));
             continue;
         }
+        bool done = false;
+        if (node->op == SW_OP_Transpose) SW_TRY(turn_flat(graph, node, &done));
+        if (done) continue;
         sw_node *before = node->n_in && node->in[0] ? node->in[0]->producer : NULL;
         if (!before) continue;
         if (sw__is_turn_to_rows(node) && before->op == SW_OP_Relayout && before->out[0]->type.layout == SW_ROW_MAJOR) {

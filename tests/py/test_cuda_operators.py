@@ -174,6 +174,32 @@ class Operators(Emulated):
                 bound = {"fp16": 5e-3, "bf16": 4e-2, "fp32": 1e-4}[precision]
                 self.check(nodes, (2, 37, 24), bound, outputs=outputs, precision=precision, **weights)
 
+    def test_patches(self):
+        """Patches of a picture as tokens and back as a map; a sum behind reshapes; a large depthwise window."""
+        rng = np.random.default_rng(4)
+        draw = lambda *shape: rng.uniform(-0.2, 0.2, shape).astype(np.float32)  # noqa: E731
+        node = helper.make_node
+        nodes = [
+            node("Conv", ["x", "w", "b"], ["map"], kernel_shape=[8, 9], strides=[8, 9]),
+            node("Reshape", ["map", "flat"], ["columns"]),
+            node("Transpose", ["columns"], ["tokens"], perm=[0, 2, 1]),
+            node("Reshape", ["tokens", "rows"], ["all"]),
+            node("Gemm", ["all", "w2", "b"], ["product"]),
+            node("Reshape", ["product", "apart"], ["apart0"]),
+            node("Reshape", ["apart0", "back"], ["apart1"]),
+            node("Add", ["apart1", "tokens"], ["sum"]),
+            node("LayerNormalization", ["sum", "scale"], ["normed"], axis=-1),
+            node("Reshape", ["normed", "pixels"], ["pixels0"]),
+            node("Transpose", ["pixels0"], ["map2"], perm=[0, 3, 1, 2]),
+            node("Conv", ["map2", "w7"], ["wide"], kernel_shape=[7, 7], pads=[3, 3, 3, 3], group=16),
+            node("Add", ["wide", "map2"], ["y"]),
+        ]
+        weights = {"w": draw(16, 3, 8, 9), "b": draw(16), "w2": draw(16, 16), "scale": draw(16) + 1, "w7": draw(16, 1, 7, 7)}
+        shapes = {"flat": [2, 16, -1], "rows": [-1, 16], "apart": [2, 5, 3, 16], "back": [2, 15, 16], "pixels": [2, 5, 3, 16]}
+        weights |= {name: np.array(shape) for name, shape in shapes.items()}
+        for precision in ("fp16", "bf16"):
+            self.check(nodes, (2, 3, 40, 27), 1e-2 if precision == "fp16" else 8e-2, precision=precision, **weights)
+
     def test_topk(self):
         cases = [((3, 40, 7), 1, 5, 1), ((2, 1300), -1, 1300, 0), ((5,), 0, 1, 1), ((300, 4), 0, 9, 0)]
         cases += [((1300, 2), 0, 7, 1), ((33000,), 0, 300, 0), ((513,), 0, 513, 1)]  # in one block

@@ -23,8 +23,9 @@ static bool is_depthwise(const sw_conv *c) {
 
 /* Windows that kernels are made for. */
 static bool is_usual_window(const sw_conv *c) {
-    return (c->kernel_h == 3 || c->kernel_h == 5) && c->kernel_w == c->kernel_h && c->stride_h == c->stride_w &&
-           c->stride_h <= 2 && c->dilation_h == 1 && c->dilation_w == 1;
+    return (c->kernel_h == 3 || c->kernel_h == 5 || (c->kernel_h == 7 && c->stride_h == 1)) &&
+           c->kernel_w == c->kernel_h && c->stride_h == c->stride_w && c->stride_h <= 2 && c->dilation_h == 1 &&
+           c->dilation_w == 1;
 }
 
 /* Kernels compute with int32 offsets into maps and with fast_div. */
@@ -247,6 +248,8 @@ static unsigned magic(int64_t d) {
 
 static sw_cuda_kernel depthwise_kernel(const sw_conv *c) {
     if (!is_usual_window(c)) return SW_CUDA_DEPTHWISE_ANY;
+    if (c->kernel_h == 7)
+        return pixels_of(c) * c->out_channels >= 1 << 17 ? SW_CUDA_DEPTHWISE_7 : SW_CUDA_DEPTHWISE_7_FEW;
     if (c->kernel_h == 5) return c->stride_h == 2 ? SW_CUDA_DEPTHWISE_5_S2 : SW_CUDA_DEPTHWISE_5;
     if (c->stride_h == 2) return SW_CUDA_DEPTHWISE_3_S2;
     return pixels_of(c) * c->out_channels >= (int64_t)1 << 21 ? SW_CUDA_DEPTHWISE_3_WIDE : SW_CUDA_DEPTHWISE_3;
@@ -254,8 +257,9 @@ static sw_cuda_kernel depthwise_kernel(const sw_conv *c) {
 
 static void launch_depthwise(const sw_conv *c, sw_cuda_launch *l) {
     static const int across[] = {
-        [SW_CUDA_DEPTHWISE_3] = 1, [SW_CUDA_DEPTHWISE_3_WIDE] = 4, [SW_CUDA_DEPTHWISE_3_S2] = 2,
-        [SW_CUDA_DEPTHWISE_5] = 2, [SW_CUDA_DEPTHWISE_5_S2] = 1,   [SW_CUDA_DEPTHWISE_ANY] = 1};
+        [SW_CUDA_DEPTHWISE_3] = 1,     [SW_CUDA_DEPTHWISE_3_WIDE] = 4, [SW_CUDA_DEPTHWISE_3_S2] = 2,
+        [SW_CUDA_DEPTHWISE_5] = 2,     [SW_CUDA_DEPTHWISE_5_S2] = 1,   [SW_CUDA_DEPTHWISE_7] = 2,
+        [SW_CUDA_DEPTHWISE_7_FEW] = 1, [SW_CUDA_DEPTHWISE_ANY] = 1};
     l->kernel = depthwise_kernel(c);
     int64_t columns = (c->out_width + across[l->kernel] - 1) / across[l->kernel];
     l->args.conv.by_out_width = magic(columns);
@@ -271,7 +275,8 @@ static void launch_tile(const sw_conv *c, const sw_cuda_kernel_info *k, const sw
         patch_shape s = patch_of(c, k);
         rows = patch_blocks(c, k, gpu);
         p->chunks = (int)s.chunks, p->row = (int)s.row, p->plane = (int)s.plane, p->depth = (int)s.depth;
-        p->tiles = (int)s.tiles, p->tiles_across = (int)s.across, p->tiles_down = (int)s.down, p->step = (int)rows * k->teams;
+        p->tiles = (int)s.tiles, p->tiles_across = (int)s.across, p->tiles_down = (int)s.down,
+        p->step = (int)rows * k->teams;
         p->by_chunks = magic(s.chunks), p->by_depth = magic(s.depth);
         p->by_tiles_across = magic(s.across), p->by_tiles_down = magic(s.down);
     }

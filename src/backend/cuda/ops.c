@@ -334,27 +334,6 @@ void sw__cuda_broadcast(const sw_tensor *t, const sw_tensor *y, long long *strid
     }
 }
 
-static const char *element_rows(const sw_call *c, const sw__activation *act, int op, sw_cuda_launch *l) {
-    const sw_tensor *a = c->in[0], *b = op < 0 ? NULL : c->in[1], *y = c->out[0];
-    if (y->rank > CUDA_MAX_RANK) return "it has too many axes";
-    l->kernel = SW_CUDA_ELEMENT_ROWS;
-    sw_cuda_element_rows *r = &l->args.element_rows;
-    *r = (sw_cuda_element_rows){.a = a->data,
-                                .b = b ? b->data ? b->data : a : NULL,
-                                .out = y->data,
-                                .count = sw_tensor_count(y),
-                                .rank = y->rank,
-                                .op = op,
-                                .act = act->act,
-                                .act_a = act->a,
-                                .act_b = act->b};
-    for (int i = 0; i < y->rank; i++) r->dims[i] = (int)y->dims[i];
-    sw__cuda_broadcast(a, y, r->a_stride);
-    if (b) sw__cuda_broadcast(b, y, r->b_stride);
-    l->grid_x = sw__cuda_blocks(r->count);
-    return NULL;
-}
-
 /* ---- Rows: moving -------------------------------------------------------------------------------------------------- */
 
 void sw__cuda_row_strides(const sw_tensor *t, long long *strides) {
@@ -367,7 +346,7 @@ void sw__cuda_copy_box(const sw_tensor *in, long long in_at, const long long *in
                        long long out_at, const long long *out_stride, const int64_t *dims, int rank,
                        sw_cuda_launch *l) {
     size_t bytes = sw_dtype_size(in->dtype);
-    if (bytes == 2 || sw_dtype_size(out->dtype) == 2) {
+    if (bytes == 2 || sw_dtype_size(out->dtype) == 2 || in->dtype == SW_F32) {
         sw__cuda_copy_tokens(in, in_at, in_stride, out, out_at, out_stride, dims, rank, l);
         return;
     }
@@ -540,7 +519,8 @@ static const char *reduce(const sw_call *c, sw_cuda_launch *l) {
                                             : c->op == SW_OP_ReduceMean ? CUDA_REDUCE_MEAN
                                             : c->op == SW_OP_ReduceMax  ? CUDA_REDUCE_MAX
                                                                         : CUDA_REDUCE_MIN};
-    l->grid_x = (int)((sides[0] * sides[2] + 7) / 8);
+    l->grid_x =
+        sides[1] <= CUDA_SHORT_LANE ? sw__cuda_blocks(sides[0] * sides[2]) : (int)((sides[0] * sides[2] + 7) / 8);
     return NULL;
 }
 
@@ -692,7 +672,6 @@ static const char *lower_moves(const sw_call *c, sw_cuda_launch *l, int *n, bool
 }
 
 static const char *lower_floats(const sw_call *c, sw_cuda_launch *l, bool *taken) {
-    sw__activation act;
     *taken = true;
     switch (c->op) {
     case SW_OP_Softmax:
@@ -719,8 +698,6 @@ static const char *lower_floats(const sw_call *c, sw_cuda_launch *l, bool *taken
     default:
         break;
     }
-    if (sw__cuda_find_activation(c, &act) || sw__cuda_binary_op(c->op) >= 0)
-        return element_rows(c, &act, sw__cuda_binary_op(c->op), l);
     *taken = false;
     return NULL;
 }

@@ -35,7 +35,6 @@ typedef struct sw_cuda_launch {
         sw_cuda_relayout relayout;
         sw_cuda_copy copy;
         sw_cuda_element_map element_map;
-        sw_cuda_element_rows element_rows;
         sw_cuda_softmax softmax;
         sw_cuda_matmul matmul;
         sw_cuda_few_rows few_rows;

@@ -358,10 +358,11 @@ static const char *attention(const sw_call *c, sw_cuda_launch *l) {
 /* ---- All ----------------------------------------------------------------------------------------------------------- */
 
 const char *sw__cuda_lower_tokens(const sw_call *c, sw_cuda_launch *l, bool *taken) {
-    bool halves = false, maps = false;
+    bool halves = false, maps = false, others = false;
     for (int i = 0; i < c->n_in + c->n_out; i++) {
         const sw_tensor *t = i < c->n_in ? c->in[i] : c->out[i - c->n_in];
         if (t) halves |= is_half(t), maps |= is_map(t);
+        others |= t && !is_half(t) && !is_float(t) && (i >= c->n_in || sw_cuda_is_operand(c->op, i, t));
     }
     bool turns = c->op == SW_OP_Transpose || c->op == SW_OP_Relayout;
     *taken = true;
@@ -369,7 +370,7 @@ const char *sw__cuda_lower_tokens(const sw_call *c, sw_cuda_launch *l, bool *tak
     if (is_product(c->op) && !maps && (halves || c->op == SW_OP_FusedProduct)) return product(c, l);
     if (c->op == SW_OP_FusedAttention) return attention(c, l);
     if (halves && c->op == SW_OP_LayerNormalization) return norm(c, l);
-    if (halves && !maps && is_element_wise(c)) return element_wise(c, l);
+    if (!maps && !others && is_element_wise(c)) return element_wise(c, l);
     *taken = false;
     return NULL;
 }

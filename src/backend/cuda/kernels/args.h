@@ -120,7 +120,7 @@ typedef struct sw_cuda_copy {
     long long in_stride[CUDA_MAX_RANK], out_stride[CUDA_MAX_RANK];
 } sw_cuda_copy;
 
-/* Element-wise on maps (8 channels a thread) and on rows (float32, any broadcast by strides). */
+/* Element-wise on maps, 8 channels a thread. */
 enum { CUDA_ADD, CUDA_SUB, CUDA_MUL, CUDA_DIV };
 typedef struct sw_cuda_element_map {
     const void *a, *b; /* b NULL: `act` of a alone */
@@ -130,16 +130,6 @@ typedef struct sw_cuda_element_map {
     int plane;
     float act_a, act_b;
 } sw_cuda_element_map;
-
-typedef struct sw_cuda_element_rows {
-    const void *a, *b; /* as above */
-    void *out;
-    long long count;
-    int rank, op, act;
-    int dims[CUDA_MAX_RANK];
-    long long a_stride[CUDA_MAX_RANK], b_stride[CUDA_MAX_RANK];
-    float act_a, act_b;
-} sw_cuda_element_rows;
 
 /* Rows of halves or float32 alike: element-wise, with any broadcast by strides, from and to any of both; with op CUDA_ADD ..
  * CUDA_DIV of a and b, then (or of a alone, b NULL) `act`, CUDA_ACT_NONE: a copy. Strides and dims in elements; the kernel for
@@ -241,7 +231,8 @@ typedef struct sw_cuda_lstm {
     long long x_step, x_batch, y_step, y_direction, y_batch, state_direction, state_batch;
 } sw_cuda_lstm;
 
-/* Over the lanes of [outer][length][inner] float32, one number for each. */
+/* Over the lanes of [outer][length][inner] float32, one number for each: a warp takes a lane, or a thread a short one. */
+enum { CUDA_SHORT_LANE = 32 };
 enum { CUDA_REDUCE_SUM, CUDA_REDUCE_MEAN, CUDA_REDUCE_MAX, CUDA_REDUCE_MIN };
 typedef struct sw_cuda_reduce {
     const void *in;

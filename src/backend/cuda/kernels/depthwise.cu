@@ -1,5 +1,6 @@
 // Depthwise convolution, K x K of stride STRIDE: a thread makes PX neighbouring pixels of 8 channels. by_out_width is of the
-// number of threads for a row, by_chunks of channels / 8. With ANY of any window, and a pixel a thread.
+// number of threads for a row, by_chunks of channels / 8. With ANY of any window, and a pixel a thread. Weights of large windows do
+// not fit into registers: they come row by row.
 #include "args.h"
 #include "ptx.cuh"
 
@@ -33,7 +34,8 @@ KERNEL(depthwise_any, sw_cuda_conv) {
     const sw_cuda_conv *p = ARGS;
     int i = block_id() * THREADS + thread_id(), m = fast_div(i, p->by_chunks), c = (i - m * (p->out_channels >> 3)) * 8;
     int row = fast_div(m, p->by_out_width), n = fast_div(row, p->by_out_height);
-    int left = (m - row * p->out_width) * p->stride_w - p->pad_left, top = (row - n * p->out_height) * p->stride_h - p->pad_top;
+    int left = (m - row * p->out_width) * p->stride_w - p->pad_left,
+        top = (row - n * p->out_height) * p->stride_h - p->pad_top;
     bool inside = m < p->pixels;
     float acc[8];
     UNROLL for (int e = 0; e < 8; e++) acc[e] = inside ? load_float_const((const float *)p->bias + c + e) : 0.f;
@@ -54,7 +56,7 @@ KERNEL(depthwise_any, sw_cuda_conv) {
     store_pixel(p, acc, m, c);
 }
 #else
-enum { SPAN = (PX - 1) * STRIDE + K };
+enum { SPAN = (PX - 1) * STRIDE + K, HELD = K > 5 ? 1 : K }; // rows of weights that a thread holds
 
 KERNEL(depthwise, sw_cuda_conv) {
     const sw_cuda_conv *p = ARGS;
@@ -63,9 +65,9 @@ KERNEL(depthwise, sw_cuda_conv) {
     int row = fast_div(q, p->by_out_width), x0 = (q - row * across) * PX;
     int n = fast_div(row, p->by_out_height), y0 = row - n * p->out_height;
     bool inside = row * p->out_width + x0 < p->pixels;
-    vec4 w[K * K];
+    vec4 w[HELD * K];
     float acc[PX][8];
-    UNROLL for (int k = 0; k < K * K; k++) {
+    UNROLL for (int k = 0; k < (HELD == K ? K * K : 0); k++) {
         vec4 zero = {0, 0, 0, 0};
         w[k] = inside ? load16_const((const f16 *)p->weights + k * p->out_channels + c) : zero;
     }
@@ -79,6 +81,8 @@ KERNEL(depthwise, sw_cuda_conv) {
     UNROLL for (int r = 0; r < K; r++) {
         int y = y0 * STRIDE - p->pad_top + r;
         if (y < 0 || y >= p->height) continue;
+        UNROLL for (int k = 0; k < (HELD == K ? 0 : K); k++) w[k] =
+            load16_const((const f16 *)p->weights + (r * K + k) * p->out_channels + c);
         vec4 v[SPAN];
         UNROLL for (int s = 0; s < SPAN; s++) {
             int x = x0 * STRIDE - p->pad_left + s;
@@ -92,7 +96,7 @@ KERNEL(depthwise, sw_cuda_conv) {
                 float a = half_of(v[s], e);
                 UNROLL for (int o = 0; o < PX; o++) {
                     int k = s - o * STRIDE;
-                    if (k >= 0 && k < K) acc[o][e] += a * half_of(w[r * K + k], e);
+                    if (k >= 0 && k < K) acc[o][e] += a * half_of(w[(HELD == K ? r * K : 0) + k], e);
                 }
             }
         }

@@ -26,29 +26,7 @@ KERNEL(copy_rows, sw_cuda_copy) {
 }
 #endif
 
-#ifdef KERNEL_ELEMENT
-KERNEL(element_rows, sw_cuda_element_rows) {
-    const sw_cuda_element_rows *p = ARGS;
-    launch_dependents();
-    wait_for_predecessor();
-    long long i = (long long)block_id() * THREADS + thread_id(), rest = i, at_a = 0, at_b = 0;
-    if (i >= p->count) return;
-    for (int k = p->rank - 1; k >= 0; k--) {
-        long long q = rest / p->dims[k], at = rest - q * p->dims[k];
-        at_a += at * p->a_stride[k], at_b += at * p->b_stride[k];
-        rest = q;
-    }
-    float a = load_float((const float *)p->a + at_a), b = p->b ? load_float((const float *)p->b + at_b) : 0.f;
-    if (!p->b)
-        a = function_of(p->act, p->act_a, p->act_b, a);
-    else
-        a = p->op == CUDA_ADD ? a + b : p->op == CUDA_SUB ? a - b : p->op == CUDA_MUL ? a * b : a / b;
-    store_float((float *)p->out + i, a);
-}
-#endif
-
 #ifdef KERNEL_REDUCE
-// A warp takes a lane.
 DEV float gather_up(int op, float a, float b) {
     return op == CUDA_REDUCE_MAX ? maximum(a, b) : op == CUDA_REDUCE_MIN ? minimum(a, b) : a + b;
 }
@@ -57,13 +35,14 @@ KERNEL(reduce_rows, sw_cuda_reduce) {
     const sw_cuda_reduce *p = ARGS;
     launch_dependents();
     wait_for_predecessor();
-    int lane = thread_id() & 31;
-    long long row = (long long)block_id() * (THREADS / 32) + (thread_id() >> 5), outer = row / p->inner;
+    bool is_short = p->length <= CUDA_SHORT_LANE;
+    int step = is_short ? 1 : 32, lane = is_short ? 0 : thread_id() & 31;
+    long long row = ((long long)block_id() * THREADS + thread_id()) / step, outer = row / p->inner;
     if (outer >= p->outer) return;
     const float *in = (const float *)p->in + outer * p->length * p->inner + row % p->inner;
     float v = p->op == CUDA_REDUCE_MAX || p->op == CUDA_REDUCE_MIN ? load_float(in) : 0.f;
-    for (int i = lane; i < p->length; i += 32) v = gather_up(p->op, v, load_float(in + (long long)i * p->inner));
-    for (int d = 16; d; d /= 2) v = gather_up(p->op, v, shuffle_xor(v, d));
+    for (int i = lane; i < p->length; i += step) v = gather_up(p->op, v, load_float(in + (long long)i * p->inner));
+    for (int d = is_short ? 0 : 16; d; d /= 2) v = gather_up(p->op, v, shuffle_xor(v, d));
     if (lane == 0) store_float((float *)p->out + row, p->op == CUDA_REDUCE_MEAN ? v / p->length : v);
 }
 #endif
