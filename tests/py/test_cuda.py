@@ -40,6 +40,8 @@ class Emulated(unittest.TestCase):
         self.env = {
             "SLIPWAY_CUDA_DRIVER": str(LIBRARY),
             "SLIPWAY_NVRTC": str(LIBRARY),
+            "SLIPWAY_CUDNN": "/nonexistent",  # the real ones would meet an emulated GPU
+            "SLIPWAY_CUBLASLT": "/nonexistent",
             "SLIPWAY_CACHE": str(self.folder / "cache"),
         }
 

@@ -27,6 +27,8 @@ class Devices(unittest.TestCase):
             **slipway.ENVIRONMENT,
             "SLIPWAY_CUDA_DRIVER": str(LIBRARY),
             "SLIPWAY_NVRTC": str(LIBRARY),
+            "SLIPWAY_CUDNN": "/nonexistent",
+            "SLIPWAY_CUBLASLT": "/nonexistent",
             "SLIPWAY_CACHE": str(self.folder / "cache"),
         }
         self.x = np.random.default_rng(4).uniform(-1, 1, (1, 8, 6, 5)).astype(np.float32)
