@@ -189,9 +189,11 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     if (p->memory) SW_TRY(upload_weights(gpu, p, node->step, &conv, form, turn, diag));
     sw_tensor residual = {0}; /* the node's, which may be another than the step's */
     if (conv.residual) residual = sw__gpu_tensor(gpu, p, node->in[3]);
+    bool residual_float = node->kind == SW_GPU_PRODUCT && residual.dtype == SW_F32;
+    if (residual_float) node->tile = sw__gpu_kernel_for(gpu, node->tile); /* libraries add halves only */
     sw__gpu_launch_conv(gpu, &conv, form, node->tile, call.in[0]->data,
                         (void *)(uintptr_t)*weights_of(gpu, node->step, form), residual.data, call.out[0]->data, l);
-    l->args.conv.residual_float = node->kind == SW_GPU_PRODUCT && residual.dtype == SW_F32;
+    l->args.conv.residual_float = residual_float;
     node->tile = l->kernel;
     node->library = sw__gpu_is_library(node->tile) ? sw__gpu_tile_name(gpu, node->tile) : NULL;
     return SW_OK;

@@ -10,7 +10,7 @@ import unittest
 import numpy as np
 import onnx
 from onnx import TensorProto as T
-from onnx import helper
+from onnx import helper, numpy_helper
 
 import slipway
 from test_cuda import CUDA_H, LIBRARY, Emulated
@@ -118,6 +118,30 @@ class Libraries(Emulated):
             again, said = self.result(self.plan, "cuda", **env)
             self.assertEqual(said, "")
             np.testing.assert_array_equal(again, got)
+
+    def test_products_of_rows(self):
+        """Of halves with halves as results; what ends in float32, or adds it, has a kernel."""
+        random = np.random.default_rng(2)
+        weights = {"w": (32, 64), "b": (64,), "v": (64, 32), "g": (32,), "h": (32,)}
+        nodes = [
+            helper.make_node("LayerNormalization", ["x", "g", "h"], ["l"]),
+            helper.make_node("MatMul", ["l", "w"], ["a"]),
+            helper.make_node("Add", ["a", "b"], ["c"]),
+            helper.make_node("Gelu", ["c"], ["d"]),
+            helper.make_node("MatMul", ["d", "v"], ["e"]),
+            helper.make_node("Add", ["e", "x"], ["y"]),
+        ]
+        ports = [helper.make_tensor_value_info(name, T.FLOAT, [2, 24, 32]) for name in "xy"]
+        constants = [numpy_helper.from_array(random.uniform(-0.2, 0.2, s).astype(np.float32), n) for n, s in weights.items()]
+        graph = helper.make_graph(nodes, "g", ports[:1], ports[1:], constants)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), self.path)
+        np.save(self.folder / "x.npy", random.uniform(-1, 1, (2, 24, 32)).astype(np.float32))
+        want, _ = self.result(self.path, "cpu")
+        self.build(**FAST)
+        self.assertEqual(sum(tile.startswith("CUDNN_") for tile in self.tiles()), 1, self.tiles())
+        got, said = self.result(self.plan, "cuda")
+        self.assertEqual(said, "")
+        self.assertLess(np.abs(got - want).max(), 1e-2)
 
     def test_a_plan_with_code_runs_without_libraries(self):
         want, _ = self.result(self.path, "cpu")

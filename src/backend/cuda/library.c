@@ -144,8 +144,13 @@ bool sw_cuda_tactic_is(const char *name) {
     return library_of(name) >= 0;
 }
 
+static const char *refuse(const sw_conv *c) {
+    if (c->residual_shift) return "its residual is an enlarged map";
+    return c->in_type != c->out_type ? "its results are float32" : NULL;
+}
+
 int sw_cuda_tactics_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUDA_TACTIC_NAME]) {
-    if (conv->residual_shift) return 0; /* neither reads an enlarged map */
+    if (refuse(conv)) return 0;
     int n = sw__cudnn_find(gpu, conv, names);
     return n + sw__blas_find(gpu, conv, names + n);
 }
@@ -198,9 +203,9 @@ sw_status sw_cuda_tactic_make(sw_cuda *gpu, const sw_conv *conv, const char *nam
     if (!t) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     t->library = (sw_cuda_library)library;
     t->allocator = gpu->allocator;
-    const char *refused = conv->residual_shift       ? "its residual is an enlarged map"
-                          : library == SW_CUDA_CUDNN ? sw__cudnn_make(gpu, conv, choice, t)
-                                                     : sw__blas_make(gpu, conv, choice, t);
+    const char *refused = refuse(conv);
+    if (!refused)
+        refused = library == SW_CUDA_CUDNN ? sw__cudnn_make(gpu, conv, choice, t) : sw__blas_make(gpu, conv, choice, t);
     if (!refused && t->workspace > SW_CUDA_MOST_WORKSPACE) refused = "it wants too much memory";
     if (!refused) {
         *tactic = t;
