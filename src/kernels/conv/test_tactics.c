@@ -9,7 +9,7 @@
 #include "kernels/dtype.h"
 #include "unit.h"
 
-enum { SHAPES = 1800, DEEP_SHAPES = 12, WIDE_SHAPES = 16, MOST_TILES = 128 };
+enum { SHAPES = 1800, DEEP_SHAPES = 12, WIDE_SHAPES = 16, FAR_SHAPES = 60, MOST_TILES = 128 };
 static const float guard = -12288; /* a half, too */
 
 /* Those of the list, and those of emulated instructions; ends with NULL. */
@@ -96,6 +96,18 @@ static bool wide_depthwise(uint64_t *s, sw_conv *c) {
     c->in_channels = c->out_channels = c->groups = channels[pick(s, 0, 5)];
     c->in_pitch = c->in_channels;
     c->out_pitch = c->residual_pitch = c->out_channels + pick(s, 0, 1);
+    return true;
+}
+
+/* Taps so far apart that most lie on padding. */
+static bool far_taps(uint64_t *s, sw_conv *c) {
+    while (!random_conv(s, c) || c->in_planar || c->groups > 4) continue;
+    c->kernel_h = c->kernel_w = 3;
+    c->height = pick(s, 5, 21), c->width = pick(s, 5, 29);
+    c->dilation_h = pick(s, c->height / 2, c->height + 1), c->dilation_w = pick(s, c->width * 3 / 4, c->width + 1);
+    c->pad_top = c->dilation_h - pick(s, 0, 2), c->pad_left = c->dilation_w - pick(s, 0, 2);
+    c->out_height = out_extent(c->height, 2 * c->dilation_h, 3, c->stride_h, c->dilation_h);
+    c->out_width = out_extent(c->width, 2 * c->dilation_w, 3, c->stride_w, c->dilation_w);
     return true;
 }
 
@@ -283,19 +295,21 @@ SW_TEST(conv_tactics) {
     sw_pool_destroy(pools[2]);
 }
 
-SW_TEST(conv_tactics_depthwise) {
+SW_TEST(conv_tactics_rare_shapes) {
     uint64_t state = 5, wishes = 1;
     sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
-    int ran[35] = {0}, depthwise = 0;
-    for (int shape = 0; shape < WIDE_SHAPES; shape++) {
+    int ran[35] = {0}, depthwise = 0, direct = 0;
+    for (int shape = 0; shape < WIDE_SHAPES + FAR_SHAPES; shape++) {
         fixture f = {0};
-        CHECK(make(&state, &f, wide_depthwise));
+        CHECK(make(&state, &f, shape < WIDE_SHAPES ? wide_depthwise : far_taps));
         compare_tactics(&wishes, &f, shape % 2, pools, ran);
         destroy(&f);
     }
-    for (int t = 1; all_tactics()[t]; t++)
-        if (strncmp(all_tactics()[t]->name, "depthwise", 9) == 0) depthwise += ran[t];
-    CHECK(depthwise >= WIDE_SHAPES || !(sw_cpu_features() & SW_CPU_VECTORS));
+    for (int t = 1; all_tactics()[t]; t++) {
+        depthwise += strncmp(all_tactics()[t]->name, "depthwise", 9) ? 0 : ran[t];
+        direct += strncmp(all_tactics()[t]->name, "direct", 6) ? 0 : ran[t];
+    }
+    CHECK((depthwise >= WIDE_SHAPES && direct >= FAR_SHAPES) || !(sw_cpu_features() & SW_CPU_VECTORS));
     sw_pool_destroy(pools[1]);
     sw_pool_destroy(pools[2]);
 }
