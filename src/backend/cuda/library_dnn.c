@@ -67,8 +67,8 @@ static sw_cudnn_descriptor make_tensor(sw_cudnn_objects *o, int64_t id, unsigned
     return finish(o, d);
 }
 
-/* Padding behind the end of an axis of the input: as much as before it where that gives the same output, since kernels for
- * uneven padding are much slower (1.7 times for 3 x 3 taps of stride 2 on an H200); else what is needed. */
+/* Padding behind the end of an axis of the input: as much as before it where that gives the same output, since some engines
+ * take even padding only; else what is needed. */
 static int64_t pad_end(int64_t out, int64_t in, int64_t kernel, int64_t stride, int64_t dilation, int64_t begin) {
     int64_t span = (kernel - 1) * dilation + 1, needed = (out - 1) * stride + span - in - begin;
     if ((in + 2 * begin - span) / stride + 1 == out) return begin;
