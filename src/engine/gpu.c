@@ -405,6 +405,8 @@ const char *sw_gpu_kernel_name(const sw_gpu_node *node) {
         return "attention";
     case SW_GPU_DECODE:
         return "decode";
+    case SW_GPU_EXPRESSION:
+        return "expression";
     case SW_GPU_CPU:
         return "on the CPU";
     default:

@@ -20,6 +20,7 @@ typedef enum sw_gpu_kind {
     SW_GPU_DECODE, /* the head of YOLO 8 and 11 */
     SW_GPU_TURNS,  /* channels of two maps in turn: a join that is shuffled */
     SW_GPU_EXCITE, /* squeeze and excite behind the mean, or behind its first convolution */
+    SW_GPU_EXPRESSION, /* rows that are computed from several steps */
     SW_GPU_MEAN,   /* of each picture, as rows */
     SW_GPU_GEMM,   /* few rows, and the activation behind them */
     SW_GPU_ALIAS,  /* a reshaped value is its input */
@@ -30,9 +31,10 @@ enum { SW_GPU_MAX_PORTS = 12, SW_GPU_MAX_STREAMS = 16 };
 
 /* Values that a node reads and writes; what they mean goes with the kind:
  * POOLS the map, then each result; ATTENTION qkv, then the result and (or -1) the values as a map; DECODE boxes and
- * scores of each level, then minus, plus, strides; TURNS both maps, then the result; EXCITE the map, the mean
- * or what the first convolution made of it, then the result; MEAN the map, then rows; GEMM ports of
- * the step, then the activation's result. Others: ports of the step. */
+ * scores of each level, then minus, plus, strides; TURNS both maps, then the result; EXCITE the map, the mean or what the
+ * first convolution made of it, then the result; EXPRESSION what is loaded, then results; MEAN the map, then rows; GEMM ports
+ * of the step, then the activation's result. Others: ports of the step. */
+typedef struct sw_gpu_expression sw_gpu_expression; /* gpu_expressions.h */
 typedef struct sw_gpu_node {
     sw_gpu_kind kind;
     int32_t step; /* the main one: its name is the node's */
@@ -46,6 +48,7 @@ typedef struct sw_gpu_node {
     int32_t convs[2];    /* EXCITE: steps, from `begin` on */
     int begin;
     int residual_shift;  /* CONV: in[3] is the map that the step's residual is an enlarged one of; as in sw_cuda_conv */
+    const sw_gpu_expression *const *made; /* EXPRESSION: by output */
     const char *why;     /* CPU: why */
     /* set when a program is built */
     sw_cuda_kernel tile; /* CONV, PRODUCT: its kernel, of whatever form; from SW_CUDA_KERNELS on: a library's */

@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "engine/gpu_expressions.h"
 #include "engine/gpu_program.h"
 
 static int64_t round_up(int64_t n, int64_t to) {
@@ -384,6 +385,9 @@ static sw_status lower_kind(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
         sw_cuda_launch_interleave(&a, &b, &out, l);
         return SW_OK;
     }
+    case SW_GPU_EXPRESSION:
+        *why = sw__gpu_lower_expression(gpu, p, node, l, n);
+        return SW_OK;
     case SW_GPU_EXCITE:
         return lower_excite(gpu, p, node, l, diag);
     case SW_GPU_MEAN:

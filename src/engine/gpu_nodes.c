@@ -2,7 +2,7 @@
  * disappear. */
 #include <string.h>
 
-#include "engine/gpu.h"
+#include "engine/gpu_expressions.h"
 #include "ops/resize.h"
 #include "ops/shape.h"
 
@@ -553,6 +553,7 @@ sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, co
         if (!find_turns(&f, (int32_t)s) || !find_excite(&f, (int32_t)s, gpu)) return SW_E_NOMEM;
         if (!find_mean(&f, (int32_t)s) || !find_gemm(&f, (int32_t)s)) return SW_E_NOMEM;
     }
+    SW_TRY(sw__gpu_find_expressions(plan, instance, f.taken, f.node));
     for (size_t s = 0; s < plan->n_steps; s++)
         if (!instance->skip[s] && !f.taken[s]) f.node[(*n)++] = f.node[s];
     *nodes = f.node;

@@ -14,7 +14,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum { MAX_OPERATIONS = 4096, MAX_WAITS = 20, MAX_ARGUMENTS = 1024, BAD = 1, NOT_FOUND = 500 };
+enum { MAX_OPERATIONS = 4096, MAX_WAITS = 20, MAX_ARGUMENTS = 4096, BAD = 1, NOT_FOUND = 500 };
 
 bool emu_goes_wrong(const char *how) {
     const char *text = getenv("EMU_CUDA");

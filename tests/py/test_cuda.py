@@ -23,7 +23,7 @@ import zoo
 
 LIBRARY = slipway.BUILD / "tests/cuda_emu/libcuda-emu.so"
 ON_GPU = bool(os.environ.get("SLIPWAY_TEST_GPU"))
-EMULATED = ["shufflenet_v2_x0_5_64", "yolo11n_96"]  # on a GPU: all
+EMULATED = ["shufflenet_v2_x0_5_64", "yolo11n_96", "yolo11n-pose_64"]  # on a GPU: all
 RANKED = ["rtdetr-l_64", "yolo26n_64", "yolov10n_64"]  # with generated weights float16 decides the order of their boxes
 CUDA_H = pathlib.Path("/usr/local/cuda/include/cuda.h")
 

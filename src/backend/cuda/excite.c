@@ -1,7 +1,8 @@
 /* Squeeze and excite: the two convolutions of a mean, and the product of the map with what they give, in one kernel. */
 #include "backend/cuda/lower.h"
 
-enum { MOST_BYTES = 6 << 20, PIXELS = 256, BLOCKS = 132 }; /* of weights that all blocks read; pixels of a block at least */
+/* Bytes of the first weights that each block may read, and all of them; pixels of a block at least. */
+enum { MOST_OF_BLOCK = 120 << 10, MOST_BYTES = 6 << 20, PIXELS = 512, BLOCKS = 132 };
 
 static int64_t round_up(int64_t n, int64_t to) {
     return (n + to - 1) / to * to;
@@ -30,7 +31,7 @@ int sw_cuda_excite_begin(const sw_conv convs[2], const sw_tensor *map, const sw_
     int64_t channels = round_up(convs[0].in_channels, 8), hidden = round_up(convs[0].out_channels, 8);
     if (!is_plain(&convs[0]) || !is_plain(&convs[1]) || map->dims[0] > 65535) return -1;
     int64_t blocks = parts_of(channels) * splits_of(map, channels) * map->dims[0];
-    bool both = channels * hidden * 2 * blocks <= MOST_BYTES &&
+    bool both = channels * hidden * 2 <= MOST_OF_BLOCK && channels * hidden * 2 * blocks <= MOST_BYTES &&
                 shared_of(channels, hidden, true) <= sw_cuda_most_shared(gpu);
     return both ? 0 : shared_of(channels, hidden, false) <= sw_cuda_most_shared(gpu) ? 1 : -1;
 }

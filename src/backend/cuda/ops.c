@@ -189,7 +189,8 @@ static const char *resize(const sw_call *c, sw_cuda_launch *l) {
 }
 
 void sw_cuda_launch_mean(const sw_tensor *map, void *out, int64_t out_pitch, int64_t rows, sw_cuda_launch *l) {
-    *l = (sw_cuda_launch){.kernel = SW_CUDA_MEAN_MAP, .grid_y = 1};
+    bool large = map->dims[2] * map->dims[3] > 1024;
+    *l = (sw_cuda_launch){.kernel = large ? SW_CUDA_MEAN_LARGE : SW_CUDA_MEAN_MAP, .grid_y = 1};
     l->args.mean = (sw_cuda_mean){.in = map->data,
                                   .out = out,
                                   .in_pitch = (int)map->pitch,
@@ -199,7 +200,7 @@ void sw_cuda_launch_mean(const sw_tensor *map, void *out, int64_t out_pitch, int
                                   .channels = (int)round_up(map->dims[1], 8),
                                   .rows = (int)rows};
     l->grid_x = (int)(map->dims[0] * (l->args.mean.channels / 8));
-    l->shared_bytes = SW__CUDA_THREADS / 32 * 8 * 4;
+    l->shared_bytes = 1024 / 32 * 8 * 4;
 }
 
 static const char *mean(const sw_call *c, sw_cuda_launch *l) {
@@ -284,6 +285,21 @@ bool sw__cuda_find_activation(const sw_call *c, sw__activation *act) {
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
         if (functions[i].op == c->op) act->act = functions[i].act;
     return act->act != CUDA_ACT_NONE;
+}
+
+bool sw_cuda_activation(const sw_call *c, int *act, float *a, float *b) {
+    sw__activation found;
+    if (!sw__cuda_find_activation(c, &found)) return false;
+    *act = found.act, *a = found.a, *b = found.b;
+    return true;
+}
+
+int sw_cuda_expression_blocks(int64_t count) {
+    return sw__cuda_blocks(count);
+}
+
+int sw_cuda_binary(sw_op op) {
+    return sw__cuda_binary_op(op);
 }
 
 int sw__cuda_binary_op(sw_op op) {

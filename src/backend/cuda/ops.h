@@ -40,6 +40,7 @@ typedef struct sw_cuda_launch {
         sw_cuda_few_rows few_rows;
         sw_cuda_dfl dfl;
         sw_cuda_mean mean;
+        sw_cuda_expression expression;
         sw_cuda_excite excite;
         sw_cuda_attention attention;
         sw_cuda_decode decode;
@@ -139,6 +140,12 @@ int sw_cuda_excite_begin(const sw_conv convs[2], const sw_tensor *map, const sw_
 /* `squeezed`: the mean, or what the first convolution made of it; packed: as FORM_TILES, of both or the second alone. */
 void sw_cuda_launch_excite(const sw_conv convs[2], int begin, const sw_tensor *map, const sw_tensor *squeezed,
                            const void *const packed[2], const sw_tensor *out, sw_cuda_launch *launch);
+
+/* As kernels number them: the function of a step of one operand, which is known; the operator of a step of two, -1: none. */
+bool sw_cuda_activation(const sw_call *call, int *act, float *a, float *b);
+int sw_cuda_binary(sw_op op);
+/* Blocks for so many elements of a box. */
+int sw_cuda_expression_blocks(int64_t count);
 
 /* Two maps of equally many channels that take turns. */
 void sw_cuda_launch_interleave(const sw_tensor *a, const sw_tensor *b, const sw_tensor *out, sw_cuda_launch *launch);

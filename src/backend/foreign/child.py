@@ -133,7 +133,7 @@ class Ncnn:
 
 class Torch:
     """On a GPU (`device`) a run is timed there by events, without copies, unless `transfers` asks for them; it is a CUDA graph
-    unless `graph` is 0. `compile`: a mode of torch.compile."""
+    unless `graph` is 0. `compile`: a mode of torch.compile. `fuse`: let TorchScript make kernels, which can take minutes."""
 
     distribution = "torch"
 
@@ -152,6 +152,7 @@ class Torch:
         self.channels_last = wanted.get("channels_last", "1" if self.gpu else "0") != "0"
         self.transfers = wanted.get("transfers", "0") != "0"
         self.graph = self.gpu and wanted.get("graph", "1") != "0"
+        self.fuse = wanted.get("fuse", "0") != "0"
         self.net = self.load(path).to(self.device)
         if self.gpu:
             self.net = self.net.to(self.dtype)
@@ -200,7 +201,7 @@ class Torch:
 
     def capture(self):
         torch, side = self.torch, self.torch.cuda.Stream(self.device)
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.jit.optimized_execution(self.fuse):
             with torch.cuda.stream(side):
                 for _ in range(3):
                     self.last = self.net(*self.arrays)
@@ -211,7 +212,8 @@ class Torch:
 
     def compute(self):
         cpu_half = not self.gpu and self.precision != "fp32"
-        with self.torch.inference_mode(), self.torch.autocast("cpu", self.dtype, enabled=cpu_half):
+        half = self.torch.autocast("cpu", self.dtype, enabled=cpu_half)
+        with self.torch.inference_mode(), self.torch.jit.optimized_execution(self.fuse), half:
             if self.captured:
                 self.captured.replay()
             else:

@@ -333,6 +333,29 @@ typedef struct sw_cuda_mean {
     int in_pitch, out_pitch, batch, pixels, channels, rows;
 } sw_cuda_mean;
 
+/* Rows that are computed from several steps, in boxes whose elements come alike: terms in postfix order. A load has strides
+ * along the axes of the box (of a distribution: and from bin to bin, `more` of them); a function its number in `more` and the
+ * bits of its two numbers in the strides; an operator of two (CUDA_ADD ...) its number in `more`. The stack holds four. */
+enum { CUDA_BOX_AXES = 4, CUDA_MAX_BOXES = 12, CUDA_MAX_TERMS = 96 };
+enum { CUDA_TERM_FLOAT, CUDA_TERM_HALF, CUDA_TERM_DFL_FLOAT, CUDA_TERM_DFL_HALF, CUDA_TERM_ACT, CUDA_TERM_OP };
+typedef struct sw_cuda_term {
+    const void *data;
+    int stride[CUDA_BOX_AXES];
+    short code, more;
+    int bin;
+} sw_cuda_term;
+typedef struct sw_cuda_box {
+    int first_block, first_term, n_terms, out; /* out: its first element */
+    int dims[CUDA_BOX_AXES];
+} sw_cuda_box;
+typedef struct sw_cuda_expression {
+    void *out;
+    int out_stride[CUDA_BOX_AXES];
+    int n_boxes, n_terms, blocks;
+    sw_cuda_box boxes[CUDA_MAX_BOXES];
+    sw_cuda_term terms[CUDA_MAX_TERMS];
+} sw_cuda_expression;
+
 /* Squeeze and excite of a map: its mean, or (mean NULL) what the first convolution made of that, and the weights of both 1 x 1
  * convolutions, rows of `channels` and of `hidden` halves, multiples of 8. Blocks take `step` pixels of a picture. */
 enum { CUDA_EXCITE_CHANNELS = 16 };

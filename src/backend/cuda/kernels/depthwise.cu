@@ -1,6 +1,6 @@
 // Depthwise convolution, K x K of stride STRIDE: a thread makes PX neighbouring pixels of 8 channels. by_out_width is of the
-// number of threads for a row, by_chunks of channels / 8. With ANY of any window, and a pixel a thread. Weights of large windows do
-// not fit into registers: they come row by row.
+// number of threads for a row, by_chunks of channels / 8. With ANY of any window, and a pixel a thread; with ANY and K of K columns,
+// a row of them under way at once. Weights of large windows do not fit into registers: they come row by row.
 #include "args.h"
 #include "ptx.cuh"
 
@@ -45,6 +45,20 @@ KERNEL(depthwise_any, sw_cuda_conv) {
     for (int r = 0; r < p->kernel_h; r++) {
         int y = top + r * p->dilation_h;
         if (y < 0 || y >= p->height) continue;
+#ifdef K
+        vec4 v[K], w[K];
+        UNROLL for (int s = 0; s < K; s++) {
+            int x = left + s * p->dilation_w;
+            vec4 zero = {0, 0, 0, 0};
+            bool good = x >= 0 && x < p->width;
+            v[s] = good ? load16((const f16 *)p->in + ((size_t)(n * p->height + y) * p->width + x) * p->in_pitch + c)
+                        : zero;
+            w[s] = load16_const((const f16 *)p->weights + (r * K + s) * p->out_channels + c);
+        }
+        UNROLL for (int s = 0; s < K; s++) {
+            UNROLL for (int e = 0; e < 8; e++) acc[e] += half_of(v[s], e) * half_of(w[s], e);
+        }
+#else
         for (int s = 0; s < p->kernel_w; s++) {
             int x = left + s * p->dilation_w;
             if (x < 0 || x >= p->width) continue;
@@ -52,6 +66,7 @@ KERNEL(depthwise_any, sw_cuda_conv) {
             vec4 w = load16_const((const f16 *)p->weights + (r * p->kernel_w + s) * p->out_channels + c);
             UNROLL for (int e = 0; e < 8; e++) acc[e] += half_of(v, e) * half_of(w, e);
         }
+#endif
     }
     store_pixel(p, acc, m, c);
 }

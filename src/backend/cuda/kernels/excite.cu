@@ -4,7 +4,7 @@
 #include "args.h"
 #include "ptx.cuh"
 
-enum { THREADS = 256, WARPS = THREADS / 32, CHANNELS = CUDA_EXCITE_CHANNELS };
+enum { THREADS = 1024, CHANNELS = CUDA_EXCITE_CHANNELS };
 
 DEV float dot8(vec4 a, u32 numbers, float sum) {
     vec4 x = shared_load16(numbers), y = shared_load16(numbers + 16);
@@ -14,14 +14,16 @@ DEV float dot8(vec4 a, u32 numbers, float sum) {
            unpack_high(a.w) * as_float(y.w);
 }
 
-// out[i] = act(w[i] x + bias[i]) for `rows` rows of n halves in shared memory; a warp takes a row.
+// out[i] = act(w[i] x + bias[i]) for `rows` rows of n halves in shared memory; 8 lanes take a row.
 DEV void multiply_rows(u32 w, u32 x, const float *bias, int rows, int n, int act, float a, float b, u32 out) {
-    int lane = thread_id() & 31;
-    for (int row = thread_id() >> 5; row < rows; row += WARPS) {
+    int lane = thread_id() & 7;
+    for (int first = 0; first < rows; first += THREADS / 8) {
+        int row = first + (thread_id() >> 3), here = row < rows;
         float sum = 0.f;
-        for (int k = lane * 8; k < n; k += 256) sum = dot8(shared_load16(w + (row * n + k) * 2), x + k * 4, sum);
-        for (int d = 16; d; d /= 2) sum += shuffle_xor(sum, d);
-        if (lane == 0) shared_store4(out + row * 4, as_bits(activate(act, a, b, sum + load_float_const(bias + row))));
+        for (int k = lane * 8; k < n && here; k += 64) sum = dot8(shared_load16(w + (row * n + k) * 2), x + k * 4, sum);
+        for (int d = 4; d; d /= 2) sum += shuffle_xor(sum, d);
+        if (lane == 0 && here)
+            shared_store4(out + row * 4, as_bits(activate(act, a, b, sum + load_float_const(bias + row))));
     }
 }
 

@@ -19,10 +19,13 @@ DEV void weigh_inputs(const sw_cuda_lstm *p, const float *w, const float *bias, 
     UNROLL for (int s = 0; s < EACH; s++) sum[s] = 0.f;
     for (int k0 = 0; k0 < p->input; k0 += DEPTH) {
         int k = k0 + t % DEPTH;
-        for (int row = t / DEPTH; row < n; row += THREADS / DEPTH) {
-            float v = k < p->input ? load_float_const(w + (size_t)row * p->input + k) : 0.f;
-            shared_store4(rows + (row * (DEPTH + 1) + t % DEPTH) * 4, as_bits(v));
+        float held[SLOTS * DEPTH / THREADS]; // all under way at once
+        UNROLL for (int j = 0; j < SLOTS * DEPTH / THREADS; j++) {
+            int row = t / DEPTH + j * (THREADS / DEPTH);
+            held[j] = row < n && k < p->input ? load_float_const(w + (size_t)row * p->input + k) : 0.f;
         }
+        UNROLL for (int j = 0; j < SLOTS * DEPTH / THREADS; j++)
+            shared_store4(rows + ((t / DEPTH + j * (THREADS / DEPTH)) * (DEPTH + 1) + t % DEPTH) * 4, as_bits(held[j]));
         for (int s = t / DEPTH; s < AHEAD; s += THREADS / DEPTH) {
             int i = first + s, step = reverse ? p->steps - 1 - i : i;
             float v = k < p->input && i < p->steps ? load_float(x + step * p->x_step + k) : 0.f;

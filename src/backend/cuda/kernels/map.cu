@@ -2,7 +2,11 @@
 #include "args.h"
 #include "ptx.cuh"
 
+#ifdef LARGE
+enum { THREADS = 1024 };
+#else
 enum { THREADS = 256 };
+#endif
 
 DEV void unpack8(vec4 v, float *f) {
     f[0] = unpack_low(v.x), f[1] = unpack_high(v.x), f[2] = unpack_low(v.y), f[3] = unpack_high(v.y);
@@ -29,6 +33,19 @@ KERNEL(pool, sw_cuda_pool) {
     if (n >= p->batch) return;
     float best[8];
     UNROLL for (int e = 0; e < 8; e++) best[e] = LOWEST;
+    if (p->kernel_h == 3 && p->kernel_w == 3 && p->dilation_h == 1 && p->dilation_w == 1) {
+        // All nine under way at once; those outside are their neighbours inside, which are in the window, too.
+        vec4 v[9];
+        UNROLL for (int k = 0; k < 9; k++) {
+            int yy = y * p->stride_h - p->pad_top + k / 3, xx = x * p->stride_w - p->pad_left + k % 3;
+            yy = yy < 0 ? 0 : yy < p->height ? yy : p->height - 1;
+            xx = xx < 0 ? 0 : xx < p->width ? xx : p->width - 1;
+            v[k] = load16((const f16 *)p->in + ((size_t)(n * p->height + yy) * p->width + xx) * p->in_pitch + c);
+        }
+        UNROLL for (int k = 0; k < 9; k++) maximum8(best, v[k]);
+        store16((f16 *)p->out[0] + (size_t)m * p->out_pitch[0] + c, pack8(best));
+        return;
+    }
     for (int r = 0; r < p->kernel_h; r++) {
         int yy = y * p->stride_h - p->pad_top + r * p->dilation_h;
         if (yy < 0 || yy >= p->height) continue;
@@ -263,10 +280,19 @@ KERNEL(mean_map, sw_cuda_mean) {
     wait_for_predecessor();
     int chunks = p->channels / 8, n = block_id() / chunks, c = (block_id() - n * chunks) * 8;
     float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-    for (int i = thread_id(); i < p->pixels; i += THREADS) {
-        float f[8];
-        unpack8(load16((const f16 *)p->in + ((size_t)n * p->pixels + i) * p->in_pitch + c), f);
-        UNROLL for (int e = 0; e < 8; e++) sum[e] += f[e];
+    for (int i = thread_id(); i < p->pixels; i += 4 * THREADS) {
+        vec4 v[4]; // under way at once
+        UNROLL for (int j = 0; j < 4; j++) {
+            vec4 zero = {0, 0, 0, 0};
+            v[j] = i + j * THREADS < p->pixels
+                       ? load16((const f16 *)p->in + ((size_t)n * p->pixels + i + j * THREADS) * p->in_pitch + c)
+                       : zero;
+        }
+        UNROLL for (int j = 0; j < 4; j++) {
+            float f[8];
+            unpack8(v[j], f);
+            UNROLL for (int e = 0; e < 8; e++) sum[e] += f[e];
+        }
     }
     u32 shared = shared_base();
     UNROLL for (int e = 0; e < 8; e++) {

@@ -55,24 +55,31 @@ enum { HELD = 32, MOST = THREADS };
 
 // The sum over the block; `sums` has 2 x 32 numbers, taken in turn.
 DEV int block_sum(int n, u32 sums, int *turn) {
-    float sum = (float)n; // exact: lanes are shorter than 2^24
-    u32 at = sums + *turn * 128;
+    u32 at = sums + *turn * 128, sum = warp_sum((u32)n);
     *turn ^= 1;
-    for (int d = 16; d; d /= 2) sum += shuffle_xor(sum, d);
-    if ((thread_id() & 31) == 0) shared_store4(at + (thread_id() >> 5) * 4, as_bits(sum));
+    if ((thread_id() & 31) == 0) shared_store4(at + (thread_id() >> 5) * 4, sum);
     barrier();
-    sum = as_float(shared_load4(at + (thread_id() & 31) * 4));
-    for (int d = 16; d; d /= 2) sum += shuffle_xor(sum, d);
-    return (int)sum;
+    return (int)warp_sum(shared_load4(at + (thread_id() & 31) * 4));
+}
+
+// The bits in which numbers of the block differ from `first`.
+DEV u32 block_differences(u32 bits, u32 sums, int *turn) {
+    u32 at = sums + *turn * 128, all = warp_or(bits);
+    *turn ^= 1;
+    if ((thread_id() & 31) == 0) shared_store4(at + (thread_id() >> 5) * 4, all);
+    barrier();
+    return warp_or(shared_load4(at + (thread_id() & 31) * 4));
 }
 
 // `action` for each element of the thread: its `key` and its place `at`; keys behind the lane are 0.
 #define EACH(action)                                                                                                   \
     {                                                                                                                  \
         UNROLL for (int j = 0; j < HELD; j++) {                                                                        \
-            u32 key = held[j];                                                                                         \
-            int at = thread_id() + j * THREADS;                                                                        \
-            action;                                                                                                    \
+            if (j * THREADS < p->length) {                                                                             \
+                u32 key = held[j];                                                                                     \
+                int at = thread_id() + j * THREADS;                                                                    \
+                action;                                                                                                \
+            }                                                                                                          \
         }                                                                                                              \
         for (int at = thread_id() + HELD * THREADS; at < p->length; at += THREADS) {                                   \
             u32 key = order_of(load_float(in + (size_t)at * p->inner)) ^ flip;                                         \
@@ -92,8 +99,13 @@ KERNEL(select_top, sw_cuda_topk) {
         int at = t + j * THREADS;
         held[j] = at < p->length ? order_of(load_float(in + (size_t)at * p->inner)) ^ flip : 0u;
     }
-    int n = 0, limit = p->length;
-    for (int bit = 31; bit >= 0 && n != p->k; bit--) {
+    int n = 0, limit = p->length, top = 31;
+    u32 first = order_of(load_float(in)) ^ flip, differ = 0;
+    EACH(differ |= at < p->length ? key ^ first : 0)
+    differ = block_differences(differ, sums, &turn);
+    while (top >= 0 && !(differ >> top & 1)) top--;
+    last = top < 31 ? first >> (top + 1) << (top + 1) : 0; // what all have in common
+    for (int bit = top; bit >= 0 && n != p->k; bit--) {
         u32 from = last | 1u << bit;
         int count = 0;
         EACH(count += key >= from)
@@ -102,6 +114,7 @@ KERNEL(select_top, sw_cuda_topk) {
     }
     if (n != p->k) {
         int above = 0, bit = 23;
+        while (bit > 0 && !(p->length >> bit)) bit--;
         EACH(above += key > last)
         above = block_sum(above, sums, &turn);
         for (limit = 0; bit >= 0; bit--) {

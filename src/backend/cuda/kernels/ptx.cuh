@@ -302,6 +302,25 @@ DEV float unpack_high(u32 v) {
 #define LOWEST -65504.f
 #endif
 
+// Over the lanes of a warp.
+#if SM >= 800 && !defined SW_EMULATE
+DEV u32 warp_sum(u32 v) {
+    return __reduce_add_sync(0xffffffffu, v);
+}
+DEV u32 warp_or(u32 v) {
+    return __reduce_or_sync(0xffffffffu, v);
+}
+#else
+DEV u32 warp_sum(u32 v) {
+    for (int d = 16; d; d /= 2) v += as_bits(shuffle_xor(as_float(v), d));
+    return v;
+}
+DEV u32 warp_or(u32 v) {
+    for (int d = 16; d; d /= 2) v |= as_bits(shuffle_xor(as_float(v), d));
+    return v;
+}
+#endif
+
 #if SM < 800
 DEV u32 maximum2(u32 a, u32 b) {
     float low = unpack_low(a), high = unpack_high(a), l = unpack_low(b), h = unpack_high(b);
