@@ -503,7 +503,8 @@ static bool place_box(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_b
             memcpy(&out->stride[0], &term->a, sizeof term->a);
             memcpy(&out->stride[1], &term->b, sizeof term->b);
         } else if (term->code != CUDA_TERM_OP) {
-            sw_tensor t = sw__gpu_tensor(gpu, p, term->value);
+            bool map = p->instance->values[term->value].layout == SW_CHANNELS_LAST;
+            sw_tensor t = map ? sw__gpu_tensor(gpu, p, term->value) : sw__gpu_form(gpu, p, term->value, SW_GPU_FLOAT);
             if (!place_term(&t, term, rank, out)) return false;
         }
     }
