@@ -420,6 +420,15 @@ static bool make_node(composer *c, size_t s) {
     return true;
 }
 
+/* Whether a group is worth a kernel of its own. Between values that are halves as rows its float32 would cost conversions. */
+static bool is_worth(const composer *c, const sw_gpu_expression *e) {
+    bool maps = c->plan->gpu_type == SW_F32;
+    for (int i = 0; i < e->n; i++)
+        for (int t = 0; t < e->boxes[i].n; t++)
+            maps |= e->boxes[i].terms[t].code == CUDA_TERM_HALF || e->boxes[i].terms[t].code == CUDA_TERM_DFL_HALF;
+    return maps && e->steps >= LEAST_STEPS;
+}
+
 /* What runs, from the end: groups whose results are wanted; what nobody wants is part of one. */
 static sw_status choose(composer *c, bool *taken) {
     for (size_t s = c->plan->n_steps; s-- > 0;) {
@@ -431,7 +440,7 @@ static sw_status choose(composer *c, bool *taken) {
             sw_gpu_expression *e = step->out[i] < 0 ? NULL : c->made[step->out[i]];
             composed &= e != NULL;
             wanted |= step->out[i] >= 0 && c->wanted[step->out[i]];
-            few |= e && e->steps < LEAST_STEPS;
+            few |= e && !is_worth(c, e);
         }
         if (composed && !wanted) {
             taken[s] = true;
