@@ -83,6 +83,7 @@ sw_status sw_passes_for_gpu(sw_graph *graph) {
     SW_TRY(sw__pass_patches(graph));
     SW_TRY(sw__pass_turns(graph));
     SW_TRY(sw__pass_attention(graph, true));
+    SW_TRY(sw__pass_moves(graph));
     return sw__pass_products(graph, false);
 }
 

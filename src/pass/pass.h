@@ -40,8 +40,10 @@ SW_MUST_USE sw_status sw_pass_halves(sw_graph *graph, sw_dtype type);
 /* After all passes, where the plan is for a CPU: turns, attention, products; these may round their factors to bfloat16 where
  * `rough`, but for those that make an output. SW_E_NOMEM. */
 SW_MUST_USE sw_status sw_passes_for_cpu(sw_graph *graph, bool rough);
-/* The same where it is for a GPU that has maps: patches, turns, attention where heads lie in eights, products. SW_E_NOMEM. */
+/* The same where it is for a GPU that has maps: patches, turns, attention where heads lie in eights, moves, products.
+ * SW_E_NOMEM. */
 SW_MUST_USE sw_status sw_passes_for_gpu(sw_graph *graph);
+SW_MUST_USE sw_status sw__pass_moves(sw_graph *graph);
 SW_MUST_USE sw_status sw__pass_patches(sw_graph *graph);
 SW_MUST_USE sw_status sw__pass_turns(sw_graph *graph);
 SW_MUST_USE sw_status sw__pass_attention(sw_graph *graph, bool eights);

@@ -239,6 +239,44 @@ class Operators(Emulated):
         for precision in ("fp16", "bf16"):
             self.check(nodes, (2, 3, 40, 27), 1e-2 if precision == "fp16" else 8e-2, precision=precision, **weights)
 
+    def test_shifted_windows(self):
+        """Rows and columns rolled, cut into windows, put back; neighbours side by side: each one gather."""
+        node, nodes = helper.make_node, []
+
+        def roll(name, axis, by):
+            for part, first, last in (("end", by, "end"), ("begin", "zero", by)):
+                nodes.append(node("Slice", [name, first, last, axis], [f"{name}_{axis}_{part}"]))
+            parts = [f"{name}_{axis}_end", f"{name}_{axis}_begin"]
+            nodes.append(node("Concat", parts, [f"{name}_{axis}"], axis=1 if axis == "down" else 2))
+            return f"{name}_{axis}"
+
+        nodes.append(node("LayerNormalization", ["x", "scale"], ["n"], axis=-1))
+        rolled = roll(roll("n", "down", "three"), "across", "three")
+        nodes.append(node("Reshape", [rolled, "cut"], ["r0"]))
+        nodes.append(node("Transpose", ["r0"], ["r1"], perm=[0, 1, 3, 2, 4, 5]))
+        nodes.append(node("Reshape", ["r1", "windows"], ["r2"]))
+        nodes.append(node("MatMul", ["r2", "w"], ["m"]))
+        nodes.append(node("Reshape", ["m", "back"], ["b0"]))
+        nodes.append(node("Transpose", ["b0"], ["b1"], perm=[0, 1, 3, 2, 4, 5]))
+        nodes.append(node("Reshape", ["b1", "map"], ["b2"]))
+        again = roll(roll("b2", "down", "five"), "across", "five")
+        nodes.append(node("Add", [again, "x"], ["sum"]))
+        for i, (y, x) in enumerate(((0, 0), (1, 0), (0, 1), (1, 1))):
+            nodes.append(node("Slice", ["sum", f"from{y}", "far", "down", "two"], [f"half{i}"]))
+            nodes.append(node("Slice", [f"half{i}", f"from{x}", "far", "across", "two"], [f"quarter{i}"]))
+        nodes.append(node("Concat", [f"quarter{i}" for i in range(4)], ["merged"], axis=-1))
+        nodes.append(node("MatMul", ["merged", "w4"], ["y"]))
+        draw = lambda *shape: np.random.default_rng(5).uniform(-0.3, 0.3, shape).astype(np.float32)  # noqa: E731
+        weights = {"scale": draw(16) + 1, "w": draw(16, 16), "w4": draw(64, 24)}
+        numbers = {"three": 3, "five": 5, "zero": 0, "end": 8, "down": 1, "across": 2}
+        numbers |= {"from0": 0, "from1": 1, "far": 99, "two": 2}
+        shapes = {"cut": [2, 2, 4, 2, 4, 16], "windows": [8, 16, 16], "back": [2, 2, 2, 4, 4, 16], "map": [2, 8, 8, 16]}
+        weights |= {name: np.array([value]) for name, value in numbers.items()}
+        weights |= {name: np.array(shape) for name, shape in shapes.items()}
+        self.check(nodes, (2, 8, 8, 16), 1e-2, precision="fp16", **weights)
+        passes = slipway.run("inspect", self.folder / "m.slip", "--layers", env=self.env).stdout
+        self.assertEqual((passes.count(" Gather "), passes.count(" Concat ")), (3, 0))
+
     def test_topk(self):
         cases = [((3, 40, 7), 1, 5, 1), ((2, 1300), -1, 1300, 0), ((5,), 0, 1, 1), ((300, 4), 0, 9, 0)]
         cases += [((1300, 2), 0, 7, 1), ((33000,), 0, 300, 0), ((513,), 0, 513, 1)]  # in one block

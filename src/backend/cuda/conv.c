@@ -251,8 +251,7 @@ static sw_cuda_kernel depthwise_kernel(const sw_conv *c) {
         return c->kernel_w == 3   ? SW_CUDA_DEPTHWISE_ANY_3
                : c->kernel_w == 5 ? SW_CUDA_DEPTHWISE_ANY_5
                                   : SW_CUDA_DEPTHWISE_ANY;
-    if (c->kernel_h == 7)
-        return pixels_of(c) * c->out_channels >= 1 << 17 ? SW_CUDA_DEPTHWISE_7 : SW_CUDA_DEPTHWISE_7_FEW;
+    if (c->kernel_h == 7) return SW_CUDA_DEPTHWISE_7;
     if (c->kernel_h == 5) return c->stride_h == 2 ? SW_CUDA_DEPTHWISE_5_S2 : SW_CUDA_DEPTHWISE_5;
     if (c->stride_h == 2) return SW_CUDA_DEPTHWISE_3_S2;
     return pixels_of(c) * c->out_channels >= (int64_t)1 << 21 ? SW_CUDA_DEPTHWISE_3_WIDE : SW_CUDA_DEPTHWISE_3;
@@ -260,10 +259,9 @@ static sw_cuda_kernel depthwise_kernel(const sw_conv *c) {
 
 static void launch_depthwise(const sw_conv *c, sw_cuda_launch *l) {
     static const int across[] = {
-        [SW_CUDA_DEPTHWISE_3] = 1,     [SW_CUDA_DEPTHWISE_3_WIDE] = 4, [SW_CUDA_DEPTHWISE_3_S2] = 2,
-        [SW_CUDA_DEPTHWISE_5] = 2,     [SW_CUDA_DEPTHWISE_5_S2] = 1,   [SW_CUDA_DEPTHWISE_7] = 2,
-        [SW_CUDA_DEPTHWISE_7_FEW] = 1, [SW_CUDA_DEPTHWISE_ANY] = 1,    [SW_CUDA_DEPTHWISE_ANY_3] = 1,
-        [SW_CUDA_DEPTHWISE_ANY_5] = 1};
+        [SW_CUDA_DEPTHWISE_3] = 1,   [SW_CUDA_DEPTHWISE_3_WIDE] = 4, [SW_CUDA_DEPTHWISE_3_S2] = 2,
+        [SW_CUDA_DEPTHWISE_5] = 2,   [SW_CUDA_DEPTHWISE_5_S2] = 1,   [SW_CUDA_DEPTHWISE_7] = 2,
+        [SW_CUDA_DEPTHWISE_ANY] = 1, [SW_CUDA_DEPTHWISE_ANY_3] = 1,  [SW_CUDA_DEPTHWISE_ANY_5] = 1};
     l->kernel = depthwise_kernel(c);
     int64_t columns = (c->out_width + across[l->kernel] - 1) / across[l->kernel];
     l->args.conv.by_out_width = magic(columns);

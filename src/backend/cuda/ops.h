@@ -62,6 +62,7 @@ typedef struct sw_cuda_launch {
         sw_cuda_channels channels;
         sw_cuda_tokens tokens;
         sw_cuda_product product;
+        sw_cuda_gather gather;
         sw_cuda_attention_rows attention_rows;
     } args;
 } sw_cuda_launch;

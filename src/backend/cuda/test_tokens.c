@@ -220,7 +220,7 @@ static void check_attention_rows(sw_cuda *gpu, const attention_case *c, sw_cuda_
     sw_cuda_launch l = {.kernel = kernel,
                         .grid_x = (c->queries + 15) / 16,
                         .grid_y = c->batch * c->heads,
-                        .shared_bytes = warps / 2 * (most / 8 * 4 + 4) * 128};
+                        .shared_bytes = warps * (most / 8 * 4 + 4) * 128};
     l.args.attention_rows = (sw_cuda_attention_rows){.q = places[0],
                                                      .k = places[1],
                                                      .v = places[2],

@@ -25,6 +25,13 @@ static bool is_element_wise(const sw_call *c) {
     return sw__cuda_binary_op(c->op) >= 0 || sw__cuda_find_activation(c, &act);
 }
 
+/* Whole rows by their number. */
+static bool gathers_rows(const sw_call *c) {
+    const sw_tensor *x = c->in[0], *places = c->in[1];
+    return c->op == SW_OP_Gather && x->rank == 2 && sw_call_int(c, "axis") == 0 && x->dims[1] % 8 == 0 &&
+           places->dtype == SW_I64 && !is_map(x) && sw_tensor_count(c->out[0]) > 0 && (is_float(x) || is_half(x));
+}
+
 sw_cuda_rows sw_cuda_rows_of(const sw_call *c, bool out, int i) {
     const sw_tensor *t = out ? c->out[i] : c->in[i];
     if (is_map(t) || (t->dtype != SW_F32 && !is_half(t))) return SW_CUDA_ROWS_FLOAT;
@@ -39,6 +46,8 @@ sw_cuda_rows sw_cuda_rows_of(const sw_call *c, bool out, int i) {
         return i == 0 || c->op == SW_OP_Split ? SW_CUDA_ROWS_ANY : SW_CUDA_ROWS_FLOAT;
     case SW_OP_FusedAttention:
         return !out && i == 3 ? SW_CUDA_ROWS_FLOAT : SW_CUDA_ROWS_HALF;
+    case SW_OP_Gather:
+        return gathers_rows(c) && (out || i == 0) ? SW_CUDA_ROWS_ANY : SW_CUDA_ROWS_FLOAT;
     case SW_OP_FusedProduct:
         if (sw_cuda_is_few(c)) return SW_CUDA_ROWS_FLOAT;
         return out || i == 0 || i == 3 ? SW_CUDA_ROWS_ANY : SW_CUDA_ROWS_FLOAT;
@@ -259,6 +268,21 @@ static const char *element_wise(const sw_call *c, sw_cuda_launch *l) {
     return NULL;
 }
 
+static const char *gather(const sw_call *c, sw_cuda_launch *l) {
+    const sw_tensor *x = c->in[0], *y = c->out[0];
+    l->kernel = SW_CUDA_GATHER_TOKENS;
+    l->args.gather = (sw_cuda_gather){.in = x->data,
+                                      .places = c->in[1]->data,
+                                      .out = y->data,
+                                      .count = sw_tensor_count(y) / 8,
+                                      .length = (int)x->dims[1],
+                                      .extent = (int)x->dims[0],
+                                      .in_float = is_float(x),
+                                      .out_float = is_float(y)};
+    l->grid_x = sw__cuda_blocks(l->args.gather.count);
+    return NULL;
+}
+
 /* ---- Between rows and maps ----------------------------------------------------------------------------------------- */
 
 static void strides_of(const sw_tensor *t, long long *strides) {
@@ -351,7 +375,7 @@ static const char *attention(const sw_call *c, sw_cuda_launch *l) {
                              : SW_CUDA_ATTENTION_ROWS_128;
     l->grid_x = (int)tiles;
     l->grid_y = (int)a.heads;
-    l->shared_bytes = warps / 2 * (tops / 8 * 4 + 4) * 128;
+    l->shared_bytes = warps * (tops / 8 * 4 + 4) * 128;
     return NULL;
 }
 
@@ -369,6 +393,7 @@ const char *sw__cuda_lower_tokens(const sw_call *c, sw_cuda_launch *l, bool *tak
     if (maps && turns && (halves || c->op == SW_OP_Transpose)) return turn(c, l);
     if (is_product(c->op) && !maps && (halves || c->op == SW_OP_FusedProduct)) return product(c, l);
     if (c->op == SW_OP_FusedAttention) return attention(c, l);
+    if (c->op == SW_OP_Gather && gathers_rows(c)) return gather(c, l);
     if (halves && c->op == SW_OP_LayerNormalization) return norm(c, l);
     if (!maps && !others && is_element_wise(c)) return element_wise(c, l);
     *taken = false;

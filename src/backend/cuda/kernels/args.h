@@ -145,6 +145,15 @@ typedef struct sw_cuda_tokens {
     float act_a, act_b;
 } sw_cuda_tokens;
 
+/* Rows of `length` elements, a multiple of 8, halves or float32: out row i = in row places[i], int64, below 0: from the end of
+ * `extent` on. */
+typedef struct sw_cuda_gather {
+    const void *in, *places;
+    void *out;
+    long long count; /* of eights */
+    int length, extent, in_float, out_float;
+} sw_cuda_gather;
+
 /* The k first of the lanes of [outer][length][inner] float32 in falling order (smallest: rising): NaN is the largest, equal
  * ones stand in their own order. Values or places (int64) may be NULL. Of ArgMax and ArgMin: the place of the first one, or
  * the last. */

@@ -76,6 +76,34 @@ DEV void weigh(const sw_cuda_attention_rows *p, const float *mask, float (*s)[4]
     }
 }
 
+// All states at once: a warp takes column 2t + e of half of the rows (h), of one of PARTS shares of the tiles.
+DEV void finish(const sw_cuda_attention_rows *p, u32 states, f16 *results, int query, int warp, int lane) {
+    enum { PARTS = WARPS / 4, TILES = NV / PARTS };
+    int h = warp >> 1 & 1, e = warp & 1, j0 = (warp >> 2) * TILES, channel = (2 * (lane & 3) + e) * NV + j0;
+    float scale[WARPS], most = -3.0e38f, sum = 0, out[TILES];
+    UNROLL for (int w = 0; w < WARPS; w++) {
+        scale[w] = as_float(shared_load4(states + ((w * STATE + h) * 32 + lane) * 4));
+        most = maximum(most, scale[w]);
+    }
+    UNROLL for (int w = 0; w < WARPS; w++) {
+        scale[w] = exp2_fast(scale[w] - most);
+        sum += scale[w] * as_float(shared_load4(states + ((w * STATE + 2 + h) * 32 + lane) * 4));
+    }
+    UNROLL for (int j = 0; j < TILES; j++) {
+        out[j] = 0;
+        UNROLL for (int w = 0; w < WARPS; w++) {
+            u32 word = w * STATE + 4 + (j0 + j) * 4 + h * 2 + e;
+            out[j] += scale[w] * as_float(shared_load4(states + (word * 32 + lane) * 4));
+        }
+    }
+    if (query + h * 8 >= p->queries) return;
+    f16 *to = results + (query + h * 8) * p->result.along + channel;
+    float by = 1.f / sum;
+    UNROLL for (int j = 0; j < TILES; j += 2) {
+        if (channel + j < p->value_size) store4(to + j, pack(out[j] * by, out[j + 1] * by));
+    }
+}
+
 KERNEL(attention_rows, sw_cuda_attention_rows) {
     const sw_cuda_attention_rows *p = ARGS;
     int lane = thread_id() & 31, warp = thread_id() >> 5, g = lane >> 2, t = lane & 3;
@@ -118,18 +146,8 @@ KERNEL(attention_rows, sw_cuda_attention_rows) {
         l[h] += shuffle_xor(l[h], 1);
         l[h] += shuffle_xor(l[h], 2);
     }
-    merge_warps(o, m, l, shared_base(), warp, lane);
-    if (warp > 0) return;
-    f16 *results = (f16 *)head_at(p, p->out, &p->result, head);
-    UNROLL for (int h = 0; h < 2; h++) {
-        if (query + h * 8 >= p->queries) continue;
-        float by = 1.f / l[h];
-        f16 *out = results + (query + h * 8) * p->result.along + 2 * t * NV;
-        UNROLL for (int e = 0; e < 2; e++) { // column 2t + e of all tiles: NV channels in a row
-            UNROLL for (int j = 0; j < NV; j += 2) {
-                if ((2 * t + e) * NV + j < p->value_size)
-                    store4(out + e * NV + j, pack(o[j * 4 + h * 2 + e] * by, o[(j + 1) * 4 + h * 2 + e] * by));
-            }
-        }
-    }
+    u32 states = shared_base();
+    hand_over(o, m, l, states + warp * STATE * 128, lane);
+    barrier();
+    finish(p, states, (f16 *)head_at(p, p->out, &p->result, head), query, warp, lane);
 }

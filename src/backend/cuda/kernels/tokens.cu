@@ -89,6 +89,22 @@ KERNEL(tokens, sw_cuda_tokens) {
 }
 #endif
 
+#ifdef KERNEL_GATHER
+enum { THREADS = 256 };
+
+KERNEL(gather_tokens, sw_cuda_gather) {
+    const sw_cuda_gather *p = ARGS;
+    u32 i = block_id() * THREADS + thread_id(), chunks = p->length / 8, row = i / chunks, c = (i - row * chunks) * 8;
+    launch_dependents();
+    wait_for_predecessor();
+    if (i >= p->count) return;
+    long long place = load_long((const long long *)p->places + row);
+    float f[8];
+    load_eight(f, p->in, (place < 0 ? place + p->extent : place) * p->length + c, p->in_float);
+    store_eight(p->out, (size_t)row * p->length + c, p->out_float, f);
+}
+#endif
+
 #ifdef KERNEL_NORM
 // A warp takes a row, which stays in its registers up to 32 * 8 * HELD elements.
 enum { THREADS = 128, HELD = 4 };
@@ -106,11 +122,17 @@ KERNEL(norm_tokens, sw_cuda_norm) {
     if (row >= p->rows) return;
     size_t base = (size_t)row * p->length;
 #ifdef EIGHT
-    float x[HELD][8], mean = 0, spread = 0;
-    UNROLL for (int h = 0; h < HELD; h++) {
+    float x[HELD][8], scale[HELD][8], bias[HELD][8], mean = 0, spread = 0;
+    UNROLL for (int h = 0; h < HELD; h++) { // all loads are under way before the first sum
         int at = (h * 32 + lane) * 8;
         if (at >= p->length) continue;
         load_eight(x[h], p->in, base + at, p->in_float);
+        load_eight(scale[h], p->scale, at, true);
+        UNROLL for (int e = 0; e < 8; e++) bias[h][e] = 0;
+        if (p->bias) load_eight(bias[h], p->bias, at, true);
+    }
+    UNROLL for (int h = 0; h < HELD; h++) {
+        if ((h * 32 + lane) * 8 >= p->length) continue;
         UNROLL for (int e = 0; e < 8; e++) mean += x[h][e];
     }
     mean = sum_of_warp(mean) / p->length;
@@ -125,10 +147,7 @@ KERNEL(norm_tokens, sw_cuda_norm) {
     UNROLL for (int h = 0; h < HELD; h++) {
         int at = (h * 32 + lane) * 8;
         if (at >= p->length) continue;
-        float scale[8], bias[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-        load_eight(scale, p->scale, at, true);
-        if (p->bias) load_eight(bias, p->bias, at, true);
-        UNROLL for (int e = 0; e < 8; e++) x[h][e] = x[h][e] * by * scale[e] + bias[e];
+        UNROLL for (int e = 0; e < 8; e++) x[h][e] = x[h][e] * by * scale[h][e] + bias[h][e];
         store_eight(p->out, base + at, p->out_float, x[h]);
     }
 #else
