@@ -263,16 +263,9 @@ sw_status sw__gpu_capture(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
         if (p->nodes[s->first].kind == SW_GPU_CPU) continue;
         if (s->graph) gpu->cuda->driver->graph_exec_destroy(s->graph);
         s->graph = NULL;
-        SW_CUDA_TRY(gpu->cuda, diag, capture_begin(p->streams[0], SW_CU_CAPTURE_THREAD));
-        sw_cu_graph graph = NULL;
+        SW_TRY(sw__gpu_begin_graph(gpu, p, diag));
         sw_status status = sw__gpu_record(gpu, p, s->first, s->end, diag);
-        unsigned ended = gpu->cuda->driver->capture_end(p->streams[0], &graph);
-        if (status == SW_OK) status = sw_cuda_check(gpu->cuda, ended, "capture_end", diag);
-        if (status == SW_OK)
-            status =
-                sw_cuda_check(gpu->cuda, gpu->cuda->driver->graph_create(&s->graph, graph, 0), "graph_create", diag);
-        if (graph) gpu->cuda->driver->graph_destroy(graph);
-        SW_TRY(status);
+        SW_TRY(sw__gpu_end_graph(gpu, p, status, diag, &s->graph));
     }
     return SW_OK;
 }

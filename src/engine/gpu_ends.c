@@ -172,18 +172,11 @@ static sw_status load(sw_gpu *gpu, const sw_gpu_program_ends *e, const sw_diag *
 
 static sw_status capture(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_ends *ends, sw_gpu_program_ends *e,
                          const sw_diag *diag) {
-    sw_cu_graph graph = NULL;
     if (e->graph) gpu->cuda->driver->graph_exec_destroy(e->graph);
     e->graph = NULL;
-    SW_CUDA_TRY(gpu->cuda, diag, capture_begin(p->streams[0], SW_CU_CAPTURE_THREAD));
-    sw_status status = record(gpu, p, ends, e, diag);
-    unsigned ended = gpu->cuda->driver->capture_end(p->streams[0], &graph);
-    if (status == SW_OK) status = sw_cuda_check(gpu->cuda, ended, "capture_end", diag);
-    if (status == SW_OK)
-        status = sw_cuda_check(gpu->cuda, gpu->cuda->driver->graph_create(&e->graph, graph, 0), "graph_create", diag);
-    if (graph) gpu->cuda->driver->graph_destroy(graph);
     e->pixels = ends->pixels;
-    return status;
+    SW_TRY(sw__gpu_begin_graph(gpu, p, diag));
+    return sw__gpu_end_graph(gpu, p, record(gpu, p, ends, e, diag), diag, &e->graph);
 }
 
 static sw_status prepare(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_ends *ends, const sw_diag *diag) {

@@ -150,6 +150,11 @@ static inline bool sw__gpu_is_before(const sw_gpu_program *p, int a, int b) { /*
 SW_MUST_USE sw_status sw__gpu_record(sw_gpu *gpu, sw_gpu_program *program, int first, int end, const sw_diag *diag);
 SW_MUST_USE sw_status sw__gpu_launch(sw_gpu *gpu, const sw_cuda_launch *launch, sw_cu_stream stream, bool programmatic,
                                      const sw_diag *diag);
+/* A graph of all launches between: captured on the program's first stream. `status`: of the launches; when it is no success, or
+ * the graph cannot be made, *graph stays as it is. */
+SW_MUST_USE sw_status sw__gpu_begin_graph(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag);
+SW_MUST_USE sw_status sw__gpu_end_graph(sw_gpu *gpu, sw_gpu_program *program, sw_status status, const sw_diag *diag,
+                                        sw_cu_graph_exec *graph);
 typedef struct sw_gpu_program_ends sw_gpu_program_ends;
 void sw__gpu_program_ends_destroy(sw_gpu *gpu, sw_gpu_program_ends *ends); /* takes NULL */
 /* Copies all outputs that the GPU makes to the host, but for one (-1: none); they are there when the stream is done. */

@@ -72,15 +72,8 @@ static sw_status record_chain(sw_gpu *gpu, sw_gpu_program *p, const sw_cuda_laun
 
 static sw_status make_chain(sw_gpu *gpu, sw_gpu_program *p, const sw_cuda_launch *l, int n, const sw_diag *diag,
                             sw_cu_graph_exec *chain) {
-    sw_cu_graph graph = NULL;
-    SW_CUDA_TRY(gpu->cuda, diag, capture_begin(p->streams[0], SW_CU_CAPTURE_THREAD));
-    sw_status status = record_chain(gpu, p, l, n, diag);
-    unsigned ended = gpu->cuda->driver->capture_end(p->streams[0], &graph);
-    if (status == SW_OK) status = sw_cuda_check(gpu->cuda, ended, "capture_end", diag);
-    if (status == SW_OK)
-        status = sw_cuda_check(gpu->cuda, gpu->cuda->driver->graph_create(chain, graph, 0), "graph_create", diag);
-    if (graph) gpu->cuda->driver->graph_destroy(graph);
-    return status;
+    SW_TRY(sw__gpu_begin_graph(gpu, p, diag));
+    return sw__gpu_end_graph(gpu, p, record_chain(gpu, p, l, n, diag), diag, chain);
 }
 
 /* Milliseconds of the launches, once: the best of a few replays of a chain. */

@@ -1,7 +1,8 @@
 /* A driver and an NVRTC that need no GPU: graphs and launches run in the emulator. The library stands in for libcuda.so.1
  * (SLIPWAY_CUDA_DRIVER) and for libnvrtc (SLIPWAY_NVRTC). EMU_CUDA chooses what goes wrong: words "nogpu", "old", "broken",
- * "sm60", "sm75", "sm89", "nomemory", "foreign" (code of another GPU), "nocompile", "hang"; "fast-library": what ends with a
- * library's operation takes half the time.
+ * "cuda12.2" (functions of 12.3 are missing), "sm60", "sm75", "sm89", "nomemory", "foreign" (code of another GPU),
+ * "nocompile", "hang"; "edges" tells of those of each graph; "fast-library": what ends with a library's operation takes half the
+ * time.
  *
  * Operations of a graph run in an order that its dependencies allow and that is as far as can be from the order of recording,
  * so that missing ones show. */
@@ -33,6 +34,7 @@ typedef struct operation {
     size_t bytes;
     unsigned char value;
     int waits[MAX_WAITS], n_waits;
+    sw_cu_edge edges[MAX_WAITS]; /* from each of these */
     void (*call)(const void *arguments);
     char arguments[MAX_ARGUMENTS] __attribute__((aligned(16)));
 } operation;
@@ -77,10 +79,13 @@ static unsigned perform(const operation *o) {
     return 0;
 }
 
-static unsigned submit(operation *o, sw_cu_stream stream) {
+/* programmatic: so is the edge from the operation before on the stream. */
+static unsigned submit(operation *o, sw_cu_stream stream, bool programmatic) {
     if (!capturing) return perform(o);
     if (capturing->n == MAX_OPERATIONS) return BAD;
     refresh(stream);
+    if (programmatic) o->edges[0] = (sw_cu_edge){SW_CU_PORT_PROGRAMMATIC, 0, SW_CU_EDGE_PROGRAMMATIC, {0}};
+    if (programmatic && stream->last < 0) return BAD;
     if (stream->last >= 0) o->waits[o->n_waits++] = stream->last;
     for (int i = 0; i < stream->n_waits && o->n_waits < MAX_WAITS; i++) o->waits[o->n_waits++] = stream->waits[i];
     stream->n_waits = 0;
@@ -93,7 +98,7 @@ unsigned emu_submit(void (*run)(const void *arguments), const void *arguments, s
     operation o = {.call = run};
     if (size > sizeof o.arguments) return BAD;
     memcpy(o.arguments, arguments, size);
-    return submit(&o, stream);
+    return submit(&o, stream, false);
 }
 
 /* Always the latest operation whose dependencies are done. */
@@ -185,14 +190,14 @@ static void check_place(sw_cu_pointer at) {
 }
 static unsigned fake_copy_in(sw_cu_pointer to, const void *from, size_t bytes, sw_cu_stream stream) {
     check_place(to);
-    return submit(&(operation){.to = (void *)(size_t)to, .from = from, .bytes = bytes}, stream);
+    return submit(&(operation){.to = (void *)(size_t)to, .from = from, .bytes = bytes}, stream, false);
 }
 static unsigned fake_copy_out(void *to, sw_cu_pointer from, size_t bytes, sw_cu_stream stream) {
     check_place(from);
-    return submit(&(operation){.to = to, .from = (void *)(size_t)from, .bytes = bytes}, stream);
+    return submit(&(operation){.to = to, .from = (void *)(size_t)from, .bytes = bytes}, stream, false);
 }
 static unsigned fake_memory_set(sw_cu_pointer at, unsigned char value, size_t bytes, sw_cu_stream stream) {
-    return submit(&(operation){.to = (void *)(size_t)at, .value = value, .bytes = bytes}, stream);
+    return submit(&(operation){.to = (void *)(size_t)at, .value = value, .bytes = bytes}, stream, false);
 }
 static unsigned fake_module_load(sw_cu_module *module, const void *image) {
     if (goes_wrong("foreign")) return SW_CU_NO_BINARY;
@@ -216,7 +221,7 @@ static unsigned fake_launch(const sw_cu_launch *launch, sw_cu_function function,
         return BAD;
     operation o = {kernel, (int)launch->grid_x, (int)launch->grid_y, launch->shared_bytes};
     memcpy(o.arguments, arguments[0], kernel->arguments);
-    return submit(&o, launch->stream);
+    return submit(&o, launch->stream, launch->n_attributes && launch->attributes[0].id == SW_CU_PROGRAMMATIC);
 }
 static unsigned fake_stream_create(sw_cu_stream *stream, unsigned flags) {
     if ((*stream = calloc(1, sizeof **stream))) (*stream)->last = -1;
@@ -245,7 +250,15 @@ static unsigned fake_capture_end(sw_cu_stream stream, sw_cu_graph *graph) {
     capturing = NULL;
     return 0;
 }
+static void tell_edges(const struct CUgraph_st *graph) {
+    int n = 0, programmatic = 0;
+    for (int i = 0; i < graph->n; i++)
+        for (int k = 0; k < graph->operations[i].n_waits; k++, n++)
+            programmatic += graph->operations[i].edges[k].type == SW_CU_EDGE_PROGRAMMATIC;
+    fprintf(stderr, "graph of %d operations, %d edges, %d programmatic\n", graph->n, n, programmatic);
+}
 static unsigned fake_graph_create(sw_cu_graph_exec *exec, sw_cu_graph graph, unsigned long long flags) {
+    if (goes_wrong("edges")) tell_edges(graph);
     struct CUgraph_st *copy = calloc(1, sizeof *copy);
     if (!copy || !(copy->operations = malloc((size_t)(graph->n + 1) * sizeof *copy->operations)))
         return SW_CU_NO_MEMORY;
@@ -254,6 +267,59 @@ static unsigned fake_graph_create(sw_cu_graph_exec *exec, sw_cu_graph graph, uns
     *exec = (sw_cu_graph_exec)copy;
     return 0;
 }
+/* ---- Edges: the handle of a node is its operation ------------------------------------------------------------------ */
+
+static unsigned fake_graph_node(sw_cu_graph_node node, sw_cu_node *params) {
+    const operation *o = (const operation *)(const void *)node;
+    *params = (sw_cu_node){.function = (sw_cu_function)o->kernel};
+    return o->kernel ? 0 : BAD;
+}
+static unsigned fake_graph_edges(sw_cu_graph graph, sw_cu_graph_node *from, sw_cu_graph_node *to, sw_cu_edge *edges,
+                                 size_t *n) {
+    size_t found = 0;
+    for (int i = 0; i < graph->n; i++)
+        for (int k = 0; k < graph->operations[i].n_waits; k++, found++) {
+            if (!from) continue;
+            if (found == *n) return BAD;
+            from[found] = (sw_cu_graph_node)&graph->operations[graph->operations[i].waits[k]];
+            to[found] = (sw_cu_graph_node)&graph->operations[i];
+            edges[found] = graph->operations[i].edges[k];
+        }
+    return *n = found, 0;
+}
+/* The place of an edge among the waits of its end; as many as there are when there is none. */
+static int find_edge(sw_cu_graph graph, const operation *from, const operation *to) {
+    int k = 0;
+    while (k < to->n_waits && &graph->operations[to->waits[k]] != from) k++;
+    return k;
+}
+static unsigned fake_graph_remove_edges(sw_cu_graph graph, const sw_cu_graph_node *from, const sw_cu_graph_node *to,
+                                        const sw_cu_edge *edges, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        operation *end = (operation *)(void *)to[i];
+        int k = find_edge(graph, (const operation *)(const void *)from[i], end);
+        if (k == end->n_waits || memcmp(&end->edges[k], &edges[i], sizeof *edges) != 0) return BAD;
+        end->n_waits--;
+        end->waits[k] = end->waits[end->n_waits];
+        end->edges[k] = end->edges[end->n_waits];
+    }
+    return 0;
+}
+static unsigned fake_graph_add_edges(sw_cu_graph graph, const sw_cu_graph_node *from, const sw_cu_graph_node *to,
+                                     const sw_cu_edge *edges, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        operation *end = (operation *)(void *)to[i], *begin = (operation *)(void *)from[i];
+        bool programmatic = edges[i].type == SW_CU_EDGE_PROGRAMMATIC;
+        if (find_edge(graph, begin, end) < end->n_waits || end->n_waits == MAX_WAITS ||
+            programmatic != (edges[i].from_port == SW_CU_PORT_PROGRAMMATIC) ||
+            (programmatic && (!begin->kernel || !end->kernel)))
+            return BAD;
+        end->waits[end->n_waits] = (int)(begin - graph->operations);
+        end->edges[end->n_waits++] = edges[i];
+    }
+    return 0;
+}
+
 static unsigned fake_graph_destroy(sw_cu_graph graph) {
     free(graph->operations);
     return free(graph), 0;
@@ -289,9 +355,10 @@ unsigned cuGetProcAddress_v2(const char *symbol, void **function, int version, u
         void *function;
     } functions[] = {
 #define ROW(field, name, wanted, arguments) {#name, (void *)fake_##field},
-        SW_CU_LIST(ROW)
+        SW_CU_LIST(ROW) SW_CU_NEWER_LIST(ROW)
 #undef ROW
     };
+    if (version > SW_CU_OLDEST && goes_wrong("cuda12.2")) return NOT_FOUND;
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++) {
         size_t n = strlen(symbol);
         if (strncmp(functions[i].symbol, symbol, n)) continue;

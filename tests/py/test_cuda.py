@@ -4,6 +4,7 @@ some way. With SLIPWAY_TEST_GPU the networks run on the real one, too (make chec
 import json
 import os
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -425,6 +426,18 @@ class Device(Emulated):
         found = json.loads(slipway.run("inspect", self.path, "--device", "cuda", "--json", env=self.env).stdout)
         self.assertEqual(found["streams"], 2, "the second side branch takes the first one's stream")
 
+    def test_edges_of_the_graph(self):
+        half = np.full((8, 8, 3, 3), 0.5, np.float32)
+        conv = lambda a, b: helper.make_node("Conv", [a, "w"], [b], kernel_shape=[3, 3], pads=[1, 1, 1, 1])  # noqa: E731
+        branches = [conv(*ports) for ports in ("xa", "ab", "bc", "cd", "de", "af", "fg", "gh")]
+        self.model(*branches, helper.make_node("Mul", ["e", "h"], ["y"]), half)
+        for how, all_of_them in (("edges", True), ("edges cuda12.2", False), ("edges sm89", False)):
+            shutil.rmtree(self.folder / "cache", ignore_errors=True)
+            found = re.findall(r"(\d+) edges, (\d+) programmatic", self.run_on("cuda", EMU_CUDA=how).stderr)
+            self.assertTrue(found)
+            for edges, programmatic in found:
+                self.assertEqual(edges == programmatic, all_of_them, how)
+
     @unittest.skipUnless(CUDA_H.exists() and shutil.which("cc"), "no cuda.h")
     def test_prototypes_are_those_of_cuda_h(self):
         text = """
@@ -446,18 +459,23 @@ class Device(Emulated):
             SAME(SW_CU_SM_MINOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
             SAME(SW_CU_SHARED_BYTES, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
             SAME(SW_CU_PROGRAMMATIC, CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION);
+            SAME(sizeof(sw_cu_edge), sizeof(CUgraphEdgeData));
+            SAME(offsetof(sw_cu_edge, type), offsetof(CUgraphEdgeData, type));
+            SAME(sizeof(sw_cu_node), sizeof(CUDA_KERNEL_NODE_PARAMS));
+            SAME(offsetof(sw_cu_node, function), offsetof(CUDA_KERNEL_NODE_PARAMS, func));
+            SAME(SW_CU_EDGE_PROGRAMMATIC, CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC);
+            SAME(SW_CU_PORT_PROGRAMMATIC, CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC);
             SAME(SW_CU_CAPTURE_THREAD, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
             SAME(SW_CU_NON_BLOCKING, CU_STREAM_NON_BLOCKING);
             SAME(SW_CU_NO_TIMING, CU_EVENT_DISABLE_TIMING);
-            #define CHECK(field, symbol, version, arguments) CHECK_##field(symbol, arguments)
-            #define COMPARE(symbol, arguments) \\
+            #define sw_cu_launch CUlaunchConfig
+            #define sw_cu_edge CUgraphEdgeData
+            #define sw_cu_node CUDA_KERNEL_NODE_PARAMS
+            #define CHECK(field, symbol, version, arguments) \\
                 _Static_assert(__builtin_types_compatible_p(__typeof__(&symbol), unsigned(*) arguments), #symbol);
+            SW_CU_LIST(CHECK)
+            SW_CU_NEWER_LIST(CHECK)
         """
-        fields = [line for line in (slipway.ROOT / "src/backend/cuda/driver.h").read_text().split("X(")]
-        names = {part.split(",")[0].strip() for part in fields[1:]}
-        for name in names:  # launch takes our own struct: compared above
-            text += f"#define CHECK_{name}(s, a) {'' if name == 'launch' else 'COMPARE(s, a)'}\n"
-        text += "SW_CU_LIST(CHECK)\n"
         command = ["cc", "-std=gnu17", "-fsyntax-only", "-x", "c", f"-I{CUDA_H.parent}", f"-I{slipway.ROOT}/src", "-"]
         process = subprocess.run(command, input=text, capture_output=True, text=True)
         self.assertEqual(process.returncode, 0, process.stderr)

@@ -27,6 +27,9 @@ static const char *find_functions(sw_library *library) {
     } get = {sw_library_symbol(library, "cuGetProcAddress_v2")};
     if (!get.object) return "cuGetProcAddress";
 #define FIND(field, name, wanted, arguments)                                                                           \
+    FIND_IF_THERE(field, name, wanted, arguments)                                                                      \
+    if (!driver.field) return #name;
+#define FIND_IF_THERE(field, name, wanted, arguments)                                                                  \
     {                                                                                                                  \
         union {                                                                                                        \
             void *object;                                                                                              \
@@ -35,11 +38,12 @@ static const char *find_functions(sw_library *library) {
         char symbol[] = #name;                                                                                         \
         char *suffix = strstr(symbol, "_v2");                                                                          \
         if (suffix) *suffix = 0;                                                                                       \
-        if (get.find(symbol, &found.object, wanted, 0, NULL) != 0 || !found.object) return #name;                      \
-        driver.field = found.function;                                                                                 \
+        if (get.find(symbol, &found.object, wanted, 0, NULL) == 0) driver.field = found.function;                      \
     }
     SW_CU_LIST(FIND)
+    SW_CU_NEWER_LIST(FIND_IF_THERE)
 #undef FIND
+#undef FIND_IF_THERE
     return NULL;
 }
 

@@ -25,6 +25,10 @@ typedef struct sw_cu_attribute {
         int flag;
     } value;
 } sw_cu_attribute;
+/* As CUgraphEdgeData. */
+typedef struct sw_cu_edge {
+    unsigned char from_port, to_port, type, reserved[5];
+} sw_cu_edge;
 typedef struct sw_cu_launch {
     unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes;
     sw_cu_stream stream;
@@ -42,6 +46,8 @@ enum {
     SW_CU_SM_MINOR = 76,
     SW_CU_SHARED_BYTES = 8,   /* CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES */
     SW_CU_PROGRAMMATIC = 6,   /* CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION */
+    SW_CU_EDGE_PROGRAMMATIC = 1, /* CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC */
+    SW_CU_PORT_PROGRAMMATIC = 1, /* CU_GRAPH_KERNEL_NODE_PORT_PROGRAMMATIC */
     SW_CU_CAPTURE_THREAD = 1, /* CU_STREAM_CAPTURE_MODE_THREAD_LOCAL */
     SW_CU_NON_BLOCKING = 1,   /* CU_STREAM_NON_BLOCKING */
     SW_CU_TIMING = 0,
@@ -93,9 +99,29 @@ enum {
     X(event_wait, cuEventSynchronize, 2000, (sw_cu_event event))                                                       \
     X(event_time, cuEventElapsedTime, 2000, (float *ms, sw_cu_event from, sw_cu_event to))
 
+/* As CUDA_KERNEL_NODE_PARAMS, second version. */
+typedef struct sw_cu_node {
+    sw_cu_function function;
+    unsigned grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes;
+    void **arguments, **extra, *kernel, *context;
+} sw_cu_node;
+
+/* The same, NULL where the driver is older. */
+#define SW_CU_NEWER_LIST(X)                                                                                            \
+    X(graph_node, cuGraphKernelNodeGetParams_v2, 12000, (sw_cu_graph_node node, sw_cu_node * params))                  \
+    X(graph_edges, cuGraphGetEdges_v2, 12030,                                                                          \
+      (sw_cu_graph graph, sw_cu_graph_node * from, sw_cu_graph_node * to, sw_cu_edge * edges, size_t * n))             \
+    X(graph_add_edges, cuGraphAddDependencies_v2, 12030,                                                               \
+      (sw_cu_graph graph, const sw_cu_graph_node *from, const sw_cu_graph_node *to, const sw_cu_edge *edges,           \
+       size_t n))                                                                                                      \
+    X(graph_remove_edges, cuGraphRemoveDependencies_v2, 12030,                                                         \
+      (sw_cu_graph graph, const sw_cu_graph_node *from, const sw_cu_graph_node *to, const sw_cu_edge *edges,           \
+       size_t n))
+
 typedef struct sw_cu_driver {
 #define SW_CU_FIELD(field, symbol, version, arguments) unsigned(*field) arguments;
     SW_CU_LIST(SW_CU_FIELD)
+    SW_CU_NEWER_LIST(SW_CU_FIELD)
 #undef SW_CU_FIELD
 } sw_cu_driver;
 
