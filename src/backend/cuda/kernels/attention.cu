@@ -26,7 +26,6 @@ KERNEL(attention, sw_cuda_attention) {
     int lane = thread_id() & 31, warp = thread_id() >> 5, g = lane >> 2, t = lane & 3;
     int head = block_row() % p->heads, n = block_row() / p->heads, query = block_id() * 16;
     const f16 *base = (const f16 *)p->qkv + (size_t)n * p->tokens * p->qkv_pitch + head * p->head;
-    launch_dependents();
     wait_for_predecessor();
 
     vec4 q[2 * (DQ / 32)], k0[2 * (DQ / 32)];

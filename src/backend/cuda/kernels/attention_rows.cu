@@ -112,7 +112,6 @@ KERNEL(attention_rows, sw_cuda_attention_rows) {
               *values = head_at(p, p->v, &p->value, head);
     const float *mask =
         p->mask ? (const float *)p->mask + (size_t)(head % p->masks) * p->queries * p->keys : (const float *)0;
-    launch_dependents();
     wait_for_predecessor();
 
     vec4 q[2 * (DQ / 32)], k0[2 * (DQ / 32)];

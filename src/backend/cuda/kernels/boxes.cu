@@ -14,7 +14,6 @@ enum { THREADS = 256 };
 #ifdef KERNEL_CANDIDATES
 KERNEL(candidates, sw_cuda_boxes) {
     const sw_cuda_boxes *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int a = block_id() * THREADS + thread_id(), best = 0;
     if (a >= p->anchors) return;
@@ -44,7 +43,6 @@ DEV bool precedes(vec4 a, vec4 b) {
 
 KERNEL(rank, sw_cuda_boxes) {
     const sw_cuda_boxes *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int i = block_id() * THREADS + thread_id(), n = load4(p->count), rank = 0;
     if (i >= n) return;
@@ -74,7 +72,6 @@ DEV void add_candidate(const sw_cuda_boxes *p, const float *row, int anchor, int
 
 KERNEL(candidates_any, sw_cuda_boxes) {
     const sw_cuda_boxes *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int a = block_id() * THREADS + thread_id(), best = 0, first = p->objectness ? 5 : 4;
     if (a >= p->anchors) return;
@@ -98,7 +95,6 @@ DEV bool precedes(vec4 a, vec4 b) {
 
 KERNEL(rank_any, sw_cuda_boxes) {
     const sw_cuda_boxes *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int i = block_id() * THREADS + thread_id(), n = load4(p->count), rank = 0;
     if (i >= n) return;
@@ -140,7 +136,6 @@ DEV float prob_iou(vec4 p, float pc, vec4 q, float qc) {
 
 KERNEL(beaten, sw_cuda_boxes) {
     const sw_cuda_boxes *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int i = block_id() * THREADS + thread_id(), n = load4(p->count);
     if (i >= n || i >= p->max_nms) return;
@@ -191,7 +186,6 @@ DEV bool overlaps(vec4 a, vec4 b, float iou) {
 // Also empties the list of candidates, for the next picture.
 KERNEL(nms, sw_cuda_boxes) {
     const sw_cuda_boxes *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int n = load4(p->count), t = thread_id(), kept = 0;
     u32 alive = shared_base();
@@ -217,7 +211,6 @@ KERNEL(nms, sw_cuda_boxes) {
 // The first max_det that nobody beats, THREADS candidates at a time. Also empties the list.
 KERNEL(keep, sw_cuda_boxes) {
     const sw_cuda_boxes *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int n = load4(p->count), t = thread_id(), kept = 0;
     u32 flags = shared_base();

@@ -113,7 +113,6 @@ KERNEL(conv, sw_cuda_conv) {
         find_window(p, row < BM ? m0 + row : p->pixels, &offset[i], &mask[i]);
         a_at[i] = shared + (row * CHUNKS + swizzle(row, chunk)) * 16;
     }
-    launch_dependents();
     wait_for_predecessor();
 
     int tap = fast_div(chunk * 8, p->by_in_channels), c = chunk * 8 - tap * p->in_channels;

@@ -30,7 +30,6 @@ DEV float input_at(const sw_cuda_conv *p, const float *in, int k, int y, int x) 
 
 KERNEL(conv_rows, sw_cuda_conv) {
     const sw_cuda_conv *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int t = thread_id(), n = block_row(), plane = p->out_height * p->out_width, depth = p->in_channels * p->kernel_h * p->kernel_w;
     int m0 = block_id() % p->column_tiles * SIDE, q0 = block_id() / p->column_tiles * SIDE, q = q0 + (t & 63);
@@ -92,7 +91,6 @@ KERNEL(conv_rows, sw_cuda_conv) {
 // A thread an element of the output: for groups of few channels.
 KERNEL(conv_groups, sw_cuda_conv) {
     const sw_cuda_conv *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), q = i / p->out_width, picture = q / p->out_height;
     int x = (int)(i - q * p->out_width) * p->stride_w - p->pad_left;
@@ -120,7 +118,6 @@ KERNEL(conv_groups, sw_cuda_conv) {
 // Largest or mean of a window; `channels` planes of each picture.
 KERNEL(pool_rows, sw_cuda_pool) {
     const sw_cuda_pool *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), q = i / p->out_width, plane = q / p->out_height;
     if (plane >= (long long)p->batch * p->channels) return;
@@ -145,7 +142,6 @@ KERNEL(pool_rows, sw_cuda_pool) {
 #ifdef KERNEL_SHUFFLE
 KERNEL(shuffle_rows, sw_cuda_shuffle) {
     const sw_cuda_shuffle *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), q = i / p->out_width, plane = q / p->out_height;
     if (plane >= (long long)p->batch * p->channels) return;

@@ -37,7 +37,6 @@ DEV float distance(u32 bins) {
 
 KERNEL(decode, sw_cuda_decode) {
     const sw_cuda_decode *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int level = 0, lane = thread_id() & 31, warp = thread_id() >> 5, n = block_row();
     while (level + 1 < p->levels && block_id() >= p->first_block[level + 1]) level++;

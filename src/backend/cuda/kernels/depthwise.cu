@@ -39,7 +39,6 @@ KERNEL(depthwise_any, sw_cuda_conv) {
     bool inside = m < p->pixels;
     float acc[8];
     UNROLL for (int e = 0; e < 8; e++) acc[e] = inside ? load_float_const((const float *)p->bias + c + e) : 0.f;
-    launch_dependents();
     wait_for_predecessor();
     if (!inside) return;
     for (int r = 0; r < p->kernel_h; r++) {
@@ -90,7 +89,6 @@ KERNEL(depthwise, sw_cuda_conv) {
         float bias = inside ? load_float_const((const float *)p->bias + c + e) : 0.f;
         UNROLL for (int o = 0; o < PX; o++) acc[o][e] = bias;
     }
-    launch_dependents();
     wait_for_predecessor();
     if (!inside) return;
     UNROLL for (int r = 0; r < K; r++) {

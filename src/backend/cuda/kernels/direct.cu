@@ -29,7 +29,6 @@ KERNEL(conv, sw_cuda_conv) {
     UNROLL for (int i = 0; i < MT * 2; i++) find_window(p, m0 + (i >> 1) * 16 + (i & 1) * 8 + g, &offset[i], &mask[i]);
     float acc[MT * NT * 4];
     UNROLL for (int i = 0; i < MT * NT * 4; i++) acc[i] = 0;
-    launch_dependents();
     bool first = true;
     for (int k0 = wk * 32; k0 < depth; k0 += WK * BK) {
         vec4 a[BLOCKS][MT * 2], b[BLOCKS][NT];

@@ -56,7 +56,6 @@ KERNEL(excite, sw_cuda_excite) {
     fetch(second, (const f16 *)p->weights2 + (size_t)first * p->hidden, rows * p->hidden);
     if (p->mean) fetch(w1, p->weights1, p->hidden * p->channels);
     copy_commit();
-    launch_dependents();
     wait_for_predecessor();
     if (p->mean)
         spread(mean, (const f16 *)p->mean + (size_t)n * p->mean_pitch, p->channels);

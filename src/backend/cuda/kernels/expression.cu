@@ -25,7 +25,6 @@ DEV float combine(int op, float a, float b) {
 
 KERNEL(expression, sw_cuda_expression) {
     const sw_cuda_expression *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int k = 0, at[CUDA_BOX_AXES], out;
     while (k + 1 < p->n_boxes && block_id() >= p->boxes[k + 1].first_block) k++;

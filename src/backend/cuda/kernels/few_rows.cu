@@ -20,7 +20,6 @@ DEV float dot4(vec4 a, vec4 b) {
 
 KERNEL(few_rows, sw_cuda_few_rows) {
     const sw_cuda_few_rows *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int lane = thread_id() & 31, n = block_id() * WARPS + (thread_id() >> 5), m0 = block_row() * ROWS;
     const float *a = (const float *)p->a + (size_t)m0 * p->k;
@@ -46,7 +45,6 @@ KERNEL(few_rows, sw_cuda_few_rows) {
 #else
 KERNEL(few_rows, sw_cuda_few_rows) {
     const sw_cuda_few_rows *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int thread = thread_id(), column = thread & 7, n = block_id() * 8 + column, m0 = block_row() * ROWS;
     const float *a = (const float *)p->a + (size_t)m0 * p->k, *b = (const float *)p->b + (n < p->n ? n : 0);

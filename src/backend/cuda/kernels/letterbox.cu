@@ -7,7 +7,6 @@ enum { THREADS = 256 };
 KERNEL(letterbox, sw_cuda_letterbox) {
     const sw_cuda_letterbox *p = ARGS;
     const sw_cuda_picture *q = p->picture;
-    launch_dependents();
     wait_for_predecessor();
     int i = block_id() * THREADS + thread_id(), y = i / p->width, x = i - y * p->width;
     if (y >= p->height) return;

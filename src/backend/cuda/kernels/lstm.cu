@@ -62,7 +62,6 @@ KERNEL(lstm, sw_cuda_lstm) {
         int k = part + 4 * j;
         held[j] = here && k < n ? load_float_const(r + (size_t)row * n + k) : 0.f;
     }
-    launch_dependents();
     wait_for_predecessor();
     float now = owns && p->first_h ? load_float((const float *)p->first_h + state) : 0.f;
     float cell = owns && p->first_c ? load_float((const float *)p->first_c + state) : 0.f;
@@ -109,7 +108,6 @@ DEV void save_state(void *to, long long at, u32 from, int n) {
 
 KERNEL(lstm, sw_cuda_lstm) {
     const sw_cuda_lstm *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int b = block_id(), d = block_row(), t = thread_id(), lane = t & 31, n = p->hidden;
     u32 h = shared_base(), c = h + n * 4, gates = c + n * 4;

@@ -25,7 +25,6 @@ DEV void maximum8(float *m, vec4 v) {
 #ifdef KERNEL_POOL
 KERNEL(pool, sw_cuda_pool) {
     const sw_cuda_pool *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int i = block_id() * THREADS + thread_id(), chunks = p->channels / 8;
     int m = i / chunks, c = (i - m * chunks) * 8, x = m % p->out_width, q = m / p->out_width, y = q % p->out_height;
@@ -63,7 +62,6 @@ KERNEL(pool, sw_cuda_pool) {
 #ifdef KERNEL_AVERAGE
 KERNEL(average, sw_cuda_pool) {
     const sw_cuda_pool *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int i = block_id() * THREADS + thread_id(), chunks = p->channels / 8;
     int m = i / chunks, c = (i - m * chunks) * 8, x = m % p->out_width, q = m / p->out_width, y = q % p->out_height;
@@ -90,7 +88,6 @@ KERNEL(average, sw_cuda_pool) {
 #ifdef KERNEL_SHUFFLE
 KERNEL(shuffle_map, sw_cuda_shuffle) {
     const sw_cuda_shuffle *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int i = block_id() * THREADS + thread_id(), chunks = p->channels / 8;
     int m = i / chunks, c = (i - m * chunks) * 8, x = m % p->out_width + p->left, q = m / p->out_width;
@@ -106,7 +103,6 @@ KERNEL(shuffle_map, sw_cuda_shuffle) {
 #ifdef KERNEL_SHUFFLE_CHANNELS
 KERNEL(shuffle_channels, sw_cuda_channel_shuffle) {
     const sw_cuda_channel_shuffle *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int i = block_id() * THREADS + thread_id(), chunks = (p->channels + 7) / 8, each = p->channels / p->groups;
     int m = i / chunks, c = (i - m * chunks) * 8;
@@ -138,7 +134,6 @@ DEV vec4 best_of(u32 plane, int at, int step, int from, int to) {
 
 KERNEL(pool_chain, sw_cuda_pool) {
     const sw_cuda_pool *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int chunks = p->channels / 8, n = block_id() / chunks, c = (block_id() - n * chunks) * 8, round = block_row();
     int size = p->height * p->width, reach_x = (round + 1) * (p->kernel_w / 2), reach_y = (round + 1) * (p->kernel_h / 2);
@@ -164,7 +159,6 @@ KERNEL(pool_chain, sw_cuda_pool) {
 #ifdef KERNEL_RESIZE
 KERNEL(resize, sw_cuda_resize) {
     const sw_cuda_resize *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int i = block_id() * THREADS + thread_id(), chunks = p->channels / 8;
     int m = i / chunks, c = (i - m * chunks) * 8, x = m % p->out_width, q = m / p->out_width, y = q % p->out_height;
@@ -182,7 +176,6 @@ KERNEL(resize, sw_cuda_resize) {
 // A thread a channel of a pixel: of joins and splits whose parts do not come in eights.
 KERNEL(copy_channels, sw_cuda_channels) {
     const sw_cuda_channels *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), pixel = i / (p->channels + p->zeros);
     int c = (int)(i - pixel * (p->channels + p->zeros));
@@ -195,7 +188,6 @@ KERNEL(copy_channels, sw_cuda_channels) {
 #ifdef KERNEL_TO_MAP
 KERNEL(to_map, sw_cuda_relayout) {
     const sw_cuda_relayout *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id();
     int chunks = (p->channels + 7) / 8, pixel = (int)(i % p->pixels), c = (int)(i / p->pixels % chunks) * 8;
@@ -211,7 +203,6 @@ KERNEL(to_map, sw_cuda_relayout) {
 #ifdef KERNEL_TO_ROWS
 KERNEL(to_rows, sw_cuda_relayout) {
     const sw_cuda_relayout *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id();
     int chunks = (p->channels + 7) / 8, pixel = (int)(i % p->pixels), c = (int)(i / p->pixels % chunks) * 8;
@@ -227,7 +218,6 @@ KERNEL(to_rows, sw_cuda_relayout) {
 #ifdef KERNEL_FROM_HOST
 KERNEL(from_host, sw_cuda_convert) {
     const sw_cuda_convert *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int padded = (p->channels + 7) / 8 * 8;
     long long i = (long long)block_id() * THREADS + thread_id(), pixel = i / padded;
@@ -241,7 +231,6 @@ KERNEL(from_host, sw_cuda_convert) {
 #ifdef KERNEL_TO_HOST
 KERNEL(to_host, sw_cuda_convert) {
     const sw_cuda_convert *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), pixel = i / p->channels;
     if (pixel >= p->pixels) return;
@@ -256,7 +245,6 @@ DEV float combine(int op, float a, float b) {
 
 KERNEL(element_map, sw_cuda_element_map) {
     const sw_cuda_element_map *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int i = block_id() * THREADS + thread_id(), chunks = p->channels / 8, m = i / chunks, c = (i - m * chunks) * 8;
     if (m >= p->pixels) return;
@@ -276,7 +264,6 @@ KERNEL(element_map, sw_cuda_element_map) {
 // A block adds up 8 channels of one picture.
 KERNEL(mean_map, sw_cuda_mean) {
     const sw_cuda_mean *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int chunks = p->channels / 8, n = block_id() / chunks, c = (block_id() - n * chunks) * 8;
     float sum[8] = {0, 0, 0, 0, 0, 0, 0, 0};

@@ -44,7 +44,6 @@ KERNEL(conv, sw_cuda_conv) {
     u32 weights = shared_base(), bytes = (p->chunks + 7) / 8 * p->plane * 16;
     u32 patch = weights + (p->depth + 7) / 8 * BN * 128 + team * BUFFERS * bytes, other = patch + (BUFFERS - 1) * bytes;
     load_weights(p, weights, n0);
-    launch_dependents();
     wait_for_predecessor();
     if (tile < p->tiles) load_patch(p, patch, tile);
     copy_commit();

@@ -23,7 +23,6 @@ enum { TILE = 1024 };
 // A thread an element: its rank is how many come before it, by value, then by place.
 KERNEL(topk, sw_cuda_topk) {
     const sw_cuda_topk *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int i = block_id() * THREADS + thread_id(), lane = block_row(), outer = lane / p->inner, inner = lane % p->inner;
     const float *in = (const float *)p->in + (size_t)outer * p->length * p->inner + inner;
@@ -89,7 +88,6 @@ DEV u32 block_differences(u32 bits, u32 sums, int *turn) {
 
 KERNEL(select_top, sw_cuda_topk) {
     const sw_cuda_topk *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int t = thread_id(), lane = block_row(), outer = lane / p->inner, inner = lane % p->inner, turn = 0;
     const float *in = (const float *)p->in + (size_t)outer * p->length * p->inner + inner;
@@ -157,7 +155,6 @@ KERNEL(select_top, sw_cuda_topk) {
 // Places outside of the axis are its ends: what ONNX leaves open must stay within memory.
 KERNEL(pick, sw_cuda_pick) {
     const sw_cuda_pick *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), rest = i, from = 0, at_place = 0;
     if (i >= p->count) return;
@@ -185,7 +182,6 @@ KERNEL(pick, sw_cuda_pick) {
 // A thread a lane; the first of equal ones, or the last.
 KERNEL(arg_most, sw_cuda_topk) {
     const sw_cuda_topk *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long lane = (long long)block_id() * THREADS + thread_id(), outer = lane / p->inner;
     if (outer >= p->outer) return;
@@ -346,7 +342,6 @@ DEV number result_of(const sw_cuda_typed *p, const number *v) {
 
 KERNEL(typed_rows, sw_cuda_typed) {
     const sw_cuda_typed *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), rest = i, at[3] = {0, 0, 0};
     if (i >= p->count) return;

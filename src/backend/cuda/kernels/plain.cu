@@ -7,7 +7,6 @@ enum { THREADS = 128 };
 
 KERNEL(conv_plain, sw_cuda_conv) {
     const sw_cuda_conv *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id();
     long long m = i / p->out_channels;

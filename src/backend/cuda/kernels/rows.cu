@@ -7,7 +7,6 @@ enum { THREADS = 256 };
 #ifdef KERNEL_COPY
 KERNEL(copy_rows, sw_cuda_copy) {
     const sw_cuda_copy *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), in = 0, out = 0;
     if (i >= p->count) return;
@@ -33,7 +32,6 @@ DEV float gather_up(int op, float a, float b) {
 
 KERNEL(reduce_rows, sw_cuda_reduce) {
     const sw_cuda_reduce *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     bool is_short = p->length <= CUDA_SHORT_LANE;
     int step = is_short ? 1 : 32, lane = is_short ? 0 : thread_id() & 31;
@@ -50,7 +48,6 @@ KERNEL(reduce_rows, sw_cuda_reduce) {
 #ifdef KERNEL_AFFINE
 KERNEL(affine_rows, sw_cuda_affine) {
     const sw_cuda_affine *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id();
     if (i >= p->count) return;
@@ -64,7 +61,6 @@ KERNEL(affine_rows, sw_cuda_affine) {
 #ifdef KERNEL_PAD
 KERNEL(pad_rows, sw_cuda_pad) {
     const sw_cuda_pad *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), rest = i, from = 0, stride = 1;
     if (i >= p->count) return;
@@ -83,7 +79,6 @@ KERNEL(pad_rows, sw_cuda_pad) {
 // A warp takes a row.
 KERNEL(norm_rows, sw_cuda_norm) {
     const sw_cuda_norm *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int lane = thread_id() & 31, row = block_id() * (THREADS / 32) + (thread_id() >> 5);
     if (row >= p->rows) return;
@@ -110,7 +105,6 @@ KERNEL(norm_rows, sw_cuda_norm) {
 // A warp takes one row of the axis.
 KERNEL(softmax, sw_cuda_softmax) {
     const sw_cuda_softmax *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int lane = thread_id() & 31;
     long long row = (long long)block_id() * (THREADS / 32) + (thread_id() >> 5), outer = row / p->inner;
@@ -135,7 +129,6 @@ KERNEL(softmax, sw_cuda_softmax) {
 // The same for its logarithm.
 KERNEL(log_softmax, sw_cuda_softmax) {
     const sw_cuda_softmax *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int lane = thread_id() & 31;
     long long row = (long long)block_id() * (THREADS / 32) + (thread_id() >> 5), outer = row / p->inner;
@@ -157,7 +150,6 @@ KERNEL(log_softmax, sw_cuda_softmax) {
 // 32 x 32 of the product a block, 4 of them a thread; depth 32 at a time through shared memory.
 KERNEL(matmul, sw_cuda_matmul) {
     const sw_cuda_matmul *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int across = (p->n + 31) / 32, x = thread_id() & 31, y = thread_id() >> 5, batch = block_row();
     int m0 = block_id() / across * 32, n0 = block_id() % across * 32;
@@ -192,7 +184,6 @@ KERNEL(matmul, sw_cuda_matmul) {
 #ifdef KERNEL_DFL
 KERNEL(dfl, sw_cuda_dfl) {
     const sw_cuda_dfl *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), row = i / p->anchors;
     if (row >= (long long)p->batch * p->sides) return;

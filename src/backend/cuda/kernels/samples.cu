@@ -35,7 +35,6 @@ DEV int find_pixel(const sw_cuda_grid *p, int i, int extent) {
 
 KERNEL(grid_sample, sw_cuda_grid) {
     const sw_cuda_grid *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id();
     if (i >= (long long)p->batch * p->channels * p->points) return;
@@ -91,7 +90,6 @@ DEV int nearest_of(const sw_cuda_resize_rows *p, float x, int extent) {
 
 KERNEL(resize_rows, sw_cuda_resize_rows) {
     const sw_cuda_resize_rows *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), row = i / p->out_width, plane = row / p->out_height;
     if (plane >= p->planes) return;

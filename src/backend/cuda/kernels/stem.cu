@@ -37,7 +37,6 @@ KERNEL(stem, sw_cuda_conv) {
             weights[r][j][0] = load4(w), weights[r][j][1] = load4(w + 2);
         }
     }
-    launch_dependents();
     wait_for_predecessor();
     for (int round = 0; round < p->rounds; round++) {
         int row0 = ((block_id() * p->rounds + round) * (THREADS / 32) + warp) * MT * 16;

@@ -196,7 +196,6 @@ KERNEL(stem_conv, sw_cuda_stem_conv) {
     load_stem_weights(s, shift_of(s, p), silu ? .5f : 1.f, weights, bias);
     UNROLL for (int i = 0; i < 2 * NT; i++)
         biases[i] = channel + i < p->out_channels ? load_float_const((const float *)p->bias + channel + i) : 0.f;
-    launch_dependents();
     wait_for_predecessor();
     quad quads[LOADS];
     int offsets[LOADS];

@@ -54,7 +54,6 @@ DEV void load_operand(float *f, const void *p, long long at, long long step, boo
 
 KERNEL(tokens, sw_cuda_tokens) {
     const sw_cuda_tokens *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     long long i = (long long)block_id() * THREADS + thread_id(), at_a = 0, at_b = 0, at_out = 0;
     if (i >= p->count) return;
@@ -117,7 +116,6 @@ DEV float sum_of_warp(float v) {
 KERNEL(norm_tokens, sw_cuda_norm) {
     const sw_cuda_norm *p = ARGS;
     int lane = thread_id() & 31, row = block_id() * (THREADS / 32) + (thread_id() >> 5);
-    launch_dependents();
     wait_for_predecessor();
     if (row >= p->rows) return;
     size_t base = (size_t)row * p->length;
@@ -173,7 +171,6 @@ enum { THREADS = 256 };
 
 KERNEL(product, sw_cuda_product) {
     const sw_cuda_product *p = ARGS;
-    launch_dependents();
     wait_for_predecessor();
     int across = (p->columns + 31) / 32, x = thread_id() & 31, y = thread_id() >> 5;
     int m0 = block_id() / across * 32, n0 = block_id() % across * 32;
