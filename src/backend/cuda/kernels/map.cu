@@ -4,6 +4,8 @@
 
 #ifdef LARGE
 enum { THREADS = 1024 };
+#elif defined(KERNEL_POOL_CHAIN)
+enum { THREADS = 512 };
 #else
 enum { THREADS = 256 };
 #endif
@@ -124,10 +126,13 @@ KERNEL(shuffle_channels, sw_cuda_channel_shuffle) {
 // in shared memory along the rows, then along the columns.
 DEV vec4 best_of(u32 plane, int at, int step, int from, int to) {
     vec4 best = shared_load16(plane + (at + from * step) * 16);
-    for (int k = from + 1; k <= to; k++) {
-        vec4 v = shared_load16(plane + (at + k * step) * 16);
-        best.x = maximum2(best.x, v.x), best.y = maximum2(best.y, v.y);
-        best.z = maximum2(best.z, v.z), best.w = maximum2(best.w, v.w);
+    for (int k = from + 1; k <= to; k += 4) { // four loads are under way; the last one may be taken twice
+        vec4 v[4];
+        UNROLL for (int u = 0; u < 4; u++) v[u] = shared_load16(plane + (at + (k + u < to ? k + u : to) * step) * 16);
+        UNROLL for (int u = 0; u < 4; u++) {
+            best.x = maximum2(best.x, v[u].x), best.y = maximum2(best.y, v[u].y);
+            best.z = maximum2(best.z, v[u].z), best.w = maximum2(best.w, v[u].w);
+        }
     }
     return best;
 }
