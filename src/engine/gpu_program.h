@@ -23,13 +23,15 @@ typedef struct sw_gpu_store {
 SW_MUST_USE sw_status sw__gpu_store_open(struct sw_gpu *gpu, sw_gpu_store **store);
 void sw__gpu_store_close(struct sw_gpu *gpu, sw_gpu_store *store); /* takes NULL; the GPU is the thread's */
 
-enum { SW_GPU_MAX_OTHERS = 4 };
+enum { SW_GPU_MAX_OTHERS = 7 };
 /* A tile that was measured to be the best for a convolution. */
 typedef struct sw_gpu_tuned {
     sw_conv conv;
     sw_cuda_kernel tile;
     sw_cuda_kernel others[SW_GPU_MAX_OTHERS]; /* that are nearly as good */
     int n_others;
+    sw_cuda_kernel alone; /* the best in a chain of itself */
+    bool known;           /* `tile` is the best in the network, too, or the only one */
 } sw_gpu_tuned;
 
 /* A way of a library to run a convolution: number SW_CUDA_KERNELS + its place among all of them. */

@@ -1,4 +1,5 @@
 /* Timing on the GPU: whole programs, single nodes, and the tiles of convolutions. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,11 +132,11 @@ static sw_status time_twice(stopwatch *w, sw_gpu_program *p, const sw_cuda_launc
     return SW_OK;
 }
 
-/* The next best, in order, when they take at most a quarter more. */
+/* The next best, in order, when they take at most two fifths more. */
 static void keep_others(sw_gpu_tuned *best, const sw_cuda_kernel *tiles, const int64_t *sums, int n, int64_t least) {
     int64_t kept[SW_GPU_MAX_OTHERS];
     for (int i = 0; i < n; i++) {
-        if (tiles[i] == best->tile || sums[i] > least + least / 4) continue;
+        if (tiles[i] == best->tile || sums[i] > least + 2 * (least / 5)) continue;
         int at = best->n_others;
         if (at == SW_GPU_MAX_OTHERS && sums[i] >= kept[--at]) continue;
         for (; at > 0 && sums[i] < kept[at - 1]; at--) {
@@ -293,7 +294,18 @@ static sw_status tune_alone(stopwatch *w, sw_gpu_program *p, const sw_gpu_times 
 /* A tile that is best alone need not be so in the network: there its code comes from far, and others run beside it. So the
  * nearly as good ones are tried in the whole graph, and kept where that becomes faster. What was found is kept under the name
  * of the convolution with a number for the network and its tiles. */
-enum { WHOLE_ROUNDS = 15 };
+enum { FEW_PAIRS = 6, MOST_PAIRS = 48, MOST_PASSES = 3, FEW_OTHERS = 4 };
+static const double PAIRS_MS = 12;  /* that a graph is run in a contest, but never for less than twice FEW_PAIRS */
+static const double SHORT_MS = 0.5; /* of a network that is gone through more than once, and more thoroughly */
+static const double BETTER = 0.9985, WORSE = 1.001;
+
+/* Of two sides: the program's graphs, and others of it, by segment. */
+typedef struct contest {
+    stopwatch *w;
+    sw_gpu_program *p;
+    sw_cu_graph_exec *others;
+    double ms; /* of the network as it is */
+} contest;
 
 static void name_in_network(const sw_gpu_tuned *t, uint64_t network, char *key, size_t size) {
     sw_cpu_conv_key(&t->conv, key, SW_CPU_KEY);
@@ -312,64 +324,114 @@ static uint64_t number_of_network(const sw_gpu *gpu, const sw_gpu_program *p) {
     return hash;
 }
 
-static sw_status time_whole(stopwatch *w, sw_gpu_program *p, const sw_diag *diag, double *ms) {
-    double times[WHOLE_ROUNDS];
-    SW_TRY(sw__gpu_capture(w->gpu, p, diag));
-    for (int i = -1; i < WHOLE_ROUNDS; i++) SW_TRY(time_once(w, p, diag, &times[i < 0 ? 0 : i]));
-    *ms = sw__gpu_median(times, WHOLE_ROUNDS);
-    return SW_OK;
-}
-
-/* Whether the network is faster with another tile, which it has then: by measures of both in turn, that must agree. */
-static sw_status try_tile(stopwatch *w, sw_gpu_program *p, sw_gpu_tuned *t, sw_cuda_kernel tile, double *now,
-                          const sw_diag *diag) {
-    const double better = 0.997;
-    sw_cuda_kernel old = t->tile;
-    double with, again, without;
-    t->tile = tile;
-    SW_TRY(time_whole(w, p, diag, &with));
-    if (with < *now * better) {
-        t->tile = old;
-        SW_TRY(time_whole(w, p, diag, &without));
-        t->tile = tile;
-        SW_TRY(time_whole(w, p, diag, &again));
-        if (again < without * better && with < without * better) {
-            *now = again;
-            return SW_OK;
-        }
-        *now = without;
+static void swap_sides(contest *c) {
+    for (int i = 0; i < c->p->n_segments; i++) {
+        sw_cu_graph_exec other = c->others[i];
+        c->others[i] = c->p->segments[i].graph;
+        c->p->segments[i].graph = other;
     }
-    t->tile = old;
-    return SW_OK;
 }
 
-static sw_status tune_in_network(stopwatch *w, sw_gpu_program *p, sw_gpu_tuned *t, uint64_t network, double *now,
-                                 const sw_gpu_times *times, const sw_diag *diag) {
+/* By how much the program's graphs take longer than the others, run in turn until it is clear. */
+static sw_status compare_sides(contest *c, const sw_diag *diag, double *ratio) {
+    double own[MOST_PAIRS], other[MOST_PAIRS];
+    double most = fmin(fmax(PAIRS_MS / c->ms, 2 * FEW_PAIRS), MOST_PAIRS);
+    SW_TRY(time_once(c->w, c->p, diag, &own[0])); /* warms up */
+    for (int n = 0, next = FEW_PAIRS;; next *= 2) {
+        for (; n < next && n < (int)most; n++) {
+            SW_TRY(time_once(c->w, c->p, diag, &own[n]));
+            swap_sides(c);
+            sw_status status = time_once(c->w, c->p, diag, &other[n]);
+            swap_sides(c);
+            SW_TRY(status);
+        }
+        c->ms = sw__gpu_median(other, n);
+        *ratio = sw__gpu_median(own, n) / c->ms;
+        if (n == (int)most || *ratio > WORSE) return SW_OK;
+    }
+}
+
+/* Whether the network is faster with another tile, which it has then. */
+static sw_status try_tile(contest *c, sw_gpu_tuned *t, sw_cuda_kernel tile, const sw_diag *diag, bool *won) {
+    sw_cuda_kernel old = t->tile;
+    double ratio = 1;
+    t->tile = tile;
+    swap_sides(c);
+    sw_status status = sw__gpu_capture(c->w->gpu, c->p, diag);
+    if (status == SW_OK) status = compare_sides(c, diag, &ratio);
+    bool better = status == SW_OK && ratio < BETTER;
+    if (better)
+        c->ms *= ratio, *won = true;
+    else
+        t->tile = old, swap_sides(c);
+    for (int i = 0; i < c->p->n_segments; i++) {
+        if (c->others[i]) c->w->gpu->cuda->driver->graph_exec_destroy(c->others[i]);
+        c->others[i] = NULL;
+    }
+    return status;
+}
+
+/* Takes what is known of a convolution in this network. */
+static bool recall(const sw_gpu *gpu, sw_gpu_tuned *t, uint64_t network, const sw_gpu_times *times) {
     char key[SW_CPU_KEY + 32];
     int64_t ns[2];
     name_in_network(t, network, key, sizeof key);
-    const sw_cuda_kernel alone = t->tile;
-    for (int i = -1; i < t->n_others; i++) {
-        sw_cuda_kernel tile = i < 0 ? alone : t->others[i];
-        if (!times || !times->find(times->ctx, key, sw__gpu_tile_name(w->gpu, tile), ns)) continue;
+    for (int i = 0; times && i <= t->n_others; i++) {
+        sw_cuda_kernel tile = i ? t->others[i - 1] : t->alone;
+        if (!times->find(times->ctx, key, sw__gpu_tile_name(gpu, tile), ns)) continue;
         t->tile = tile;
-        return SW_OK;
+        return true;
     }
-    if (*now == 0) SW_TRY(time_whole(w, p, diag, now));
-    for (int i = 0; i < t->n_others && sw_clock_ns() < w->deadline; i++)
-        SW_TRY(try_tile(w, p, t, t->others[i], now, diag));
-    ns[0] = ns[1] = (int64_t)(*now * 1e6);
-    return times ? times->add(times->ctx, key, sw__gpu_tile_name(w->gpu, t->tile), ns) : SW_OK;
+    return false;
+}
+
+static sw_status keep_time(const sw_gpu *gpu, const sw_gpu_tuned *t, uint64_t network, double ms,
+                           const sw_gpu_times *times) {
+    char key[SW_CPU_KEY + 32];
+    int64_t ns[2] = {(int64_t)(ms * 1e6), (int64_t)(ms * 1e6)};
+    name_in_network(t, network, key, sizeof key);
+    return times->add(times->ctx, key, sw__gpu_tile_name(gpu, t->tile), ns);
+}
+
+/* Goes through all convolutions of which nothing was known, until nothing changes. */
+static sw_status hold_contests(contest *c, const sw_diag *diag) {
+    sw_gpu *gpu = c->w->gpu;
+    bool changes = true, is_short = c->ms < SHORT_MS;
+    int most = is_short ? SW_GPU_MAX_OTHERS : FEW_OTHERS;
+    for (int pass = 0; changes && pass < (is_short ? MOST_PASSES : 1); pass++) {
+        changes = false;
+        for (size_t i = 0; i < gpu->n_tuned; i++) {
+            sw_gpu_tuned *t = &gpu->tuned[i];
+            for (int k = 0; !t->known && k <= t->n_others && k <= most; k++) {
+                sw_cuda_kernel tile = k ? t->others[k - 1] : t->alone;
+                if (tile != t->tile && sw_clock_ns() < c->w->deadline) SW_TRY(try_tile(c, t, tile, diag, &changes));
+            }
+        }
+    }
+    return SW_OK;
 }
 
 static sw_status tune_network(stopwatch *w, sw_gpu_program *p, const sw_gpu_times *times, const sw_diag *diag) {
     sw_gpu *gpu = w->gpu;
     uint64_t network = number_of_network(gpu, p);
-    double now = 0;
-    for (size_t i = 0; i < gpu->n_tuned; i++)
-        if (gpu->tuned[i].n_others)
-            SW_TRY(tune_in_network(w, p, &gpu->tuned[i], network, &now, times, diag));
-    return SW_OK;
+    contest c = {.w = w, .p = p};
+    bool all_known = true;
+    for (size_t i = 0; i < gpu->n_tuned; i++) {
+        sw_gpu_tuned *t = &gpu->tuned[i];
+        t->alone = t->tile;
+        t->known = t->n_others == 0 || recall(gpu, t, network, times);
+        all_known &= t->known;
+    }
+    if (all_known) return SW_OK;
+    c.others = sw_calloc(gpu->allocator, (size_t)p->n_segments, sizeof(*c.others));
+    if (!c.others) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    sw_status status = sw__gpu_capture(gpu, p, diag);
+    for (int i = 0; i < 3 && status == SW_OK; i++) status = time_once(w, p, diag, &c.ms);
+    if (status == SW_OK) status = hold_contests(&c, diag);
+    for (size_t i = 0; times && i < gpu->n_tuned && status == SW_OK; i++)
+        if (!gpu->tuned[i].known) status = keep_time(gpu, &gpu->tuned[i], network, c.ms, times);
+    sw_free(gpu->allocator, (void *)c.others);
+    return status;
 }
 
 const char *sw_gpu_tuned_tile(const sw_gpu *gpu, size_t i, char *key, size_t size) {
