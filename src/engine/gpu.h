@@ -49,6 +49,9 @@ typedef struct sw_gpu_node {
     int begin;
     int residual_shift;  /* CONV: in[3] is the map that the step's residual is an enlarged one of; as in sw_cuda_conv */
     const sw_gpu_expression *const *made; /* EXPRESSION: by output */
+    bool bare;           /* CONV: without the step's activation and residual */
+    int in_shift;        /* CONV: as in sw_cuda_conv; when it is not 0, ... */
+    int32_t end;         /* ... the output, activation and residual are those of this step */
     const char *why;     /* CPU: why */
     /* set when a program is built */
     sw_cuda_kernel tile; /* CONV, PRODUCT: its kernel, of whatever form; from SW_CUDA_KERNELS on: a library's */

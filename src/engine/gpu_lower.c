@@ -152,6 +152,19 @@ sw_status sw__gpu_conv(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *
     sw_call call = node_call(gpu, p, node);
     SW_TRY(describe(gpu, node, &call, conv));
     if (node->kind == SW_GPU_PRODUCT) return SW_OK;
+    if (node->in_shift) {
+        sw_conv end;
+        call = step_call(gpu, p, node, node->end);
+        SW_TRY(sw_call_conv(&call, &end));
+        conv->in_shift = node->in_shift;
+        conv->out_height = end.out_height, conv->out_width = end.out_width, conv->out_pitch = end.out_pitch;
+        conv->act = end.act, conv->act_a = end.act_a, conv->act_b = end.act_b;
+        conv->residual = conv->residual_before_act = true;
+    }
+    if (node->bare) {
+        conv->act = SW_ACT_NONE, conv->residual = conv->residual_before_act = false, conv->residual_pitch = 0;
+        conv->out_pitch = sw__gpu_tensor(gpu, p, node->out[0]).pitch;
+    }
     conv->residual_shift = node->residual_shift;
     if (conv->residual) conv->residual_pitch = sw__gpu_tensor(gpu, p, node->in[3]).pitch;
     return SW_OK;
@@ -184,6 +197,7 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     sw_conv conv;
     SW_TRY(sw__gpu_conv(gpu, p, node, &conv));
     sw_call call = node_call(gpu, p, node);
+    void *out = node->bare || node->in_shift ? sw__gpu_tensor(gpu, p, node->out[0]).data : call.out[0]->data;
     sw_cuda_form form = sw_cuda_conv_form(&conv);
     bool turn = node->kind == SW_GPU_PRODUCT && !sw_cuda_weights_turned(&call);
     if (form == SW_CUDA_FORM_TILES) SW_TRY(find_tile(gpu, &conv, diag, &node->tile));
@@ -193,7 +207,7 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     bool residual_float = node->kind == SW_GPU_PRODUCT && residual.dtype == SW_F32;
     if (residual_float) node->tile = sw__gpu_kernel_for(gpu, node->tile); /* libraries add halves only */
     sw__gpu_launch_conv(gpu, &conv, form, node->tile, call.in[0]->data,
-                        (void *)(uintptr_t)*weights_of(gpu, node->step, form), residual.data, call.out[0]->data, l);
+                        (void *)(uintptr_t)*weights_of(gpu, node->step, form), residual.data, out, l);
     l->args.conv.residual_float = residual_float;
     node->tile = l->kernel;
     node->library = sw__gpu_is_library(node->tile) ? sw__gpu_tile_name(gpu, node->tile) : NULL;

@@ -465,8 +465,37 @@ static int shift_of(const sw_resize *r, int axis, int64_t in, int64_t out) {
     return in << shift == out ? shift : -1;
 }
 
+/* What is added to the enlarged result of a 1 x 1 convolution is often there long before it: then that is summed up first,
+ * where the enlarged map would lie, and the 1 x 1 convolution reads its input as an enlarged one and makes the end. So one
+ * kernel less lies behind its input; for small maps only, since it computes 4^shift times as much. Returns false when it is not
+ * done. */
+static bool turn_around(finder *f, int32_t resize, int32_t next, const sw_conv *conv, int shift,
+                        const sw_cuda_info *gpu) {
+    const sw_step *first = &f->plan->steps[next];
+    const sw_tensor *in[SW_CONV_PORTS];
+    sw_tensor *out[1];
+    sw_conv small;
+    int32_t at, there = f->producer[first->in[0]], enlarged = f->plan->steps[resize].out[0];
+    const sw_step *step = step_of(f, f->plan->steps[resize].in[0], SW_OP_FusedConv, &at);
+    if (!step || !only_here(f, step->out[0]) || f->node[at].kind != SW_GPU_CONV || step->n_in > SW_CONV_PORTS ||
+        there < 0 || there >= at || f->instance->places[enlarged] != SW_PLACE_PLANNED || !conv->residual_before_act ||
+        conv->batch * conv->out_height * conv->out_width > 64 * gpu->multiprocessors)
+        return false;
+    sw_call call = call_of(f, at, in, out);
+    if (sw_call_conv(&call, &small) != SW_OK || small.kernel_h != 1 || small.kernel_w != 1 || small.stride_h != 1 ||
+        small.stride_w != 1 || small.height != small.out_height || small.width != small.out_width || small.residual ||
+        small.act != SW_ACT_NONE || sw_cuda_conv_form(&small) != SW_CUDA_FORM_TILES)
+        return false;
+    sw_gpu_node *before = &f->node[at], *end = &f->node[next];
+    const int32_t sums[] = {first->in[0], first->in[1], first->in[2]};
+    const int32_t ends[] = {step->in[0], step->in[1], step->n_in > 2 ? step->in[2] : -1, enlarged};
+    before->bare = true, before->step = next;
+    end->in_shift = shift, end->step = at, end->end = next;
+    return set_ports(f, before, sums, 3, &enlarged, 1) && set_ports(f, end, ends, SW_CONV_PORTS, first->out, 1);
+}
+
 /* An enlarged map that is nothing but the residual of a convolution on tensor cores: that reads the small one. */
-static bool find_enlarged(finder *f, int32_t s) {
+static bool find_enlarged(finder *f, int32_t s, const sw_cuda_info *gpu) {
     const sw_step *step = &f->plan->steps[s];
     const sw_tensor *in[SW_CONV_PORTS];
     sw_tensor *out[1];
@@ -487,8 +516,9 @@ static bool find_enlarged(finder *f, int32_t s) {
         sw_cuda_conv_form(&conv) != SW_CUDA_FORM_TILES)
         return true;
     const int32_t *ports = f->plan->steps[next].in;
-    f->node[next].residual_shift = shift;
     f->taken[s] = true;
+    if (turn_around(f, s, next, &conv, shift, gpu)) return true;
+    f->node[next].residual_shift = shift;
     return set_ports(f, &f->node[next], (int32_t[]){ports[0], ports[1], ports[2], step->in[0]}, SW_CONV_PORTS,
                      f->plan->steps[next].out, 1);
 }
@@ -546,7 +576,7 @@ sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, co
         }
     }
     for (size_t s = 0; s < plan->n_steps; s++)
-        if ((f.node[s].kind == SW_GPU_STEM && !find_stem_conv(&f, (int32_t)s, gpu)) || !find_enlarged(&f, (int32_t)s))
+        if ((f.node[s].kind == SW_GPU_STEM && !find_stem_conv(&f, (int32_t)s, gpu)) || !find_enlarged(&f, (int32_t)s, gpu))
             return SW_E_NOMEM;
     for (size_t s = 0; s < plan->n_steps; s++) {
         if (instance->skip[s] || f.taken[s] || f.node[s].kind != SW_GPU_STEP) continue;

@@ -1,8 +1,8 @@
 /* A driver and an NVRTC that need no GPU: graphs and launches run in the emulator. The library stands in for libcuda.so.1
  * (SLIPWAY_CUDA_DRIVER) and for libnvrtc (SLIPWAY_NVRTC). EMU_CUDA chooses what goes wrong: words "nogpu", "old", "broken",
  * "cuda12.2" (functions of 12.3 are missing), "sm60", "sm75", "sm89", "nomemory", "foreign" (code of another GPU),
- * "nocompile", "hang"; "edges" tells of those of each graph; "fast-library": what ends with a library's operation takes half the
- * time.
+ * "nocompile", "hang"; "edges" tells of those of each graph; "fast-library": what ends with a library's operation takes half
+ * the time.
  *
  * Operations of a graph run in an order that its dependencies allow and that is as far as can be from the order of recording,
  * so that missing ones show. */

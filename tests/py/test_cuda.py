@@ -413,6 +413,28 @@ class Device(Emulated):
             found = json.loads(slipway.run("inspect", self.path, "--device", "cuda", "--json", env=self.env).stdout)
             self.assertEqual(found["kernels"], kernels)
 
+    def test_what_is_there_early_is_summed_up_early(self):
+        random = np.random.default_rng(1)
+        conv = lambda a, b, side=3: helper.make_node("Conv", [a, f"w{side}"], [b], pads=[side // 2] * 4)  # noqa: E731
+        weights = [(f"w{k}", random.normal(0, 0.1, (8, 8, k, k)).astype(np.float32)) for k in (1, 3)]
+        tensors = [helper.make_tensor(n, T.FLOAT, w.shape, w.ravel()) for n, w in weights]
+        tensors.append(helper.make_tensor("s", T.FLOAT, [4], [1, 1, 2, 2]))
+        small = helper.make_node("Conv", ["a", "w3"], ["b"], pads=[1] * 4, strides=[2, 2])
+        nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+        resize = helper.make_node("Resize", ["d", "", "s"], ["e"], **nearest)
+        steps = [conv("x", "a"), small, conv("b", "c"), conv("c", "d", 1), resize, conv("a", "f")]
+        steps += [helper.make_node("Add", ["f", "e"], ["g"]), helper.make_node("Relu", ["g"], ["y"])]
+        port = lambda name: helper.make_tensor_value_info(name, T.FLOAT, [1, 8, 4, 4])  # noqa: E731
+        graph = helper.make_graph(steps, "g", [port("x")], [port("y")], tensors)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), self.path)
+        self.run_on("cpu")
+        want = self.result()
+        self.run_on("cuda")
+        self.assertLess(np.abs(self.result() - want).max(), 5e-3)
+        found = json.loads(slipway.run("inspect", self.path, "--device", "cuda", "--json", env=self.env).stdout)
+        self.assertEqual(found["streams"], 2, "the sums over the large map wait for nothing of the small one")
+        self.assertNotIn("Resize", [node["operator"] for node in found["nodes"] if node["kernel"] == "kernels"])
+
     def test_short_branches_run_beside_the_long_one(self):
         conv = lambda a, b: helper.make_node("Conv", [a, "w"], [b], kernel_shape=[3, 3], pads=[1, 1, 1, 1])  # noqa: E731
         half = np.random.default_rng(1).normal(0, 0.1, (8, 8, 3, 3)).astype(np.float32)

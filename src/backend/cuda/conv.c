@@ -306,6 +306,7 @@ void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel til
         .out_pitch = (int)c->out_pitch,
         .residual_pitch = (int)c->residual_pitch,
         .residual_shift = (int)c->residual_shift,
+        .in_shift = (int)c->in_shift,
         .height = (int)c->height,
         .width = (int)c->width,
         .in_channels = (int)in_channels,

@@ -146,6 +146,7 @@ bool sw_cuda_tactic_is(const char *name) {
 
 static const char *refuse(const sw_conv *c) {
     if (c->residual_shift) return "its residual is an enlarged map";
+    if (c->in_shift) return "its input is an enlarged map";
     return c->in_type != c->out_type ? "its results are float32" : NULL;
 }
 

@@ -55,6 +55,7 @@ static double expected(const sample *s, int64_t pixel, int64_t channel) {
         for (int64_t q = 0; q < c->kernel_w; q++) {
             int64_t yy = y * c->stride_h - c->pad_top + r * c->dilation_h,
                     xx = x * c->stride_w - c->pad_left + q * c->dilation_w;
+            yy >>= c->in_shift, xx >>= c->in_shift;
             if (yy < 0 || yy >= c->height || xx < 0 || xx >= c->width) continue;
             const uint16_t *in = s->in + ((n * c->height + yy) * c->width + xx) * c->in_pitch + group * depth;
             const float *w = s->weights + (channel * depth * c->kernel_h + r) * c->kernel_w + q;
@@ -120,8 +121,8 @@ static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_ker
     sw_free(NULL, packed);
 }
 
-/* {batch, height, width, in, out, kernel, stride, dilation, pad, groups, act, residual (2: before, 3: and enlarged), channels
- * beside (-8: none, and the input is planes)} */
+/* {batch, height, width, in, out, kernel, stride, dilation, pad, groups, act, residual (2: before, 3: and enlarged, 4: before,
+ * and the input is enlarged), channels beside (-8: none, and the input is planes)} */
 static sw_conv conv_of(const int *v) {
     int64_t span = (v[5] - 1) * v[7] + 1;
     sw_conv c = {.batch = v[0],
@@ -143,9 +144,11 @@ static sw_conv conv_of(const int *v) {
                  .act_b = 0.75f,
                  .residual = v[11] > 0,
                  .residual_before_act = v[11] >= 2,
-                 .residual_shift = v[11] == 3};
+                 .residual_shift = v[11] == 3,
+                 .in_shift = v[11] == 4};
     c.out_height = (c.height + 2 * v[8] - span) / v[6] + 1;
     c.out_width = (c.width + 2 * v[8] - span) / v[6] + 1;
+    if (c.in_shift) c.out_height *= 2, c.out_width *= 2;
     c.in_pitch = (v[3] + 7) / 8 * 8 + v[12], c.out_pitch = (v[4] + 7) / 8 * 8 + v[12];
     c.residual_pitch = v[11] ? (v[4] + 7) / 8 * 8 + v[12] : 0;
     return c;
@@ -192,6 +195,7 @@ SW_TEST(cuda_conv_tiles) {
         {1, 3, 3, 24, 8, 1, 1, 1, 0, 1, SW_ACT_SIGMOID, 0, 0},
         {1, 4, 4, 16, 8, 2, 2, 1, 0, 1, SW_ACT_HARDSIGMOID, 1, 0},
         {3, 6, 10, 24, 40, 1, 1, 1, 0, 1, SW_ACT_SILU, 3, 8},
+        {2, 5, 3, 40, 24, 1, 1, 1, 0, 1, SW_ACT_SILU, 4, 8},
     };
     check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_TILES);
 }

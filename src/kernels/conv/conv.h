@@ -43,6 +43,7 @@ typedef struct sw_conv {
     int64_t groups;                              /* divides both channel counts; in_channels of them is depthwise */
     int64_t in_pitch, out_pitch, residual_pitch; /* elements from pixel to pixel */
     int64_t residual_shift; /* on GPUs: a pixel of the residual's map is for 2^shift x 2^shift of the output */
+    int64_t in_shift;       /* on GPUs, for 1 x 1: the same of the input, whose height and width are those of its map */
     bool out_planar; /* the output is row-major float32, and has no residual; out_pitch is from channel to channel */
     bool in_planar; /* the input is row-major float32, as pictures come: [batch][in_channels][height][width] */
     sw_dtype in_type, out_type; /* SW_F32, SW_BF16 or SW_F16; the residual has the type of the output */

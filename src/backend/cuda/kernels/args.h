@@ -49,6 +49,7 @@ typedef struct sw_cuda_conv {
     void *out;
     int in_pitch, out_pitch, residual_pitch;
     int residual_shift; /* on tensor cores: each pixel of the residual stands for 2^shift x 2^shift of the output's */
+    int in_shift;       /* the same of the input (conv.cu, direct.cu), for 1 x 1 without stride and pads */
     int height, width, in_channels, out_height, out_width, out_channels;
     int kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
     int pixels; /* of the output: batch * out_height * out_width */

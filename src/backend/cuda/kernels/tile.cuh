@@ -106,7 +106,7 @@ DEV void find_window(const sw_cuda_conv *p, int m, int *offset, u32 *mask) {
     if (m >= p->pixels) return;
     int q = fast_div(m, p->by_out_width), x = m - q * p->out_width;
     int n = fast_div(q, p->by_out_height), y = q - n * p->out_height;
-    int top = y * p->stride_h - p->pad_top, left = x * p->stride_w - p->pad_left;
+    int top = (y * p->stride_h - p->pad_top) >> p->in_shift, left = (x * p->stride_w - p->pad_left) >> p->in_shift;
     *offset = ((n * p->height + top) * p->width + left) * p->in_pitch;
     u32 row = 0;
     for (int s = 0, at = left; s < p->kernel_w; s++, at += p->dilation_w) row |= (u32)(at >= 0 && at < p->width) << s;
