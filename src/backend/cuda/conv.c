@@ -360,7 +360,7 @@ enum {
     STEM_CONV_PIXELS = 64,
     STEM_CONV_CHANNELS = 16,
     STEM_CONV_PATCH = 17 * 24 * 32 + 16 * 32, /* bytes, and of the picture below, in shared memory */
-    STEM_CONV_PICTURE = 35 * 9 * 32
+    STEM_CONV_PICTURE = 35 * 24 * 16
 };
 
 static sw_cuda_kernel_info stem_conv_info(const sw_conv *conv) {
@@ -394,7 +394,7 @@ void sw_cuda_launch_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw
     sw_cuda_packed_bytes(conv, SW_CUDA_FORM_TILES, &bias_at);
     second.args.conv.bias = packed ? (const char *)packed + bias_at : NULL;
     launch_tile(conv, &k, gpu, &second);
-    int64_t at_a_time = k.bn == 32 ? 4 : 3; /* blocks of an SM, by their registers */
+    int64_t at_a_time = k.bn == 32 ? 4 : 3; /* BLOCKS_OF_SM */
     second.args.conv.step = (int)share_tiles(s.tiles, at_a_time * gpu->multiprocessors);
     *l = (sw_cuda_launch){.kernel = k.bn == 32 ? SW_CUDA_STEM_CONV_32 : SW_CUDA_STEM_CONV_64,
                           .grid_x = second.args.conv.step,

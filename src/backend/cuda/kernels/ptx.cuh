@@ -13,7 +13,11 @@ typedef struct __align__(16) {
 vec4;
 #define DEV                static __device__ __forceinline__
 #define UNROLL             _Pragma("unroll")
-#define KERNEL(name, args) extern "C" __global__ void __launch_bounds__(THREADS) name(const __grid_constant__ args a_)
+#ifndef BLOCKS_OF_SM // that an SM must hold at a time
+#define BLOCKS_OF_SM 1
+#endif
+#define KERNEL(name, args)                                                                                             \
+    extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS_OF_SM) name(const __grid_constant__ args a_)
 #define ARGS               (&a_)
 #define SM                 __CUDA_ARCH__
 #ifdef BF16

@@ -17,13 +17,13 @@ enum {
     ROWS = 3,
     PICTURE_H = 2 * (PATCH_H - 1) + ROWS,
     QUADS = (2 * (PATCH_W - 1) + 4) / 4, // of a row of the picture
-    ROW = QUADS * 32,                    // bytes
+    ROW = 24 * 16, // bytes of a row of the picture in shared memory: at each other 128 of them neighbouring 16 change places
     ITEMS = PICTURE_H * QUADS,
     LOADS = (ITEMS + THREADS - 1) / THREADS,
     // A row of the patch: even columns, then odd ones, so far apart that ldmatrix and stmatrix meet all banks.
     ODD = 12,
     LINE = 2 * ODD * 32, // bytes
-    WARPS = THREADS / 32,
+    STRIPE = (PATCH_H - 1) / (THREADS / 32), // rows of the patch that a warp makes
     SPARE = PATCH_H * LINE, // behind the patch: what is made too much
 };
 
@@ -35,48 +35,51 @@ DEV int shift_of(const sw_cuda_conv *s, const sw_cuda_conv *p) {
     return (-2 * p->pad_left - s->pad_left) & 3;
 }
 
-// Where the items of this thread begin in a plane, from the first one of a tile on; -1: none.
-DEV void find_items(const sw_cuda_conv *s, int *offsets) {
+// What a thread loads of a tile's part of the picture: four pixels each, where they begin from the tile's first float on, and
+// where they go.
+typedef struct items {
+    u32 from[LOADS], to[LOADS]; // bytes
+} items;
+
+DEV void find_items(const sw_cuda_conv *s, u32 picture, items *t) {
     UNROLL for (int i = 0; i < LOADS; i++) {
-        int item = i * THREADS + thread_id(), row = item / QUADS;
-        offsets[i] = item < ITEMS ? row * s->width + (item - row * QUADS) * 4 : -1;
+        int item = i * THREADS + thread_id(), row = item / QUADS, x = item - row * QUADS;
+        t->from[i] = item < ITEMS ? (row * s->width + x * 4) * 4 : 0;
+        t->to[i] = picture + row * ROW + x * 32 + ((row ^ x >> 2) & 1) * 16;
     }
 }
 
-DEV void load_quad(const sw_cuda_conv *s, const float *from, bool good, quad *q) {
-    UNROLL for (int c = 0; c < 3; c++) {
-        vec4 zero = {0, 0, 0, 0};
-        q->channel[c] = zero;
-        if (good) q->channel[c] = load16_const(from + c * s->in_plane);
-    }
-}
-
-DEV void load_picture(const sw_cuda_conv *s, const sw_cuda_conv *p, int tile, const int *offsets, quad *quads) {
+DEV void load_picture(const sw_cuda_conv *s, const sw_cuda_conv *p, int tile, const items *t, quad *quads) {
     place at = place_of(p, tile);
     int top = (at.y * STRIDE - p->pad_top) * 2 - s->pad_top;
     int left = ((at.x * STRIDE - p->pad_left) * 2 - s->pad_left) & ~3;
-    bool inside = top >= 0 && left >= 0 && top + PICTURE_H <= s->height && left + QUADS * 4 <= s->width;
     const float *from = (const float *)s->in + (size_t)at.n * 3 * s->in_plane + (long long)top * s->width + left;
-    if (inside) {
-        UNROLL for (int i = 0; i < LOADS; i++) load_quad(s, from + offsets[i], offsets[i] >= 0, &quads[i]);
+    if (top >= 0 && left >= 0 && top + PICTURE_H <= s->height && left + QUADS * 4 <= s->width) {
+        UNROLL for (int c = 0; c < 3; c++) {
+            UNROLL for (int i = 0; i < LOADS; i++) quads[i].channel[c] = load16_const((const char *)from + t->from[i]);
+            from += s->in_plane;
+        }
         return;
     }
     UNROLL for (int i = 0; i < LOADS; i++) {
         int item = i * THREADS + thread_id(), row = item / QUADS, y = top + row, x = left + (item - row * QUADS) * 4;
         bool good = item < ITEMS && y >= 0 && y < s->height && x >= 0 && x < s->width;
-        load_quad(s, from + offsets[i], good, &quads[i]);
+        UNROLL for (int c = 0; c < 3; c++) {
+            vec4 zero = {0, 0, 0, 0};
+            quads[i].channel[c] = zero;
+            if (good) quads[i].channel[c] = load16_const((const char *)(from + c * s->in_plane) + t->from[i]);
+        }
     }
 }
 
-DEV void store_picture(const quad *quads, u32 picture) {
+DEV void store_picture(const items *t, const quad *quads) {
     UNROLL for (int i = 0; i < LOADS; i++) {
-        int item = i * THREADS + thread_id();
         vec4 a = quads[i].channel[0], b = quads[i].channel[1], c = quads[i].channel[2];
         vec4 first = {pack(as_float(a.x), as_float(b.x)), pack(as_float(c.x), 0.f), pack(as_float(a.y), as_float(b.y)),
                       pack(as_float(c.y), 0.f)};
         vec4 second = {pack(as_float(a.z), as_float(b.z)), pack(as_float(c.z), 0.f), pack(as_float(a.w), as_float(b.w)),
                        pack(as_float(c.w), 0.f)};
-        if (item < ITEMS) shared_store16(picture + item * 32, first), shared_store16(picture + item * 32 + 16, second);
+        if (i * THREADS + thread_id() < ITEMS) shared_store16(t->to[i], first), shared_store16(t->to[i] ^ 16, second);
     }
 }
 
@@ -97,17 +100,15 @@ DEV void load_stem_weights(const sw_cuda_conv *s, int shift, float by, u32 (*wei
         bias[e] = load_float_const((const float *)s->bias + (e >> 1) * 8 + t * 2 + (e & 1)) * by;
 }
 
-// Sixteen pixels of the patch: lane l gives the addresses of pixel l % 16. Rows and columns of lane l's sums: `y` and `x` of
-// pixels l / 4 and 8 more, of use where not all are `inside`.
-DEV void make_pixels(const sw_cuda_conv *s, u32 from, u32 to, const u32 (*weights)[2][2], const float *bias, bool silu,
-                     bool inside, const int *y, const int *x) {
+// Sixteen pixels of the patch from their windows' rows. Lane l gives the address of pixel l % 16; rows and columns of its sums,
+// `y` and `x` of pixels l / 4 and 8 more, are of use where not all are `inside`.
+DEV void make_pixels(const sw_cuda_conv *s, const u32 (*a)[4], u32 to, const u32 (*weights)[2][2], const float *bias,
+                     bool silu, bool inside, const int *y, const int *x) {
     float acc[8];
     UNROLL for (int e = 0; e < 8; e++) acc[e] = bias[(e >> 2) * 2 + (e & 1)];
     UNROLL for (int r = 0; r < ROWS; r++) {
-        u32 a[4];
-        load_matrix4(a, from + r * ROW);
-        multiply(acc, a, weights[r][0]);
-        multiply(acc + 4, a, weights[r][1]);
+        multiply(acc, a[r], weights[r][0]);
+        multiply(acc + 4, a[r], weights[r][1]);
     }
     UNROLL for (int e = 0; e < 8; e++)
         acc[e] = silu ? silu_of_half(acc[e]) : activate(s->act, s->act_a, s->act_b, acc[e]);
@@ -121,34 +122,57 @@ DEV void make_pixels(const sw_cuda_conv *s, u32 from, u32 to, const u32 (*weight
     store_matrix4(to, out);
 }
 
+// Where the windows of pixels of column `column` of the patch begin in even rows of the picture, and two pixels on; in odd rows
+// 16 bytes beside.
+DEV u32 window_at(int column, int half) {
+    int chunk = column + half;
+    return (chunk ^ (chunk >> 3 & 1)) * 16;
+}
+
 // Where the half of the channels of a pixel lies in its row.
 DEV u32 chunk_at(int column, int half) {
     int slot = (column & 1) * ODD + (column >> 1);
     return (slot * 2 + (half ^ (slot >> 2 & 1))) * 16;
 }
 
-// Sixteen pixels of a row at a time; then, one warp each, those of the last row, of the last column, and the corner.
+// Of each warp sixteen pixels of four rows; then, one warp each, those of the last row, of the last column, and the corner.
 DEV void make_patch(const sw_cuda_conv *s, const sw_cuda_conv *p, u32 picture, u32 patch, int tile,
                     const u32 (*weights)[2][2], const float *bias, bool silu) {
     int warp = thread_id() >> 5, lane = thread_id() & 31, i = lane & 15, half = lane >> 4, g = lane >> 2;
     place at = place_of(p, tile);
     int top = at.y * STRIDE - p->pad_top, left = at.x * STRIDE - p->pad_left;
     bool inside = top >= 0 && left >= 0 && top + PATCH_H <= s->out_height && left + PATCH_W <= s->out_width;
-    u32 from = picture + warp * 2 * ROW + i * 16 + half * 16, to = patch + warp * LINE + chunk_at(i, half);
-    int y[2] = {top + warp, top + warp}, x[2] = {left + g, left + g + 8};
-    for (int row = warp; row < PATCH_H - 1; row += WARPS) {
-        make_pixels(s, from, to, weights, bias, silu, inside, y, x);
-        from += WARPS * 2 * ROW, to += WARPS * LINE;
-        y[0] += WARPS, y[1] += WARPS;
+    u32 even = picture + warp * STRIPE * 2 * ROW + window_at(i, half), odd = even ^ 16;
+    u32 a[ROWS][4], to = patch + warp * STRIPE * LINE + chunk_at(i, half);
+    load_matrix4(a[0], even);
+    UNROLL for (int r = 0; r < STRIPE; r++) {
+        int row = top + warp * STRIPE + r, y[2] = {row, row}, x[2] = {left + g, left + g + 8};
+        load_matrix4(a[1], odd + (2 * r + 1) * ROW);
+        load_matrix4(a[2], even + (2 * r + 2) * ROW);
+        make_pixels(s, a, to + r * LINE, weights, bias, silu, inside, y, x);
+        UNROLL for (int e = 0; e < 4; e++) a[0][e] = a[2][e];
     }
     if (warp > 2) return;
     const int last_y = PATCH_H - 1, last_x = PATCH_W - 1;
     int row = warp == 1 ? i : last_y, column = warp == 0 ? i : last_x;
-    y[0] = top + (warp == 1 ? g : last_y), y[1] = top + (warp == 1 ? g + 8 : last_y);
-    x[0] = left + (warp == 0 ? g : last_x), x[1] = left + (warp == 0 ? g + 8 : last_x);
-    from = picture + row * 2 * ROW + column * 16 + half * 16;
+    int y[2] = {top + (warp == 1 ? g : last_y), top + (warp == 1 ? g + 8 : last_y)};
+    int x[2] = {left + (warp == 0 ? g : last_x), left + (warp == 0 ? g + 8 : last_x)};
+    even = picture + row * 2 * ROW + window_at(column, half), odd = even ^ 16;
     to = patch + (warp == 2 && i > 0 ? SPARE + i * 32 + half * 16 : row * LINE + chunk_at(column, half));
-    make_pixels(s, from, to, weights, bias, silu, inside, y, x);
+    load_matrix4(a[0], even);
+    load_matrix4(a[1], odd + ROW);
+    load_matrix4(a[2], even + 2 * ROW);
+    make_pixels(s, a, to, weights, bias, silu, inside, y, x);
+}
+
+// The bias, of 2 NT channels.
+DEV void start_sums(const sw_cuda_conv *p, float *acc, int channel) {
+    UNROLL for (int c = 0; c < 2 * NT; c += 4) {
+        vec4 v = {0, 0, 0, 0};
+        if (channel + c < p->out_channels) v = load16_const((const float *)p->bias + channel + c);
+        float *s = acc + c * 2;
+        s[0] = s[2] = as_float(v.x), s[1] = s[3] = as_float(v.y), s[4] = s[6] = as_float(v.z), s[5] = s[7] = as_float(v.w);
+    }
 }
 
 // Of a warp two rows of eight output pixels.
@@ -189,32 +213,30 @@ KERNEL(stem_conv, sw_cuda_stem_conv) {
     int tile = block_id(), channel = (thread_id() & 3) * 2 * NT;
     u32 second = shared_base(), patch = second + (p->depth + 7) / 8 * BN * 128, picture = patch + SPARE + 16 * 32;
     u32 weights[ROWS][2][2];
-    float bias[4], biases[2 * NT];
+    float bias[4];
     bool silu = s->act == CUDA_ACT_SILU;
     load_weights(p, second, 0);
     copy_commit();
     load_stem_weights(s, shift_of(s, p), silu ? .5f : 1.f, weights, bias);
-    UNROLL for (int i = 0; i < 2 * NT; i++)
-        biases[i] = channel + i < p->out_channels ? load_float_const((const float *)p->bias + channel + i) : 0.f;
     wait_for_predecessor();
     quad quads[LOADS];
-    int offsets[LOADS];
-    find_items(s, offsets);
-    load_picture(s, p, tile, offsets, quads);
+    items mine;
+    find_items(s, picture, &mine);
+    load_picture(s, p, tile, &mine, quads);
     copy_wait(0);
     async_proxy_fence();
     while (tile < p->tiles) {
         float acc[NT * 4];
         int next = tile + p->step;
-        store_picture(quads, picture);
+        store_picture(&mine, quads);
         barrier();
-        if (next < p->tiles) load_picture(s, p, next, offsets, quads);
+        if (next < p->tiles) load_picture(s, p, next, &mine, quads);
         if (silu)
             make_patch(s, p, picture, patch, tile, weights, bias, true);
         else
             make_patch(s, p, picture, patch, tile, weights, bias, false);
         barrier();
-        UNROLL for (int i = 0; i < NT * 4; i++) acc[i] = biases[(i >> 2) * 2 + (i & 1)];
+        start_sums(p, acc, channel);
         multiply_patch(acc, second, patch);
         store_tile(p, acc, tile, channel);
         tile = next;
