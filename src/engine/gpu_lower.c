@@ -267,7 +267,7 @@ static void lower_attention(const sw_gpu *gpu, const sw_gpu_program *p, const sw
         l->args.attention.values = values.data;
         l->args.attention.values_pitch = (int)values.pitch;
     }
-    sw_cuda_launch_attention(l, node->dq, node->dv, (int)qkv.dims[0]);
+    sw_cuda_launch_attention(l, node->dq, node->dv, (int)qkv.dims[0], &gpu->cuda->info);
 }
 
 static void lower_decode(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l) {

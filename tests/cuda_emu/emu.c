@@ -262,6 +262,7 @@ typedef struct lane_data {
     const unsigned *a, *b;
     unsigned long long da, db;
     int depth, rough;
+    bool across;
 } lane_data;
 
 static void meet_warp(lane_data *data, void (*work)(meeting *m)) {
@@ -293,13 +294,16 @@ static void load_matrices(meeting *m) {
     }
     for (int l = 0; l < LANES; l++) {
         lane_data *d = m->slots[l];
-        for (unsigned k = 0; k < first->count; k++)
-            d->r[k] = rows[k * 8 + l / 4][l % 4 * 2] | (unsigned)rows[k * 8 + l / 4][l % 4 * 2 + 1] << 16;
+        for (unsigned k = 0; k < first->count; k++) {
+            unsigned short(*r)[8] = rows + k * 8;
+            int i = l / 4, e = l % 4 * 2;
+            d->r[k] = d->across ? r[e][i] | (unsigned)r[e + 1][i] << 16 : r[i][e] | (unsigned)r[i][e + 1] << 16;
+        }
     }
 }
 
-void emu_load_matrix(unsigned *r, unsigned at, int count) {
-    lane_data d = {.at = at, .r = r, .count = (unsigned)count};
+void emu_load_matrix(unsigned *r, unsigned at, int count, bool across) {
+    lane_data d = {.at = at, .r = r, .count = (unsigned)count, .across = across};
     meet_warp(&d, load_matrices);
 }
 

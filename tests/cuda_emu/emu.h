@@ -55,7 +55,7 @@ void emu_copy16(unsigned at, const void *p, bool good);
 void emu_copy_commit(void);
 void emu_copy_wait(int pending);
 float emu_shuffle_xor(float v, int mask);
-void emu_load_matrix(unsigned *r, unsigned at, int count);
+void emu_load_matrix(unsigned *r, unsigned at, int count, bool across);
 void emu_store_matrix(const unsigned *r, unsigned at, int count);
 /* mma.sync of depth 16 or 8; rough: halves are bfloat16. */
 void emu_multiply(float *c, const unsigned *a, const unsigned *b, int depth, int rough);
@@ -230,10 +230,13 @@ DEV void copy_commit(void) {
 DEV void launch_dependents(void) {}
 DEV void wait_for_predecessor(void) {}
 DEV void load_matrix4(unsigned *r, unsigned s) {
-    emu_load_matrix(r, s, 4);
+    emu_load_matrix(r, s, 4, false);
+}
+DEV void load_matrix4_across(unsigned *r, unsigned s) {
+    emu_load_matrix(r, s, 4, true);
 }
 DEV void load_matrix2(unsigned *r, unsigned s) {
-    emu_load_matrix(r, s, 2);
+    emu_load_matrix(r, s, 2, false);
 }
 DEV void store_matrix4(unsigned s, const unsigned *r) {
     emu_store_matrix(r, s, 4);

@@ -787,17 +787,19 @@ bool sw_cuda_has_attention(int64_t dq, int64_t dv) {
     return dq == 32 && (dv == 32 || dv == 64);
 }
 
-void sw_cuda_launch_attention(sw_cuda_launch *l, int dq, int dv, int batch) {
+void sw_cuda_launch_attention(sw_cuda_launch *l, int dq, int dv, int batch, const sw_cuda_info *gpu) {
     const sw_cuda_attention *p = &l->args.attention;
-    bool few = (p->tokens + 15) / 16 * p->heads * batch <= 128; /* blocks: fewer than most GPUs have multiprocessors */
-    (void)dq;
+    int states = 4 * (dv / 8 * 4 + 4) * 128, keys = 4 * 2 * 64 * (dq + dv) * 2; /* of half the warps; buffers of four teams */
+    bool few = (p->tokens + 15) / 16 * p->heads * batch <= 128 || /* blocks: fewer than most GPUs have multiprocessors */
+               keys > sw_cuda_most_shared(gpu);
     if (dv == 64)
         l->kernel = few ? SW_CUDA_ATTENTION_32_64_FEW : SW_CUDA_ATTENTION_32_64;
     else
         l->kernel = few ? SW_CUDA_ATTENTION_32_32_FEW : SW_CUDA_ATTENTION_32_32;
-    l->grid_x = (p->tokens + 15) / 16;
+    int queries = few ? 16 : 32;
+    l->grid_x = (p->tokens + queries - 1) / queries;
     l->grid_y = p->heads * batch;
-    l->shared_bytes = 4 * (dv / 8 * 4 + 4) * 128; /* states of half of its warps */
+    l->shared_bytes = few ? states : keys;
 }
 
 void sw_cuda_launch_decode(sw_cuda_launch *l, int batch) {

@@ -153,7 +153,7 @@ void sw_cuda_launch_interleave(const sw_tensor *a, const sw_tensor *b, const sw_
 
 /* Grids of the fused ones; the caller has filled in the arguments. */
 void sw_cuda_launch_pool_chain(sw_cuda_launch *launch);
-void sw_cuda_launch_attention(sw_cuda_launch *launch, int dq, int dv, int batch);
+void sw_cuda_launch_attention(sw_cuda_launch *launch, int dq, int dv, int batch, const sw_cuda_info *gpu);
 void sw_cuda_launch_decode(sw_cuda_launch *launch, int batch);
 /* Whether there is an attention kernel for these depths. */
 bool sw_cuda_has_attention(int64_t dq, int64_t dv);

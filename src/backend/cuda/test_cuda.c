@@ -367,7 +367,7 @@ static void check_attention(sw_cuda *gpu, int batch, int tokens, int heads, int 
                                            .heads = heads,
                                            .head = head,
                                            .scale = 0.25f};
-    sw_cuda_launch_attention(&l, DQ, dv, batch);
+    sw_cuda_launch_attention(&l, DQ, dv, batch, &gpu->info);
     run_and_fetch(gpu, &l, got, out, n_out * 2);
     double worst = 0;
     for (int i = 0; i < batch * tokens; i += 3)

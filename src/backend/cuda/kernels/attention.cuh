@@ -33,9 +33,13 @@ DEV void merge(float *o, float *m, float *l, u32 state, int lane) {
     }
 }
 
-// Pair by pair, until the first warp holds the result. WARPS of the block.
+// Pair by pair, until the first warp holds the result; or with QUERIES, that many warps each those of their own queries. WARPS
+// of the block.
+#ifndef QUERIES
+#define QUERIES 1
+#endif
 DEV void merge_warps(float *o, float *m, float *l, u32 shared, int warp, int lane) {
-    for (int half = WARPS / 2; half; half /= 2) {
+    for (int half = WARPS / 2; half >= QUERIES; half /= 2) {
         u32 state = shared + warp % half * STATE * 128;
         if (warp >= half && warp < 2 * half) hand_over(o, m, l, state, lane);
         barrier();

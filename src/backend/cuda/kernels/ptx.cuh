@@ -231,6 +231,13 @@ DEV void load_matrix4(u32 *r, u32 s) {
                  : "r"(s)
                  : "memory");
 }
+// The same with lane l getting halves l / 4 of rows 2 (l % 4) and the next.
+DEV void load_matrix4_across(u32 *r, u32 s) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+                 : "r"(s)
+                 : "memory");
+}
 DEV void load_matrix2(u32 *r, u32 s) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0, %1}, [%2];"
                  : "=r"(r[0]), "=r"(r[1])
