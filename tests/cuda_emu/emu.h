@@ -104,8 +104,9 @@ DEV unsigned as_bits(float v) {
 DEV float exp2_fast(float x) {
     return exp2f(x);
 }
+/* Off by as much as the instruction may be. */
 DEV float tanh_fast(float x) {
-    return tanhf(x);
+    return tanhf(x) * (as_bits(x) & 1 ? 1 + 0x1p-11f : 1 - 0x1p-11f);
 }
 DEV float reciprocal(float x) {
     return 1 / x;

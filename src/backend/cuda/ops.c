@@ -788,18 +788,18 @@ bool sw_cuda_has_attention(int64_t dq, int64_t dv) {
 }
 
 void sw_cuda_launch_attention(sw_cuda_launch *l, int dq, int dv, int batch, const sw_cuda_info *gpu) {
+    enum { MULTIPROCESSORS = 128, BUFFERS = 2, KEYS = 64 }; /* about as many as GPUs have; of a team */
+    static const sw_cuda_kernel kernels[2][3] = {
+        {SW_CUDA_ATTENTION_32_32_FEW, SW_CUDA_ATTENTION_32_32, SW_CUDA_ATTENTION_32_32_MANY},
+        {SW_CUDA_ATTENTION_32_64_FEW, SW_CUDA_ATTENTION_32_64, SW_CUDA_ATTENTION_32_64_MANY}};
     const sw_cuda_attention *p = &l->args.attention;
-    int states = 4 * (dv / 8 * 4 + 4) * 128, keys = 4 * 2 * 64 * (dq + dv) * 2; /* of half the warps; buffers of four teams */
-    bool few = (p->tokens + 15) / 16 * p->heads * batch <= 128 || /* blocks: fewer than most GPUs have multiprocessors */
-               keys > sw_cuda_most_shared(gpu);
-    if (dv == 64)
-        l->kernel = few ? SW_CUDA_ATTENTION_32_64_FEW : SW_CUDA_ATTENTION_32_64;
-    else
-        l->kernel = few ? SW_CUDA_ATTENTION_32_32_FEW : SW_CUDA_ATTENTION_32_32;
-    int queries = few ? 16 : 32;
+    int sixteens = (p->tokens + 15) / 16 * p->heads * batch, team = BUFFERS * KEYS * (dq + dv) * 2;
+    bool few = sixteens <= MULTIPROCESSORS || 4 * team > sw_cuda_most_shared(gpu), many = sixteens >= 6 * MULTIPROCESSORS;
+    int queries = few ? 16 : 32, states = 4 * (dv / 8 * 4 + 4) * 128; /* of half the warps */
+    l->kernel = kernels[dv == 64][few ? 0 : many ? 2 : 1];
     l->grid_x = (p->tokens + queries - 1) / queries;
     l->grid_y = p->heads * batch;
-    l->shared_bytes = few ? states : keys;
+    l->shared_bytes = few ? states : many ? 2 * team : 4 * team;
 }
 
 void sw_cuda_launch_decode(sw_cuda_launch *l, int batch) {

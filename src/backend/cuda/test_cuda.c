@@ -386,9 +386,9 @@ static void check_attention(sw_cuda *gpu, int batch, int tokens, int heads, int 
     sw_free(NULL, in), sw_free(NULL, got);
 }
 
-/* Fewer tokens than warps take, a rest behind the last sixteen, several rounds; both numbers of warps. */
+/* Fewer tokens than warps take, a rest behind the last sixteen, several rounds; all numbers of warps. */
 SW_TEST(cuda_attention) {
-    static const int cases[][4] = {{1, 9, 2, 64}, {2, 150, 1, 32}, {1, 165, 12, 32}, {1, 131, 15, 64}};
+    static const int cases[][4] = {{1, 9, 2, 64}, {2, 150, 1, 32}, {1, 165, 12, 32}, {1, 131, 15, 64}, {1, 33, 260, 64}};
     sw_cuda *gpu = open_gpu();
     for (size_t i = 0; gpu && i < sizeof cases / sizeof cases[0]; i++)
         check_attention(gpu, cases[i][0], cases[i][1], cases[i][2], cases[i][3]);
@@ -460,6 +460,7 @@ static void check_all_forms(sw_cuda *gpu) {
     check_form(plain, sizeof plain / sizeof plain[0], SW_CUDA_FORM_PLAIN);
     check_attention(gpu, 1, 37, 2, 64);
     check_attention(gpu, 2, 19, 1, 32);
+    check_attention(gpu, 1, 70, 26, 32);
 }
 
 SW_TEST(cuda_bfloat16) {

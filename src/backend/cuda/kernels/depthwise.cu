@@ -18,7 +18,7 @@ DEV void store_pixel(const sw_cuda_conv *p, float *s, size_t pixel, int c) {
         UNROLL for (int e = 0; e < 8; e++) s[e] += half_of(r, e);
     }
     if (p->act == CUDA_ACT_SILU) {
-        UNROLL for (int e = 0; e < 8; e++) s[e] = s[e] * sigmoid(s[e]);
+        UNROLL for (int e = 0; e < 8; e++) s[e] = silu(s[e]);
     } else if (p->act != CUDA_ACT_NONE) {
         UNROLL for (int e = 0; e < 8; e++) s[e] = activate(p->act, p->act_a, p->act_b, s[e]);
     }
