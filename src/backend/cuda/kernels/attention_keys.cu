@@ -101,7 +101,6 @@ KERNEL(attention, sw_cuda_attention) {
     int head = block_row() % p->heads, n = block_row() / p->heads, query = block_id() * 16 * QUERIES;
     const f16 *base = (const f16 *)p->qkv + (size_t)n * p->tokens * p->qkv_pitch + head * p->head;
     u32 buffer = shared_base() + team * 2 * BUFFER, other = buffer + BUFFER;
-    launch_dependents();
     wait_for_predecessor();
 
     int key = team * STEP;
