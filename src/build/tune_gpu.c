@@ -58,9 +58,9 @@ static void tell_progress(void *ctx, int done, int total) {
 /* ---- Measuring ----------------------------------------------------------------------------------------------------- */
 
 static sw_status keep_tiles(tuner *t, const sw_gpu *gpu) {
-    char key[SW_CPU_KEY];
+    char key[SW_GPU_PAIR_KEY];
     const char *tile;
-    for (size_t i = 0; (tile = sw_gpu_tuned_tile(gpu, i, key, sizeof key)); i++) {
+    for (size_t i = 0; (tile = sw_gpu_tuned_tile(gpu, i, key)); i++) {
         const char *conv = sw_arena_strdup(t->arena, key);
         if (!conv) return SW_E_NOMEM;
         SW_TRY(sw_plan_add_gpu_tile(t->plan, conv, tile));
@@ -73,6 +73,7 @@ static sw_status measure_on(tuner *t, sw_gpu *gpu, const sw_tensor *inputs) {
     sw_gpu_program *program = NULL;
     const sw_gpu_times times = {find_time, add_time, tell_progress, !t->o->no_libraries, t->o->seconds, t};
     sw_status status = sw_instance_create(t->plan, inputs, 0, NULL, t->diag, t->plan->allocator, &instance);
+    if (t->o->level > 0) sw_gpu_set_tuning(gpu);
     if (status == SW_OK) status = sw_gpu_build(gpu, instance, true, t->diag, &program);
     if (status == SW_OK && t->o->level > 0) status = sw_gpu_tune(gpu, program, &times, t->diag);
     if (status == SW_OK) status = keep_tiles(t, gpu);

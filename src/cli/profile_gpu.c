@@ -39,6 +39,10 @@ static bool is_conv(const sw_gpu_node *node) {
     return node->kind == SW_GPU_CONV || node->kind == SW_GPU_STEM;
 }
 
+static bool is_two(const sw_gpu_node *node) {
+    return node->kind == SW_GPU_STEM_CONV || node->kind == SW_GPU_PAIR;
+}
+
 /* Maps and the weights of convolutions are float16 on the GPU. */
 static int64_t bytes_of(const sw_instance *instance, int32_t value, bool weights) {
     if (value < 0 || instance->values[value].dtype != SW_F32) return 0;
@@ -55,7 +59,7 @@ static double step_flops(const gpu_profile *p, int32_t index) {
 }
 
 static double flops_of(const gpu_profile *p, const sw_gpu_node *node) {
-    if (node->kind == SW_GPU_STEM_CONV) return step_flops(p, node->stem) + step_flops(p, node->step);
+    if (is_two(node)) return step_flops(p, node->first) + step_flops(p, node->step);
     return is_conv(node) ? step_flops(p, node->step) : 0;
 }
 
@@ -74,7 +78,13 @@ static sw_status time_nodes(const sw_args *args, const sw_diag *diag, gpu_profil
         *r = (row){.node = node, .ms = cpu ? -1 : ms[i], .flops = flops_of(p, node)};
         for (int k = 0; k < node->n_in; k++)
             r->bytes += bytes_of(p->base.instance, node->in[k], is_conv(node) && k == 1);
-        for (int k = 0; k < node->n_out; k++) r->bytes += bytes_of(p->base.instance, node->out[k], false);
+        for (int k = 0; k < node->n_out; k++) {
+            bool between = node->kind == SW_GPU_PAIR && k == 1; /* written and read where there are two kernels */
+            r->bytes += (between ? 2 * (node->n_launches == 2) : 1) * bytes_of(p->base.instance, node->out[k], false);
+        }
+        if (is_two(node))
+            r->bytes += bytes_of(p->base.instance, p->base.plan->steps[node->first].in[1], true) +
+                        bytes_of(p->base.instance, p->base.plan->steps[node->step].in[1], true);
     }
     return SW_OK;
 }

@@ -73,6 +73,10 @@ void sw_gpu_destroy(sw_gpu *gpu) {
     sw_free(gpu->allocator, gpu);
 }
 
+void sw_gpu_set_tuning(sw_gpu *gpu) {
+    gpu->tunes = true;
+}
+
 /* ---- Places -------------------------------------------------------------------------------------------------------- */
 
 /* Views of the plan hold where channels come in eights; reshaped rows are their input. */
@@ -274,6 +278,7 @@ static sw_status build(sw_gpu *gpu, sw_gpu_program *p, bool fallback, const sw_d
     SW_TRY(sw_cuda_enter(gpu->cuda, diag));
     SW_TRY(sw_gpu_find_nodes(gpu->plan, p->instance, &gpu->cuda->info, &p->nodes, &p->n_nodes));
     settle_places(gpu, p);
+    SW_TRY(sw__gpu_find_pairs(gpu, p, gpu->tunes));
     for (bool again = true; again;) SW_TRY(place_nodes(gpu, p, fallback, diag, &again));
     find_crossings(gpu, p);
     SW_TRY(sw__gpu_schedule(gpu, p));
@@ -392,6 +397,8 @@ const char *sw_gpu_kernel_name(const sw_gpu_node *node) {
         return "stem";
     case SW_GPU_STEM_CONV:
         return "stem and conv";
+    case SW_GPU_PAIR:
+        return sw__gpu_pair_name(node->tile);
     case SW_GPU_POOLS:
         return "pools";
     case SW_GPU_ATTENTION:

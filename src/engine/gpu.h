@@ -6,6 +6,7 @@
 #ifndef SLIPWAY_ENGINE_GPU_H
 #define SLIPWAY_ENGINE_GPU_H
 
+#include "backend/cpu/cpu.h"
 #include "backend/cuda/ops.h"
 #include "engine/instance.h"
 
@@ -15,25 +16,27 @@ typedef enum sw_gpu_kind {
     SW_GPU_PRODUCT,   /* of rows of halves with weights: as a convolution of 1x1 */
     SW_GPU_STEM,      /* a convolution that reads a picture in rows */
     SW_GPU_STEM_CONV, /* the same with the convolution behind it, whose step is the node's */
+    SW_GPU_PAIR,      /* two convolutions that one kernel may do, the second one's step is the node's */
     SW_GPU_POOLS,     /* max pools in a row */
     SW_GPU_ATTENTION,
-    SW_GPU_DECODE, /* the head of YOLO 8 and 11 */
-    SW_GPU_TURNS,  /* channels of two maps in turn: a join that is shuffled */
-    SW_GPU_EXCITE, /* squeeze and excite behind the mean, or behind its first convolution */
+    SW_GPU_DECODE,     /* the head of YOLO 8 and 11 */
+    SW_GPU_TURNS,      /* channels of two maps in turn: a join that is shuffled */
+    SW_GPU_EXCITE,     /* squeeze and excite behind the mean, or behind its first convolution */
     SW_GPU_EXPRESSION, /* rows that are computed from several steps */
-    SW_GPU_MEAN,   /* of each picture, as rows */
-    SW_GPU_GEMM,   /* few rows, and the activation behind them */
-    SW_GPU_ALIAS,  /* a reshaped value is its input */
+    SW_GPU_MEAN,       /* of each picture, as rows */
+    SW_GPU_GEMM,       /* few rows, and the activation behind them */
+    SW_GPU_ALIAS,      /* a reshaped value is its input */
     SW_GPU_CPU,
 } sw_gpu_kind;
 
 enum { SW_GPU_MAX_PORTS = 12, SW_GPU_MAX_STREAMS = 16 };
 
 /* Values that a node reads and writes; what they mean goes with the kind:
- * POOLS the map, then each result; ATTENTION qkv, then the result and (or -1) the values as a map; DECODE boxes and
- * scores of each level, then minus, plus, strides; TURNS both maps, then the result; EXCITE the map, the mean or what the
- * first convolution made of it, then the result; EXPRESSION what is loaded, then results; MEAN the map, then rows; GEMM ports
- * of the step, then the activation's result. Others: ports of the step. */
+ * PAIR the map and (or -1) what is added, then the result, and the map between the two if it may need memory; POOLS the map,
+ * then each result; ATTENTION qkv, then the result and (or -1) the values as a map; DECODE boxes and scores of each level, then
+ * minus, plus, strides; TURNS both maps, then the result; EXCITE the map, the mean or what the first convolution made of it,
+ * then the result; EXPRESSION what is loaded, then results; MEAN the map, then rows; GEMM ports of the step, then the
+ * activation's result. Others: ports of the step. */
 typedef struct sw_gpu_expression sw_gpu_expression; /* gpu_expressions.h */
 typedef struct sw_gpu_node {
     sw_gpu_kind kind;
@@ -43,7 +46,7 @@ typedef struct sw_gpu_node {
     int heads, dq, dv; /* ATTENTION */
     float scale;
     int levels, classes; /* DECODE */
-    int32_t stem;        /* STEM_CONV: the step of the first */
+    int32_t first;       /* STEM_CONV, PAIR: the step of the first */
     int32_t act;         /* GEMM: the step of the activation */
     int32_t convs[2];    /* EXCITE: steps, from `begin` on */
     int begin;
@@ -71,6 +74,8 @@ typedef struct sw_gpu_program sw_gpu_program;
 /* Opens GPU `index` for a plan. SW_E_UNSUPPORTED when the plan was built for another one. */
 SW_MUST_USE sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **gpu);
 void sw_gpu_destroy(sw_gpu *gpu); /* takes NULL; programs first */
+/* Programs that are built from now on are going to be tuned. */
+void sw_gpu_set_tuning(sw_gpu *gpu);
 
 /* Makes an instance ready. With `fallback` false a step without a kernel is an error: SW_E_UNSUPPORTED. */
 SW_MUST_USE sw_status sw_gpu_build(sw_gpu *gpu, sw_instance *instance, bool fallback, const sw_diag *diag,
@@ -132,15 +137,16 @@ typedef struct sw_gpu_times {
     bool (*find)(void *ctx, const char *conv, const char *tile, int64_t ns[2]);
     sw_status (*add)(void *ctx, const char *conv, const char *tile, const int64_t ns[2]);
     void (*progress)(void *ctx, int done, int total); /* convolutions; may be NULL */
-    bool libraries; /* cuDNN and cuBLASLt are tried, too */
+    bool libraries;                                   /* cuDNN and cuBLASLt are tried, too */
     double seconds; /* after which no other convolution is timed: its tile is chosen by estimate; 0: no limit */
     void *ctx;
 } sw_gpu_times;
 
 /* Stands in keys between a convolution and the network that its tile was chosen in. */
 #define SW_GPU_IN_NETWORK " in "
-/* The tile that tuning found for the i-th convolution, whose key is written to `key`; NULL beyond the last. */
-const char *sw_gpu_tuned_tile(const sw_gpu *gpu, size_t i, char *key, size_t size);
+enum { SW_GPU_PAIR_KEY = 2 * SW_CPU_KEY + 8 }; /* room for the key of two convolutions */
+/* The tile that tuning found for the i-th convolution or pair, whose key is written to `key`; NULL beyond the last. */
+const char *sw_gpu_tuned_tile(const sw_gpu *gpu, size_t i, char key[SW_GPU_PAIR_KEY]);
 /* Times all tiles for each convolution, but for those that `times` (NULL: none) has, then those that are nearly the best in
  * the whole network, and takes the best; sw_gpu_build uses them from then on. */
 SW_MUST_USE sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *program, const sw_gpu_times *times, const sw_diag *diag);

@@ -178,7 +178,7 @@ bool sw__gpu_same_conv(const sw_conv *a, const sw_conv *b) {
 
 static sw_status find_tile(sw_gpu *gpu, const sw_conv *conv, const sw_diag *diag, sw_cuda_kernel *tile) {
     for (size_t i = 0; i < gpu->n_tuned; i++)
-        if (sw__gpu_same_conv(&gpu->tuned[i].conv, conv)) {
+        if (!gpu->tuned[i].pair && sw__gpu_same_conv(&gpu->tuned[i].conv, conv)) {
             *tile = gpu->tuned[i].tile;
             if (!sw__gpu_is_library(*tile) || sw__gpu_has_tactic(gpu, conv, tile)) return SW_OK;
         }
@@ -214,19 +214,61 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     return SW_OK;
 }
 
+sw_gpu_node sw__gpu_conv_node(const sw_gpu *gpu, int32_t index) {
+    const sw_step *step = &gpu->plan->steps[index];
+    return (sw_gpu_node){
+        .kind = SW_GPU_CONV, .step = index, .in = step->in, .n_in = step->n_in, .out = step->out, .n_out = step->n_out};
+}
+
+sw_status sw__gpu_pair(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_conv *first, sw_conv *second) {
+    const sw_gpu_node a = sw__gpu_conv_node(gpu, node->first), b = sw__gpu_conv_node(gpu, node->step);
+    SW_TRY(sw__gpu_conv(gpu, p, &a, first));
+    return sw__gpu_conv(gpu, p, &b, second);
+}
+
+sw_status sw__gpu_lower_pair(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_kernel kernel,
+                             sw_cuda_launch *l, int *n, const sw_diag *diag) {
+    sw_conv a, b;
+    *n = kernel == SW_GPU_APART ? 2 : 1;
+    if (*n == 2) {
+        sw_gpu_node first = sw__gpu_conv_node(gpu, node->first), second = sw__gpu_conv_node(gpu, node->step);
+        SW_TRY(lower_conv(gpu, p, &first, l, diag));
+        return lower_conv(gpu, p, &second, l + 1, diag);
+    }
+    SW_TRY(sw__gpu_pair(gpu, p, node, &a, &b));
+    if (p->memory) {
+        SW_TRY(upload_weights(gpu, p, node->first, &a, sw_cuda_conv_form(&a), false, diag));
+        SW_TRY(upload_weights(gpu, p, node->step, &b, SW_CUDA_FORM_TILES, false, diag));
+    }
+    sw_cuda_launch_pair(&a, &b, kernel, &gpu->cuda->info, sw__gpu_tensor(gpu, p, node->in[0]).data,
+                        (void *)(uintptr_t)*weights_of(gpu, node->first, sw_cuda_conv_form(&a)),
+                        (void *)(uintptr_t)*weights_of(gpu, node->step, SW_CUDA_FORM_TILES),
+                        b.residual ? sw__gpu_tensor(gpu, p, node->in[1]).data : NULL,
+                        sw__gpu_tensor(gpu, p, node->out[0]).data, l);
+    return SW_OK;
+}
+
+static sw_status lower_pair(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, sw_cuda_launch *l, int *n,
+                            const sw_diag *diag) {
+    sw_conv a, b;
+    SW_TRY(sw__gpu_pair(gpu, p, node, &a, &b));
+    node->tile = sw__gpu_choose_pair(gpu, &a, &b);
+    return sw__gpu_lower_pair(gpu, p, node, node->tile, l, n, diag);
+}
+
 static sw_status lower_stem_conv(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l,
                                  const sw_diag *diag) {
     sw_conv stem, conv;
-    sw_call call = step_call(gpu, p, node, node->stem);
+    sw_call call = step_call(gpu, p, node, node->first);
     SW_TRY(sw_call_conv(&call, &stem));
     call = node_call(gpu, p, node);
     SW_TRY(sw_call_conv(&call, &conv));
     if (p->memory) {
-        SW_TRY(upload_weights(gpu, p, node->stem, &stem, SW_CUDA_FORM_STEM, false, diag));
+        SW_TRY(upload_weights(gpu, p, node->first, &stem, SW_CUDA_FORM_STEM, false, diag));
         SW_TRY(upload_weights(gpu, p, node->step, &conv, SW_CUDA_FORM_TILES, false, diag));
     }
     sw_cuda_launch_stem_conv(&stem, &conv, &gpu->cuda->info, sw__gpu_tensor(gpu, p, node->in[0]).data,
-                             (void *)(uintptr_t)*weights_of(gpu, node->stem, SW_CUDA_FORM_STEM),
+                             (void *)(uintptr_t)*weights_of(gpu, node->first, SW_CUDA_FORM_STEM),
                              (void *)(uintptr_t)*weights_of(gpu, node->step, SW_CUDA_FORM_TILES),
                              sw__gpu_tensor(gpu, p, node->out[0]).data, l);
     return SW_OK;
@@ -387,6 +429,8 @@ static sw_status lower_kind(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
         return lower_conv(gpu, p, node, l, diag);
     case SW_GPU_STEM_CONV:
         return lower_stem_conv(gpu, p, node, l, diag);
+    case SW_GPU_PAIR:
+        return lower_pair(gpu, p, node, l, n, diag);
     case SW_GPU_ATTENTION:
         lower_attention(gpu, p, node, l);
         return SW_OK;

@@ -540,7 +540,7 @@ static bool find_stem_conv(finder *f, int32_t s, const sw_cuda_info *gpu) {
         !sw_cuda_has_stem_conv(&stem, &conv, gpu))
         return true;
     f->node[next].kind = SW_GPU_STEM_CONV;
-    f->node[next].stem = s;
+    f->node[next].first = s;
     f->taken[s] = true;
     return set_ports(f, &f->node[next], step->in, 1, f->plan->steps[next].out, 1);
 }

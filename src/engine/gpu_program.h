@@ -24,9 +24,12 @@ SW_MUST_USE sw_status sw__gpu_store_open(struct sw_gpu *gpu, sw_gpu_store **stor
 void sw__gpu_store_close(struct sw_gpu *gpu, sw_gpu_store *store); /* takes NULL; the GPU is the thread's */
 
 enum { SW_GPU_MAX_OTHERS = 7 };
-/* A tile that was measured to be the best for a convolution. */
+/* In place of a pair's kernel: two kernels. Beyond all tiles. */
+#define SW_GPU_APART ((sw_cuda_kernel)(SW_CUDA_KERNELS + (1 << 20)))
+/* A tile that was measured to be the best for a convolution; pair: a kernel for it and `second` behind it, or SW_GPU_APART. */
 typedef struct sw_gpu_tuned {
-    sw_conv conv;
+    sw_conv conv, second;
+    bool pair;
     sw_cuda_kernel tile;
     sw_cuda_kernel others[SW_GPU_MAX_OTHERS]; /* that are nearly as good */
     int n_others;
@@ -51,7 +54,8 @@ struct sw_gpu {
     size_t n_tuned, cap_tuned;
     sw_gpu_tactic **tactics; /* of libraries */
     size_t n_tactics, cap_tactics;
-    bool told; /* that one of them cannot be had */
+    bool told;            /* that one of them cannot be had */
+    bool tunes;           /* programs that are built are going to be tuned */
     const sw_tensor **in; /* room for the ports of a step */
     sw_tensor **out, *ports;
 };
@@ -133,8 +137,8 @@ const char *sw__gpu_tile_name(const sw_gpu *gpu, sw_cuda_kernel tile);
 /* The kernel itself, or the one that takes the place of a library which is not there. */
 sw_cuda_kernel sw__gpu_kernel_for(const sw_gpu *gpu, sw_cuda_kernel tile);
 /* As sw_cuda_launch_conv, with tiles of libraries, which must be made; without workspace yet. */
-void sw__gpu_launch_conv(const sw_gpu *gpu, const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel tile,
-                         const void *in, const void *packed, const void *residual, void *out, sw_cuda_launch *launch);
+void sw__gpu_launch_conv(const sw_gpu *gpu, const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel tile, const void *in,
+                         const void *packed, const void *residual, void *out, sw_cuda_launch *launch);
 /* Gives workspace to a launch that is to run on a stream, and to all launches. When it grows, graphs captured before are
  * void. */
 SW_MUST_USE sw_status sw__gpu_lend_workspace(sw_gpu *gpu, sw_gpu_program *program, int stream, sw_cuda_launch *launch,
@@ -164,6 +168,22 @@ SW_MUST_USE sw_status sw__gpu_copy_outputs(sw_gpu *gpu, sw_gpu_program *program,
 /* The description of a convolution node, as it runs on the GPU. */
 sw_status sw__gpu_conv(sw_gpu *gpu, const sw_gpu_program *program, const sw_gpu_node *node, sw_conv *conv);
 bool sw__gpu_same_conv(const sw_conv *a, const sw_conv *b); /* for the choice of a tile */
+/* Two convolutions that one kernel may do. The key of their times; the kernels that do it, and SW_GPU_APART behind them (n 0:
+ * there are none; room for SW_CUDA_KERNELS + 1), by name; the one that is to run. */
+void sw__gpu_pair_key(const sw_conv *first, const sw_conv *second, char key[SW_GPU_PAIR_KEY]);
+int sw__gpu_pair_candidates(const sw_gpu *gpu, const sw_conv *first, const sw_conv *second, sw_cuda_kernel *kernels);
+const char *sw__gpu_pair_name(sw_cuda_kernel kernel);
+sw_cuda_kernel sw__gpu_choose_pair(const sw_gpu *gpu, const sw_conv *first, const sw_conv *second);
+/* Joins pairs of nodes that run as one; `open`: all that might, with memory for the map between them, so that tuning has the
+ * choice. The places of values are settled. */
+SW_MUST_USE sw_status sw__gpu_find_pairs(sw_gpu *gpu, sw_gpu_program *program, bool open);
+/* A convolution of the plan as a node of its own. */
+sw_gpu_node sw__gpu_conv_node(const sw_gpu *gpu, int32_t step);
+/* Both convolutions of a pair, and their launches: one, or (SW_GPU_APART) two. */
+SW_MUST_USE sw_status sw__gpu_pair(sw_gpu *gpu, const sw_gpu_program *program, const sw_gpu_node *node, sw_conv *first,
+                                   sw_conv *second);
+SW_MUST_USE sw_status sw__gpu_lower_pair(sw_gpu *gpu, sw_gpu_program *program, const sw_gpu_node *node,
+                                         sw_cuda_kernel kernel, sw_cuda_launch *launches, int *n, const sw_diag *diag);
 /* Makes launches and graphs anew, with the tiles that are chosen now. */
 SW_MUST_USE sw_status sw__gpu_capture(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag);
 

@@ -116,17 +116,17 @@ sw_status sw_gpu_time_nodes(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag,
 
 static bool is_tuned(const sw_gpu *gpu, const sw_conv *conv) {
     for (size_t i = 0; i < gpu->n_tuned; i++)
-        if (sw__gpu_same_conv(&gpu->tuned[i].conv, conv)) return true;
+        if (!gpu->tuned[i].pair && sw__gpu_same_conv(&gpu->tuned[i].conv, conv)) return true;
     return false;
 }
 
-/* Nanoseconds of a launch, from two chains apart. */
-static sw_status time_twice(stopwatch *w, sw_gpu_program *p, const sw_cuda_launch *l, const sw_diag *diag,
+/* Nanoseconds of n launches, from two chains apart. */
+static sw_status time_twice(stopwatch *w, sw_gpu_program *p, const sw_cuda_launch *l, int n, const sw_diag *diag,
                             int64_t ns[2]) {
-    SW_TRY(sw__gpu_load(w->gpu, l, diag));
+    for (int i = 0; i < n; i++) SW_TRY(sw__gpu_load(w->gpu, &l[i], diag));
     for (int i = 0; i < 2; i++) {
         double ms;
-        SW_TRY(time_launches(w, p, l, 1, diag, &ms));
+        SW_TRY(time_launches(w, p, l, n, diag, &ms));
         ns[i] = (int64_t)(ms * 1e6);
     }
     return SW_OK;
@@ -185,7 +185,7 @@ static sw_status time_tile(stopwatch *w, const trial *t, sw_cuda_kernel tile, co
         }
         status = sw__gpu_lend_workspace(w->gpu, t->p, 0, &l, told);
     }
-    if (status == SW_OK) status = time_twice(w, t->p, &l, told, ns);
+    if (status == SW_OK) status = time_twice(w, t->p, &l, 1, told, ns);
     if (status == SW_OK || !library) return status;
     ns[0] = ns[1] = FOREVER;
     return SW_OK;
@@ -218,20 +218,33 @@ static bool is_plain(const trial *t) {
 }
 
 /* Times kernels for a convolution, unless it is one whose tile is known. */
-static sw_status try_node(stopwatch *w, trials *all, sw_gpu_program *p, const sw_gpu_node *node, const sw_diag *diag) {
+static sw_status try_node(stopwatch *w, trials *all, sw_gpu_program *p, sw_gpu_node *node, const sw_diag *diag) {
     trial t = {.p = p, .least = INT64_MAX};
     bool done = true;
+    sw_cuda_launch now;
+    int n;
+    const char *why;
     SW_TRY(sw__gpu_conv(w->gpu, p, node, &t.conv));
     if (sw_cuda_conv_form(&t.conv) != SW_CUDA_FORM_TILES || is_tuned(w->gpu, &t.conv)) return SW_OK;
     for (size_t i = 0; i < all->n; i++)
         if (sw__gpu_same_conv(&all->items[i].conv, &t.conv)) return SW_OK;
     t.n = sw_cuda_conv_candidates(&t.conv, &w->gpu->cuda->info, t.tiles);
-    t.places = p->launches[node->first_launch].args.conv;
+    SW_TRY(sw__gpu_lower_node(w->gpu, p, node, &now, &n, &why, diag));
+    t.places = now.args.conv;
     sw_cpu_conv_key(&t.conv, t.key, sizeof t.key);
     SW_TRY(time_tiles(w, &t, 0, all->times, diag, &done));
     if (!done) return SW_OK;
     SW_TRY(sw_grow(w->gpu->allocator, (void **)&all->items, &all->cap, all->n + 1, sizeof t, SIZE_MAX));
     all->items[all->n++] = t;
+    return SW_OK;
+}
+
+/* The same for both of a pair. */
+static sw_status try_both(stopwatch *w, trials *all, sw_gpu_program *p, const sw_gpu_node *pair, const sw_diag *diag) {
+    for (int i = 0; i < 2; i++) {
+        sw_gpu_node one = sw__gpu_conv_node(w->gpu, i ? pair->step : pair->first);
+        SW_TRY(try_node(w, all, p, &one, diag));
+    }
     return SW_OK;
 }
 
@@ -281,12 +294,67 @@ static sw_status tune_alone(stopwatch *w, sw_gpu_program *p, const sw_gpu_times 
     for (int i = 0; i < p->n_nodes && status == SW_OK; i++) {
         if (p->nodes[i].kind == SW_GPU_CONV || p->nodes[i].kind == SW_GPU_PRODUCT)
             status = try_node(w, &all, p, &p->nodes[i], diag);
+        if (p->nodes[i].kind == SW_GPU_PAIR) status = try_both(w, &all, p, &p->nodes[i], diag);
         if (times && times->progress) times->progress(times->ctx, i + 1, p->n_nodes);
     }
     if (status == SW_OK) status = try_libraries(w, &all, diag);
     for (size_t i = 0; i < all.n && status == SW_OK; i++) status = settle(w->gpu, &all.items[i]);
     sw_free(w->gpu->allocator, all.items);
     return status;
+}
+
+/* ---- Tuning pairs -------------------------------------------------------------------------------------------------- */
+
+static bool is_pair_tuned(const sw_gpu *gpu, const sw_conv *a, const sw_conv *b) {
+    for (size_t i = 0; i < gpu->n_tuned; i++)
+        if (gpu->tuned[i].pair && sw__gpu_same_conv(&gpu->tuned[i].conv, a) &&
+            sw__gpu_same_conv(&gpu->tuned[i].second, b))
+            return true;
+    return false;
+}
+
+static sw_status time_pair(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_kernel kernel,
+                           const sw_diag *diag, int64_t ns[2]) {
+    sw_cuda_launch l[2];
+    int n;
+    SW_TRY(sw__gpu_lower_pair(w->gpu, p, node, kernel, l, &n, diag));
+    for (int i = 0; i < n; i++) SW_TRY(sw__gpu_lend_workspace(w->gpu, p, 0, &l[i], diag));
+    return time_twice(w, p, l, n, diag, ns);
+}
+
+/* One kernel or two: each of the two has its tile already. */
+static sw_status tune_pair(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *node, const sw_gpu_times *times,
+                           const sw_diag *diag) {
+    sw_gpu *gpu = w->gpu;
+    sw_gpu_tuned best = {.pair = true};
+    char key[SW_GPU_PAIR_KEY];
+    sw_cuda_kernel kernels[SW_CUDA_KERNELS + 1];
+    int64_t sums[SW_CUDA_KERNELS + 1], least = INT64_MAX;
+    SW_TRY(sw__gpu_pair(gpu, p, node, &best.conv, &best.second));
+    if (is_pair_tuned(gpu, &best.conv, &best.second)) return SW_OK;
+    int n = sw__gpu_pair_candidates(gpu, &best.conv, &best.second, kernels);
+    sw__gpu_pair_key(&best.conv, &best.second, key);
+    for (int i = 0; i < n; i++) {
+        int64_t ns[2];
+        const char *name = sw__gpu_pair_name(kernels[i]);
+        if (!times || !times->find(times->ctx, key, name, ns)) {
+            if (sw_clock_ns() > w->deadline) return SW_OK;
+            SW_TRY(time_pair(w, p, node, kernels[i], diag, ns));
+            if (times) SW_TRY(times->add(times->ctx, key, name, ns));
+        }
+        sums[i] = ns[0] + ns[1];
+        if (sums[i] < least) least = sums[i], best.tile = kernels[i];
+    }
+    keep_others(&best, kernels, sums, n, least);
+    SW_TRY(sw_grow(gpu->allocator, (void **)&gpu->tuned, &gpu->cap_tuned, gpu->n_tuned + 1, sizeof best, SIZE_MAX));
+    gpu->tuned[gpu->n_tuned++] = best;
+    return SW_OK;
+}
+
+static sw_status tune_pairs(stopwatch *w, sw_gpu_program *p, const sw_gpu_times *times, const sw_diag *diag) {
+    for (int i = 0; i < p->n_nodes; i++)
+        if (p->nodes[i].kind == SW_GPU_PAIR) SW_TRY(tune_pair(w, p, &p->nodes[i], times, diag));
+    return SW_OK;
 }
 
 /* ---- Tuning the network -------------------------------------------------------------------------------------------- */
@@ -307,8 +375,19 @@ typedef struct contest {
     double ms; /* of the network as it is */
 } contest;
 
+static void key_of(const sw_gpu_tuned *t, char key[SW_GPU_PAIR_KEY]) {
+    if (t->pair)
+        sw__gpu_pair_key(&t->conv, &t->second, key);
+    else
+        sw_cpu_conv_key(&t->conv, key, SW_CPU_KEY);
+}
+
+static const char *name_of(const sw_gpu *gpu, const sw_gpu_tuned *t, sw_cuda_kernel tile) {
+    return t->pair ? sw__gpu_pair_name(tile) : sw__gpu_tile_name(gpu, tile);
+}
+
 static void name_in_network(const sw_gpu_tuned *t, uint64_t network, char *key, size_t size) {
-    sw_cpu_conv_key(&t->conv, key, SW_CPU_KEY);
+    key_of(t, key);
     size_t length = strlen(key);
     snprintf(key + length, size - length, SW_GPU_IN_NETWORK "%016llx", (unsigned long long)network);
 }
@@ -316,10 +395,10 @@ static void name_in_network(const sw_gpu_tuned *t, uint64_t network, char *key, 
 static uint64_t number_of_network(const sw_gpu *gpu, const sw_gpu_program *p) {
     uint64_t hash = sw_hash(0, &p->n_nodes, sizeof p->n_nodes);
     for (size_t i = 0; i < gpu->n_tuned; i++) {
-        char key[SW_CPU_KEY];
-        sw_cpu_conv_key(&gpu->tuned[i].conv, key, sizeof key);
+        char key[SW_GPU_PAIR_KEY];
+        key_of(&gpu->tuned[i], key);
         hash = sw_hash_text(hash, key);
-        hash = sw_hash_text(hash, sw__gpu_tile_name(gpu, gpu->tuned[i].tile));
+        hash = sw_hash_text(hash, name_of(gpu, &gpu->tuned[i], gpu->tuned[i].tile));
     }
     return hash;
 }
@@ -373,12 +452,12 @@ static sw_status try_tile(contest *c, sw_gpu_tuned *t, sw_cuda_kernel tile, cons
 
 /* Takes what is known of a convolution in this network. */
 static bool recall(const sw_gpu *gpu, sw_gpu_tuned *t, uint64_t network, const sw_gpu_times *times) {
-    char key[SW_CPU_KEY + 32];
+    char key[SW_GPU_PAIR_KEY + 32];
     int64_t ns[2];
     name_in_network(t, network, key, sizeof key);
-    for (int i = 0; times && i <= t->n_others; i++) {
-        sw_cuda_kernel tile = i ? t->others[i - 1] : t->alone;
-        if (!times->find(times->ctx, key, sw__gpu_tile_name(gpu, tile), ns)) continue;
+    for (int i = -1; times && i <= t->n_others; i++) {
+        sw_cuda_kernel tile = i < 0 ? t->tile : i ? t->others[i - 1] : t->alone;
+        if (!times->find(times->ctx, key, name_of(gpu, t, tile), ns)) continue;
         t->tile = tile;
         return true;
     }
@@ -387,10 +466,10 @@ static bool recall(const sw_gpu *gpu, sw_gpu_tuned *t, uint64_t network, const s
 
 static sw_status keep_time(const sw_gpu *gpu, const sw_gpu_tuned *t, uint64_t network, double ms,
                            const sw_gpu_times *times) {
-    char key[SW_CPU_KEY + 32];
+    char key[SW_GPU_PAIR_KEY + 32];
     int64_t ns[2] = {(int64_t)(ms * 1e6), (int64_t)(ms * 1e6)};
     name_in_network(t, network, key, sizeof key);
-    return times->add(times->ctx, key, sw__gpu_tile_name(gpu, t->tile), ns);
+    return times->add(times->ctx, key, name_of(gpu, t, t->tile), ns);
 }
 
 /* Goes through all convolutions of which nothing was known, until nothing changes. */
@@ -419,7 +498,8 @@ static sw_status tune_network(stopwatch *w, sw_gpu_program *p, const sw_gpu_time
     for (size_t i = 0; i < gpu->n_tuned; i++) {
         sw_gpu_tuned *t = &gpu->tuned[i];
         t->alone = t->tile;
-        t->known = t->n_others == 0 || recall(gpu, t, network, times);
+        if (t->pair) t->tile = SW_GPU_APART; /* one kernel is taken where the network gains by it */
+        t->known = (t->n_others == 0 && t->alone == t->tile) || recall(gpu, t, network, times);
         all_known &= t->known;
     }
     if (all_known) return SW_OK;
@@ -434,10 +514,10 @@ static sw_status tune_network(stopwatch *w, sw_gpu_program *p, const sw_gpu_time
     return status;
 }
 
-const char *sw_gpu_tuned_tile(const sw_gpu *gpu, size_t i, char *key, size_t size) {
+const char *sw_gpu_tuned_tile(const sw_gpu *gpu, size_t i, char key[SW_GPU_PAIR_KEY]) {
     if (i >= gpu->n_tuned) return NULL;
-    sw_cpu_conv_key(&gpu->tuned[i].conv, key, size);
-    return sw__gpu_tile_name(gpu, gpu->tuned[i].tile);
+    key_of(&gpu->tuned[i], key);
+    return name_of(gpu, &gpu->tuned[i], gpu->tuned[i].tile);
 }
 
 sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_times *times, const sw_diag *diag) {
@@ -446,6 +526,7 @@ sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_times *times,
     sw_status status = make_stopwatch(gpu, diag, &w);
     w.deadline = times && times->seconds > 0 ? sw_clock_ns() + (int64_t)(times->seconds * 1e9) : INT64_MAX;
     if (status == SW_OK) status = tune_alone(&w, p, times, diag);
+    if (status == SW_OK) status = tune_pairs(&w, p, times, diag);
     if (status == SW_OK) status = tune_network(&w, p, times, diag);
     drop_stopwatch(&w);
     return status == SW_OK ? sw__gpu_capture(gpu, p, diag) : status;

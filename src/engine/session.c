@@ -173,6 +173,7 @@ static bool runs_on_cpu(const void *program, size_t step) {
 
 /* Makes the program of an instance, and ready what stays on the CPU. */
 static sw_status build_program(sw_session *session, sw_instance *instance, sw_gpu_program **program) {
+    if (session->tune) sw_gpu_set_tuning(session->gpu);
     SW_TRY(sw_gpu_build(session->gpu, instance, !session->no_fallback, &session->diag, program));
     sw_status status = session->tune ? sw_gpu_tune(session->gpu, *program, NULL, &session->diag) : SW_OK;
     if (status == SW_OK && sw_gpu_uses_cpu(*program))

@@ -511,16 +511,22 @@ void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes,
 #define LIST(id)                &emu_kernel_##id, &emu_kernel_##id##_BF16, &emu_kernel_##id##_SM75,
 #define SW_CUDA_TILE(id, ...)   DECLARE(id)
 #define SW_CUDA_PATCH(id, ...)  DECLARE(id)
+#define SW_CUDA_PAIR(id, ...)   DECLARE(id)
+#define SW_CUDA_POINT(id, ...)  DECLARE(id)
 #define SW_CUDA_KERNEL(id, ...) DECLARE(id)
 #include "backend/cuda/kernels.inc"
 #undef SW_CUDA_TILE
 #undef SW_CUDA_PATCH
+#undef SW_CUDA_PAIR
+#undef SW_CUDA_POINT
 #undef SW_CUDA_KERNEL
 
 emu_kernel *emu_find(const char *id) {
     static emu_kernel *const all[] = {
 #define SW_CUDA_TILE(id, ...)   LIST(id)
 #define SW_CUDA_PATCH(id, ...)  LIST(id)
+#define SW_CUDA_PAIR(id, ...)   LIST(id)
+#define SW_CUDA_POINT(id, ...)  LIST(id)
 #define SW_CUDA_KERNEL(id, ...) LIST(id)
 #include "backend/cuda/kernels.inc"
     };

@@ -50,6 +50,33 @@ static const sw_cuda_kernel_info kernels[] = {
      .pairs = pairs_,                                                                                                  \
      .teams = teams_,                                                                                                  \
      .buffers = buffers_},
+#define SW_CUDA_PAIR(id, ci, cm, warps, wn1_, mt1_, wn2_, mt2_, blocks_)                                               \
+    {.name = #id,                                                                                                      \
+     .file = "pair.cu",                                                                                                \
+     .entry = "pair",                                                                                                  \
+     .defines = DEFINE(CI, ci) DEFINE(CM, cm) DEFINE(WARPS, warps) DEFINE(WN1, wn1_) DEFINE(MT1, mt1_)                 \
+         DEFINE(WN2, wn2_) DEFINE(MT2, mt2_) DEFINE(BLOCKS_OF_SM_90, blocks_),                                         \
+     .threads = 32 * warps,                                                                                            \
+     .blocks = blocks_,                                                                                                \
+     .in_chunks = ci,                                                                                                  \
+     .middle_chunks = cm,                                                                                              \
+     .wn1 = wn1_,                                                                                                      \
+     .mt1 = mt1_,                                                                                                      \
+     .wn2 = wn2_,                                                                                                      \
+     .mt2 = mt2_},
+#define SW_CUDA_POINT(id, kernel_, stride_, wm_, wk_, mt, nt, blocks_)                                                 \
+    {.name = #id,                                                                                                      \
+     .file = "depthwise_point.cu",                                                                                     \
+     .entry = "depthwise_point",                                                                                       \
+     .defines = DEFINE(K, kernel_) DEFINE(STRIDE, stride_) DEFINE(WM, wm_) DEFINE(WK, wk_) DEFINE(MT, mt)              \
+         DEFINE(NT, nt) DEFINE(BLOCKS_OF_SM_90, blocks_),                                                              \
+     .threads = 32 * wm_ * wk_,                                                                                        \
+     .blocks = blocks_,                                                                                                \
+     .points_m = 16 * wm_ * mt,                                                                                        \
+     .points_n = 8 * nt,                                                                                               \
+     .wk = wk_,                                                                                                        \
+     .depthwise = kernel_,                                                                                             \
+     .stride = stride_},
 #define SW_CUDA_KERNEL(id, file_, entry_, threads_, defines_) {#id, file_, entry_, defines_, threads_},
 #include "backend/cuda/kernels.inc"
 };

@@ -1,7 +1,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "backend/cuda/ops.h"
+#include "backend/cuda/lower.h"
 #include "base/half.h"
 
 enum { STEM_CHANNELS = 4, STEM_COLUMNS = 16, STEM_HEIGHT = 7, STEM_WIDTH = 8, MOST_TAPS = 32, OPERAND = 64 * 16 * 2 };
@@ -240,11 +240,14 @@ sw_cuda_kernel sw_cuda_conv_choose(const sw_conv *c, const sw_cuda_info *gpu) {
     return best;
 }
 
-/* ---- Launches ------------------------------------------------------------------------------------------------------ */
-
-static unsigned magic(int64_t d) {
-    return d <= 1 ? 0 : (unsigned)((((uint64_t)1 << 32) + (uint64_t)d - 1) / (uint64_t)d);
+double sw_cuda_conv_ns(const sw_conv *c, const sw_cuda_info *gpu) {
+    int64_t out = pixels_of(c) * c->out_channels * (c->residual ? 2 : 1);
+    double memory = sw__cuda_through_memory(c->batch * c->height * c->width * c->in_channels + out, gpu);
+    if (sw_cuda_conv_form(c) != SW_CUDA_FORM_TILES) return memory;
+    return fmax(estimate(c, sw_cuda_kernel_get(sw_cuda_conv_choose(c, gpu)), gpu), memory);
 }
+
+/* ---- Launches ------------------------------------------------------------------------------------------------------ */
 
 static sw_cuda_kernel depthwise_kernel(const sw_conv *c) {
     if (!is_usual_window(c))
@@ -264,8 +267,8 @@ static void launch_depthwise(const sw_conv *c, sw_cuda_launch *l) {
         [SW_CUDA_DEPTHWISE_ANY] = 1, [SW_CUDA_DEPTHWISE_ANY_3] = 1,  [SW_CUDA_DEPTHWISE_ANY_5] = 1};
     l->kernel = depthwise_kernel(c);
     int64_t columns = (c->out_width + across[l->kernel] - 1) / across[l->kernel];
-    l->args.conv.by_out_width = magic(columns);
-    l->args.conv.by_chunks = magic(c->out_channels / 8);
+    l->args.conv.by_out_width = sw__cuda_magic(columns);
+    l->args.conv.by_chunks = sw__cuda_magic(c->out_channels / 8);
     int64_t threads = c->batch * c->out_height * columns * (c->out_channels / 8);
     l->grid_x = (int)((threads + 127) / 128);
 }
@@ -279,11 +282,11 @@ static void launch_tile(const sw_conv *c, const sw_cuda_kernel_info *k, const sw
         p->chunks = (int)s.chunks, p->row = (int)s.row, p->plane = (int)s.plane, p->depth = (int)s.depth;
         p->tiles = (int)s.tiles, p->tiles_across = (int)s.across, p->tiles_down = (int)s.down,
         p->step = (int)rows * k->teams;
-        p->by_chunks = magic(s.chunks), p->by_depth = magic(s.depth);
-        p->by_tiles_across = magic(s.across), p->by_tiles_down = magic(s.down);
+        p->by_chunks = sw__cuda_magic(s.chunks), p->by_depth = sw__cuda_magic(s.depth);
+        p->by_tiles_across = sw__cuda_magic(s.across), p->by_tiles_down = sw__cuda_magic(s.down);
     }
     p->column_tiles = (int)columns;
-    p->by_column_tiles = magic(columns);
+    p->by_column_tiles = sw__cuda_magic(columns);
     l->grid_x = (int)(rows * columns);
     l->shared_bytes = (int)shared_of(c, k);
 }
@@ -329,10 +332,10 @@ void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel til
         .in_group = (int)(c->in_channels / c->groups),
         .out_group = (int)(c->out_channels / c->groups),
         .real_channels = (int)c->out_channels,
-        .by_out_width = magic(c->out_width),
-        .by_out_height = magic(c->out_height),
-        .by_in_channels = magic(in_channels),
-        .by_kernel_w = magic(c->kernel_w),
+        .by_out_width = sw__cuda_magic(c->out_width),
+        .by_out_height = sw__cuda_magic(c->out_height),
+        .by_in_channels = sw__cuda_magic(in_channels),
+        .by_kernel_w = sw__cuda_magic(c->kernel_w),
         .in_plane = planes ? c->height * c->width : 0,
         .out_float = is_product(c) && c->out_type == SW_F32,
     };

@@ -27,10 +27,14 @@ SW_MUST_USE sw_status sw_cuda_describe(int index, const sw_diag *diag, sw_cuda_i
 typedef enum sw_cuda_kernel {
 #define SW_CUDA_TILE(id, ...)   SW_CUDA_##id,
 #define SW_CUDA_PATCH(id, ...)  SW_CUDA_##id,
+#define SW_CUDA_PAIR(id, ...)   SW_CUDA_##id,
+#define SW_CUDA_POINT(id, ...)  SW_CUDA_##id,
 #define SW_CUDA_KERNEL(id, ...) SW_CUDA_##id,
 #include "backend/cuda/kernels.inc"
 #undef SW_CUDA_TILE
 #undef SW_CUDA_PATCH
+#undef SW_CUDA_PAIR
+#undef SW_CUDA_POINT
 #undef SW_CUDA_KERNEL
     SW_CUDA_KERNELS
 } sw_cuda_kernel;
@@ -43,6 +47,10 @@ typedef struct sw_cuda_kernel_info {
     int patch, stride; /* of those that hold patches: the size of the kernel (else 0), and its stride */
     bool pairs;
     int teams, buffers; /* warp groups (or pairs of them) that have tiles of their own; patches of each */
+    int blocks;         /* of pairs of convolutions: how many an SM holds */
+    int depthwise, points_m,
+        points_n; /* of depthwise and 1 x 1: the size of the kernel, pixels and channels of a block */
+    int in_chunks, middle_chunks, wn1, mt1, wn2, mt2; /* of pairs of convolutions, as pair.cu has them; else 0 */
 } sw_cuda_kernel_info;
 const sw_cuda_kernel_info *sw_cuda_kernel_get(sw_cuda_kernel kernel);
 

@@ -20,6 +20,16 @@ int sw__cuda_binary_op(sw_op op);
 /* Arguments of LayerNormalization; returns why there is no kernel for it, or NULL. */
 const char *sw__cuda_describe_norm(const sw_call *c, sw_cuda_launch *l);
 
+/* For fast_div of the kernel text. */
+static inline unsigned sw__cuda_magic(int64_t d) {
+    return d <= 1 ? 0 : (unsigned)((((uint64_t)1 << 32) + (uint64_t)d - 1) / (uint64_t)d);
+}
+
+/* Estimated nanoseconds of a kernel that has so many halves to read and write: what those of an H200 do. */
+static inline double sw__cuda_through_memory(int64_t halves, const sw_cuda_info *gpu) {
+    return 2000 + (double)halves * 2 / (14.4 * gpu->multiprocessors);
+}
+
 /* Strides of `t` in elements, and those of `t` read as if it had the shape of `y`: 0 along what is broadcast. */
 void sw__cuda_row_strides(const sw_tensor *t, long long *strides);
 void sw__cuda_broadcast(const sw_tensor *t, const sw_tensor *y, long long *strides);

@@ -30,6 +30,7 @@ typedef struct sw_cuda_launch {
         sw_cuda_conv conv;
         sw_cuda_library_conv library;
         sw_cuda_stem_conv stem_conv;
+        sw_cuda_pair pair;
         sw_cuda_pool pool;
         sw_cuda_resize resize;
         sw_cuda_relayout relayout;
@@ -92,6 +93,8 @@ const void *sw_cuda_half_bias(const sw_cuda_conv *conv); /* of packed weights */
 sw_cuda_kernel sw_cuda_conv_choose(const sw_conv *conv, const sw_cuda_info *gpu);
 int sw_cuda_conv_candidates(const sw_conv *conv, const sw_cuda_info *gpu, sw_cuda_kernel *tiles);
 
+double sw_cuda_conv_ns(const sw_conv *conv, const sw_cuda_info *gpu); /* estimated nanoseconds with that tile */
+
 /* A convolution in a form; `tile` for FORM_TILES. `in`: planes for FORM_STEM. */
 void sw_cuda_launch_conv(const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel tile, const sw_cuda_info *gpu,
                          const void *in, const void *packed, const void *residual, void *out, sw_cuda_launch *launch);
@@ -100,6 +103,16 @@ void sw_cuda_launch_conv(const sw_conv *conv, sw_cuda_form form, sw_cuda_kernel 
 bool sw_cuda_has_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu);
 void sw_cuda_launch_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu, const void *in,
                               const void *stem_packed, const void *packed, void *out, sw_cuda_launch *launch);
+
+/* Two convolutions, of which the second reads the first one's result and nobody else does: the kernels that do both at once
+ * (into `kernels`, room for SW_CUDA_KERNELS; returns how many; 0: none fits), and estimated nanoseconds of one of them. */
+int sw_cuda_pair_candidates(const sw_conv *first, const sw_conv *second, const sw_cuda_info *gpu,
+                            sw_cuda_kernel *kernels);
+double sw_cuda_pair_ns(const sw_conv *first, const sw_conv *second, sw_cuda_kernel kernel, const sw_cuda_info *gpu);
+/* residual: of the second one; may be `in` itself. */
+void sw_cuda_launch_pair(const sw_conv *first, const sw_conv *second, sw_cuda_kernel kernel, const sw_cuda_info *gpu,
+                         const void *in, const void *first_packed, const void *second_packed, const void *residual,
+                         void *out, sw_cuda_launch *launch);
 
 /* Types that rows on the GPU may have: float32, int64, int32, uint8, bool; float16 between casts and outputs. */
 bool sw_cuda_has_type(sw_dtype dtype);

@@ -324,6 +324,147 @@ SW_TEST(cuda_stem_conv) {
         check_stem_conv(gpu, cases[i][0], cases[i][1]);
 }
 
+/* Two convolutions at once: what the second makes of the first one's result, rounded to float16. `own`: it adds the map. */
+typedef struct pair_places {
+    void *in, *a, *b, *residual, *out;
+} pair_places;
+
+static sw_cuda_form form_of(const sample *s) {
+    return sw_cuda_conv_form(&s->c);
+}
+
+static pair_places upload_pair(sw_cuda *gpu, sample *s, sample *t, bool own) {
+    size_t bias_at, a_bytes = sw_cuda_packed_bytes(&s->c, form_of(s), &bias_at),
+                    b_bytes = sw_cuda_packed_bytes(&t->c, SW_CUDA_FORM_TILES, &bias_at);
+    void *a = sw_alloc(NULL, a_bytes), *b = sw_alloc(NULL, b_bytes);
+    sw_cuda_pack(&s->c, form_of(s), rough, s->weights, s->bias, a);
+    sw_cuda_pack(&t->c, SW_CUDA_FORM_TILES, rough, t->weights, t->bias, b);
+    memset(t->out, 0xff, (size_t)(t->pixels_out * t->c.out_pitch) * 2);
+    pair_places p = {.in = upload(gpu, s->in, (size_t)(s->pixels_in * s->c.in_pitch) * 2),
+                     .a = upload(gpu, a, a_bytes),
+                     .b = upload(gpu, b, b_bytes),
+                     .out = upload(gpu, t->out, (size_t)(t->pixels_out * t->c.out_pitch) * 2)};
+    if (t->c.residual)
+        p.residual = own ? p.in : upload(gpu, t->residual, (size_t)(t->pixels_out * t->c.residual_pitch) * 2);
+    CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
+    sw_free(NULL, a), sw_free(NULL, b);
+    return p;
+}
+
+static void free_pair(sw_cuda *gpu, const pair_places *p) {
+    if (p->residual != p->in) sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)p->residual);
+    sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)p->in), sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)p->a);
+    sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)p->b), sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)p->out);
+}
+
+static void check_pair(sw_cuda *gpu, const int *first, const int *second, bool own, int multiprocessors) {
+    sw_conv a = conv_of(first), b = conv_of(second);
+    sw_cuda_kernel kernels[SW_CUDA_KERNELS];
+    sw_cuda_info info = gpu->info;
+    info.multiprocessors = multiprocessors; /* 1: so that blocks take several tiles */
+    sample s = make_sample(&a), t = make_sample(&b);
+    for (int64_t i = 0; i < s.pixels_out; i++)
+        for (int64_t k = 0; k < a.out_channels; k++) t.in[i * b.in_pitch + k] = half((float)expected(&s, i, k));
+    for (int64_t i = 0; own && i < s.pixels_in * a.in_pitch; i++) t.residual[i] = s.in[i];
+    int n = sw_cuda_pair_candidates(&a, &b, &info, kernels);
+    CHECK(n > 0 || gpu->info.sm < 80);
+    for (int k = 0; k < n; k++) {
+        pair_places p = upload_pair(gpu, &s, &t, own);
+        sw_cuda_launch l;
+        sw_cuda_launch_pair(&a, &b, kernels[k], &info, p.in, p.a, p.b, p.residual, p.out, &l);
+        CHECK_INT(l.args.pair.adds_map, own);
+        launch(gpu, &l);
+        size_t bytes = (size_t)(t.pixels_out * b.out_pitch) * 2;
+        CHECK_INT(gpu->driver->copy_out(t.out, (sw_cu_pointer)(uintptr_t)p.out, bytes, gpu->stream), 0);
+        CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
+        double worst = 0, scale = sqrt((double)(b.in_channels * b.kernel_h * b.kernel_w)) * 0.2 + 1;
+        int64_t spilled = 0, padded = (b.out_channels + 7) / 8 * 8;
+        for (int64_t i = 0; i < t.pixels_out; i++)
+            for (int64_t c = 0; c < b.out_pitch; c++) {
+                uint16_t got = t.out[i * b.out_pitch + c];
+                if (c >= padded) spilled += got != 0xffff;
+                if (c >= b.out_channels) continue;
+                double want = expected(&t, i, c), difference = fabs(number(got) - want) / (scale + fabs(want) / 8);
+                if (!(difference <= worst)) worst = isnan(difference) ? INFINITY : difference;
+            }
+        if (worst > (rough ? 3e-2 : 4e-3) || spilled)
+            sw_test_fail(__FILE__, __LINE__, "%s: %d x %d, %d -> %d -> %d: off by %g, %d written beside",
+                         sw_cuda_kernel_get(l.kernel)->name, (int)a.height, (int)a.width, (int)a.in_channels,
+                         (int)a.out_channels, (int)b.out_channels, worst, (int)spilled);
+        free_pair(gpu, &p);
+    }
+    free_sample(&s), free_sample(&t);
+}
+
+/* All kernels; odd extents, channels beside, those that are no multiple of 8; the map added before or after, or another one. */
+SW_TEST(cuda_pairs) {
+    static const struct {
+        int first[13], second[13];
+        bool own;
+        int multiprocessors;
+    } cases[] = {
+        {{2, 21, 19, 16, 8, 3, 1, 1, 1, 1, SW_ACT_SILU, 0, 8},
+         {2, 21, 19, 8, 16, 3, 1, 1, 1, 1, SW_ACT_SILU, 1, 8},
+         true,
+         1},
+        {{1, 9, 40, 12, 16, 3, 1, 1, 1, 1, SW_ACT_RELU, 0, 0},
+         {1, 9, 40, 16, 10, 3, 1, 1, 1, 1, SW_ACT_NONE, 2, 8},
+         false,
+         1},
+        {{1, 5, 3, 8, 3, 3, 1, 1, 1, 1, SW_ACT_SIGMOID, 0, 0},
+         {1, 5, 3, 3, 8, 3, 1, 1, 1, 1, SW_ACT_CLIP, 0, 0},
+         false,
+         1},
+        {{1, 33, 17, 32, 16, 3, 1, 1, 1, 1, SW_ACT_SILU, 0, 16},
+         {1, 33, 17, 16, 32, 3, 1, 1, 1, 1, SW_ACT_SILU, 1, 16},
+         true,
+         9},
+        {{3, 11, 13, 24, 32, 3, 1, 1, 1, 1, SW_ACT_LEAKY, 0, 8},
+         {3, 11, 13, 32, 24, 3, 1, 1, 1, 1, SW_ACT_RELU, 2, 8},
+         true,
+         1},
+        {{1, 10, 14, 32, 20, 3, 1, 1, 1, 1, SW_ACT_SILU, 0, 0},
+         {1, 10, 14, 20, 24, 3, 1, 1, 1, 1, SW_ACT_HARDSWISH, 1, 0},
+         false,
+         2},
+        {{2, 7, 1, 16, 16, 3, 1, 1, 1, 1, SW_ACT_SILU, 0, 8},
+         {2, 7, 1, 16, 16, 3, 1, 1, 1, 1, SW_ACT_SILU, 0, 8},
+         false,
+         132},
+    };
+    sw_cuda *gpu = open_gpu();
+    for (size_t i = 0; gpu && i < sizeof cases / sizeof cases[0]; i++)
+        check_pair(gpu, cases[i].first, cases[i].second, cases[i].own, cases[i].multiprocessors);
+}
+
+/* A depthwise and a 1 x 1, of all sizes and strides. */
+SW_TEST(cuda_depthwise_points) {
+    static const struct {
+        int first[13], second[13], multiprocessors;
+    } cases[] = {
+        {{2, 21, 19, 24, 24, 3, 1, 1, 1, 24, SW_ACT_SILU, 0, 8},
+         {2, 21, 19, 24, 80, 1, 1, 1, 0, 1, SW_ACT_SILU, 1, 8},
+         1},
+        {{1, 9, 8, 80, 80, 3, 1, 1, 1, 80, SW_ACT_SILU, 0, 0}, {1, 9, 8, 80, 13, 1, 1, 1, 0, 1, SW_ACT_NONE, 2, 0}, 3},
+        {{1, 7, 7, 328, 328, 3, 1, 1, 1, 328, SW_ACT_CLIP, 0, 0},
+         {1, 7, 7, 328, 168, 1, 1, 1, 0, 1, SW_ACT_NONE, 0, 0},
+         132},
+        {{1, 23, 14, 40, 40, 3, 2, 1, 1, 40, SW_ACT_RELU, 0, 16},
+         {1, 12, 7, 40, 24, 1, 1, 1, 0, 1, SW_ACT_NONE, 0, 16},
+         1},
+        {{3, 9, 13, 16, 16, 5, 1, 1, 2, 16, SW_ACT_HARDSWISH, 0, 0},
+         {3, 9, 13, 16, 130, 1, 1, 1, 0, 1, SW_ACT_RELU, 1, 0},
+         2},
+        {{1, 17, 18, 72, 72, 5, 2, 1, 2, 72, SW_ACT_RELU, 0, 8},
+         {1, 9, 9, 72, 40, 1, 1, 1, 0, 1, SW_ACT_HARDSWISH, 0, 8},
+         1},
+        {{1, 3, 1, 8, 8, 3, 1, 1, 1, 8, SW_ACT_SIGMOID, 0, 0}, {1, 3, 1, 8, 8, 1, 1, 1, 0, 1, SW_ACT_SILU, 0, 0}, 1},
+    };
+    sw_cuda *gpu = open_gpu();
+    for (size_t i = 0; gpu && i < sizeof cases / sizeof cases[0]; i++)
+        check_pair(gpu, cases[i].first, cases[i].second, false, cases[i].multiprocessors);
+}
+
 SW_TEST(cuda_conv_plain) {
     static const int cases[][13] = {
         {1, 7, 5, 24, 12, 3, 1, 1, 1, 3, SW_ACT_SILU, 1, 8},

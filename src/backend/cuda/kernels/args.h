@@ -74,6 +74,17 @@ typedef struct sw_cuda_stem_conv {
     sw_cuda_conv stem, conv;
 } sw_cuda_stem_conv;
 
+/* Two convolutions at once; first.out is not used. pair: of 3 x 3 taps, stride 1 and pads of 1; depthwise_point: a depthwise,
+ * and one of 1 x 1. */
+typedef struct sw_cuda_pair {
+    sw_cuda_conv first, second;
+    int adds_map; /* the map itself is added; second.residual is NULL then */
+    int tile_height, tile_width, tiles, tiles_across, tiles_down, step, middle_bytes, patch_bytes;
+    int line, patch_width; /* depthwise_point: chunks of a pixel in shared memory, odd; pixels of a row of a patch */
+    unsigned by_tiles_across, by_tiles_down, by_tile_width, by_middle_width, by_patch_width;
+    unsigned by_depth, by_chunks;
+} sw_cuda_pair;
+
 /* Max pools: `rounds` times the same window of stride 1 (pool_chain; out[i] after i + 1 rounds), or one of any stride. */
 enum { CUDA_MAX_ROUNDS = 4 };
 typedef struct sw_cuda_pool {

@@ -13,6 +13,9 @@ typedef struct __align__(16) {
 vec4;
 #define DEV                static __device__ __forceinline__
 #define UNROLL             _Pragma("unroll")
+#if defined(BLOCKS_OF_SM_90) && __CUDA_ARCH__ == 900 // chosen there; other SMs would spill
+#define BLOCKS_OF_SM BLOCKS_OF_SM_90
+#endif
 #ifndef BLOCKS_OF_SM // that an SM must hold at a time
 #define BLOCKS_OF_SM 1
 #endif

@@ -8,24 +8,28 @@ DEV int channel_of_row(int row) {
     return warp * 8 * NT + (i >> 1) * 2 * NT + j * 2 + (i & 1);
 }
 
-#define FOR_ALL_SUMS(expression)                                                                                       \
-    UNROLL for (int i = 0; i < MT * NT * 4; i++) {                                                                     \
+#define FOR_SUMS(n, expression)                                                                                        \
+    UNROLL for (int i = 0; i < (n); i++) {                                                                             \
         float x = acc[i];                                                                                              \
         acc[i] = (expression);                                                                                         \
     }
+#define FOR_ALL_SUMS(expression) FOR_SUMS(4 * MT * NT, expression)
 
-DEV void activate_all(const sw_cuda_conv *p, float *acc) {
+DEV void activate_sums(const sw_cuda_conv *p, float *acc, int n) {
     const float a = p->act_a, b = p->act_b;
     switch (p->act) {
     case CUDA_ACT_SILU:
-        FOR_ALL_SUMS(silu(x)) break;
+        FOR_SUMS(n, silu(x)) break;
     case CUDA_ACT_RELU:
-        FOR_ALL_SUMS(maximum(x, 0.f)) break;
+        FOR_SUMS(n, maximum(x, 0.f)) break;
     case CUDA_ACT_NONE:
         break;
     default:
-        FOR_ALL_SUMS(activate(p->act, a, b, x)) break;
+        FOR_SUMS(n, activate(p->act, a, b, x)) break;
     }
+}
+DEV void activate_all(const sw_cuda_conv *p, float *acc) {
+    activate_sums(p, acc, MT * NT * 4);
 }
 
 // The pixel of the residual that belongs to an output pixel.
@@ -62,9 +66,7 @@ DEV void pixels_from(int m, int *pixel) {
     UNROLL for (int i = 0; i < MT * 2; i++) pixel[i] = m + (i >> 1) * 16 + (i & 1) * 8;
 }
 
-// Bias, activation, residual, store: a thread holds the output pixels `pixel` (p->pixels or more: none) and 2 NT channels from
-// `channel` on.
-DEV void finish(const sw_cuda_conv *p, float *acc, const int *pixel, int channel) {
+DEV void add_bias(const sw_cuda_conv *p, float *acc, int channel) {
     UNROLL for (int j = 0; j < NT; j++) {
         UNROLL for (int e = 0; e < 2; e++) {
             int c = channel + 2 * j + e;
@@ -75,9 +77,9 @@ DEV void finish(const sw_cuda_conv *p, float *acc, const int *pixel, int channel
             }
         }
     }
-    if (p->residual && p->residual_before_act) add_residual(p, acc, pixel, channel);
-    activate_all(p, acc);
-    if (p->residual && !p->residual_before_act) add_residual(p, acc, pixel, channel);
+}
+
+DEV void store_sums(const sw_cuda_conv *p, const float *acc, const int *pixel, int channel) {
     UNROLL for (int i = 0; i < MT * 2; i++) {
         if (pixel[i] >= p->pixels) continue;
         f16 *to = (f16 *)p->out + (size_t)pixel[i] * p->out_pitch + channel;
@@ -98,6 +100,16 @@ DEV void finish(const sw_cuda_conv *p, float *acc, const int *pixel, int channel
             }
         }
     }
+}
+
+// Bias, activation, residual, store: a thread holds the output pixels `pixel` (p->pixels or more: none) and 2 NT channels from
+// `channel` on.
+DEV void finish(const sw_cuda_conv *p, float *acc, const int *pixel, int channel) {
+    add_bias(p, acc, channel);
+    if (p->residual && p->residual_before_act) add_residual(p, acc, pixel, channel);
+    activate_all(p, acc);
+    if (p->residual && !p->residual_before_act) add_residual(p, acc, pixel, channel);
+    store_sums(p, acc, pixel, channel);
 }
 
 // Where the window of output pixel m begins (in elements, maybe before the map), and which of its taps are inside.
