@@ -7,6 +7,7 @@
 
 #include "backend/cuda/cuda.h"
 #include "base/os.h"
+#include "base/str.h"
 
 static const sw_cuda_kernel_info kernels[] = {
 #define DEFINE(name, value) " -D" #name "=" #value
@@ -121,7 +122,11 @@ static void open_nvrtc(void) {
         have_nvrtc = find_nvrtc(names[i]);
 }
 
-enum { MAX_OPTIONS = 16, MAX_DEFINES = 256, MAX_TEXTS = 32 };
+enum { MAX_OPTIONS = 24, MAX_DEFINES = 256 };
+
+static bool is_header(const sw_cuda_text *text) {
+    return !sw_str_ends_with(text->name, ".cu");
+}
 
 /* Splits defines at spaces into options; returns the number of all. */
 static int make_options(char *text, const char *arch, const char **options) {
@@ -178,12 +183,15 @@ static sw_status compile(const sw_cuda *gpu, const sw_cuda_kernel_info *k, const
                          sw_buf *cubin) {
     pthread_once(&once, open_nvrtc);
     if (!have_nvrtc) return no_compiler(gpu, k, diag);
-    const char *texts[MAX_TEXTS], *names[MAX_TEXTS], *options[MAX_OPTIONS];
+    const char *texts[SW_CUDA_MAX_HEADERS], *names[SW_CUDA_MAX_HEADERS], *options[MAX_OPTIONS];
     char defines[MAX_DEFINES];
     int n = 0;
-    for (int i = 0; i < sw_cuda_n_texts && n < MAX_TEXTS; i++, n++) {
+    for (int i = 0; i < sw_cuda_n_texts; i++) {
+        if (!is_header(&sw_cuda_texts[i])) continue;
+        if (n == SW_CUDA_MAX_HEADERS)
+            return sw_fail(diag, SW_E_INTERNAL, NULL, NULL, "more headers of kernels than %d", n);
         texts[n] = sw_cuda_texts[i].text;
-        names[n] = sw_cuda_texts[i].name;
+        names[n++] = sw_cuda_texts[i].name;
     }
     snprintf(defines, sizeof defines, "%s%s", k->defines, type_of(gpu));
     int n_options = make_options(defines, arch, options);
@@ -222,8 +230,7 @@ static uint64_t sum_texts(const sw_cuda_kernel_info *k, const char *arch, const 
     sum = sum_bytes(sum, k->defines, strlen(k->defines) + 1);
     sum = sum_bytes(sum, text_of(k->file), strlen(text_of(k->file)));
     for (int i = 0; i < sw_cuda_n_texts; i++)
-        if (!strstr(sw_cuda_texts[i].name, ".cu") || strstr(sw_cuda_texts[i].name, ".cuh"))
-            sum = sum_bytes(sum, sw_cuda_texts[i].text, strlen(sw_cuda_texts[i].text));
+        if (is_header(&sw_cuda_texts[i])) sum = sum_bytes(sum, sw_cuda_texts[i].text, strlen(sw_cuda_texts[i].text));
     return sum;
 }
 

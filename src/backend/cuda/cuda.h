@@ -116,6 +116,7 @@ typedef struct sw_cuda_text {
 } sw_cuda_text;
 extern const sw_cuda_text sw_cuda_texts[];
 extern const int sw_cuda_n_texts;
+enum { SW_CUDA_MAX_HEADERS = 16 }; /* texts that do not end in .cu: NVRTC is handed all of them */
 
 /* A device by name: "cpu", "cuda", "cuda:N", "auto". SW_E_USAGE for others. */
 typedef enum sw_device_kind { SW_DEVICE_CPU, SW_DEVICE_CUDA, SW_DEVICE_AUTO } sw_device_kind;

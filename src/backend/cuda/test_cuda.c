@@ -5,6 +5,7 @@
 
 #include "backend/cuda/test_gpu.h"
 #include "base/os.h"
+#include "base/str.h"
 #include "kernels/conv/act.h"
 
 /* A convolution with its data: maps in float16 with their pitch, weights in float32. */
@@ -181,6 +182,13 @@ static void check_form(const int (*cases)[13], int n, sw_cuda_form form) {
         for (int k = 0; k < n_tiles; k++) check_sample(gpu, &s, form, tiles[k], NULL, NULL);
         free_sample(&s);
     }
+}
+
+/* Without a GPU nobody else would tell. */
+SW_TEST(cuda_headers) {
+    int n = 0;
+    for (int i = 0; i < sw_cuda_n_texts; i++) n += !sw_str_ends_with(sw_cuda_texts[i].name, ".cu");
+    CHECK(n > 0 && n <= SW_CUDA_MAX_HEADERS);
 }
 
 SW_TEST(cuda_conv_tiles) {
