@@ -464,17 +464,20 @@ static void run_block(void) {
     }
 }
 
+/* Apart from the loop: GCC warns of what getcontext might do to its counter. */
+static void start_fiber(int t) {
+    fiber *f = &fibers[t];
+    f->done = false;
+    f->at = NULL;
+    f->n_copies = f->group = f->team = 0;
+    getcontext(&f->context);
+    fibers[t].context.uc_stack.ss_sp = stacks + (size_t)t * STACK;
+    fibers[t].context.uc_stack.ss_size = STACK;
+    makecontext(&fibers[t].context, fiber_main, 0);
+}
+
 static void start_block(void) {
-    for (int t = 0; t < kernel->threads; t++) {
-        fiber *f = &fibers[t];
-        getcontext(&f->context);
-        f->context.uc_stack.ss_sp = stacks + (size_t)t * STACK;
-        f->context.uc_stack.ss_size = STACK;
-        makecontext(&f->context, fiber_main, 0);
-        f->done = false;
-        f->at = NULL;
-        f->n_copies = f->group = f->team = 0;
-    }
+    for (int t = 0; t < kernel->threads; t++) start_fiber(t);
     for (int i = 0; i < MAX_THREADS / LANES; i++) warps[i] = (meeting){.size = LANES};
     for (int i = 0; i < MAX_TEAMS; i++) teams[i] = (meeting){0};
     for (int i = 0; i < MAX_THREADS / GROUP; i++) groups[i] = (meeting){.size = GROUP};
