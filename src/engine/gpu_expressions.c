@@ -49,7 +49,7 @@ static sw_gpu_box *add_box(composer *c, sw_gpu_expression *e, const sw_gpu_box *
     *box = *from;
     box->terms = SW_ARENA_ARRAY(c->arena, sw_gpu_term, (size_t)(from->n + more));
     if (!box->terms) return c->full = true, NULL;
-    memcpy(box->terms, from->terms, (size_t)from->n * sizeof *from->terms);
+    if (from->n) memcpy(box->terms, from->terms, (size_t)from->n * sizeof *from->terms);
     e->n++;
     return box;
 }
@@ -286,7 +286,7 @@ static bool meet(composer *c, sw_gpu_expression *e, const sw_gpu_box *a, const s
     if (!box) return false;
     for (int i = 0; i < e->rank; i++) shift(box, i, overlap.from[i] - a->from[i]);
     sw_gpu_box rest = {.n = b->n, .terms = box->terms + box->n};
-    memcpy(rest.terms, b->terms, (size_t)b->n * sizeof *b->terms);
+    if (b->n) memcpy(rest.terms, b->terms, (size_t)b->n * sizeof *b->terms);
     for (int i = 0; i < e->rank; i++) shift(&rest, i, overlap.from[i] - b->from[i]);
     box->n += b->n;
     box->terms[box->n++] = (sw_gpu_term){.code = CUDA_TERM_OP, .more = op};
