@@ -228,7 +228,6 @@ DEV void copy_commit(void) {
 }
 #define copy_wait(pending) emu_copy_wait(pending)
 #endif
-DEV void launch_dependents(void) {}
 DEV void wait_for_predecessor(void) {}
 DEV void load_matrix4(unsigned *r, unsigned s) {
     emu_load_matrix(r, s, 4, false);

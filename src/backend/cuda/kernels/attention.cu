@@ -51,16 +51,7 @@ KERNEL(attention, sw_cuda_attention) {
             }
         }
         float s[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
-        UNROLL for (int d = 0; d < DQ / 32; d++) {
-            vec4 low = q[d], high = q[DQ / 32 + d];
-            u32 a0[4] = {low.x, high.x, low.y, high.y}, a1[4] = {low.z, high.z, low.w, high.w};
-            UNROLL for (int j = 0; j < 2; j++) {
-                vec4 b = k0[j * (DQ / 32) + d];
-                u32 b0[2] = {b.x, b.y}, b1[2] = {b.z, b.w};
-                multiply(s[j], a0, b0);
-                multiply(s[j], a1, b1);
-            }
-        }
+        multiply_rows(s, q, k0);
         UNROLL for (int h = 0; h < 2; h++) {
             float most = m[h];
             UNROLL for (int i = 0; i < 4; i++) {
@@ -68,28 +59,11 @@ KERNEL(attention, sw_cuda_attention) {
                 *x = key + (i >> 1) * 8 + 2 * t + (i & 1) < p->tokens ? *x * scale : -60000.f;
                 most = maximum(most, *x);
             }
-            most = maximum(most, shuffle_xor(most, 1));
-            most = maximum(most, shuffle_xor(most, 2));
-            float fade = exp2_fast(m[h] - most);
-            m[h] = most, l[h] *= fade;
-            UNROLL for (int i = 0; i < NV * 2; i++) o[(i >> 1) * 4 + h * 2 + (i & 1)] *= fade;
-            UNROLL for (int i = 0; i < 4; i++) {
-                float *x = &s[i >> 1][h * 2 + (i & 1)];
-                *x = exp2_fast(*x - most);
-                l[h] += *x;
-            }
+            soften(s, 4, h, most, m, l, o);
         }
-        u32 weights[4] = {pack(s[0][0], s[0][1]), pack(s[0][2], s[0][3]), pack(s[1][0], s[1][1]),
-                          pack(s[1][2], s[1][3])};
-        UNROLL for (int j = 0; j < NV; j++) {
-            u32 b[2] = {half_at(v[0], j) | half_at(v[1], j) << 16, half_at(v[2], j) | half_at(v[3], j) << 16};
-            multiply(o + j * 4, weights, b);
-        }
+        add_weighted(o, s, v);
     }
-    UNROLL for (int h = 0; h < 2; h++) {
-        l[h] += shuffle_xor(l[h], 1);
-        l[h] += shuffle_xor(l[h], 2);
-    }
+    sum_weights(l);
     if (p->values) {
         for (int i = thread_id(); i < 16 * (DV / 8); i += THREADS) {
             int row = query + i / (DV / 8), c = i % (DV / 8) * 8;

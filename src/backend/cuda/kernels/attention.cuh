@@ -8,6 +8,52 @@ DEV u32 half_at(const vec4 *v, int i) { // of the NV halves that a lane loaded
     return i & 1 ? w >> 16 : w & 0xffff;
 }
 
+// Scores of 16 keys, of operands as load_rows of the kernels has them: rows g and g + 8 of queries, 8 and 8 of the keys.
+DEV void multiply_rows(float (*s)[4], const vec4 *q, const vec4 *k) {
+    UNROLL for (int d = 0; d < DQ / 32; d++) {
+        vec4 low = q[d], high = q[DQ / 32 + d];
+        u32 a0[4] = {low.x, high.x, low.y, high.y}, a1[4] = {low.z, high.z, low.w, high.w};
+        UNROLL for (int j = 0; j < 2; j++) {
+            vec4 b = k[j * (DQ / 32) + d];
+            u32 b0[2] = {b.x, b.y}, b1[2] = {b.z, b.w};
+            multiply(s[j], a0, b0);
+            multiply(s[j], a1, b1);
+        }
+    }
+}
+
+// One half (h) of the rows: N / 2 scores a lane, `most` the largest of these and of m, become weights relative to the largest of
+// the row; what was summed before fades.
+DEV void soften(float (*s)[4], int n, int h, float most, float *m, float *l, float *o) {
+    most = maximum(most, shuffle_xor(most, 1));
+    most = maximum(most, shuffle_xor(most, 2));
+    float fade = exp2_fast(m[h] - most);
+    m[h] = most, l[h] *= fade;
+    UNROLL for (int i = 0; i < NV * 2; i++) o[(i >> 1) * 4 + h * 2 + (i & 1)] *= fade;
+    UNROLL for (int i = 0; i < n; i++) {
+        float *x = &s[i >> 1][h * 2 + (i & 1)];
+        *x = exp2_fast(*x - most);
+        l[h] += *x;
+    }
+}
+
+// o += weights of 16 keys times their values, of which a lane has NV channels of keys 2t, 2t + 1, 2t + 8, 2t + 9.
+DEV void add_weighted(float *o, const float (*s)[4], const vec4 (*v)[(NV + 7) / 8]) {
+    u32 weights[4] = {pack(s[0][0], s[0][1]), pack(s[0][2], s[0][3]), pack(s[1][0], s[1][1]), pack(s[1][2], s[1][3])};
+    UNROLL for (int j = 0; j < NV; j++) {
+        u32 b[2] = {half_at(v[0], j) | half_at(v[1], j) << 16, half_at(v[2], j) | half_at(v[3], j) << 16};
+        multiply(o + j * 4, weights, b);
+    }
+}
+
+// The sums of a row's weights over the lanes that share it.
+DEV void sum_weights(float *l) {
+    UNROLL for (int h = 0; h < 2; h++) {
+        l[h] += shuffle_xor(l[h], 1);
+        l[h] += shuffle_xor(l[h], 2);
+    }
+}
+
 // Leaves a warp's state in shared memory: o and l are sums relative to the maxima m.
 DEV void hand_over(const float *o, const float *m, const float *l, u32 state, int lane) {
     UNROLL for (int h = 0; h < 2; h++) {

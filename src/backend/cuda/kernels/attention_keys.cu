@@ -58,16 +58,7 @@ DEV void weigh(float (*s)[4], float scale, int left, int t, float *m, float *l, 
     UNROLL for (int h = 0; h < 2; h++) {
         float most = m[h];
         UNROLL for (int i = 0; i < STEP / 4; i++) most = maximum(most, s[i >> 1][h * 2 + (i & 1)]);
-        most = maximum(most, shuffle_xor(most, 1));
-        most = maximum(most, shuffle_xor(most, 2));
-        float fade = exp2_fast(m[h] - most);
-        m[h] = most, l[h] *= fade;
-        UNROLL for (int i = 0; i < NV * 2; i++) o[(i >> 1) * 4 + h * 2 + (i & 1)] *= fade;
-        UNROLL for (int i = 0; i < STEP / 4; i++) {
-            float *x = &s[i >> 1][h * 2 + (i & 1)];
-            *x = exp2_fast(*x - most);
-            l[h] += *x;
-        }
+        soften(s, STEP / 4, h, most, m, l, o);
     }
 }
 
@@ -128,10 +119,7 @@ KERNEL(attention, sw_cuda_attention) {
         other = buffer, buffer = next;
     }
     copy_wait(0);
-    UNROLL for (int h = 0; h < 2; h++) {
-        l[h] += shuffle_xor(l[h], 1);
-        l[h] += shuffle_xor(l[h], 2);
-    }
+    sum_weights(l);
     if (p->values) copy_values(p, base, n, head, query);
     barrier(); // states lie where keys did
     merge_warps(o, m, l, shared_base(), warp, lane);

@@ -63,16 +63,7 @@ DEV void weigh(const sw_cuda_attention_rows *p, const float *mask, float (*s)[4]
             *x = k < p->keys ? *x : -3.0e38f;
             most = maximum(most, *x);
         }
-        most = maximum(most, shuffle_xor(most, 1));
-        most = maximum(most, shuffle_xor(most, 2));
-        float fade = exp2_fast(m[h] - most);
-        m[h] = most, l[h] *= fade;
-        UNROLL for (int i = 0; i < NV * 2; i++) o[(i >> 1) * 4 + h * 2 + (i & 1)] *= fade;
-        UNROLL for (int i = 0; i < 4; i++) {
-            float *x = &s[i >> 1][h * 2 + (i & 1)];
-            *x = exp2_fast(*x - most);
-            l[h] += *x;
-        }
+        soften(s, 4, h, most, m, l, o);
     }
 }
 
@@ -123,28 +114,11 @@ KERNEL(attention_rows, sw_cuda_attention_rows) {
         load_rows(k0, keys, p->key.along, key + g, p->keys, p->size, t);
         load_values(v, p, values, key, g, t);
         float s[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
-        UNROLL for (int d = 0; d < DQ / 32; d++) {
-            vec4 low = q[d], high = q[DQ / 32 + d];
-            u32 a0[4] = {low.x, high.x, low.y, high.y}, a1[4] = {low.z, high.z, low.w, high.w};
-            UNROLL for (int j = 0; j < 2; j++) {
-                vec4 b = k0[j * (DQ / 32) + d];
-                u32 b0[2] = {b.x, b.y}, b1[2] = {b.z, b.w};
-                multiply(s[j], a0, b0);
-                multiply(s[j], a1, b1);
-            }
-        }
+        multiply_rows(s, q, k0);
         weigh(p, mask, s, m, l, o, query, key, t);
-        u32 weights[4] = {pack(s[0][0], s[0][1]), pack(s[0][2], s[0][3]), pack(s[1][0], s[1][1]),
-                          pack(s[1][2], s[1][3])};
-        UNROLL for (int j = 0; j < NV; j++) {
-            u32 b[2] = {half_at(v[0], j) | half_at(v[1], j) << 16, half_at(v[2], j) | half_at(v[3], j) << 16};
-            multiply(o + j * 4, weights, b);
-        }
+        add_weighted(o, s, v);
     }
-    UNROLL for (int h = 0; h < 2; h++) {
-        l[h] += shuffle_xor(l[h], 1);
-        l[h] += shuffle_xor(l[h], 2);
-    }
+    sum_weights(l);
     u32 states = shared_base();
     hand_over(o, m, l, states + warp * STATE * 128, lane);
     barrier();

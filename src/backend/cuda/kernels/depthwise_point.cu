@@ -186,7 +186,6 @@ KERNEL(depthwise_point, sw_cuda_pair) {
     u32 patch = sums + (WK - 1) * WM * MT * NT * 512, other = patch + p->patch_bytes;
     load_rows(p, weights, n0);
     load_taps(&p->first, taps);
-    launch_dependents();
     wait_for_predecessor();
     load_patch(p, patch, tile);
     copy_commit();

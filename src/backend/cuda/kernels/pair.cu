@@ -138,7 +138,7 @@ DEV void make_result(const sw_cuda_pair *p, u32 weights, u32 patch, u32 middle, 
         pixel[i] = inside ? (at.n * c->out_height + y) * c->out_width + x : c->pixels;
         slots[i] = patch + (inside ? ((row + 2) * (p->tile_width + 4) + column + 2) * ROW1 * 16 : 0);
     }
-    add_bias(c, acc, channel);
+    add_bias(c, acc, channel, c->out_channels);
     if (p->adds_map && c->residual_before_act) add_map(acc, slots, channel);
     if (c->residual && c->residual_before_act) add_residual(c, acc, pixel, channel);
     activate_sums(c, acc, MT * NT * 4);
@@ -158,7 +158,6 @@ KERNEL(pair, sw_cuda_pair) {
         int channel = (thread_id() >> 5) / WM1 * NT1 * 8 + (i >> 1) * 8 + (thread_id() & 3) * 2 + (i & 1);
         bias[i] = channel < p->first.out_channels ? load_float_const((const float *)p->first.bias + channel) : 0.f;
     }
-    launch_dependents();
     wait_for_predecessor();
     int tile = block_id();
     load_patch(p, patch, tile);

@@ -215,9 +215,6 @@ DEV void copy_commit(void) {
 #define copy_wait(pending) asm volatile("cp.async.wait_group %0;" ::"n"(pending) : "memory")
 #endif
 
-// Kernels that say so apart get it from wait_for_predecessor all the same.
-DEV void launch_dependents(void) {}
-
 // Programmatic dependent launch: those before have finished, and the next kernel may start. It may not sooner: then kernels
 // far ahead would hold shared memory and registers while they wait, and those beside would find none.
 DEV void wait_for_predecessor(void) {

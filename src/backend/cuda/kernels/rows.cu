@@ -1,6 +1,7 @@
 // Kernels over rows of float32. KERNEL_* chooses one.
 #include "args.h"
 #include "ptx.cuh"
+#include "square.cuh"
 
 enum { THREADS = 256 };
 
@@ -147,29 +148,25 @@ KERNEL(log_softmax, sw_cuda_softmax) {
 #endif
 
 #ifdef KERNEL_MATMUL
-// 32 x 32 of the product a block, 4 of them a thread; depth 32 at a time through shared memory.
 KERNEL(matmul, sw_cuda_matmul) {
     const sw_cuda_matmul *p = ARGS;
     wait_for_predecessor();
     int across = (p->n + 31) / 32, x = thread_id() & 31, y = thread_id() >> 5, batch = block_row();
     int m0 = block_id() / across * 32, n0 = block_id() % across * 32;
     const float *a = (const float *)p->a + batch * p->a_batch, *b = (const float *)p->b + batch * p->b_batch;
-    u32 sa = shared_base(), sb = sa + 32 * 33 * 4;
+    u32 sa = shared_base(), sb = sa + SQUARE_BYTES;
     float acc[4] = {0, 0, 0, 0};
     for (int k0 = 0; k0 < p->k; k0 += 32) {
         UNROLL for (int i = 0; i < 4; i++) {
             int m = m0 + y + i * 8, k = k0 + x;
             float v = m < p->m && k < p->k ? load_float(a + m * p->a_row + k * p->a_column) : 0.f;
-            shared_store4(sa + ((y + i * 8) * 33 + x) * 4, as_bits(v));
+            shared_store4(sa + square_at(y + i * 8, x), as_bits(v));
             k = k0 + y + i * 8;
             v = k < p->k && n0 + x < p->n ? load_float(b + k * p->b_row + (n0 + x) * p->b_column) : 0.f;
-            shared_store4(sb + ((y + i * 8) * 33 + x) * 4, as_bits(v));
+            shared_store4(sb + square_at(y + i * 8, x), as_bits(v));
         }
         barrier();
-        for (int k = 0; k < 32; k++) {
-            float v = as_float(shared_load4(sb + (k * 33 + x) * 4));
-            UNROLL for (int i = 0; i < 4; i++) acc[i] += as_float(shared_load4(sa + ((y + i * 8) * 33 + k) * 4)) * v;
-        }
+        multiply_square(acc, sa, sb, x, y);
         barrier();
     }
     UNROLL for (int i = 0; i < 4; i++) {

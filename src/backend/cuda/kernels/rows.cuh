@@ -52,24 +52,14 @@ DEV void store_halves(const sw_cuda_conv *p, const float *acc, int i, f16 *to, i
     bool wide = p->real_channels % 8 == 0;
     UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {
         u32 v[4];
-        UNROLL for (int e = 0; e < VECTOR / 2; e++) {
-            const float *s = acc + ((i >> 1) * NT + c / 2 + e) * 4 + (i & 1) * 2;
-            v[e] = pack(s[0], s[1]);
-        }
+        pack_sums(acc, i, c, v);
         if (!wide) {
             UNROLL for (int e = 0; e < VECTOR; e++) {
                 if (channel + c + e < p->real_channels)
                     store_half(to + c + e, e & 1 ? v[e / 2] >> 16 : v[e / 2] & 0xffff);
             }
         } else if (channel + c < p->real_channels) {
-            if (VECTOR == 8) {
-                vec4 w = {v[0], v[1], v[2], v[3]};
-                store16(to + c, w);
-            } else if (VECTOR == 4) {
-                store8(to + c, v[0], v[1]);
-            } else {
-                store4(to + c, v[0]);
-            }
+            store_vector(to + c, v);
         }
     }
 }
@@ -91,16 +81,7 @@ DEV void finish_rows(const sw_cuda_conv *p, float *acc, int *row, int channel) {
         else if (p->out_rows)
             row[i] = (int)load4((const u32 *)p->out_rows + row[i]);
     }
-    UNROLL for (int j = 0; j < NT; j++) {
-        UNROLL for (int e = 0; e < 2; e++) {
-            int c = channel + 2 * j + e;
-            float bias = c < p->real_channels ? load_float_const((const float *)p->bias + c) : 0.f;
-            UNROLL for (int i = 0; i < MT; i++) {
-                acc[(i * NT + j) * 4 + e] += bias;
-                acc[(i * NT + j) * 4 + 2 + e] += bias;
-            }
-        }
-    }
+    add_bias(p, acc, channel, p->real_channels);
     if (p->residual && p->residual_before_act) add_to_rows(p, acc, row, channel);
     activate_rows(p, acc);
     if (p->residual && !p->residual_before_act) add_to_rows(p, acc, row, channel);

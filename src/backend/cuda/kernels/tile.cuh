@@ -66,16 +66,35 @@ DEV void pixels_from(int m, int *pixel) {
     UNROLL for (int i = 0; i < MT * 2; i++) pixel[i] = m + (i >> 1) * 16 + (i & 1) * 8;
 }
 
-DEV void add_bias(const sw_cuda_conv *p, float *acc, int channel) {
+// To 2 NT channels from `channel` on, of `channels`.
+DEV void add_bias(const sw_cuda_conv *p, float *acc, int channel, int channels) {
     UNROLL for (int j = 0; j < NT; j++) {
         UNROLL for (int e = 0; e < 2; e++) {
             int c = channel + 2 * j + e;
-            float bias = c < p->out_channels ? load_float_const((const float *)p->bias + c) : 0.f;
+            float bias = c < channels ? load_float_const((const float *)p->bias + c) : 0.f;
             UNROLL for (int i = 0; i < MT; i++) {
                 acc[(i * NT + j) * 4 + e] += bias;
                 acc[(i * NT + j) * 4 + 2 + e] += bias;
             }
         }
+    }
+}
+
+// VECTOR channels from c on of what a thread holds of its i-th pixel, as halves.
+DEV void pack_sums(const float *acc, int i, int c, u32 *v) {
+    UNROLL for (int e = 0; e < VECTOR / 2; e++) {
+        const float *s = acc + ((i >> 1) * NT + c / 2 + e) * 4 + (i & 1) * 2;
+        v[e] = pack(s[0], s[1]);
+    }
+}
+DEV void store_vector(f16 *to, const u32 *v) {
+    if (VECTOR == 8) {
+        vec4 w = {v[0], v[1], v[2], v[3]};
+        store16(to, w);
+    } else if (VECTOR == 4) {
+        store8(to, v[0], v[1]);
+    } else {
+        store4(to, v[0]);
     }
 }
 
@@ -86,18 +105,8 @@ DEV void store_sums(const sw_cuda_conv *p, const float *acc, const int *pixel, i
         UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {
             if (channel + c >= p->out_channels) continue;
             u32 v[4];
-            UNROLL for (int e = 0; e < VECTOR / 2; e++) {
-                const float *s = acc + ((i >> 1) * NT + c / 2 + e) * 4 + (i & 1) * 2;
-                v[e] = pack(s[0], s[1]);
-            }
-            if (VECTOR == 8) {
-                vec4 w = {v[0], v[1], v[2], v[3]};
-                store16(to + c, w);
-            } else if (VECTOR == 4) {
-                store8(to + c, v[0], v[1]);
-            } else {
-                store4(to + c, v[0]);
-            }
+            pack_sums(acc, i, c, v);
+            store_vector(to + c, v);
         }
     }
 }
@@ -105,7 +114,7 @@ DEV void store_sums(const sw_cuda_conv *p, const float *acc, const int *pixel, i
 // Bias, activation, residual, store: a thread holds the output pixels `pixel` (p->pixels or more: none) and 2 NT channels from
 // `channel` on.
 DEV void finish(const sw_cuda_conv *p, float *acc, const int *pixel, int channel) {
-    add_bias(p, acc, channel);
+    add_bias(p, acc, channel, p->out_channels);
     if (p->residual && p->residual_before_act) add_residual(p, acc, pixel, channel);
     activate_all(p, acc);
     if (p->residual && !p->residual_before_act) add_residual(p, acc, pixel, channel);

@@ -1,6 +1,7 @@
 // Kernels over rows of halves, and between them and float32. KERNEL_* chooses one; EIGHT: for eight elements of a row a thread.
 #include "args.h"
 #include "ptx.cuh"
+#include "square.cuh"
 
 DEV float load_number(const void *p, size_t at, bool is_float) {
     return is_float ? load_float((const float *)p + at) : unpack_low(load_half((const f16 *)p + at));
@@ -94,7 +95,6 @@ enum { THREADS = 256 };
 KERNEL(gather_tokens, sw_cuda_gather) {
     const sw_cuda_gather *p = ARGS;
     u32 i = block_id() * THREADS + thread_id(), chunks = p->length / 8, row = i / chunks, c = (i - row * chunks) * 8;
-    launch_dependents();
     wait_for_predecessor();
     if (i >= p->count) return;
     long long place = load_long((const long long *)p->places + row);
@@ -166,7 +166,6 @@ KERNEL(norm_tokens, sw_cuda_norm) {
 #endif
 
 #ifdef KERNEL_PRODUCT
-// 32 x 32 of the product a block, 4 of them a thread; depth 32 at a time through shared memory.
 enum { THREADS = 256 };
 
 KERNEL(product, sw_cuda_product) {
@@ -174,25 +173,22 @@ KERNEL(product, sw_cuda_product) {
     wait_for_predecessor();
     int across = (p->columns + 31) / 32, x = thread_id() & 31, y = thread_id() >> 5;
     int m0 = block_id() / across * 32, n0 = block_id() % across * 32;
-    u32 sa = shared_base(), sb = sa + 32 * 33 * 4;
+    u32 sa = shared_base(), sb = sa + SQUARE_BYTES;
     float acc[4] = {0, 0, 0, 0};
     for (int k0 = 0; k0 < p->depth; k0 += 32) {
         UNROLL for (int i = 0; i < 4; i++) {
             int m = m0 + y + i * 8, k = k0 + x;
             float v = m < p->rows && k < p->depth ? load_number(p->a, (size_t)m * p->depth + k, p->a_float) : 0.f;
-            shared_store4(sa + ((y + i * 8) * 33 + x) * 4, as_bits(v));
+            shared_store4(sa + square_at(y + i * 8, x), as_bits(v));
             k = k0 + y + i * 8;
             bool good = k < p->depth && n0 + x < p->columns;
             v = good ? load_float((const float *)p->weights + (size_t)k * p->weight_row +
                                   (size_t)(n0 + x) * p->weight_column)
                      : 0.f;
-            shared_store4(sb + ((y + i * 8) * 33 + x) * 4, as_bits(v));
+            shared_store4(sb + square_at(y + i * 8, x), as_bits(v));
         }
         barrier();
-        for (int k = 0; k < 32; k++) {
-            float v = as_float(shared_load4(sb + (k * 33 + x) * 4));
-            UNROLL for (int i = 0; i < 4; i++) acc[i] += as_float(shared_load4(sa + ((y + i * 8) * 33 + k) * 4)) * v;
-        }
+        multiply_square(acc, sa, sb, x, y);
         barrier();
     }
     UNROLL for (int i = 0; i < 4; i++) {
