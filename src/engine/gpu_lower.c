@@ -199,7 +199,7 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     sw_call call = node_call(gpu, p, node);
     void *out = node->bare || node->in_shift ? sw__gpu_tensor(gpu, p, node->out[0]).data : call.out[0]->data;
     sw_cuda_form form = sw_cuda_conv_form(&conv);
-    bool turn = node->kind == SW_GPU_PRODUCT && !sw_cuda_weights_turned(&call);
+    bool turn = node->kind == SW_GPU_PRODUCT && !sw_call_is_transposed(&call);
     if (form == SW_CUDA_FORM_TILES) SW_TRY(find_tile(gpu, &conv, diag, &node->tile));
     if (p->memory) SW_TRY(upload_weights(gpu, p, node->step, &conv, form, turn, diag));
     sw_tensor residual = {0}; /* the node's, which may be another than the step's */

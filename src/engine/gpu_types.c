@@ -113,7 +113,7 @@ static void choose_native(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node *nod
 static bool is_product(const sw_gpu_program *p, const sw_step *step, const sw_call *call) {
     const sw_instance *instance = p->instance;
     sw_conv conv;
-    if (step->op != SW_OP_MatMul && step->op != SW_OP_Gemm && step->op != SW_OP_FusedProduct) return false;
+    if (!sw_call_is_product(call)) return false;
     for (int i = 1; i < step->n_in && i < 3; i++)
         if (step->in[i] >= 0 &&
             (instance->places[step->in[i]] != SW_PLACE_CONST || !instance->values[step->in[i]].data))

@@ -47,6 +47,8 @@ SW_MUST_USE sw_status sw_call_conv(const sw_call *call, sw_conv *conv);
 
 /* MatMul, Gemm or FusedProduct: made ready as a convolution where its weights are constant. */
 bool sw_call_is_product(const sw_call *call);
+/* Whether one's weights are [columns][depth]. */
+bool sw_call_is_transposed(const sw_call *call);
 /* A product with constant weights as a 1x1 convolution over the rows of its first factor, which are one row of pixels. False:
  * it is not one of these, or sw_cpu_prepare would leave it to the kernels of its operator. `tactic`: as there. */
 bool sw_cpu_packs_product(const sw_call *call, const char *tactic, sw_conv *conv);

@@ -71,7 +71,7 @@ static sw_status no_weights(const sw_call *call) {
 }
 
 /* Whether a product's weights lie with one row for each output. */
-static bool is_transposed(const sw_call *call) {
+bool sw_call_is_transposed(const sw_call *call) {
     return (call->op == SW_OP_Gemm && sw_call_int(call, "transB")) ||
            (call->op == SW_OP_FusedProduct && sw_call_int(call, "transposed"));
 }
@@ -81,7 +81,7 @@ static bool is_transposed(const sw_call *call) {
 static float *weights_of(const sw_call *call, const sw_allocator *allocator) {
     const sw_tensor *w = call->in[1];
     float *from = w->data;
-    if (call->op == SW_OP_FusedConv || is_transposed(call)) return from;
+    if (call->op == SW_OP_FusedConv || sw_call_is_transposed(call)) return from;
     int64_t rows = w->dims[0], columns = w->dims[1];
     float *to = sw_alloc(allocator, (size_t)(rows * columns) * sizeof *to);
     for (int64_t block = 0; to && block < columns; block += 16) /* as many columns as a cache line of a row holds */
@@ -141,8 +141,6 @@ sw_status sw_call_conv(const sw_call *c, sw_conv *conv) {
                  (!writes_rows(c) || y->dtype == SW_F32);
     if (!typed) return sw_call_unsupported(c, "these types are not supported");
     SW_TRY(sw_call_window(c, x, w->dims + 2, &window));
-    sw_act act;
-    SW_TRY(sw_call_act(c, &act));
     *conv = (sw_conv){
         .batch = x->dims[0],
         .height = x->dims[2],
@@ -167,13 +165,8 @@ sw_status sw_call_conv(const sw_call *c, sw_conv *conv) {
         .in_planar = x->layout == SW_ROW_MAJOR,
         .in_type = x->dtype,
         .out_type = y->dtype,
-        .act = act,
-        .act_a = sw_call_float(c, "act_a"),
-        .act_b = sw_call_float(c, "act_b"),
-        .residual = residual != NULL,
-        .residual_before_act = sw_call_int(c, "residual_before_act"),
     };
-    return SW_OK;
+    return sw_call_epilogue(c, conv);
 }
 
 /* ---- Products ------------------------------------------------------------------------------------------------------ */
@@ -188,19 +181,15 @@ static bool is_row_f32(const sw_tensor *t) {
 
 /* What a fused product does with its sums. */
 static bool add_epilogue(const sw_call *c, sw_conv *conv) {
-    if (sw_call_act(c, &conv->act) != SW_OK) return false;
-    conv->act_a = sw_call_float(c, "act_a");
-    conv->act_b = sw_call_float(c, "act_b");
-    conv->residual = sw_call_in(c, 3) != NULL;
+    if (sw_call_epilogue(c, conv) != SW_OK) return false;
     conv->residual_pitch = conv->out_pitch;
-    conv->residual_before_act = sw_call_int(c, "residual_before_act");
     conv->rough = sw_call_int(c, "rough");
     return !conv->residual || is_row_f32(c->in[3]);
 }
 
 static bool as_conv(const sw_call *c, sw_conv *conv) {
     const sw_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0], *bias = sw_call_in(c, 2);
-    bool gemm = c->op == SW_OP_Gemm, transposed = is_transposed(c);
+    bool gemm = c->op == SW_OP_Gemm, transposed = sw_call_is_transposed(c);
     if (!y || w->rank != 2 || x->rank < 2 || !is_row_f32(x) || !is_row_f32(w) || !is_row_f32(y)) return false;
     if (gemm && (sw_call_int(c, "transA") || sw_call_float(c, "alpha") != 1)) return false;
     int64_t k = x->dims[x->rank - 1], n = w->dims[!transposed];
@@ -208,13 +197,7 @@ static bool as_conv(const sw_call *c, sw_conv *conv) {
                  bias->rank < 1 || bias->dims[bias->rank - 1] != n))
         return false;
     if (k == 0 || sw_tensor_count(y) == 0) return false;
-    int64_t rows = sw_tensor_count(y) / n;
-    *conv = (sw_conv){.batch = 1, .height = 1, .width = rows, .in_channels = k, .out_height = 1, .out_width = rows};
-    conv->out_channels = conv->out_pitch = n;
-    conv->in_pitch = k;
-    conv->kernel_h = conv->kernel_w = conv->stride_h = conv->stride_w = conv->dilation_h = conv->dilation_w = 1;
-    conv->groups = 1;
-    conv->in_type = conv->out_type = SW_F32;
+    *conv = sw_conv_of_rows(sw_tensor_count(y) / n, k, n);
     return c->op != SW_OP_FusedProduct || add_epilogue(c, conv);
 }
 

@@ -134,10 +134,9 @@ bool sw_cuda_has_attention_rows(const sw_fused_attention *attention);
 enum { SW_CUDA_MOST_FEW = 16 }; /* rows of products that take a warp a column, in float32 */
 
 /* A product of rows with a matrix of weights: MatMul, Gemm or FusedProduct; as a convolution of 1x1 whose in_type tells the
- * type of halves, for sw_cuda_launch_conv with FORM_TILES. Its weights lie column by column (turned) or depth by depth. */
+ * type of halves, for sw_cuda_launch_conv with FORM_TILES. */
 bool sw_cuda_is_product(const sw_call *call);
 bool sw_cuda_is_few(const sw_call *call); /* it is better left to the kernels for few rows */
-bool sw_cuda_weights_turned(const sw_call *call);
 SW_MUST_USE sw_status sw_cuda_describe_product(const sw_call *call, sw_dtype halves, sw_conv *conv);
 
 /* Launches of a step; convolutions of maps are refused here. tf32: products of float32 planes may round their factors.

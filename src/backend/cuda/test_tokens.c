@@ -82,28 +82,13 @@ static void check_products(sw_cuda *gpu, const product_case *cases, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const product_case *c = &cases[i];
         sw_dtype type = rough ? SW_BF16 : SW_F16;
-        sw_conv conv = {.batch = 1,
-                        .height = 1,
-                        .width = c->rows,
-                        .in_channels = c->depth,
-                        .out_height = 1,
-                        .out_width = c->rows,
-                        .out_channels = c->columns,
-                        .kernel_h = 1,
-                        .kernel_w = 1,
-                        .stride_h = 1,
-                        .stride_w = 1,
-                        .dilation_h = 1,
-                        .dilation_w = 1,
-                        .groups = 1,
-                        .in_pitch = c->depth,
-                        .out_pitch = c->columns,
-                        .residual_pitch = c->residual ? c->columns : 0,
-                        .residual = c->residual,
-                        .residual_before_act = c->before,
-                        .act = c->act,
-                        .in_type = type,
-                        .out_type = c->out_float ? SW_F32 : type};
+        sw_conv conv = sw_conv_of_rows(c->rows, c->depth, c->columns);
+        conv.residual_pitch = c->residual ? c->columns : 0;
+        conv.residual = c->residual;
+        conv.residual_before_act = c->before;
+        conv.act = c->act;
+        conv.in_type = type;
+        if (!c->out_float) conv.out_type = type;
         int found = sw_cuda_conv_candidates(&conv, &gpu->info, tiles);
         CHECK(found > 0);
         for (int k = 0; k < found; k++) check_product(gpu, c, tiles[k], &conv);

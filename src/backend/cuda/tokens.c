@@ -1,6 +1,7 @@
 /* Rows of halves: token tensors [batch, tokens, channels]. What a step does with them, and its launches. */
 #include <string.h>
 
+#include "backend/cpu/cpu.h"
 #include "backend/cuda/lower.h"
 #include "kernels/conv/act.h"
 
@@ -15,10 +16,6 @@ static bool is_float(const sw_tensor *t) {
 }
 
 /* ---- What steps do with rows --------------------------------------------------------------------------------------- */
-
-static bool is_product(sw_op op) {
-    return op == SW_OP_MatMul || op == SW_OP_Gemm || op == SW_OP_FusedProduct;
-}
 
 static bool is_element_wise(const sw_call *c) {
     sw__activation act;
@@ -66,7 +63,7 @@ bool sw_cuda_rows_pass(const sw_call *c) {
 
 bool sw_cuda_is_product(const sw_call *c) {
     const sw_tensor *x = c->in[0], *w = c->n_in > 1 ? c->in[1] : NULL, *bias = sw_call_in(c, 2);
-    if (!is_product(c->op) || is_map(x) || is_map(c->out[0]) || x->rank < 2 || w->rank != 2 || !is_float(w))
+    if (!sw_call_is_product(c) || is_map(x) || is_map(c->out[0]) || x->rank < 2 || w->rank != 2 || !is_float(w))
         return false;
     bool gemm = c->op == SW_OP_Gemm;
     if (gemm && (sw_call_int(c, "transA") || sw_call_float(c, "alpha") != 1 || sw_call_float(c, "beta") != 1))
@@ -79,52 +76,23 @@ bool sw_cuda_is_few(const sw_call *c) {
     const sw_tensor *x = c->in[0], *y = c->out[0];
     int64_t n = y->dims[y->rank - 1], k = x->dims[x->rank - 1];
     return (c->op == SW_OP_Gemm || c->op == SW_OP_FusedProduct) && !sw_call_in(c, 3) && n > 0 &&
-           sw_tensor_count(y) <= SW_CUDA_MOST_FEW * n && (k % 4 == 0 || !sw_cuda_weights_turned(c));
-}
-
-bool sw_cuda_weights_turned(const sw_call *c) {
-    return c->op == SW_OP_Gemm ? sw_call_int(c, "transB") : c->op == SW_OP_FusedProduct && sw_call_int(c, "transposed");
-}
-
-static sw_status find_epilogue(const sw_call *c, sw_conv *conv) {
-    conv->act = SW_ACT_NONE;
-    if (c->op != SW_OP_FusedProduct) return SW_OK;
-    conv->act_a = sw_call_float(c, "act_a");
-    conv->act_b = sw_call_float(c, "act_b");
-    conv->residual = sw_call_in(c, 3) != NULL;
-    conv->residual_before_act = sw_call_int(c, "residual_before_act");
-    return sw_call_act(c, &conv->act);
+           sw_tensor_count(y) <= SW_CUDA_MOST_FEW * n && (k % 4 == 0 || !sw_call_is_transposed(c));
 }
 
 sw_status sw_cuda_describe_product(const sw_call *c, sw_dtype halves, sw_conv *conv) {
     const sw_tensor *x = c->in[0], *y = c->out[0];
     int64_t k = x->dims[x->rank - 1], n = y->dims[y->rank - 1], rows = sw_tensor_count(y) / (n ? n : 1);
-    *conv = (sw_conv){.batch = 1,
-                      .height = 1,
-                      .width = rows,
-                      .in_channels = k,
-                      .out_height = 1,
-                      .out_width = rows,
-                      .out_channels = n,
-                      .kernel_h = 1,
-                      .kernel_w = 1,
-                      .stride_h = 1,
-                      .stride_w = 1,
-                      .dilation_h = 1,
-                      .dilation_w = 1,
-                      .groups = 1,
-                      .in_pitch = k,
-                      .out_pitch = n,
-                      .in_type = halves,
-                      .out_type = is_half(y) ? halves : SW_F32};
-    SW_TRY(find_epilogue(c, conv));
+    *conv = sw_conv_of_rows(rows, k, n);
+    conv->in_type = halves;
+    if (is_half(y)) conv->out_type = halves;
+    if (c->op == SW_OP_FusedProduct) SW_TRY(sw_call_epilogue(c, conv));
     conv->residual_pitch = conv->residual ? n : 0;
     return SW_OK;
 }
 
 static const char *few_rows(const sw_call *c, const sw_conv *conv, sw_cuda_launch *l) {
     const sw_tensor *bias = sw_call_in(c, 2);
-    bool columns = sw_cuda_weights_turned(c);
+    bool columns = sw_call_is_transposed(c);
     l->kernel = columns ? SW_CUDA_FEW_ROWS_COLUMNS : SW_CUDA_FEW_ROWS;
     l->args.few_rows = (sw_cuda_few_rows){.a = c->in[0]->data,
                                           .b = c->in[1]->data,
@@ -151,7 +119,7 @@ static const char *product(const sw_call *c, sw_cuda_launch *l) {
         return "its weights are no matrix";
     if (residual && sw_tensor_count(residual) != sw_tensor_count(y)) return "its residual broadcasts";
     if (sw_cuda_is_few(c)) return few_rows(c, &conv, l);
-    bool turned = sw_cuda_weights_turned(c);
+    bool turned = sw_call_is_transposed(c);
     l->kernel = SW_CUDA_PRODUCT;
     l->args.product = (sw_cuda_product){.a = x->data,
                                         .weights = c->in[1]->data,
@@ -391,7 +359,7 @@ const char *sw__cuda_lower_tokens(const sw_call *c, sw_cuda_launch *l, bool *tak
     bool turns = c->op == SW_OP_Transpose || c->op == SW_OP_Relayout;
     *taken = true;
     if (maps && turns && (halves || c->op == SW_OP_Transpose)) return turn(c, l);
-    if (is_product(c->op) && !maps && (halves || c->op == SW_OP_FusedProduct)) return product(c, l);
+    if (sw_call_is_product(c) && !maps && (halves || c->op == SW_OP_FusedProduct)) return product(c, l);
     if (c->op == SW_OP_FusedAttention) return attention(c, l);
     if (c->op == SW_OP_Gather && gathers_rows(c)) return gather(c, l);
     if (halves && c->op == SW_OP_LayerNormalization) return norm(c, l);

@@ -33,6 +33,27 @@ bool sw_conv_accepts(const sw_conv_tactic *tactic, const sw_conv *c) {
     return able && !tactic->refuse(c);
 }
 
+sw_conv sw_conv_of_rows(int64_t rows, int64_t depth, int64_t columns) {
+    return (sw_conv){.batch = 1,
+                     .height = 1,
+                     .width = rows,
+                     .in_channels = depth,
+                     .out_height = 1,
+                     .out_width = rows,
+                     .out_channels = columns,
+                     .kernel_h = 1,
+                     .kernel_w = 1,
+                     .stride_h = 1,
+                     .stride_w = 1,
+                     .dilation_h = 1,
+                     .dilation_w = 1,
+                     .groups = 1,
+                     .in_pitch = depth,
+                     .out_pitch = columns,
+                     .in_type = SW_F32,
+                     .out_type = SW_F32};
+}
+
 const sw_conv_tactic *sw_conv_choose(const sw_conv *c) {
     const sw_conv_tactic *best = &sw__conv_plain;
     if (!is_usual(c)) return best;

@@ -90,6 +90,9 @@ static inline int sw__map_kind(sw_dtype type) {
     return type == SW_F32 ? 0 : type == SW_BF16 ? 1 : 2;
 }
 
+/* A product of rows of `depth` elements by a matrix, as a convolution of 1 x 1 over one row of pixels; float32. */
+sw_conv sw_conv_of_rows(int64_t rows, int64_t depth, int64_t columns);
+
 /* All tactics, ending with NULL; whether this CPU can run one is sw_cpu_features() against its `features`. */
 extern const sw_conv_tactic *const sw_conv_tactics[];
 /* The tactic of that name, whatever this CPU can; NULL: there is none. */

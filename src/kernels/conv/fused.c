@@ -56,18 +56,25 @@ sw_status sw_call_act(const sw_call *c, sw_act *act) {
     return sw_call_fail(c, "activation '%.32s' is not known", sw_call_string(c, "activation"));
 }
 
+sw_status sw_call_epilogue(const sw_call *c, sw_conv *conv) {
+    conv->act_a = sw_call_float(c, "act_a");
+    conv->act_b = sw_call_float(c, "act_b");
+    conv->residual = sw_call_in(c, 3) != NULL;
+    conv->residual_before_act = sw_call_int(c, "residual_before_act");
+    return sw_call_act(c, &conv->act);
+}
+
 /* Residual and activation of what stands in the output. */
 static sw_status finish(const sw_call *c) {
-    sw_act act;
-    SW_TRY(sw_call_act(c, &act));
-    float a = sw_call_float(c, "act_a"), b = sw_call_float(c, "act_b");
-    bool before = sw_call_int(c, "residual_before_act");
+    sw_conv conv;
+    SW_TRY(sw_call_epilogue(c, &conv));
     float *y = c->out[0]->data;
     const float *residual = sw_call_in(c, 3) ? c->in[3]->data : NULL;
     int64_t n = sw_tensor_count(c->out[0]);
     for (int64_t i = 0; i < n; i++) {
-        float s = y[i] + (residual && before ? residual[i] : 0);
-        y[i] = sw_act_apply(act, a, b, s) + (residual && !before ? residual[i] : 0);
+        float s = y[i] + (residual && conv.residual_before_act ? residual[i] : 0);
+        y[i] = sw_act_apply(conv.act, conv.act_a, conv.act_b, s) +
+               (residual && !conv.residual_before_act ? residual[i] : 0);
     }
     return SW_OK;
 }

@@ -369,24 +369,7 @@ SW_TEST(conv_tactics_sigmoid) {
     enum { N = 40000 };
     static float in[N], out[N];
     for (int i = 0; i < N; i++) in[i] = (float)(i - N / 2) * 0.0043f;
-    sw_conv c = {.batch = 1,
-                 .height = 1,
-                 .width = N,
-                 .in_channels = 1,
-                 .out_height = 1,
-                 .out_width = N,
-                 .out_channels = 1,
-                 .kernel_h = 1,
-                 .kernel_w = 1,
-                 .stride_h = 1,
-                 .stride_w = 1,
-                 .dilation_h = 1,
-                 .dilation_w = 1,
-                 .groups = 1,
-                 .in_pitch = 1,
-                 .out_pitch = 1,
-                 .in_type = SW_F32,
-                 .out_type = SW_F32};
+    sw_conv c = sw_conv_of_rows(N, 1, 1);
     for (int t = 1; tactics[t]; t++) {
         const sw_conv_tactic *tactic = tactics[t];
         if ((tactic->features & ~sw_cpu_features()) || tactic->refuse(&c)) continue;
@@ -417,25 +400,8 @@ SW_TEST(conv_tactics_silu_bfloat16) {
     static uint16_t out[N];
     for (int i = 0; i < N; i++) in[i] = sw_bf16_to_f32(sw_f32_to_bf16((float)(i - N / 2) * 0.0086f));
     in[0] = -1e30f, in[N - 1] = 1000;
-    sw_conv c = {.batch = 1,
-                 .height = 1,
-                 .width = N,
-                 .in_channels = 1,
-                 .out_height = 1,
-                 .out_width = N,
-                 .out_channels = 1,
-                 .kernel_h = 1,
-                 .kernel_w = 1,
-                 .stride_h = 1,
-                 .stride_w = 1,
-                 .dilation_h = 1,
-                 .dilation_w = 1,
-                 .groups = 1,
-                 .in_pitch = 1,
-                 .out_pitch = 1,
-                 .act = SW_ACT_SILU,
-                 .in_type = SW_F32,
-                 .out_type = SW_BF16};
+    sw_conv c = sw_conv_of_rows(N, 1, 1);
+    c.act = SW_ACT_SILU, c.out_type = SW_BF16;
     for (int t = 1; tactics[t]; t++) {
         const sw_conv_tactic *tactic = tactics[t];
         if (!sw_conv_accepts(tactic, &c)) continue;
