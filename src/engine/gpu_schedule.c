@@ -63,17 +63,11 @@ static void find_needs(scheduler *s) {
     }
 }
 
-/* Whether another node that needs `k` and is not scheduled yet has a longer way to go than `i`. */
-static bool is_side_branch(const scheduler *s, int k, int i) {
+/* Whether a node behind `i` that needs `k` has more than `height` nodes to go. */
+static bool is_needed_after(const scheduler *s, int k, int i, int height) {
     const sw_gpu_program *p = s->p;
     for (int other = i + 1; other < p->n_nodes; other++)
-        if (bit(row_of(s->needs, other, p->words), k) && s->height[other] > s->height[i]) return true;
-    return false;
-}
-
-static bool has_readers_after(const scheduler *s, int k, int i) {
-    for (int other = i + 1; other < s->p->n_nodes; other++)
-        if (bit(row_of(s->needs, other, s->p->words), k)) return true;
+        if (bit(row_of(s->needs, other, p->words), k) && s->height[other] > height) return true;
     return false;
 }
 
@@ -83,7 +77,7 @@ static int free_stream(scheduler *s, int i) {
     const uint64_t *needs = row_of(s->needs, i, p->words);
     for (int stream = 0; stream < p->n_streams; stream++) {
         int tail = s->tail[stream];
-        if (tail < 0 || has_readers_after(s, tail, i)) continue;
+        if (tail < 0 || is_needed_after(s, tail, i, -1)) continue;
         for (int k = tail; k < i; k++)
             if (bit(needs, k) && (k == tail || sw__gpu_is_before(p, tail, k))) return stream;
     }
@@ -97,7 +91,8 @@ static int choose_stream(scheduler *s, int i) {
     for (int k = i - 1; k >= 0; k--) {
         if (!bit(needs, k) || p->nodes[k].stream < 0) continue;
         if (latest < 0) latest = k;
-        if (s->tail[p->nodes[k].stream] == k && !is_side_branch(s, k, i)) return p->nodes[k].stream;
+        bool is_side_branch = is_needed_after(s, k, i, s->height[i]);
+        if (s->tail[p->nodes[k].stream] == k && !is_side_branch) return p->nodes[k].stream;
     }
     int stream = latest < 0 ? 0 : free_stream(s, i);
     return stream < 0 ? p->nodes[latest].stream : stream;

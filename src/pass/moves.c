@@ -56,9 +56,14 @@ static void measure(const sw_value *v, int64_t unit, int64_t *dims, int64_t *str
 
 static units find_units(finder *f, sw_value *v);
 
-static units whole(finder *f, sw_value *v) {
+static units room_for(finder *f, sw_value *v) {
     units u = {.base = v, .n = sw_tensor_count(&v->type) / f->unit};
     u.at = SW_ARENA_ARRAY(f->graph->arena, int32_t, (size_t)u.n);
+    return u;
+}
+
+static units whole(finder *f, sw_value *v) {
+    units u = room_for(f, v);
     for (int64_t i = 0; u.at && i < u.n; i++) u.at[i] = (int32_t)i;
     return u;
 }
@@ -133,12 +138,11 @@ static bool find_join(finder *f, sw_node *node, const sw_value *v, units *u) {
 
 static units find_units(finder *f, sw_value *v) {
     sw_node *node = v->producer;
-    units u = whole(f, v);
     bool known = node && f->steps++ < MOST_STEPS && node->n_in > 0 && is_known(node->in[0]) &&
                  last_dim(node->in[0]) % f->unit == 0;
-    if (!known) return u;
-    if (is_reshape(node->op)) return find_units(f, node->in[0]);
-    if (!is_move(node->op)) return u;
+    if (known && is_reshape(node->op)) return find_units(f, node->in[0]);
+    if (!known || !is_move(node->op)) return whole(f, v);
+    units u = room_for(f, v);
     bool found = node->op == SW_OP_Concat ? find_join(f, node, v, &u) : find_choice(f, node, v, &u);
     f->moves += found;
     return found ? u : whole(f, v);

@@ -54,59 +54,54 @@ static bool has_parts(const char *path, char *why, size_t size) {
     return true;
 }
 
-static sw_library *open_first(const char *const *names, int n) {
+const char *sw_cuda_library_name(sw_cuda_library library) {
+    return library == SW_CUDA_CUDNN ? "cuDNN" : "cuBLASLt";
+}
+
+/* Keeps its version, or why it is not there: it has no symbol `missing`, or is not one of `versions`, from `least` to `end`. */
+static void settle(sw_cuda_library which, const char *path, const char *missing, int64_t version, int64_t least,
+                   int64_t end, const char *versions) {
+    const char *name = sw_cuda_library_name(which);
+    char *why = found[which].why;
+    const size_t size = sizeof found[which].why;
+    if (missing)
+        snprintf(why, size, "%s %.200s is no version %s: it has no %s", name, path, versions, missing);
+    else if (version < least || version >= end)
+        snprintf(why, size, "%s %lld is no version %s", name, (long long)version, versions);
+    else
+        found[which].version = version;
+}
+
+/* The first of these that is there; NULL, and a sentence, when none is. */
+static sw_library *open_first(sw_cuda_library which, const char *const *paths, int n) {
     for (int i = 0; i < n; i++) {
-        sw_library *library = sw_library_open(names[i]);
+        sw_library *library = sw_library_open(paths[i]);
         if (library) return library;
     }
+    snprintf(found[which].why, sizeof found[which].why, "there is no %s (%.200s cannot be opened)",
+             sw_cuda_library_name(which), paths[0]);
     return NULL;
 }
 
 static void open_cudnn(void) {
-    char *why = found[SW_CUDA_CUDNN].why;
-    const size_t size = sizeof found[0].why;
     const char *path = getenv("SLIPWAY_CUDNN");
     if (!path) path = "libcudnn.so.9";
-    sw_library *library = open_first(&path, 1);
-    if (!library) {
-        snprintf(why, size, "there is no cuDNN (%.200s cannot be opened)", path);
-        return;
-    }
-    if (!has_parts(path, why, size)) return;
+    sw_library *library = open_first(SW_CUDA_CUDNN, &path, 1);
+    if (!library || !has_parts(path, found[SW_CUDA_CUDNN].why, sizeof found[SW_CUDA_CUDNN].why)) return;
     const char *missing = find_cudnn(library, &cudnn);
-    int64_t version = missing ? 0 : (int64_t)cudnn.version();
-    if (missing)
-        snprintf(why, size, "cuDNN %.200s is no version 9: it has no %s", path, missing);
-    else if (version < 90000 || version >= 100000)
-        snprintf(why, size, "cuDNN %lld is no version 9", (long long)version);
-    else
-        found[SW_CUDA_CUDNN].version = version;
+    settle(SW_CUDA_CUDNN, path, missing, missing ? 0 : (int64_t)cudnn.version(), 90000, 100000, "9");
 }
 
 static void open_blas(void) {
     static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12",
                                         "/usr/local/cuda/lib64/libcublasLt.so"};
-    char *why = found[SW_CUDA_CUBLASLT].why;
-    const size_t size = sizeof found[0].why;
     const char *path = getenv("SLIPWAY_CUBLASLT");
-    sw_library *library = path ? open_first(&path, 1) : open_first(names, sizeof names / sizeof names[0]);
-    if (!path) path = names[0];
-    if (!library) {
-        snprintf(why, size, "there is no cuBLASLt (%.200s cannot be opened)", path);
-        return;
-    }
+    sw_library *library = path ? open_first(SW_CUDA_CUBLASLT, &path, 1)
+                               : open_first(SW_CUDA_CUBLASLT, names, sizeof names / sizeof names[0]);
+    if (!library) return;
     const char *missing = find_blas(library, &blas);
-    int64_t version = missing ? 0 : (int64_t)blas.version();
-    if (missing)
-        snprintf(why, size, "cuBLASLt %.200s is no version 12 or 13: it has no %s", path, missing);
-    else if (version < 120000 || version >= 140000)
-        snprintf(why, size, "cuBLASLt %lld is no version 12 or 13", (long long)version);
-    else
-        found[SW_CUDA_CUBLASLT].version = version;
-}
-
-const char *sw_cuda_library_name(sw_cuda_library library) {
-    return library == SW_CUDA_CUDNN ? "cuDNN" : "cuBLASLt";
+    settle(SW_CUDA_CUBLASLT, path ? path : names[0], missing, missing ? 0 : (int64_t)blas.version(), 120000, 140000,
+           "12 or 13");
 }
 
 int64_t sw_cuda_library_version(sw_cuda_library library, const char **why) {
