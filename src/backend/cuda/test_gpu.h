@@ -2,6 +2,8 @@
 #ifndef SLIPWAY_CUDA_TEST_GPU_H
 #define SLIPWAY_CUDA_TEST_GPU_H
 
+#include <stdlib.h>
+
 #include "backend/cuda/ops.h"
 #include "base/half.h"
 #include "unit.h"
@@ -18,6 +20,18 @@ static inline sw_cuda *open_gpu(void) {
     if (*gpu) (*gpu)->bf16 = rough;
     if (*gpu && old) (*gpu)->info.sm = 75;
     return *gpu;
+}
+
+/* The text as SM 7.5 has it: products of depth 8, no asynchronous copies. In the emulator only. */
+static inline void check_sm_75(void (*check)(sw_cuda *gpu)) {
+    if (getenv("SLIPWAY_TEST_GPU")) {
+        sw_test_skip("in the emulator only");
+        return;
+    }
+    old = true;
+    sw_cuda *gpu = open_gpu();
+    if (gpu) check(gpu);
+    old = false;
 }
 
 static inline uint16_t half(float v) {

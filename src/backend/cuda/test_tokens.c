@@ -259,27 +259,21 @@ SW_TEST(cuda_rows_attention) {
     if (gpu) check_all_attention(gpu);
 }
 
+static void check_all_of_rows(sw_cuda *gpu) {
+    check_products(gpu, products, 2);
+    check_all_attention(gpu);
+}
+
 SW_TEST(cuda_rows_bfloat16) {
     rough = true;
     sw_cuda *gpu = open_gpu();
     if (gpu && gpu->info.sm >= 80) {
-        check_products(gpu, products, 2);
+        check_all_of_rows(gpu);
         check_norm(gpu, 3, 40, false, false, true);
-        check_all_attention(gpu);
     }
     rough = false;
 }
 
 SW_TEST(cuda_rows_sm_75) {
-    if (getenv("SLIPWAY_TEST_GPU")) {
-        sw_test_skip("in the emulator only");
-        return;
-    }
-    old = true;
-    sw_cuda *gpu = open_gpu();
-    if (gpu) {
-        check_products(gpu, products, 2);
-        check_all_attention(gpu);
-    }
-    old = false;
+    check_sm_75(check_all_of_rows);
 }
