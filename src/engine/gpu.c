@@ -156,7 +156,13 @@ static sw_status plan_memory(sw_gpu *gpu, sw_gpu_program *p) {
 
 /* ---- Building ------------------------------------------------------------------------------------------------------ */
 
-static sw_status place_nodes(sw_gpu *gpu, sw_gpu_program *p, bool fallback, const sw_diag *diag, bool *again) {
+static void want_kernel(const sw_cuda_launch *l, int *shared) {
+    if (!sw__gpu_is_library(l->kernel) && l->shared_bytes > shared[l->kernel]) shared[l->kernel] = l->shared_bytes;
+}
+
+/* `shared`: by kernel, the dynamic shared memory that it is to be loaded for; -1: it is not wanted. */
+static sw_status place_nodes(sw_gpu *gpu, sw_gpu_program *p, bool fallback, const sw_diag *diag, int *shared,
+                             bool *again) {
     sw_cuda_launch launches[SW_CUDA_MAX_LAUNCHES];
     *again = false;
     sw__gpu_choose_types(gpu, p);
@@ -167,6 +173,7 @@ static sw_status place_nodes(sw_gpu *gpu, sw_gpu_program *p, bool fallback, cons
         SW_TRY(sw__gpu_lower_node(gpu, p, node, launches, &n, &node->why, diag));
         if (!node->why) {
             node->n_launches = n;
+            for (int k = 0; k < n; k++) want_kernel(&launches[k], shared);
             continue;
         }
         const sw_step *step = &gpu->plan->steps[node->step];
@@ -275,11 +282,14 @@ sw_status sw__gpu_capture(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
 }
 
 static sw_status build(sw_gpu *gpu, sw_gpu_program *p, bool fallback, const sw_diag *diag) {
+    int shared[SW_CUDA_KERNELS];
+    memset(shared, -1, sizeof shared);
     SW_TRY(sw_cuda_enter(gpu->cuda, diag));
     SW_TRY(sw_gpu_find_nodes(gpu->plan, p->instance, &gpu->cuda->info, &p->nodes, &p->n_nodes));
     settle_places(gpu, p);
     SW_TRY(sw__gpu_find_pairs(gpu, p, gpu->tunes));
-    for (bool again = true; again;) SW_TRY(place_nodes(gpu, p, fallback, diag, &again));
+    for (bool again = true; again;) SW_TRY(place_nodes(gpu, p, fallback, diag, shared, &again));
+    sw_cuda_load_all(gpu->cuda, shared, INT64_MAX);
     find_crossings(gpu, p);
     SW_TRY(sw__gpu_schedule(gpu, p));
     SW_TRY(plan_memory(gpu, p));

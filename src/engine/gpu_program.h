@@ -35,6 +35,7 @@ typedef struct sw_gpu_tuned {
     int n_others;
     sw_cuda_kernel alone; /* the best in a chain of itself */
     bool known;           /* `tile` is the best in the network, too, or the only one */
+    bool tried;           /* all of them were tried there */
 } sw_gpu_tuned;
 
 /* A way of a library to run a convolution: number SW_CUDA_KERNELS + its place among all of them. */

@@ -217,34 +217,81 @@ static bool is_plain(const trial *t) {
     return !p->out_float && !p->residual_float && !p->in_rows && !p->out_rows && t->conv.out_pitch % 8 == 0;
 }
 
-/* Times kernels for a convolution, unless it is one whose tile is known. */
-static sw_status try_node(stopwatch *w, trials *all, sw_gpu_program *p, sw_gpu_node *node, const sw_diag *diag) {
+/* Lists a convolution with the kernels that can do it, unless it is one whose tile is known. */
+static sw_status list_node(sw_gpu *gpu, trials *all, sw_gpu_program *p, sw_gpu_node *node, const sw_diag *diag) {
     trial t = {.p = p, .least = INT64_MAX};
-    bool done = true;
     sw_cuda_launch now;
     int n;
     const char *why;
-    SW_TRY(sw__gpu_conv(w->gpu, p, node, &t.conv));
-    if (sw_cuda_conv_form(&t.conv) != SW_CUDA_FORM_TILES || is_tuned(w->gpu, &t.conv)) return SW_OK;
+    SW_TRY(sw__gpu_conv(gpu, p, node, &t.conv));
+    if (sw_cuda_conv_form(&t.conv) != SW_CUDA_FORM_TILES || is_tuned(gpu, &t.conv)) return SW_OK;
     for (size_t i = 0; i < all->n; i++)
         if (sw__gpu_same_conv(&all->items[i].conv, &t.conv)) return SW_OK;
-    t.n = sw_cuda_conv_candidates(&t.conv, &w->gpu->cuda->info, t.tiles);
-    SW_TRY(sw__gpu_lower_node(w->gpu, p, node, &now, &n, &why, diag));
+    t.n = sw_cuda_conv_candidates(&t.conv, &gpu->cuda->info, t.tiles);
+    SW_TRY(sw__gpu_lower_node(gpu, p, node, &now, &n, &why, diag));
     t.places = now.args.conv;
     sw_cpu_conv_key(&t.conv, t.key, sizeof t.key);
-    SW_TRY(time_tiles(w, &t, 0, all->times, diag, &done));
-    if (!done) return SW_OK;
-    SW_TRY(sw_grow(w->gpu->allocator, (void **)&all->items, &all->cap, all->n + 1, sizeof t, SIZE_MAX));
+    SW_TRY(sw_grow(gpu->allocator, (void **)&all->items, &all->cap, all->n + 1, sizeof t, SIZE_MAX));
     all->items[all->n++] = t;
     return SW_OK;
 }
 
 /* The same for both of a pair. */
-static sw_status try_both(stopwatch *w, trials *all, sw_gpu_program *p, const sw_gpu_node *pair, const sw_diag *diag) {
+static sw_status list_both(sw_gpu *gpu, trials *all, sw_gpu_program *p, const sw_gpu_node *pair, const sw_diag *diag) {
     for (int i = 0; i < 2; i++) {
-        sw_gpu_node one = sw__gpu_conv_node(w->gpu, i ? pair->step : pair->first);
-        SW_TRY(try_node(w, all, p, &one, diag));
+        sw_gpu_node one = sw__gpu_conv_node(gpu, i ? pair->step : pair->first);
+        SW_TRY(list_node(gpu, all, p, &one, diag));
     }
+    return SW_OK;
+}
+
+static sw_status list_all(sw_gpu *gpu, trials *all, sw_gpu_program *p, const sw_diag *diag) {
+    for (int i = 0; i < p->n_nodes; i++) {
+        sw_gpu_node *node = &p->nodes[i];
+        if (node->kind == SW_GPU_CONV || node->kind == SW_GPU_PRODUCT) SW_TRY(list_node(gpu, all, p, node, diag));
+        if (node->kind == SW_GPU_PAIR) SW_TRY(list_both(gpu, all, p, node, diag));
+    }
+    return SW_OK;
+}
+
+static void want_unknown(const sw_gpu_times *times, const char *key, sw_cuda_kernel kernel, int *shared) {
+    int64_t ns[2];
+    if (!times || !times->find(times->ctx, key, sw__gpu_pair_name(kernel), ns)) shared[kernel] = 0;
+}
+
+/* Compiles what is going to be timed. */
+static sw_status load_unknown(stopwatch *w, const trials *all, const sw_gpu_program *p) {
+    sw_gpu *gpu = w->gpu;
+    int shared[SW_CUDA_KERNELS];
+    memset(shared, -1, sizeof shared);
+    for (size_t i = 0; i < all->n; i++)
+        for (int k = 0; k < all->items[i].n; k++)
+            want_unknown(all->times, all->items[i].key, all->items[i].tiles[k], shared);
+    for (int i = 0; i < p->n_nodes; i++) {
+        sw_conv a, b;
+        char key[SW_GPU_PAIR_KEY];
+        sw_cuda_kernel kernels[SW_CUDA_KERNELS + 1];
+        if (p->nodes[i].kind != SW_GPU_PAIR) continue;
+        SW_TRY(sw__gpu_pair(gpu, p, &p->nodes[i], &a, &b));
+        sw__gpu_pair_key(&a, &b, key);
+        for (int k = sw__gpu_pair_candidates(gpu, &a, &b, kernels) - 2; k >= 0; k--) /* the last one is no kernel */
+            want_unknown(all->times, key, kernels[k], shared);
+    }
+    sw_cuda_load_all(gpu->cuda, shared, w->deadline);
+    return SW_OK;
+}
+
+/* Times all that are listed; those that no time was left for are no longer. */
+static sw_status time_all(stopwatch *w, trials *all, const sw_diag *diag) {
+    size_t kept = 0;
+    for (size_t i = 0; i < all->n; i++) {
+        trial *t = &all->items[i];
+        bool done = true;
+        SW_TRY(time_tiles(w, t, 0, all->times, diag, &done));
+        if (all->times && all->times->progress) all->times->progress(all->times->ctx, (int)i + 1, (int)all->n);
+        if (done) all->items[kept++] = *t;
+    }
+    all->n = kept;
     return SW_OK;
 }
 
@@ -290,13 +337,9 @@ static sw_status settle(sw_gpu *gpu, const trial *t) {
 
 static sw_status tune_alone(stopwatch *w, sw_gpu_program *p, const sw_gpu_times *times, const sw_diag *diag) {
     trials all = {.times = times};
-    sw_status status = SW_OK;
-    for (int i = 0; i < p->n_nodes && status == SW_OK; i++) {
-        if (p->nodes[i].kind == SW_GPU_CONV || p->nodes[i].kind == SW_GPU_PRODUCT)
-            status = try_node(w, &all, p, &p->nodes[i], diag);
-        if (p->nodes[i].kind == SW_GPU_PAIR) status = try_both(w, &all, p, &p->nodes[i], diag);
-        if (times && times->progress) times->progress(times->ctx, i + 1, p->n_nodes);
-    }
+    sw_status status = list_all(w->gpu, &all, p, diag);
+    if (status == SW_OK) status = load_unknown(w, &all, p);
+    if (status == SW_OK) status = time_all(w, &all, diag);
     if (status == SW_OK) status = try_libraries(w, &all, diag);
     for (size_t i = 0; i < all.n && status == SW_OK; i++) status = settle(w->gpu, &all.items[i]);
     sw_free(w->gpu->allocator, all.items);
@@ -472,7 +515,7 @@ static sw_status keep_time(const sw_gpu *gpu, const sw_gpu_tuned *t, uint64_t ne
     return times->add(times->ctx, key, name_of(gpu, t, t->tile), ns);
 }
 
-/* Goes through all convolutions of which nothing was known, until nothing changes. */
+/* Goes through all convolutions of which nothing was known, until nothing changes or there is no time left. */
 static sw_status hold_contests(contest *c, const sw_diag *diag) {
     sw_gpu *gpu = c->w->gpu;
     bool changes = true, is_short = c->ms < SHORT_MS;
@@ -483,8 +526,11 @@ static sw_status hold_contests(contest *c, const sw_diag *diag) {
             sw_gpu_tuned *t = &gpu->tuned[i];
             for (int k = 0; !t->known && k <= t->n_others && k <= most; k++) {
                 sw_cuda_kernel tile = k ? t->others[k - 1] : t->alone;
-                if (tile != t->tile && sw_clock_ns() < c->w->deadline) SW_TRY(try_tile(c, t, tile, diag, &changes));
+                if (tile == t->tile) continue;
+                if (sw_clock_ns() > c->w->deadline) return SW_OK;
+                SW_TRY(try_tile(c, t, tile, diag, &changes));
             }
+            t->tried = true;
         }
     }
     return SW_OK;
@@ -509,7 +555,7 @@ static sw_status tune_network(stopwatch *w, sw_gpu_program *p, const sw_gpu_time
     for (int i = 0; i < 3 && status == SW_OK; i++) status = time_once(w, p, diag, &c.ms);
     if (status == SW_OK) status = hold_contests(&c, diag);
     for (size_t i = 0; times && i < gpu->n_tuned && status == SW_OK; i++)
-        if (!gpu->tuned[i].known) status = keep_time(gpu, &gpu->tuned[i], network, c.ms, times);
+        if (gpu->tuned[i].tried && !gpu->tuned[i].known) status = keep_time(gpu, &gpu->tuned[i], network, c.ms, times);
     sw_free(gpu->allocator, (void *)c.others);
     return status;
 }

@@ -30,21 +30,27 @@ CUDA_H = pathlib.Path("/usr/local/cuda/include/cuda.h")
 
 
 class Emulated(unittest.TestCase):
-    """A driver without a GPU."""
+    """A driver without a GPU; tests that hold `anywhere` run on a GPU that is to be tested."""
+
+    anywhere = False
 
     def setUp(self):
-        if not LIBRARY.exists():
+        real = ON_GPU and self.anywhere
+        if not real and not LIBRARY.exists():
             self.skipTest("the emulator is not built")
         self.temporary = tempfile.TemporaryDirectory()
         self.addCleanup(self.temporary.cleanup)
         self.folder = pathlib.Path(self.temporary.name)
-        self.env = {
-            "SLIPWAY_CUDA_DRIVER": str(LIBRARY),
-            "SLIPWAY_NVRTC": str(LIBRARY),
+        self.env = {} if real else {"SLIPWAY_CUDA_DRIVER": str(LIBRARY), "SLIPWAY_NVRTC": str(LIBRARY)}
+        self.env |= {
             "SLIPWAY_CUDNN": "/nonexistent",  # the real ones would meet an emulated GPU
             "SLIPWAY_CUBLASLT": "/nonexistent",
             "SLIPWAY_CACHE": str(self.folder / "cache"),
         }
+
+    def kernels(self):
+        """Names of those that were compiled."""
+        return {path.name.split("-")[0] for path in (self.folder / "cache/cuda").iterdir()}
 
 
 class Device(Emulated):
@@ -103,6 +109,7 @@ class Device(Emulated):
             ({"SLIPWAY_NVRTC": "/nonexistent"}, 2, "there is no NVRTC"),
         ):
             with self.subTest(how=how):
+                shutil.rmtree(self.folder / "cache", ignore_errors=True)
                 message = self.run_on("cuda", expect=code, **how).stderr
                 self.assertIn(text, message)
                 self.assertEqual(message.count("\n"), 1, message)
@@ -216,6 +223,11 @@ class Device(Emulated):
         self.run_on("cuda", EMU_CUDA="sm75")
         self.assertLess(np.abs(self.result() - want).max(), 1e-3)
 
+    def write_times(self, cache, lines):
+        text = "\n".join(lines) + "\n"
+        rows = sum(line.count("\t") == 2 for line in lines)
+        cache.write_text(f"{text}end {rows} {zlib.crc32(text.encode()):08x}\n")
+
     def test_times_choose_the_tile(self):
         plan, cache, _ = self.build()
         lines = cache.read_text().splitlines()
@@ -226,9 +238,7 @@ class Device(Emulated):
                 if len(cells) == 3:
                     cells[2] = "7 9" if cells[1] == tile else "9 9"
                 changed.append("\t".join(cells))
-            text = "\n".join(changed) + "\n"
-            crc = zlib.crc32(text.encode())
-            cache.write_text(f"{text}end {lines[-1].split()[1]} {crc:08x}\n")
+            self.write_times(cache, changed)
             self.build()
             self.assertIn(tile.encode(), plan.read_bytes())
 
@@ -239,8 +249,7 @@ class Device(Emulated):
         conv, tile, times = lines[row].split("\t")
         self.assertEqual((tile, "CONV_64X16" in cache.read_text()), ("CONV_16X16_K4", True))
         lines[row] = "\t".join([conv, "CONV_64X16", times])
-        text = "\n".join(lines[:-1]) + "\n"
-        cache.write_text(f"{text}end {lines[-1].split()[1]} {zlib.crc32(text.encode()):08x}\n")
+        self.write_times(cache, lines[:-1])
         self.assertNotIn(b"CONV_64X16", plan.read_bytes())
         self.build()
         self.assertIn(b"CONV_64X16", plan.read_bytes())
@@ -328,7 +337,7 @@ class Device(Emulated):
     def test_what_is_measured_on_a_gpu_is_ready(self):
         env = {**os.environ, **self.env, "EMU_CUDA": "idle", "XDG_CACHE_HOME": str(self.folder), "SLIPWAY_BUILD": slipway.BUILD}
         for words, text in (
-            (("load",), r"(?m)^\| code in the plan, no NVRTC \| \d+ \| [\d.-]+ \| 0 \|$"),
+            (("load", "--batches", "1"), r"(?m)^\| 1 \| code in the plan, no NVRTC \| [\d.]+ \| [\d.-]+ \| 0 \| 0 \|$"),
             (("floors", "--batches", "1"), r"\| CONV_\w+ \| 50\.0 \| 0\.7 \|"),
             (("gate", "--batches", "1", "--backends", "slipway", "--seconds", "0.1"), r"\| 1 \| 1\.0000 \| nan \| 1,000 \|"),
             (("precisions",), r"\| tf32 \| 1\.0000 \|"),
@@ -344,6 +353,17 @@ class Device(Emulated):
         self.assertNotIn("CONV_", cache.read_text())
         self.assertEqual(json.loads(slipway.run("inspect", self.path, "--json").stdout)["gpu"]["tiles"], {})
         self.run_on("cuda")
+
+    def test_choices_that_were_not_tried_are_not_kept(self):
+        _, cache, _ = self.build()
+        lines = cache.read_text().splitlines()
+        alone = [line for line in lines[:-1] if " in " not in line]
+        self.assertLess(len(alone), len(lines) - 1)
+        self.write_times(cache, alone)
+        self.build("--tune-seconds", "0.000000001")
+        self.assertEqual([line for line in cache.read_text().splitlines() if " in " in line], [])
+        self.build()
+        self.assertEqual(cache.read_text().splitlines(), lines)
 
     def test_build_without_a_gpu(self):
         plan, cache, process = self.build(expect=2, EMU_CUDA="nogpu")
@@ -506,6 +526,7 @@ class Device(Emulated):
 class Pictures(Emulated):
     """Pictures in, boxes out, on the GPU: letterbox, table and suppression give bit for bit what the CPU gives."""
 
+    anywhere = True
     SIDE, ANCHORS, CLASSES, POINTS, PROTOTYPES = 64, 252, 3, 2, 4
 
     def detector(self, layout="v8", **metadata):
@@ -563,7 +584,7 @@ class Pictures(Emulated):
             (folder / f"{height}x{width}.png").write_bytes(data)
         return folder
 
-    def compare(self, *options, sizes=((37, 91),), fused=True, last=b"NMS"):
+    def compare(self, *options, sizes=((37, 91),), fused=True, last="NMS"):
         found = {}
         for device in ("cpu", "cuda"):
             words = ("predict", self.path, self.pictures(sizes), "--json", "-", "--device", device, *options)
@@ -571,8 +592,7 @@ class Pictures(Emulated):
             self.assertEqual(len(results), len(sizes))
             found[device] = [{k: v for k, v in picture.items() if "ms" not in k and k != "speed"} for picture in results]
         self.assertEqual(found["cuda"], found["cpu"])
-        kernels = b"".join(path.read_bytes() for path in (self.folder / "cache/cuda").iterdir())
-        self.assertEqual(last in kernels, fused)
+        self.assertEqual(last in self.kernels(), fused)
         return found["cpu"]
 
     def test_pictures_of_all_sizes(self):
@@ -612,7 +632,7 @@ class Pictures(Emulated):
 
     def test_rotated(self):
         self.detector(task="obb")
-        how = {"sizes": ((64, 64), (37, 91)), "last": b"KEEP"}
+        how = {"sizes": ((64, 64), (37, 91)), "last": "KEEP"}
         found = self.compare("--conf", "0.3", **how)
         self.assertTrue(all(str(picture).count("confidence") > 3 for picture in found))
         few = self.compare("--conf", "0.2", "--max-det", "4", "--classes", "0,2", "--iou", "0.1", **how)
@@ -634,8 +654,7 @@ class Pictures(Emulated):
             words = ("val", self.path, "--data", yaml, "--device", device, "--save-json", results, "--conf", "0.05")
             slipway.run(*words, env=self.env)
             found[device] = json.loads(results.read_text())
-        kernels = b"".join(path.read_bytes() for path in (self.folder / "cache/cuda").iterdir())
-        self.assertIn(b"CANDIDATES_ANY", kernels)
+        self.assertIn("CANDIDATES_ANY", self.kernels())
         boxes = [tuple(row["bbox"]) for row in found["cpu"]]
         self.assertGreater(len(boxes), len(set(boxes)), "some anchors should be of several classes")
         self.assertEqual(found["cuda"], found["cpu"])
@@ -673,6 +692,8 @@ class Networks(unittest.TestCase):
 
 
 class Ranks(Emulated):
+    anywhere = True
+
     def test_a_network_that_ranks_its_boxes_in_float32(self):
         model = zoo.fill(onnx.load(zoo.models()["yolo26n_64"]))
         path, plan = self.folder / "m.onnx", self.folder / "m.slip"

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "backend/cuda/cuda.h"
+#include "base/hash.h"
 #include "base/os.h"
+#include "base/pool.h"
 #include "base/str.h"
 
 static const sw_cuda_kernel_info kernels[] = {
@@ -122,22 +124,22 @@ static void open_nvrtc(void) {
         have_nvrtc = find_nvrtc(names[i]);
 }
 
-enum { MAX_OPTIONS = 24, MAX_DEFINES = 256 };
-
 static bool is_header(const sw_cuda_text *text) {
     return !sw_str_ends_with(text->name, ".cu");
 }
 
-/* Splits defines at spaces into options; returns the number of all. */
-static int make_options(char *text, const char *arch, const char **options) {
-    int n = 0;
-    options[n++] = arch;
-    options[n++] = "--std=c++17";
-    options[n++] = "-default-device";
+bool sw__cuda_options(const char *arch, const char *defines, const char *more, sw_cuda_options *o) {
+    o->n = 0;
+    o->words[o->n++] = arch;
+    o->words[o->n++] = "--std=c++17";
+    o->words[o->n++] = "-default-device";
+    if ((size_t)snprintf(o->text, sizeof o->text, "%s%s", defines, more) >= sizeof o->text) return false;
     char *rest;
-    for (char *word = strtok_r(text, " ", &rest); word && n < MAX_OPTIONS; word = strtok_r(NULL, " ", &rest))
-        options[n++] = word;
-    return n;
+    for (char *word = strtok_r(o->text, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+        if (o->n == SW_CUDA_MOST_OPTIONS) return false;
+        o->words[o->n++] = word;
+    }
+    return true;
 }
 
 static sw_status compile_failed(const sw_cuda *gpu, sw_nvrtc_program program, const char *name, const sw_diag *diag) {
@@ -183,8 +185,8 @@ static sw_status compile(const sw_cuda *gpu, const sw_cuda_kernel_info *k, const
                          sw_buf *cubin) {
     pthread_once(&once, open_nvrtc);
     if (!have_nvrtc) return no_compiler(gpu, k, diag);
-    const char *texts[SW_CUDA_MAX_HEADERS], *names[SW_CUDA_MAX_HEADERS], *options[MAX_OPTIONS];
-    char defines[MAX_DEFINES];
+    const char *texts[SW_CUDA_MAX_HEADERS], *names[SW_CUDA_MAX_HEADERS];
+    sw_cuda_options options;
     int n = 0;
     for (int i = 0; i < sw_cuda_n_texts; i++) {
         if (!is_header(&sw_cuda_texts[i])) continue;
@@ -193,14 +195,14 @@ static sw_status compile(const sw_cuda *gpu, const sw_cuda_kernel_info *k, const
         texts[n] = sw_cuda_texts[i].text;
         names[n++] = sw_cuda_texts[i].name;
     }
-    snprintf(defines, sizeof defines, "%s%s", k->defines, type_of(gpu));
-    int n_options = make_options(defines, arch, options);
+    if (!sw__cuda_options(arch, k->defines, type_of(gpu), &options))
+        return sw_fail(diag, SW_E_INTERNAL, NULL, NULL, "kernel %s has more macros than a compilation takes", k->name);
     sw_nvrtc_program program;
     if (nvrtc.create(&program, text_of(k->file), k->name, n, texts, names) != 0)
         return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "NVRTC does not take kernel %s", k->name);
     sw_status status = SW_OK;
     size_t size = 0;
-    if (nvrtc.compile(program, n_options, options) != 0 || nvrtc.cubin_size(program, &size) != 0 || size == 0)
+    if (nvrtc.compile(program, options.n, options.words) != 0 || nvrtc.cubin_size(program, &size) != 0 || size == 0)
         status = compile_failed(gpu, program, k->name, diag);
     uint8_t *room = status == SW_OK ? sw_buf_extend(cubin, size) : NULL;
     if (status == SW_OK && !room) status = SW_E_NOMEM;
@@ -218,27 +220,19 @@ typedef struct cache_head {
 } cache_head;
 static const char MAGIC[8] = "SWCUBIN";
 
-static uint64_t sum_bytes(uint64_t sum, const void *data, size_t size) { /* FNV-1a */
-    const unsigned char *bytes = data;
-    for (size_t i = 0; i < size; i++) sum = (sum ^ bytes[i]) * 0x100000001b3u;
-    return sum;
-}
-
 static uint64_t sum_texts(const sw_cuda_kernel_info *k, const char *arch, const char *type) {
-    uint64_t sum = sum_bytes(0xcbf29ce484222325u, arch, strlen(arch) + 1);
-    sum = sum_bytes(sum, type, strlen(type));
-    sum = sum_bytes(sum, k->defines, strlen(k->defines) + 1);
-    sum = sum_bytes(sum, text_of(k->file), strlen(text_of(k->file)));
+    uint64_t sum = sw_hash_text(sw_hash_text(0, arch), type);
+    sum = sw_hash_text(sw_hash_text(sum, k->defines), text_of(k->file));
     for (int i = 0; i < sw_cuda_n_texts; i++)
-        if (is_header(&sw_cuda_texts[i])) sum = sum_bytes(sum, sw_cuda_texts[i].text, strlen(sw_cuda_texts[i].text));
+        if (is_header(&sw_cuda_texts[i])) sum = sw_hash_text(sum, sw_cuda_texts[i].text);
     return sum;
 }
 
 uint32_t sw_cuda_text_version(void) {
-    uint64_t sum = 0xcbf29ce484222325u;
+    uint64_t sum = 0;
     for (int i = 0; i < SW_CUDA_KERNELS; i++) {
         uint64_t one = sum_texts(&kernels[i], "", "");
-        sum = sum_bytes(sum, &one, sizeof one);
+        sum = sw_hash(sum, &one, sizeof one);
     }
     return (uint32_t)(sum ^ sum >> 32);
 }
@@ -261,7 +255,7 @@ static bool read_cached(const char *path, sw_buf *data) {
     memcpy(&head, map.data, sizeof head);
     const uint8_t *body = map.data + sizeof head;
     bool good = !memcmp(head.magic, MAGIC, sizeof MAGIC) && head.size == map.size - sizeof head &&
-                head.sum == sum_bytes(0, body, head.size);
+                head.sum == sw_hash(0, body, head.size);
     if (good) sw_buf_append(data, body, head.size);
     sw_map_close(&map);
     return good && data->status == SW_OK;
@@ -269,7 +263,7 @@ static bool read_cached(const char *path, sw_buf *data) {
 
 /* Failing to write costs the next start time, nothing else. */
 static void write_cached(const char *folder, const char *path, const sw_buf *cubin, const sw_allocator *allocator) {
-    cache_head head = {.size = cubin->size, .sum = sum_bytes(0, cubin->data, cubin->size)};
+    cache_head head = {.size = cubin->size, .sum = sw_hash(0, cubin->data, cubin->size)};
     memcpy(head.magic, MAGIC, sizeof MAGIC);
     sw_buf whole = sw_buf_make(allocator, cubin->size + sizeof head);
     sw_buf_append(&whole, &head, sizeof head);
@@ -348,4 +342,34 @@ sw_status sw_cuda_load(sw_cuda *gpu, sw_cuda_kernel kernel, int shared_bytes, co
         gpu->shared[kernel] = shared_bytes;
     }
     return SW_OK;
+}
+
+/* ---- Side by side -------------------------------------------------------------------------------------------------- */
+
+typedef struct loading {
+    sw_cuda *gpu;
+    int kernels[SW_CUDA_KERNELS];
+    const int *shared;
+    int64_t deadline;
+} loading;
+
+static void load_some(void *ctx, int64_t begin, int64_t end, int thread) {
+    const loading *l = ctx;
+    (void)thread;
+    l->gpu->driver->context_set(l->gpu->context);
+    for (int64_t i = begin; i < end && sw_clock_ns() < l->deadline; i++) {
+        int kernel = l->kernels[i];
+        sw_status status = sw_cuda_load(l->gpu, (sw_cuda_kernel)kernel, l->shared[kernel], NULL);
+        (void)status; /* the next one who wants it is told */
+    }
+}
+
+void sw_cuda_load_all(sw_cuda *gpu, const int shared[SW_CUDA_KERNELS], int64_t deadline) {
+    loading l = {.gpu = gpu, .shared = shared, .deadline = deadline};
+    int n = 0;
+    for (int i = 0; i < SW_CUDA_KERNELS; i++)
+        if (shared[i] >= 0 && !gpu->functions[i]) l.kernels[n++] = i;
+    sw_pool *pool = n > 1 ? sw_pool_create(gpu->allocator, 0) : NULL;
+    if (n) sw_pool_for(pool, n, 1, load_some, &l);
+    sw_pool_destroy(pool);
 }

@@ -6,6 +6,7 @@
 #ifndef SLIPWAY_BACKEND_CUDA_CUDA_H
 #define SLIPWAY_BACKEND_CUDA_CUDA_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -73,7 +74,7 @@ typedef struct sw_cuda {
     sw_cu_module modules[SW_CUDA_KERNELS];
     sw_cu_function functions[SW_CUDA_KERNELS];
     int shared[SW_CUDA_KERNELS]; /* dynamic shared memory that each may use */
-    int compiled;                /* kernels that the cache did not have */
+    atomic_int compiled;         /* kernels that the cache did not have */
     const sw_cuda_code *lent;    /* of a plan, used for what the cache does not have; the plan's */
     size_t n_lent;
     struct cudnnContext *cudnn; /* of libraries (library.h): NULL until one of their tactics is made */
@@ -99,6 +100,20 @@ void sw_cuda_free(sw_cuda *gpu, sw_cu_pointer at); /* takes 0 */
 /* Compiles the kernel, or finds it in the cache or in a plan, and loads it, once. `shared_bytes`: dynamic shared memory
  * that it may use. */
 SW_MUST_USE sw_status sw_cuda_load(sw_cuda *gpu, sw_cuda_kernel kernel, int shared_bytes, const sw_diag *diag);
+
+/* The same of many kernels, on all CPUs side by side: those whose `shared` is not below 0. Ends at a time of sw_clock_ns; what
+ * fails, or is not reached, is left to sw_cuda_load. */
+void sw_cuda_load_all(sw_cuda *gpu, const int shared[SW_CUDA_KERNELS], int64_t deadline);
+
+/* What NVRTC is told: words that lie in `text`, or are the caller's. */
+enum { SW_CUDA_MOST_OPTIONS = 24, SW_CUDA_MOST_DEFINES = 256 };
+typedef struct sw_cuda_options {
+    char text[SW_CUDA_MOST_DEFINES];
+    const char *words[SW_CUDA_MOST_OPTIONS];
+    int n;
+} sw_cuda_options;
+/* For an architecture, defines that are separated by spaces, and more of them; false: they are too many, or too long. */
+bool sw__cuda_options(const char *arch, const char *defines, const char *more, sw_cuda_options *options);
 
 /* The code of a kernel for plans: appended to `code`; `text` as in sw_cuda_code. */
 SW_MUST_USE sw_status sw_cuda_get_code(sw_cuda *gpu, sw_cuda_kernel kernel, const sw_diag *diag, sw_buf *code,

@@ -622,19 +622,33 @@ SW_TEST(cuda_bfloat16) {
     rough = false;
 }
 
-/* Products of depth 8, no asynchronous copies. */
+static void check_all_of_maps(sw_cuda *gpu) {
+    check_all_forms(gpu);
+    check_pools_in_a_row(gpu);
+}
+
 SW_TEST(cuda_sm_75) {
-    if (getenv("SLIPWAY_TEST_GPU")) {
-        sw_test_skip("in the emulator only");
-        return;
-    }
-    old = true;
-    sw_cuda *gpu = open_gpu();
-    if (gpu) {
-        check_all_forms(gpu);
-        check_pools_in_a_row(gpu);
-    }
-    old = false;
+    check_sm_75(check_all_of_maps);
+}
+
+/* What does not fit is refused, not cut off. */
+SW_TEST(cuda_options) {
+    char long_text[SW_CUDA_MOST_DEFINES + 1] = "";
+    sw_cuda_options o;
+    CHECK(sw__cuda_options("arch", " -DA=1  -DB", " -DC", &o));
+    CHECK_INT(o.n, 6);
+    CHECK_STR(o.words[0], "arch");
+    CHECK_STR(o.words[3], "-DA=1");
+    CHECK_STR(o.words[5], "-DC");
+    memset(long_text, 'x', SW_CUDA_MOST_DEFINES - 1);
+    CHECK(sw__cuda_options("arch", long_text, "", &o));
+    CHECK(!sw__cuda_options("arch", long_text, " ", &o));
+    for (int i = 0; i < SW_CUDA_MOST_OPTIONS - 3; i++) memcpy(long_text + 3 * i, " -D", 4);
+    CHECK(sw__cuda_options("arch", long_text, "", &o));
+    CHECK_INT(o.n, SW_CUDA_MOST_OPTIONS);
+    CHECK(!sw__cuda_options("arch", long_text, " -D", &o));
+    for (int i = 0; i < SW_CUDA_KERNELS; i++)
+        CHECK(sw__cuda_options("arch", sw_cuda_kernel_get((sw_cuda_kernel)i)->defines, " -DBF16", &o));
 }
 
 SW_TEST(cuda_activations_are_those_of_the_cpu) {
