@@ -12,6 +12,8 @@ import slipway
 class Operators(Emulated):
     """Steps of their own: all on the GPU, as on the CPU. `w` are weights of 8 channels."""
 
+    anywhere = True
+
     def check(self, nodes, shape=(1, 8, 6, 5), bound=2e-2, steps=0, outputs=(("y", T.FLOAT),), precision=None, **weights):
         """Input x, in so many different values, or any; outputs by name and type; constants by name."""
         x = np.random.default_rng(7).uniform(0.1, 1, shape).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Serving on GPUs, without one: instance groups choose the device, on a driver that runs kernels in an emulator."""
+"""Serving on GPUs: instance groups choose the device, on a driver that runs kernels in an emulator, or (SLIPWAY_TEST_GPU) on
+those that are there."""
 
 import json
 import pathlib
@@ -11,26 +12,26 @@ import onnx
 from onnx import TensorProto as T
 from onnx import helper
 from serving import Server
+from test_cuda import LIBRARY, ON_GPU
 
 import slipway
 
-LIBRARY = slipway.BUILD / "tests/cuda_emu/libcuda-emu.so"
 
-
-@unittest.skipUnless(LIBRARY.exists(), "the emulator is not built")
+@unittest.skipUnless(LIBRARY.exists() or ON_GPU, "the emulator is not built")
 class Devices(unittest.TestCase):
     def setUp(self):
         temporary = tempfile.TemporaryDirectory()
         self.addCleanup(temporary.cleanup)
         self.folder = pathlib.Path(temporary.name)
+        emulated = {} if ON_GPU else {"SLIPWAY_CUDA_DRIVER": str(LIBRARY), "SLIPWAY_NVRTC": str(LIBRARY)}
         self.env = {
             **slipway.ENVIRONMENT,
-            "SLIPWAY_CUDA_DRIVER": str(LIBRARY),
-            "SLIPWAY_NVRTC": str(LIBRARY),
+            **emulated,
             "SLIPWAY_CUDNN": "/nonexistent",
             "SLIPWAY_CUBLASLT": "/nonexistent",
             "SLIPWAY_CACHE": str(self.folder / "cache"),
         }
+        self.last = len(json.loads(slipway.run("devices", "--json", env=self.env).stdout)["gpus"]) - 1
         self.x = np.random.default_rng(4).uniform(-1, 1, (1, 8, 6, 5)).astype(np.float32)
 
     def repository(self, **groups):
@@ -66,8 +67,8 @@ class Devices(unittest.TestCase):
         server = self.serve(
             cpu="instance_group { kind: KIND_CPU }",
             first="instance_group { count: 2 kind: KIND_GPU }",
-            both="instance_group { kind: KIND_GPU gpus: [ 0, 1 ] }",
-            mixed="instance_group [ { kind: KIND_CPU }, { kind: KIND_GPU gpus: 1 } ]",
+            both=f"instance_group {{ kind: KIND_GPU gpus: {sorted({0, self.last})} }}",
+            mixed=f"instance_group [ {{ kind: KIND_CPU }}, {{ kind: KIND_GPU gpus: {self.last} }} ]",
         )
         want = self.infer(server, "cpu", 3)
         for name in ("first", "both"):
@@ -75,10 +76,10 @@ class Devices(unittest.TestCase):
             self.assertTrue(0 < np.abs(got - want).max() < 5e-3, f"{name}: float16 should show")
         self.assertLess(np.abs(self.infer(server, "mixed", 3) - want).max(), 5e-3)
         found = json.loads(server.get("/v2/models/both/config")[2])["instance_group"]
-        self.assertEqual((found[0]["kind"], found[0]["gpus"]), ("KIND_GPU", [0, 1]))
+        self.assertEqual((found[0]["kind"], found[0]["gpus"]), ("KIND_GPU", sorted({0, self.last})))
 
     def test_instances_run_side_by_side(self):
-        server = self.serve(gpu="instance_group { count: 3 kind: KIND_GPU gpus: 1 }")
+        server = self.serve(gpu=f"instance_group {{ count: 3 kind: KIND_GPU gpus: {self.last} }}")
         want, wrong = self.infer(server, "gpu"), []
 
         def ask(n):
@@ -95,11 +96,12 @@ class Devices(unittest.TestCase):
         self.assertEqual(server.get("/v2/health/live")[0], 200)
 
     def test_gpus_that_are_not_there(self):
-        server = self.serve(far="instance_group { kind: KIND_GPU gpus: 7 }", good="instance_group { kind: KIND_GPU }")
+        server = self.serve(far="instance_group { kind: KIND_GPU gpus: 99 }", good="instance_group { kind: KIND_GPU }")
         rows = {row["name"]: row for row in json.loads(server.get("/v2/repository/index", b"{}")[2])}
-        self.assertRegex(rows["far"]["reason"], "there is no GPU 7: this machine has 2.*with KIND_CPU it runs without")
+        self.assertRegex(rows["far"]["reason"], "there is no GPU 99: this machine has \d+.*with KIND_CPU it runs without")
         self.assertEqual(self.infer(server, "good").shape, (1, 16, 6, 5))
 
+    @unittest.skipIf(ON_GPU, "a GPU has memory")
     def test_memory_that_another_process_has_taken(self):
         self.env["EMU_CUDA"] = "nomemory"
         server = self.serve(gpu="instance_group { kind: KIND_GPU }")
