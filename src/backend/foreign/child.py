@@ -180,9 +180,15 @@ class Torch:
 
         if zipfile.is_zipfile(path) and any("/code/" in name for name in zipfile.ZipFile(path).namelist()):
             return self.torch.jit.load(path, map_location="cpu").eval()
+        import tempfile
+
         from ultralytics import YOLO
 
-        net = YOLO(path).model.float().eval().fuse()
+        # It takes yolov5n.pt, or a folder of that name, for yolov5nu.pt, and downloads that.
+        with tempfile.TemporaryDirectory() as folder:
+            link = os.path.join(folder, "model.pt")
+            os.symlink(os.path.abspath(path), link)
+            net = YOLO(link if "yolov3" in path or "yolov5" in path else path).model.float().eval().fuse()
         for module in net.modules():
             if hasattr(module, "export"):  # heads: raw outputs, as exported models give them
                 module.export, module.format = True, "onnx"
