@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/temporary.h"
+
 enum { READ_BYTES = 64 * 1024, TEMPORARY_TRIES = 100, THREAD_STACK = 1 << 20 };
 
 int64_t sw_clock_ns(void) {
@@ -179,9 +181,11 @@ struct sw_outfile {
     bool direct; /* no temporary name */
     const sw_diag *diag;
     char *path, *target, *temporary; /* as named by the caller; with links followed; while it is written */
+    sw_temporary listed;
 };
 
 static void outfile_free(sw_outfile *file) {
+    sw_temporary_drop(&file->listed);
     free(file->path);
     free(file->target);
     free(file->temporary);
@@ -202,7 +206,10 @@ static int open_temporary(sw_outfile *file) {
             return ENOMEM;
         }
         file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (file->fd >= 0) return 0;
+        if (file->fd >= 0) {
+            sw_temporary_add(&file->listed, file->temporary);
+            return 0;
+        }
         if (errno != EEXIST) return errno;
     }
     return EEXIST;

@@ -9,11 +9,13 @@
 #include "base/arena.h"
 #include "base/os.h"
 #include "base/stage.h"
+#include "base/temporary.h"
 
 struct sw_stage {
     const sw_diag *diag;
     sw_diag inner;
     char *target, *folder, *path; /* where it goes; the hidden folder; what is written there */
+    sw_temporary temporary;       /* the hidden folder */
 };
 
 /* Says `path` where the message says something inside the hidden folder. */
@@ -33,6 +35,7 @@ static void emit_renamed(void *ctx, const sw_message *message) {
 }
 
 static void stage_free(sw_stage *stage) {
+    sw_temporary_drop(&stage->temporary);
     free(stage->target);
     free(stage->folder);
     free(stage->path);
@@ -54,7 +57,10 @@ static sw_status begin(sw_stage *stage) {
         return SW_E_NOMEM;
     }
     if (!mkdtemp(stage->folder)) return fail(stage, "cannot be created");
-    if (asprintf(&stage->path, "%s/%s", stage->folder, name) >= 0) return SW_OK;
+    if (asprintf(&stage->path, "%s/%s", stage->folder, name) >= 0) {
+        sw_temporary_add(&stage->temporary, stage->folder);
+        return SW_OK;
+    }
     stage->path = NULL;
     rmdir(stage->folder);
     return SW_E_NOMEM;
@@ -106,23 +112,6 @@ int64_t sw_stage_bytes(const sw_stage *stage) {
     return tree_bytes(stage->folder, 0);
 }
 
-/* Removes a file, or a folder with everything in it (links are not followed). Best effort. */
-static void remove_tree(const char *path, int depth) {
-    if (unlink(path) == 0 || depth > MAX_DEPTH) return;
-    DIR *folder = opendir(path);
-    if (!folder) return;
-    struct dirent *entry;
-    while ((entry = readdir(folder)) != NULL) {
-        char *inside;
-        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
-        if (asprintf(&inside, "%s/%s", path, entry->d_name) < 0) continue;
-        remove_tree(inside, depth + 1);
-        free(inside);
-    }
-    closedir(folder);
-    rmdir(path);
-}
-
 /* One thing out of the hidden folder to its place. A folder in the way moves into the hidden one, which dies. */
 static sw_status move(sw_stage *stage, const char *name) {
     char *from = NULL, *to = NULL, *old = NULL;
@@ -161,6 +150,6 @@ sw_status sw_stage_commit(sw_stage *stage) {
 
 void sw_stage_abort(sw_stage *stage) {
     if (!stage) return;
-    remove_tree(stage->folder, 0);
+    sw_tree_remove(stage->folder);
     stage_free(stage);
 }

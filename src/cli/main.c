@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/temporary.h"
 #include "cli/child.h"
 #include "cli/plan_cache.h"
 #include "cli/verb.h"
@@ -28,6 +29,7 @@ static sw_status run(int argc, char **argv, sw_arena *arena, sw_console *console
 int main(int argc, char **argv) {
     if (sw_child_is(argc, argv)) return sw_status_exit_code(sw_child_run(argv[2]));
     if (sw_plan_child_is(argc, argv)) return sw_status_exit_code(sw_plan_child_run(argv));
+    sw_temporary_end_on_signals();
     sw_console console;
     sw_console_init(&console);
     sw_arena *arena = sw_arena_create(NULL, 0);

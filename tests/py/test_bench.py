@@ -3,8 +3,11 @@ left out with a sentence. Times are only checked for being possible."""
 
 import json
 import pathlib
+import signal
+import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import zipfile
 
@@ -113,6 +116,18 @@ class Bench(unittest.TestCase):
         self.assertIn("the plan is for batches of 2, not 3", done.stderr)
         done = slipway.run("bench", plan, "--backend", "onnxruntime", env=self.env, expect=2)
         self.assertIn("a plan runs in Slipway only", done.stderr)
+
+    def test_a_signal_leaves_nothing(self):
+        for signal_sent in (signal.SIGINT, signal.SIGTERM):
+            command = [slipway.PROGRAM, "bench", self.folder / "m.onnx", "--seconds", "60", "--opt-level", "0"]
+            env = {**slipway.ENVIRONMENT, **self.env}
+            running = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            until = time.monotonic() + 30
+            while not list(self.folder.glob(".slipway*/*.slip")) and time.monotonic() < until:
+                time.sleep(0.01)
+            running.send_signal(signal_sent)
+            self.assertEqual(running.wait(30), -signal_sent)
+            self.assertEqual(list(self.folder.glob(".slipway*")), [])
 
     def test_torchscript(self):
         path, fake = self.folder / "m.torchscript", fake_environment(self.folder / "venv", "torch", "__init__.py", TORCH)
