@@ -15,8 +15,9 @@ static const char *default_name(const sw_args *args, const char *model) {
 }
 
 static sw_status output_of(const sw_args *args, const char *model, const sw_diag *diag, const char **path) {
-    *path = sw_args_text(args, "output");
-    if (!*path) *path = default_name(args, model);
+    SW_TRY(sw_args_output(args, "output", model, diag, path));
+    if (*path) return SW_OK;
+    *path = default_name(args, model);
     if (!*path) return SW_E_NOMEM;
     if (sw_path_same(*path, model))
         return sw_fail(diag, SW_E_USAGE, args->verb->name, "choose another -o", "the plan would overwrite '%s'", model);
@@ -130,8 +131,9 @@ static sw_status build(const sw_args *args, sw_console *c) {
 }
 
 static sw_status refit(const sw_args *args, sw_console *c) {
-    const char *stripped_path = args->operands[0], *model = args->operands[1], *path = sw_args_text(args, "output");
+    const char *stripped_path = args->operands[0], *model = args->operands[1], *path;
     int64_t start = sw_clock_ns();
+    SW_TRY(sw_args_output(args, "output", model, &c->diag, &path));
     if (!path) return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, "see --help", "-o is missing: the plan to write");
     sw_plan *stripped, *plan = NULL;
     SW_TRY(sw_plan_load(stripped_path, NULL, &c->diag, &stripped));

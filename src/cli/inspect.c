@@ -200,7 +200,8 @@ static sw_status report_plan(const sw_args *args, const sw_map *map, sw_console 
 static sw_status run(const sw_args *args, sw_console *console) {
     sw_graph *graph;
     sw_map map;
-    const char *device = sw_args_text(args, "device");
+    const char *device = sw_args_text(args, "device"), *dot;
+    SW_TRY(sw_args_output(args, "dot", args->operands[0], &console->diag, &dot));
     console->subject = args->operands[0];
     if (device && strcmp(device, "cpu") != 0) return sw_inspect_gpu(args, console, device);
     if (sw_map_open(args->operands[0], NULL, &map) == SW_OK) {

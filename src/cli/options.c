@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/os.h"
 #include "base/str.h"
 #include "cli/verb.h"
 
@@ -195,6 +196,12 @@ double sw_args_number(const sw_args *args, const char *name) {
 
 sw_given sw_args_all(const sw_args *args, const char *name) {
     return args->given[index_of(args, name, SW_TEXT)];
+}
+
+sw_status sw_args_output(const sw_args *args, const char *name, const char *source, const sw_diag *diag, const char **path) {
+    *path = sw_args_text(args, name);
+    if (!*path || !sw_path_same(*path, source)) return SW_OK;
+    return sw_fail(diag, SW_E_USAGE, args->verb->name, NULL, "--%s would overwrite '%s'; choose another", name, source);
 }
 
 bool sw_args_given(const sw_args *args, const char *name) {

@@ -158,9 +158,8 @@ static sw_status write_page(const sw_args *args, const sw_profile *p, const char
 
 static sw_status run(const sw_args *args, sw_console *c) {
     sw_profile profile = {0};
-    const char *path = sw_args_text(args, "output");
-    if (sw_path_same(path, args->operands[0]))
-        return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, "choose another -o", "the report would overwrite '%s'", path);
+    const char *path;
+    SW_TRY(sw_args_output(args, "output", args->operands[0], &c->diag, &path));
     sw_status status = sw_profile_make(args, c, &profile);
     c->subject = NULL;
     if (status == SW_OK) status = write_page(args, &profile, path, &c->diag);

@@ -77,6 +77,9 @@ const char *sw_args_text(const sw_args *args, const char *name);
 int64_t sw_args_int(const sw_args *args, const char *name);
 double sw_args_number(const sw_args *args, const char *name);
 sw_given sw_args_all(const sw_args *args, const char *name);
+/* The same for a file to write, NULL where none is wanted: it must not be `source`, which is read and stays (SW_E_USAGE). */
+SW_MUST_USE sw_status sw_args_output(const sw_args *args, const char *name, const char *source, const sw_diag *diag,
+                                     const char **path);
 /* Whether it was given at all; any kind. */
 bool sw_args_given(const sw_args *args, const char *name);
 

@@ -301,8 +301,16 @@ class Plans(Folder):
 
     def test_a_plan_never_overwrites_its_model(self):
         model = shutil.copy(MODEL, self.folder / "m.onnx")
-        run = slipway.run("build", model, "-o", model, expect=1)
-        self.assertIn("overwrite", run.stderr)
+        plan = self.build(model)
+        for words in (
+            ["build", model, "-o", model],
+            ["refit", plan, model, "-o", model],
+            ["inspect", model, "--dot", model],
+            ["profile", model, "--trace", model, "--runs", 1],
+            ["report", model, "-o", model, "--runs", 1],
+        ):
+            self.assertIn("would overwrite", slipway.run(*words, expect=1).stderr)
+        self.assertEqual(pathlib.Path(model).read_bytes(), MODEL.read_bytes())
         run = slipway.run("build", model, "-o", "/dev/full", expect=3)
         self.assertIn("/dev/full", run.stderr)
 
