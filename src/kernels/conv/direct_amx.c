@@ -7,5 +7,5 @@
 #include "kernels/conv/tactics.h"
 
 const sw_conv_tactic sw__conv_direct_amx = {
-    "direct-amx", SW_CPU_AMX | SW_CPU_AVX512BF16, refuse, packed_bytes, pack, scratch_bytes, run, cost, 0.5,
+    "direct-amx", SW_CPU_AMX | SW_CPU_AVX512BF16, refuse, packed_bytes, pack, scratch_bytes, run, cost, 1.0 / 16,
 };
