@@ -22,9 +22,11 @@ static int64_t cache_bytes(void) {
 
 /* ---- Rows ------------------------------------------------------------------------------------------------------------ */
 
-/* Winograd's tiles must lie where they lie in the whole map, whichever tactic runs. Rows of products are few numbers. */
+/* Winograd's tiles and Strassen's pairs must lie where they lie in the whole map, whichever tactic runs. Rows of products are
+ * few numbers. */
 static int64_t tile_of(const sw_conv *c) {
     if (c->width == 1) return PRODUCT_ROWS;
+    if (c->kernel_h == 1 && c->kernel_w == 1) return 1 + c->out_width % 2;
     return c->kernel_h == 3 && c->kernel_w == 3 && c->groups == 1 ? SW_CONV_TILE : 1;
 }
 

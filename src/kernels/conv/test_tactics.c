@@ -9,7 +9,7 @@
 #include "kernels/dtype.h"
 #include "unit.h"
 
-enum { SHAPES = 1800, DEEP_SHAPES = 12, WIDE_SHAPES = 16, FAR_SHAPES = 60, MOST_TILES = 128 };
+enum { SHAPES = 1800, DEEP_SHAPES = 12, POINTWISE_SHAPES = 90, WIDE_SHAPES = 16, FAR_SHAPES = 60, MOST_TILES = 128 };
 static const float guard = -12288; /* a half, too */
 
 /* Those of the list, and those of emulated instructions; ends with NULL. */
@@ -86,6 +86,19 @@ static bool deep_conv(uint64_t *s, sw_conv *c) {
     c->out_pitch = c->residual_pitch = c->out_channels + pick(s, 0, 1);
     c->kernel_h = c->kernel_w = c->stride_h = c->stride_w = c->dilation_h = c->dilation_w = c->groups = 1;
     c->pad_top = c->pad_left = 0;
+    return true;
+}
+
+/* A product of rows by a matrix, of all extents. */
+static bool pointwise_conv(uint64_t *s, sw_conv *c) {
+    static const int64_t counts[] = {1, 7, 16, 33, 64, 65, 96, 130};
+    while (!random_conv(s, c) || c->in_planar) continue;
+    c->kernel_h = c->kernel_w = c->stride_h = c->stride_w = c->groups = 1;
+    c->pad_top = c->pad_left = 0;
+    c->out_height = c->height, c->out_width = c->width;
+    c->in_channels = counts[pick(s, 0, 7)], c->out_channels = counts[pick(s, 0, 7)];
+    c->in_pitch = c->in_channels + pick(s, 0, 1);
+    c->out_pitch = c->residual_pitch = c->out_channels + pick(s, 0, 1);
     return true;
 }
 
@@ -233,7 +246,7 @@ static double mean_error(const fixture *f) {
  * at most in 2,120 maps). Sums of 16 products are rounded to float16 as they grow. */
 static const double ROUGH = 0.03, MEAN_ROUGH = 0.006;
 static double tolerance_of(const sw_conv_tactic *t) {
-    bool winograd = strncmp(t->name, "winograd", 8) == 0;
+    bool winograd = strncmp(t->name, "winograd", 8) == 0 || strncmp(t->name, "strassen", 8) == 0;
     if (strstr(t->name, "fp16")) return 2e-3;
     return winograd && strstr(t->name, "bf16") ? ROUGH : winograd ? 1e-5 : 2e-6;
 }
@@ -282,10 +295,11 @@ SW_TEST(conv_tactics) {
     const sw_conv_tactic *const *tactics = all_tactics();
     uint64_t state = 12, wishes = 1; /* apart, so that shapes are the same whichever tactics there are */
     sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
-    int ran[35] = {0};
-    for (int shape = 0; shape < SHAPES + DEEP_SHAPES; shape++) {
+    int ran[40] = {0};
+    for (int shape = 0; shape < SHAPES + DEEP_SHAPES + POINTWISE_SHAPES; shape++) {
         fixture f = {0};
-        if (!make(&state, &f, shape >= SHAPES ? deep_conv : random_conv)) continue;
+        bool deep = shape >= SHAPES && shape < SHAPES + DEEP_SHAPES;
+        if (!make(&state, &f, deep ? deep_conv : shape >= SHAPES ? pointwise_conv : random_conv)) continue;
         compare_tactics(&wishes, &f, shape % 2, pools, ran);
         destroy(&f);
     }
@@ -298,7 +312,7 @@ SW_TEST(conv_tactics) {
 SW_TEST(conv_tactics_rare_shapes) {
     uint64_t state = 5, wishes = 1;
     sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
-    int ran[35] = {0}, depthwise = 0, direct = 0;
+    int ran[40] = {0}, depthwise = 0, direct = 0;
     for (int shape = 0; shape < WIDE_SHAPES + FAR_SHAPES; shape++) {
         fixture f = {0};
         CHECK(make(&state, &f, shape < WIDE_SHAPES ? wide_depthwise : far_taps));
