@@ -52,6 +52,18 @@ static sw_status sign(sw_plan *plan, const char *path) {
     return sw_plan_add_receipt(plan, "cpu signature", sw_cpu_signature());
 }
 
+/* Hands messages on, and remembers whether one was of an error. */
+typedef struct listener {
+    const sw_diag *to; /* may be NULL */
+    bool told;
+} listener;
+
+static void listen(void *ctx, const sw_message *message) {
+    listener *l = ctx;
+    l->told |= message->severity == SW_ERROR;
+    if (l->to && l->to->emit) l->to->emit(l->to->ctx, message);
+}
+
 static sw_status build(const char *path, bool reference, const sw_build_options *options, const sw_diag *diag,
                        sw_plan **plan) {
     sw_graph *graph;
@@ -81,11 +93,13 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     (*plan)->gpu_tf32 = planes && options->tf32;
     if (shapes.n_profiles) status = sw_plan_set_profiles(*plan, shapes.extents, shapes.n_profiles);
     if (status == SW_OK) status = sign(*plan, path);
-    if (status == SW_OK && may_be_for_gpu(options)) status = sw_plan_tune_gpu(*plan, options, diag);
+    listener heard = {.to = diag};
+    const sw_diag ear = {listen, &heard};
+    if (status == SW_OK && may_be_for_gpu(options)) status = sw_plan_tune_gpu(*plan, options, &ear);
     if (status == SW_OK && options->tuning && !(*plan)->gpu) status = sw_plan_tune(*plan, options->tuning, diag);
     if (status == SW_OK) return SW_OK;
     sw_plan_unref(*plan);
-    if (status == SW_E_UNSUPPORTED) return status;
+    if (status == SW_E_UNSUPPORTED || heard.told) return status;
     return sw_fail(diag, status, path, NULL, "the plan could not be made: %s", sw_status_text(status));
 }
 

@@ -210,30 +210,25 @@ static void find_crossings(sw_gpu *gpu, sw_gpu_program *p) {
     }
 }
 
-static int64_t dense_bytes(const sw_tensor *t) {
-    return sw_tensor_bytes(t);
+static bool is_output(const sw_plan *plan, int32_t value) {
+    for (int i = 0; i < plan->n_outputs; i++)
+        if (plan->outputs[i] == value) return true;
+    return false;
 }
 
 static sw_status allocate(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
     const sw_plan *plan = gpu->plan;
     for (size_t v = 0; v < plan->n_values; v++) {
         const sw_tensor *t = &p->instance->values[v];
-        bool crosses = p->offsets[p->roots[v]] >= 0 && sw_cuda_has_type(t->dtype) && (p->from_cpu[v] || p->to_cpu[v]);
-        if (crosses && dense_bytes(t) > p->staging_bytes) p->staging_bytes = dense_bytes(t);
+        bool map = p->offsets[p->roots[v]] >= 0 && t->layout == SW_CHANNELS_LAST;
+        bool crosses = p->from_cpu[v] || p->to_cpu[v] || is_output(plan, (int32_t)v);
+        if (map && crosses && sw_tensor_bytes(t) > p->staging_bytes) p->staging_bytes = sw_tensor_bytes(t);
     }
     SW_TRY(sw_cuda_alloc(gpu->cuda, (size_t)p->memory_bytes, diag, &p->memory));
     SW_TRY(sw_cuda_alloc(gpu->cuda, (size_t)p->staging_bytes, diag, &p->staging));
     SW_CUDA_TRY(gpu->cuda, diag, host_alloc(&p->host_staging, (size_t)p->staging_bytes + 1));
     SW_CUDA_TRY(gpu->cuda, diag, memory_set(p->memory, 0, (size_t)p->memory_bytes, gpu->cuda->stream));
-    for (int i = 0; i < plan->n_outputs; i++) {
-        const sw_tensor *t = &p->instance->values[plan->outputs[i]];
-        sw_place place = p->instance->places[plan->outputs[i]];
-        if (place != SW_PLACE_PLANNED || p->from_cpu[plan->outputs[i]]) continue;
-        void *room = NULL;
-        SW_CUDA_TRY(gpu->cuda, diag, host_alloc(&room, (size_t)dense_bytes(t) + 1));
-        p->outputs[i] = room;
-    }
-    return SW_OK;
+    return sw__gpu_upload_all(gpu, p, diag);
 }
 
 static sw_status find_segments(sw_gpu_program *p) {
@@ -288,6 +283,8 @@ static sw_status build(sw_gpu *gpu, sw_gpu_program *p, bool fallback, const sw_d
     SW_TRY(sw_gpu_find_nodes(gpu->plan, p->instance, &gpu->cuda->info, &p->nodes, &p->n_nodes));
     settle_places(gpu, p);
     SW_TRY(sw__gpu_find_pairs(gpu, p, gpu->tunes));
+    sw__gpu_choose_types(gpu, p);
+    SW_TRY(sw__gpu_make_planned_tactics(gpu, p));
     for (bool again = true; again;) SW_TRY(place_nodes(gpu, p, fallback, diag, shared, &again));
     sw_cuda_load_all(gpu->cuda, shared, INT64_MAX);
     find_crossings(gpu, p);
@@ -354,6 +351,7 @@ void sw_gpu_program_destroy(sw_gpu *gpu, sw_gpu_program *p) {
     sw_cuda_free(gpu->cuda, p->memory);
     sw_cuda_free(gpu->cuda, p->staging);
     sw_free(gpu->allocator, p->launches);
+    sw_free(gpu->allocator, p->packings);
 }
 
 bool sw_gpu_uses_cpu(const sw_gpu_program *p) {

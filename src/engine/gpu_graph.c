@@ -12,6 +12,7 @@ typedef struct edge_list {
 
 static sw_status get_edges(sw_gpu *gpu, sw_cu_graph graph, const sw_diag *diag, edge_list *l) {
     SW_CUDA_TRY(gpu->cuda, diag, graph_edges(graph, NULL, NULL, NULL, &l->n));
+    if (l->n == 0) return SW_OK; /* a graph of one kernel: drivers refuse to list none */
     l->from = sw_calloc(gpu->allocator, l->n + 1, sizeof(*l->from));
     l->to = sw_calloc(gpu->allocator, l->n + 1, sizeof(*l->to));
     l->edges = sw_calloc(gpu->allocator, l->n + 1, sizeof *l->edges);

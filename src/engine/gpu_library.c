@@ -61,12 +61,50 @@ bool sw__gpu_has_tactic(sw_gpu *gpu, const sw_conv *conv, sw_cuda_kernel *tile) 
            sw__gpu_make_tactic(gpu, *tile, NULL) == SW_OK;
 }
 
-void sw__gpu_prepare_tactics(sw_gpu *gpu, const sw_cuda_kernel *tiles, size_t n, int64_t deadline) {
+sw_status sw__gpu_make_tactics(sw_gpu *gpu, const sw_cuda_kernel *tiles, size_t n, int64_t deadline) {
     sw_cuda_wanted *wanted = sw_calloc(gpu->allocator, n + 1, sizeof *wanted);
-    for (size_t i = 0; i < n && wanted; i++)
-        wanted[i] = (sw_cuda_wanted){&tactic_of(gpu, tiles[i])->conv, tactic_of(gpu, tiles[i])->name};
-    if (wanted) sw_cuda_tactics_prepare(gpu->cuda, wanted, (int)n, deadline);
+    if (!wanted) return SW_E_NOMEM;
+    int count = 0;
+    for (size_t i = 0; i < n; i++) {
+        const sw_gpu_tactic *t = tactic_of(gpu, tiles[i]);
+        if (!t->made && !t->refused) wanted[count++] = (sw_cuda_wanted){&t->conv, t->name, NULL};
+    }
+    sw_cuda_tactics_make(gpu->cuda, wanted, count, deadline);
+    count = 0;
+    for (size_t i = 0; i < n; i++) {
+        sw_gpu_tactic *t = tactic_of(gpu, tiles[i]);
+        if (!t->made && !t->refused) t->made = wanted[count++].made;
+    }
     sw_free(gpu->allocator, wanted);
+    return SW_OK;
+}
+
+sw_status sw__gpu_make_planned_tactics(sw_gpu *gpu, sw_gpu_program *p) {
+    sw_cuda_kernel *tiles = sw_calloc(gpu->allocator, (size_t)p->n_nodes * 2 + 1, sizeof *tiles);
+    sw_status status = tiles ? SW_OK : SW_E_NOMEM;
+    size_t n = 0;
+    for (int i = 0; i < p->n_nodes && gpu->plan->n_gpu_tiles && status == SW_OK; i++) {
+        const sw_gpu_node *node = &p->nodes[i];
+        bool pair = node->kind == SW_GPU_PAIR;
+        if (!pair && node->kind != SW_GPU_CONV && node->kind != SW_GPU_PRODUCT) continue;
+        for (int k = 0; k <= pair && status == SW_OK; k++) {
+            sw_gpu_node one = pair ? sw__gpu_conv_node(gpu, k ? node->step : node->first) : *node;
+            sw_conv conv;
+            char key[SW_CPU_KEY];
+            status = sw__gpu_conv(gpu, p, &one, &conv);
+            if (status != SW_OK) break;
+            sw_cpu_conv_key(&conv, key, sizeof key);
+            const char *name = sw_plan_gpu_tile(gpu->plan, key);
+            if (!name || !sw_cuda_tactic_is(name) || strlen(name) >= SW_CUDA_TACTIC_NAME) continue;
+            status = list(gpu, &conv, name, &tiles[n]);
+            bool new = true;
+            for (size_t j = 0; j < n; j++) new &= tiles[j] != tiles[n];
+            n += new;
+        }
+    }
+    if (status == SW_OK && n) status = sw__gpu_make_tactics(gpu, tiles, n, INT64_MAX);
+    sw_free(gpu->allocator, tiles);
+    return status;
 }
 
 static void keep_text(void *ctx, const sw_message *message) {

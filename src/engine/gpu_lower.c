@@ -1,4 +1,4 @@
-/* From nodes to launches; weights and constants go to the GPU when first needed. */
+/* From nodes to launches. */
 #include <stddef.h>
 #include <string.h>
 
@@ -31,86 +31,6 @@ sw_tensor sw__gpu_form(const sw_gpu *gpu, const sw_gpu_program *p, int32_t value
     else
         t.data = (void *)(((uintptr_t)root + 1) << 40 | (uintptr_t)at); /* to compare places */
     return t;
-}
-
-/* ---- What stays on the GPU ----------------------------------------------------------------------------------------- */
-
-static sw_status upload(sw_gpu *gpu, const void *data, size_t bytes, const sw_diag *diag, sw_cu_pointer *at) {
-    SW_TRY(sw_cuda_alloc(gpu->cuda, bytes, diag, at));
-    unsigned result = gpu->cuda->driver->copy_in(*at, data, bytes, gpu->cuda->stream);
-    if (result == 0) result = gpu->cuda->driver->stream_wait(gpu->cuda->stream);
-    if (result == 0) return SW_OK;
-    sw_cuda_free(gpu->cuda, *at);
-    *at = 0;
-    return sw_cuda_check(gpu->cuda, result, "copy_in", diag);
-}
-
-/* Fills a place of the store. */
-static sw_status upload_shared(sw_gpu *gpu, const void *data, size_t bytes, const sw_diag *diag,
-                               _Atomic sw_cu_pointer *place) {
-    sw_cu_pointer at;
-    sw_status status = upload(gpu, data, bytes, diag, &at);
-    if (status != SW_OK) return status;
-    *place = at;
-    gpu->store->bytes += (long long)bytes;
-    return SW_OK;
-}
-
-static sw_status upload_constant(sw_gpu *gpu, const sw_gpu_program *p, int32_t value, const sw_diag *diag) {
-    const sw_tensor *t = &p->instance->values[value];
-    size_t bytes = (size_t)sw_tensor_bytes(t);
-    sw_gpu_store *store = gpu->store;
-    if (p->instance->places[value] == SW_PLACE_BOUND)
-        return p->bound[value] ? SW_OK : upload(gpu, t->data, bytes, diag, &p->bound[value]);
-    pthread_mutex_lock(&store->lock);
-    sw_status status =
-        store->constants[value] ? SW_OK : upload_shared(gpu, t->data, bytes, diag, &store->constants[value]);
-    pthread_mutex_unlock(&store->lock);
-    return status;
-}
-
-static sw_status cpu_only(const sw_diag *diag) {
-    return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "give the model itself, or a plan that was built with --portable",
-                   "this plan holds its weights for the CPU only");
-}
-
-static _Atomic sw_cu_pointer *weights_of(const sw_gpu *gpu, int32_t step, sw_cuda_form form) {
-    return &gpu->store->weights[(size_t)step * SW_CUDA_FORMS + form];
-}
-
-/* Weights of a product, depth by depth, as convolutions have them. */
-static float *turn_weights(sw_gpu *gpu, const float *weights, int64_t depth, int64_t columns) {
-    float *turned = sw_alloc(gpu->allocator, (size_t)(depth * columns) * sizeof *turned);
-    for (int64_t k = 0; turned && k < depth; k++)
-        for (int64_t n = 0; n < columns; n++) turned[n * depth + k] = weights[k * columns + n];
-    return turned;
-}
-
-static sw_status pack_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t step, const sw_conv *conv,
-                              sw_cuda_form form, bool turn, const sw_diag *diag) {
-    const sw_step *s = &gpu->plan->steps[step];
-    const float *bias = s->n_in > 2 && s->in[2] >= 0 ? p->instance->values[s->in[2]].data : NULL;
-    const float *weights = p->instance->values[s->in[1]].data;
-    if (!weights) return cpu_only(diag);
-    size_t bias_at, bytes = sw_cuda_packed_bytes(conv, form, &bias_at);
-    void *packed = sw_alloc(gpu->allocator, bytes);
-    float *turned = turn ? turn_weights(gpu, weights, conv->in_channels, conv->out_channels) : NULL;
-    sw_status status = packed && (turned || !turn) ? SW_OK : SW_E_NOMEM;
-    if (status == SW_OK) {
-        sw_cuda_pack(conv, form, gpu->cuda->bf16, turn ? turned : weights, bias, packed);
-        status = upload_shared(gpu, packed, bytes, diag, weights_of(gpu, step, form));
-    }
-    sw_free(gpu->allocator, turned);
-    sw_free(gpu->allocator, packed);
-    return status;
-}
-
-static sw_status upload_weights(sw_gpu *gpu, const sw_gpu_program *p, int32_t step, const sw_conv *conv,
-                                sw_cuda_form form, bool turn, const sw_diag *diag) {
-    pthread_mutex_lock(&gpu->store->lock);
-    sw_status status = *weights_of(gpu, step, form) ? SW_OK : pack_weights(gpu, p, step, conv, form, turn, diag);
-    pthread_mutex_unlock(&gpu->store->lock);
-    return status;
 }
 
 /* ---- Nodes --------------------------------------------------------------------------------------------------------- */
@@ -201,13 +121,13 @@ static sw_status lower_conv(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
     sw_cuda_form form = sw_cuda_conv_form(&conv);
     bool turn = node->kind == SW_GPU_PRODUCT && !sw_call_is_transposed(&call);
     if (form == SW_CUDA_FORM_TILES) SW_TRY(find_tile(gpu, &conv, diag, &node->tile));
-    if (p->memory) SW_TRY(upload_weights(gpu, p, node->step, &conv, form, turn, diag));
+    SW_TRY(sw__gpu_upload_weights(gpu, p, node->step, &conv, form, turn, diag));
     sw_tensor residual = {0}; /* the node's, which may be another than the step's */
     if (conv.residual) residual = sw__gpu_tensor(gpu, p, node->in[3]);
     bool residual_float = node->kind == SW_GPU_PRODUCT && residual.dtype == SW_F32;
     if (residual_float) node->tile = sw__gpu_kernel_for(gpu, node->tile); /* libraries add halves only */
     sw__gpu_launch_conv(gpu, &conv, form, node->tile, call.in[0]->data,
-                        (void *)(uintptr_t)*weights_of(gpu, node->step, form), residual.data, out, l);
+                        (void *)(uintptr_t)*sw__gpu_weights_of(gpu, node->step, form), residual.data, out, l);
     l->args.conv.residual_float = residual_float;
     node->tile = l->kernel;
     node->library = sw__gpu_is_library(node->tile) ? sw__gpu_tile_name(gpu, node->tile) : NULL;
@@ -236,13 +156,11 @@ sw_status sw__gpu_lower_pair(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node *
         return lower_conv(gpu, p, &second, l + 1, diag);
     }
     SW_TRY(sw__gpu_pair(gpu, p, node, &a, &b));
-    if (p->memory) {
-        SW_TRY(upload_weights(gpu, p, node->first, &a, sw_cuda_conv_form(&a), false, diag));
-        SW_TRY(upload_weights(gpu, p, node->step, &b, SW_CUDA_FORM_TILES, false, diag));
-    }
+    SW_TRY(sw__gpu_upload_weights(gpu, p, node->first, &a, sw_cuda_conv_form(&a), false, diag));
+    SW_TRY(sw__gpu_upload_weights(gpu, p, node->step, &b, SW_CUDA_FORM_TILES, false, diag));
     sw_cuda_launch_pair(&a, &b, kernel, &gpu->cuda->info, sw__gpu_tensor(gpu, p, node->in[0]).data,
-                        (void *)(uintptr_t)*weights_of(gpu, node->first, sw_cuda_conv_form(&a)),
-                        (void *)(uintptr_t)*weights_of(gpu, node->step, SW_CUDA_FORM_TILES),
+                        (void *)(uintptr_t)*sw__gpu_weights_of(gpu, node->first, sw_cuda_conv_form(&a)),
+                        (void *)(uintptr_t)*sw__gpu_weights_of(gpu, node->step, SW_CUDA_FORM_TILES),
                         b.residual ? sw__gpu_tensor(gpu, p, node->in[1]).data : NULL,
                         sw__gpu_tensor(gpu, p, node->out[0]).data, l);
     return SW_OK;
@@ -263,13 +181,11 @@ static sw_status lower_stem_conv(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_no
     SW_TRY(sw_call_conv(&call, &stem));
     call = node_call(gpu, p, node);
     SW_TRY(sw_call_conv(&call, &conv));
-    if (p->memory) {
-        SW_TRY(upload_weights(gpu, p, node->first, &stem, SW_CUDA_FORM_STEM, false, diag));
-        SW_TRY(upload_weights(gpu, p, node->step, &conv, SW_CUDA_FORM_TILES, false, diag));
-    }
+    SW_TRY(sw__gpu_upload_weights(gpu, p, node->first, &stem, SW_CUDA_FORM_STEM, false, diag));
+    SW_TRY(sw__gpu_upload_weights(gpu, p, node->step, &conv, SW_CUDA_FORM_TILES, false, diag));
     sw_cuda_launch_stem_conv(&stem, &conv, &gpu->cuda->info, sw__gpu_tensor(gpu, p, node->in[0]).data,
-                             (void *)(uintptr_t)*weights_of(gpu, node->first, SW_CUDA_FORM_STEM),
-                             (void *)(uintptr_t)*weights_of(gpu, node->step, SW_CUDA_FORM_TILES),
+                             (void *)(uintptr_t)*sw__gpu_weights_of(gpu, node->first, SW_CUDA_FORM_STEM),
+                             (void *)(uintptr_t)*sw__gpu_weights_of(gpu, node->step, SW_CUDA_FORM_TILES),
                              sw__gpu_tensor(gpu, p, node->out[0]).data, l);
     return SW_OK;
 }
@@ -343,8 +259,8 @@ static sw_status lower_excite(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node 
         sw_call call = step_call(gpu, p, node, node->convs[i]);
         SW_TRY(sw_call_conv(&call, &convs[i]));
         if (i < node->begin) continue;
-        if (p->memory) SW_TRY(upload_weights(gpu, p, node->convs[i], &convs[i], SW_CUDA_FORM_TILES, false, diag));
-        packed[i] = (void *)(uintptr_t)*weights_of(gpu, node->convs[i], SW_CUDA_FORM_TILES);
+        SW_TRY(sw__gpu_upload_weights(gpu, p, node->convs[i], &convs[i], SW_CUDA_FORM_TILES, false, diag));
+        packed[i] = (void *)(uintptr_t)*sw__gpu_weights_of(gpu, node->convs[i], SW_CUDA_FORM_TILES);
     }
     sw_tensor map = sw__gpu_tensor(gpu, p, node->in[0]), squeezed = sw__gpu_tensor(gpu, p, node->in[1]),
               out = sw__gpu_tensor(gpu, p, node->out[0]);
@@ -409,9 +325,9 @@ static sw_status upload_constants(sw_gpu *gpu, const sw_gpu_program *p, const sw
         sw_place place = p->instance->places[node->in[i]];
         const sw_tensor *t = &p->instance->values[node->in[i]];
         bool host = node->in == step->in && stays_on_host(step, i, t);
-        if (place == SW_PLACE_NONE) return cpu_only(diag); /* a factor that is there packed only */
+        if (place == SW_PLACE_NONE) return sw__gpu_cpu_only(diag); /* a factor that is there packed only */
         if ((place == SW_PLACE_CONST || place == SW_PLACE_BOUND) && !host)
-            SW_TRY(upload_constant(gpu, p, node->in[i], diag));
+            SW_TRY(sw__gpu_upload_constant(gpu, p, node->in[i], diag));
     }
     return SW_OK;
 }

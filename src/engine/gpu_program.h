@@ -67,6 +67,14 @@ typedef struct sw_gpu_segment {
     sw_cu_graph_exec graph;
 } sw_gpu_segment;
 
+/* Weights of a step as a kernel wants them; `turn`: from those of a product. */
+typedef struct sw_gpu_packing {
+    int32_t step;
+    sw_conv conv;
+    sw_cuda_form form;
+    bool turn;
+} sw_gpu_packing;
+
 struct sw_gpu_program {
     sw_instance *instance;
     sw_gpu_node *nodes;
@@ -84,6 +92,8 @@ struct sw_gpu_program {
     int32_t *waits;          /* by node, n_nodes each: nodes on other streams that it waits for, -1 ends */
     sw_cuda_launch *launches;
     size_t n_launches, cap_launches;
+    sw_gpu_packing *packings; /* wanted, before there is memory */
+    size_t n_packings, cap_packings;
     int n_streams;
     sw_cu_stream streams[SW_GPU_MAX_STREAMS];
     sw_cu_pointer workspaces[SW_GPU_MAX_STREAMS]; /* of libraries: what runs on a stream runs one after the other */
@@ -116,6 +126,15 @@ int64_t sw__gpu_bytes(const sw_gpu_program *p, int32_t root);    /* of memory */
 int64_t sw__gpu_float_at(const sw_gpu_program *p, int32_t root); /* bytes of its halves, which are before */
 /* The launch that makes the other form of a value; false: there is none. */
 bool sw__gpu_convert(const sw_gpu *gpu, const sw_gpu_program *p, int32_t value, sw_cuda_launch *l);
+/* gpu_upload.c: what stays on the GPU. Weights are only listed before the program has memory; then all are taken there side by
+ * side, together with the making of host memory for outputs; from then on one by one. */
+SW_MUST_USE sw_status sw__gpu_upload_weights(sw_gpu *gpu, sw_gpu_program *program, int32_t step, const sw_conv *conv,
+                                             sw_cuda_form form, bool turn, const sw_diag *diag);
+SW_MUST_USE sw_status sw__gpu_upload_all(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag);
+SW_MUST_USE sw_status sw__gpu_upload_constant(sw_gpu *gpu, const sw_gpu_program *program, int32_t value,
+                                              const sw_diag *diag);
+_Atomic sw_cu_pointer *sw__gpu_weights_of(const sw_gpu *gpu, int32_t step, sw_cuda_form form);
+sw_status sw__gpu_cpu_only(const sw_diag *diag); /* fails: the plan has no weights as they were */
 /* Launches of a node. `why` is set when there are none to be had. Data pointers are those of sw__gpu_tensor. */
 SW_MUST_USE sw_status sw__gpu_lower_node(sw_gpu *gpu, sw_gpu_program *program, sw_gpu_node *node,
                                          sw_cuda_launch *launches, int *n, const char **why, const sw_diag *diag);
@@ -128,8 +147,10 @@ SW_MUST_USE sw_status sw__gpu_library_tile(sw_gpu *gpu, const sw_conv *conv, con
                                            sw_cuda_kernel *tile);
 /* The tile of the same choice for a convolution that tiles are chosen alike for; false when it cannot be had. */
 bool sw__gpu_has_tactic(sw_gpu *gpu, const sw_conv *conv, sw_cuda_kernel *tile);
-/* Compiles side by side what sw__gpu_make_tactic would one after the other. */
-void sw__gpu_prepare_tactics(sw_gpu *gpu, const sw_cuda_kernel *tiles, size_t n, int64_t deadline);
+/* Makes side by side what sw__gpu_make_tactic would one after the other: tiles that differ, and those that the plan names for
+ * nodes of a program. What fails, or is not reached, is left to that. */
+SW_MUST_USE sw_status sw__gpu_make_tactics(sw_gpu *gpu, const sw_cuda_kernel *tiles, size_t n, int64_t deadline);
+SW_MUST_USE sw_status sw__gpu_make_planned_tactics(sw_gpu *gpu, sw_gpu_program *program);
 SW_MUST_USE sw_status sw__gpu_make_tactic(sw_gpu *gpu, sw_cuda_kernel tile, const sw_diag *diag);
 static inline bool sw__gpu_is_library(sw_cuda_kernel tile) {
     return tile >= SW_CUDA_KERNELS;

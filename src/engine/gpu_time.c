@@ -311,7 +311,7 @@ static sw_status try_libraries(stopwatch *w, trials *all, const sw_diag *diag) {
             if (!all->times->find(all->times->ctx, t->key, sw__gpu_tile_name(gpu, t->tiles[k]), ns))
                 unknown[n_unknown++] = t->tiles[k];
     }
-    if (status == SW_OK) sw__gpu_prepare_tactics(gpu, unknown, n_unknown, w->deadline);
+    if (status == SW_OK) status = sw__gpu_make_tactics(gpu, unknown, n_unknown, w->deadline);
     for (size_t i = 0; i < all->n && status == SW_OK; i++) {
         if (n_unknown && sw_clock_ns() > w->deadline)
             break; /* else times are known, and the plan is the same each time */

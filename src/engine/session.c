@@ -67,8 +67,7 @@ static sw_status open_device(sw_session *session, const sw_session_options *opti
     if (device.kind == SW_DEVICE_CUDA) return sw_gpu_create(session->plan, device.index, diag, &session->gpu);
     char why[WHY_BYTES] = "";
     sw_diag quiet = {keep_text, why};
-    sw_status status = sw_gpu_create(session->plan, 0, &quiet, &session->gpu);
-    if (status == SW_OK || status == SW_E_NOMEM) return status;
+    if (sw_gpu_create(session->plan, 0, &quiet, &session->gpu) == SW_OK) return SW_OK;
     sw_info(diag, NULL, "running on the CPU: %s", why);
     return SW_OK;
 }

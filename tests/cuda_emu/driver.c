@@ -1,6 +1,7 @@
 /* A driver and an NVRTC that need no GPU: graphs and launches run in the emulator. The library stands in for libcuda.so.1
  * (SLIPWAY_CUDA_DRIVER) and for libnvrtc (SLIPWAY_NVRTC). EMU_CUDA chooses what goes wrong: words "nogpu", "old", "broken",
- * "cuda12.2" (functions of 12.3 are missing), "sm60", "sm75", "sm89", "nomemory", "foreign" (code of another GPU),
+ * "cuda12.2" (functions of 12.3 are missing), "sm60", "sm75", "sm89", "nomemory", "taken" (nor a context), "foreign" (code of
+ * another GPU),
  * "nocompile", "hang"; "edges" tells of those of each graph; "fast-library": what ends with a library's operation takes half
  * the time.
  *
@@ -153,6 +154,7 @@ static unsigned fake_device_attribute(int *value, unsigned attribute, int device
     return 0;
 }
 static unsigned fake_context_retain(sw_cu_context *context, int device) {
+    if (goes_wrong("taken")) return SW_CU_NO_MEMORY;
     return *context = (sw_cu_context)&capturing, 0;
 }
 static unsigned fake_context_release(int device) {
@@ -277,6 +279,7 @@ static unsigned fake_graph_node(sw_cu_graph_node node, sw_cu_node *params) {
 static unsigned fake_graph_edges(sw_cu_graph graph, sw_cu_graph_node *from, sw_cu_graph_node *to, sw_cu_edge *edges,
                                  size_t *n) {
     size_t found = 0;
+    if (from && *n == 0) return BAD; /* as the driver does */
     for (int i = 0; i < graph->n; i++)
         for (int k = 0; k < graph->operations[i].n_waits; k++, found++) {
             if (!from) continue;

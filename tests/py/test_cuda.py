@@ -29,13 +29,19 @@ RANKED = ["rtdetr-l_64", "yolo26n_64", "yolov10n_64"]  # with generated weights 
 CUDA_H = pathlib.Path("/usr/local/cuda/include/cuda.h")
 
 
+def anywhere(test):
+    """Marks a test, or a class of them, that holds on a GPU, too."""
+    test.anywhere = True
+    return test
+
+
 class Emulated(unittest.TestCase):
-    """A driver without a GPU; tests that hold `anywhere` run on a GPU that is to be tested."""
+    """A driver without a GPU; what holds anywhere runs on a GPU that is to be tested."""
 
     anywhere = False
 
     def setUp(self):
-        real = ON_GPU and self.anywhere
+        real = ON_GPU and getattr(getattr(self, self._testMethodName), "anywhere", self.anywhere)
         if not real and not LIBRARY.exists():
             self.skipTest("the emulator is not built")
         self.temporary = tempfile.TemporaryDirectory()
@@ -48,8 +54,8 @@ class Emulated(unittest.TestCase):
             "SLIPWAY_CACHE": str(self.folder / "cache"),
         }
 
-    def kernels(self):
-        """Names of those that were compiled."""
+    def compiled(self):
+        """Names of the kernels in the cache."""
         return {path.name.split("-")[0] for path in (self.folder / "cache/cuda").iterdir()}
 
 
@@ -80,6 +86,7 @@ class Device(Emulated):
     def result(self):
         return np.load(self.folder / "out" / "y.npy")
 
+    @anywhere
     def test_runs_like_the_cpu(self):
         self.run_on("cpu")
         want = self.result()
@@ -104,6 +111,7 @@ class Device(Emulated):
             ({"EMU_CUDA": "old"}, 2, "supports CUDA 11.8, 12.0 is needed"),
             ({"EMU_CUDA": "sm60"}, 2, "has SM 6.0, 7.5 is needed"),
             ({"EMU_CUDA": "nomemory"}, 4, "is out of memory"),
+            ({"EMU_CUDA": "taken"}, 4, "GPU 0 (Emulated 0) is out of memory; close other programs"),
             ({"EMU_CUDA": "foreign"}, 2, "does not take code of NVRTC 13.0"),
             ({"EMU_CUDA": "nocompile"}, 2, "unknown architecture"),
             ({"SLIPWAY_NVRTC": "/nonexistent"}, 2, "there is no NVRTC"),
@@ -122,11 +130,14 @@ class Device(Emulated):
     def test_auto_falls_back_and_says_so(self):
         message = self.run_on("auto", EMU_CUDA="nogpu").stderr
         self.assertIn("running on the CPU: the NVIDIA driver finds no GPU", message)
+        message = self.run_on("auto", EMU_CUDA="taken").stderr
+        self.assertIn("running on the CPU: GPU 0 (Emulated 0) is out of memory", message)
         want = self.result()
         self.run_on("cpu")
         np.testing.assert_array_equal(self.result(), want)
         self.assertEqual(self.run_on("auto").stderr, "")
 
+    @anywhere
     def test_a_damaged_cache_is_made_anew(self):
         self.run_on("cuda")
         want = self.result()
@@ -140,6 +151,7 @@ class Device(Emulated):
             np.testing.assert_array_equal(self.result(), want)
             self.assertEqual([path.read_bytes() for path in files], good)
 
+    @anywhere
     def test_steps_without_a_kernel_run_on_the_cpu(self):
         conv = helper.make_node("Conv", ["x", "w"], ["a"], kernel_shape=[3, 3], pads=[1, 1, 1, 1])
         erf = helper.make_node("Asinh", ["a"], ["b"], name="the asinh")
@@ -181,6 +193,7 @@ class Device(Emulated):
         self.run_on("cpu")
         self.assertLess(np.abs(self.result() - want).max(), 2e-2)
 
+    @anywhere
     def test_bfloat16(self):
         self.run_on("cuda")
         half = self.result()
@@ -193,12 +206,15 @@ class Device(Emulated):
         self.assertTrue(2e-3 < difference < 5e-2, difference)
         self.run_on("cpu")
         self.assertLess(np.abs(self.result() - half).max(), 2e-3)
+        if ON_GPU:
+            return
         message = self.run_on("cuda:1", EMU_CUDA="sm75", expect=2).stderr
         self.assertIn("was built for another GPU", message)
         self.path = model
         message = self.build("--precision", "bf16", EMU_CUDA="sm75", expect=2)[2].stderr
         self.assertIn("bfloat16 needs SM 8.0; GPU 0 (Emulated 0) has SM 7.5; build it with --precision fp16", message)
 
+    @anywhere
     def test_float32(self):
         self.run_on("cpu")
         want = self.result()
@@ -212,6 +228,8 @@ class Device(Emulated):
             self.run_on("cpu")
             self.assertLess(np.abs(self.result() - want).max(), 1e-5)
         self.path = model
+        if ON_GPU:
+            return
         message = self.build("--precision", "tf32", EMU_CUDA="sm75", expect=2)[2].stderr
         self.assertIn("TF32 needs SM 8.0; GPU 0 (Emulated 0) has SM 7.5", message)
         message = self.build("--precision", "tf32", device="cpu", expect=1)[2].stderr
@@ -277,6 +295,7 @@ class Device(Emulated):
         shutil.rmtree(self.folder / "cache", ignore_errors=True)
         return self.run_on("cuda", *options, expect=expect, SLIPWAY_NVRTC="/nonexistent")
 
+    @anywhere
     def test_code_in_a_plan_runs_when_trusted(self):
         self.run_on("cuda")
         want = self.result()
@@ -369,6 +388,10 @@ class Device(Emulated):
         plan, cache, process = self.build(expect=2, EMU_CUDA="nogpu")
         self.assertIn("finds no GPU", process.stderr)
         self.assertFalse(plan.exists() or cache.exists())
+        for how in ("nomemory", "taken"):
+            plan, cache, process = self.build(expect=4, EMU_CUDA=how)
+            self.assertRegex(process.stderr, r"^[^\n]*GPU 0 \(Emulated 0\) is out of memory[^\n]*\n$")
+            self.assertFalse(plan.exists() or cache.exists())
         plan, _, process = self.build(device="auto", EMU_CUDA="nogpu")
         self.assertIn("built for the CPU: the NVIDIA driver finds no GPU", process.stderr)
         self.assertIn("direct", json.dumps(json.loads(slipway.run("inspect", plan, "--json").stdout)), "with its kernels")
@@ -416,6 +439,7 @@ class Device(Emulated):
         path.write_bytes(path.read_bytes()[:-9])
         self.assertIn("timing cache", self.run_on("cuda", **home).stderr, "a damaged one is told of, so it was read")
 
+    @anywhere
     def test_a_residual_is_enlarged_where_it_is_read(self):
         conv = lambda a, b: helper.make_node("Conv", [a, "w"], [b], kernel_shape=[3, 3], pads=[1, 1, 1, 1])  # noqa: E731
         nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
@@ -433,6 +457,7 @@ class Device(Emulated):
             found = json.loads(slipway.run("inspect", self.path, "--device", "cuda", "--json", env=self.env).stdout)
             self.assertEqual(found["kernels"], kernels)
 
+    @anywhere
     def test_what_is_there_early_is_summed_up_early(self):
         random = np.random.default_rng(1)
         conv = lambda a, b, side=3: helper.make_node("Conv", [a, f"w{side}"], [b], pads=[side // 2] * 4)  # noqa: E731
@@ -455,6 +480,7 @@ class Device(Emulated):
         self.assertEqual(found["streams"], 2, "the sums over the large map wait for nothing of the small one")
         self.assertNotIn("Resize", [node["operator"] for node in found["nodes"] if node["kernel"] == "kernels"])
 
+    @anywhere
     def test_short_branches_run_beside_the_long_one(self):
         conv = lambda a, b: helper.make_node("Conv", [a, "w"], [b], kernel_shape=[3, 3], pads=[1, 1, 1, 1])  # noqa: E731
         half = np.random.default_rng(1).normal(0, 0.1, (8, 8, 3, 3)).astype(np.float32)
@@ -523,10 +549,10 @@ class Device(Emulated):
         self.assertEqual(process.returncode, 0, process.stderr)
 
 
+@anywhere
 class Pictures(Emulated):
     """Pictures in, boxes out, on the GPU: letterbox, table and suppression give bit for bit what the CPU gives."""
 
-    anywhere = True
     SIDE, ANCHORS, CLASSES, POINTS, PROTOTYPES = 64, 252, 3, 2, 4
 
     def detector(self, layout="v8", **metadata):
@@ -592,7 +618,7 @@ class Pictures(Emulated):
             self.assertEqual(len(results), len(sizes))
             found[device] = [{k: v for k, v in picture.items() if "ms" not in k and k != "speed"} for picture in results]
         self.assertEqual(found["cuda"], found["cpu"])
-        self.assertEqual(last in self.kernels(), fused)
+        self.assertEqual(last in self.compiled(), fused)
         return found["cpu"]
 
     def test_pictures_of_all_sizes(self):
@@ -654,7 +680,7 @@ class Pictures(Emulated):
             words = ("val", self.path, "--data", yaml, "--device", device, "--save-json", results, "--conf", "0.05")
             slipway.run(*words, env=self.env)
             found[device] = json.loads(results.read_text())
-        self.assertIn("CANDIDATES_ANY", self.kernels())
+        self.assertIn("CANDIDATES_ANY", self.compiled())
         boxes = [tuple(row["bbox"]) for row in found["cpu"]]
         self.assertGreater(len(boxes), len(set(boxes)), "some anchors should be of several classes")
         self.assertEqual(found["cuda"], found["cpu"])
@@ -691,9 +717,8 @@ class Networks(unittest.TestCase):
             self.assertLess(error, 1e-2, output)
 
 
+@anywhere
 class Ranks(Emulated):
-    anywhere = True
-
     def test_a_network_that_ranks_its_boxes_in_float32(self):
         model = zoo.fill(onnx.load(zoo.models()["yolo26n_64"]))
         path, plan = self.folder / "m.onnx", self.folder / "m.slip"

@@ -4,15 +4,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto as T
 from onnx import helper
-from test_cuda import Emulated
+from test_cuda import Emulated, anywhere
 
 import slipway
 
 
+@anywhere
 class Operators(Emulated):
     """Steps of their own: all on the GPU, as on the CPU. `w` are weights of 8 channels."""
-
-    anywhere = True
 
     def check(self, nodes, shape=(1, 8, 6, 5), bound=2e-2, steps=0, outputs=(("y", T.FLOAT),), precision=None, **weights):
         """Input x, in so many different values, or any; outputs by name and type; constants by name."""

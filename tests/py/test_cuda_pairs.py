@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto as T
 from onnx import helper
-from test_cuda import Emulated
+from test_cuda import Emulated, anywhere
 
 import slipway
 
@@ -70,6 +70,7 @@ class Pairs(Emulated):
         text = "\n".join(lines) + "\n"
         path.write_text(f"{text}end {n} {zlib.crc32(text.encode()):08x}\n")
 
+    @anywhere
     def test_one_kernel_by_estimate_where_maps_are_large(self):
         self.assertTrue({"a", "b", "c", "d"} <= self.kernels(self.path).keys())
         self.make((8, 16, 160, 160))

@@ -98,7 +98,7 @@ class Devices(unittest.TestCase):
     def test_gpus_that_are_not_there(self):
         server = self.serve(far="instance_group { kind: KIND_GPU gpus: 99 }", good="instance_group { kind: KIND_GPU }")
         rows = {row["name"]: row for row in json.loads(server.get("/v2/repository/index", b"{}")[2])}
-        self.assertRegex(rows["far"]["reason"], "there is no GPU 99: this machine has \d+.*with KIND_CPU it runs without")
+        self.assertRegex(rows["far"]["reason"], r"there is no GPU 99: this machine has \d+.*with KIND_CPU it runs without")
         self.assertEqual(self.infer(server, "good").shape, (1, 16, 6, 5))
 
     @unittest.skipIf(ON_GPU, "a GPU has memory")

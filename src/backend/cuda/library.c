@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/cuda/library_tactic.h"
+#include "base/cpu.h"
 #include "base/os.h"
 #include "base/pool.h"
 
@@ -151,33 +152,22 @@ int sw_cuda_tactics_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUD
     return n + sw__blas_find(gpu, conv, names + n);
 }
 
-typedef struct preparation {
-    sw_cuda *gpu;
-    const sw_cuda_wanted *wanted;
-    int64_t deadline;
-    sw_cudnn_handle *handles; /* by thread; NULL: not there yet */
-} preparation;
-
-static void prepare(void *ctx, int64_t begin, int64_t end, int thread) {
-    const preparation *p = ctx;
-    p->gpu->driver->context_set(p->gpu->context);
-    for (int64_t i = begin; i < end && sw_clock_ns() < p->deadline; i++) {
-        const char *choice = choice_of(p->wanted[i].name, SW_CUDA_CUDNN);
-        if (!choice || (!p->handles[thread] && cudnn.create(&p->handles[thread]) != 0)) continue;
-        sw__cudnn_compile(p->gpu, p->handles[thread], p->wanted[i].conv, choice);
-    }
-}
-
-void sw_cuda_tactics_prepare(sw_cuda *gpu, const sw_cuda_wanted *wanted, int n, int64_t deadline) {
-    if (n < 2 || !sw__cuda_cudnn()) return;
-    sw_pool *pool = sw_pool_create(gpu->allocator, 0);
-    int threads = sw_pool_threads(pool);
-    preparation p = {gpu, wanted, deadline, sw_calloc(gpu->allocator, (size_t)threads, sizeof *p.handles)};
-    if (p.handles) sw_pool_for(pool, n, 1, prepare, &p);
-    for (int i = 0; i < threads && p.handles; i++)
-        if (p.handles[i]) cudnn.destroy(p.handles[i]);
-    sw_free(gpu->allocator, p.handles);
-    sw_pool_destroy(pool);
+/* Why it cannot be made, or NULL. */
+static const char *make_tactic(sw_cuda *gpu, int handle, sw_cuda_library library, const sw_conv *conv,
+                               const char *choice, sw_cuda_tactic **tactic) {
+    sw_cuda_tactic *t = sw_calloc(gpu->allocator, 1, sizeof *t);
+    if (!t) return "out of memory";
+    t->library = library;
+    t->allocator = gpu->allocator;
+    const char *refused = refuse(conv);
+    if (!refused && library == SW_CUDA_CUDNN) refused = sw__cudnn_make(gpu, handle, conv, choice, t);
+    if (!refused && library == SW_CUDA_CUBLASLT) refused = sw__blas_make(gpu, conv, choice, t);
+    if (!refused && t->workspace > SW_CUDA_MOST_WORKSPACE) refused = "it wants too much memory";
+    if (!refused)
+        *tactic = t;
+    else
+        sw_cuda_tactic_destroy(t);
+    return refused;
 }
 
 sw_status sw_cuda_tactic_make(sw_cuda *gpu, const sw_conv *conv, const char *name, const sw_diag *diag,
@@ -195,21 +185,37 @@ sw_status sw_cuda_tactic_make(sw_cuda *gpu, const sw_conv *conv, const char *nam
         return sw_fail(diag, SW_E_UNSUPPORTED, NULL, again, "%s %.*s was timed, %lld is here",
                        sw_cuda_library_name((sw_cuda_library)library), (int)strspn(version_of, "0123456789"),
                        version_of, (long long)version);
-    sw_cuda_tactic *t = sw_calloc(gpu->allocator, 1, sizeof *t);
-    if (!t) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
-    t->library = (sw_cuda_library)library;
-    t->allocator = gpu->allocator;
-    const char *refused = refuse(conv);
-    if (!refused)
-        refused = library == SW_CUDA_CUDNN ? sw__cudnn_make(gpu, conv, choice, t) : sw__blas_make(gpu, conv, choice, t);
-    if (!refused && t->workspace > SW_CUDA_MOST_WORKSPACE) refused = "it wants too much memory";
-    if (!refused) {
-        *tactic = t;
-        return SW_OK;
+    const char *refused = make_tactic(gpu, 0, (sw_cuda_library)library, conv, choice, tactic);
+    return refused ? sw_fail(diag, SW_E_UNSUPPORTED, NULL, again, "%s does not take a convolution: %s",
+                             sw_cuda_library_name((sw_cuda_library)library), refused)
+                   : SW_OK;
+}
+
+typedef struct making {
+    sw_cuda *gpu;
+    sw_cuda_wanted *wanted;
+    int64_t deadline;
+} making;
+
+static void make_some(void *ctx, int64_t begin, int64_t end, int thread) {
+    const making *m = ctx;
+    m->gpu->driver->context_set(m->gpu->context);
+    for (int64_t i = begin; i < end && sw_clock_ns() < m->deadline; i++) {
+        sw_cuda_wanted *w = &m->wanted[i];
+        const char *choice = choice_of(w->name, SW_CUDA_CUDNN);
+        if (choice) make_tactic(m->gpu, thread, SW_CUDA_CUDNN, w->conv, choice, &w->made);
     }
-    sw_cuda_tactic_destroy(t);
-    return sw_fail(diag, SW_E_UNSUPPORTED, NULL, again, "%s does not take a convolution: %s",
-                   sw_cuda_library_name((sw_cuda_library)library), refused);
+}
+
+void sw_cuda_tactics_make(sw_cuda *gpu, sw_cuda_wanted *wanted, int n, int64_t deadline) {
+    making m = {gpu, wanted, deadline};
+    if (n == 0 || !sw__cuda_cudnn()) return;
+    /* The first handle runs all; and NVIDIA wants one call of this before those of threads. */
+    if (!gpu->cudnn[0] && cudnn.create(&gpu->cudnn[0]) != 0) return;
+    int cpus = sw_cpu_allowed(), threads = cpus < n ? cpus : n;
+    sw_pool *pool = sw_pool_create(gpu->allocator, threads < SW_CUDA_HANDLES ? threads : SW_CUDA_HANDLES);
+    sw_pool_for(pool, n, 1, make_some, &m);
+    sw_pool_destroy(pool);
 }
 
 void sw_cuda_tactic_destroy(sw_cuda_tactic *t) {
@@ -235,8 +241,9 @@ sw_status sw_cuda_tactic_run(sw_cuda *gpu, const sw_cuda_tactic *t, const sw_cud
 }
 
 void sw_cuda_libraries_close(sw_cuda *gpu) {
-    if (gpu->cudnn) cudnn.destroy(gpu->cudnn);
+    for (int i = 0; i < SW_CUDA_HANDLES; i++)
+        if (gpu->cudnn[i]) cudnn.destroy(gpu->cudnn[i]);
     if (gpu->blas) blas.destroy(gpu->blas);
-    gpu->cudnn = NULL;
+    memset(gpu->cudnn, 0, sizeof(gpu->cudnn));
     gpu->blas = NULL;
 }

@@ -233,16 +233,17 @@ typedef struct sw_cuda_tactic sw_cuda_tactic;
 int sw_cuda_tactics_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUDA_TACTIC_NAME]);
 /* Whether a name is one of a tactic of a library, whatever the version. */
 bool sw_cuda_tactic_is(const char *name);
-/* Compiles for the code cache what it does not have of these, on all CPUs side by side: cuDNN takes some tenths of a second
- * for each. Ends at a time of sw_clock_ns. What fails, or is not reached, is left to sw_cuda_tactic_make. */
-typedef struct sw_cuda_wanted {
-    const sw_conv *conv;
-    const char *name;
-} sw_cuda_wanted;
-void sw_cuda_tactics_prepare(sw_cuda *gpu, const sw_cuda_wanted *wanted, int n, int64_t deadline);
 /* SW_E_UNSUPPORTED with a sentence when the library is not there, has another version, or refuses. */
 SW_MUST_USE sw_status sw_cuda_tactic_make(sw_cuda *gpu, const sw_conv *conv, const char *name, const sw_diag *diag,
                                           sw_cuda_tactic **tactic);
+/* Makes those of cuDNN side by side: it takes some tenths of a second to compile each, and the code cache keeps it. Ends at a
+ * time of sw_clock_ns. What fails, or is not reached, is left to sw_cuda_tactic_make. */
+typedef struct sw_cuda_wanted {
+    const sw_conv *conv;
+    const char *name;
+    sw_cuda_tactic *made; /* NULL: not made */
+} sw_cuda_wanted;
+void sw_cuda_tactics_make(sw_cuda *gpu, sw_cuda_wanted *wanted, int n, int64_t deadline);
 void sw_cuda_tactic_destroy(sw_cuda_tactic *tactic); /* takes NULL */
 int64_t sw_cuda_tactic_workspace(const sw_cuda_tactic *tactic); /* bytes of GPU memory that a run needs for itself */
 /* Runs it once on a stream, which may be under capture; places are those of `conv`. */

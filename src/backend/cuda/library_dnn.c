@@ -182,12 +182,12 @@ static sw_cudnn_descriptor make_graph(sw_cudnn_objects *o, sw_cudnn_handle handl
     return finish(o, graph);
 }
 
-/* NULL: cuDNN may be asked. */
-static const char *refuse(sw_cuda *gpu, const sw_conv *c) {
+/* NULL: cuDNN may be asked, and has the handle. */
+static const char *refuse(sw_cudnn_handle *handle, const sw_conv *c) {
     if (c->groups != 1) return "it has groups";
     if (c->act != SW_ACT_NONE && mode_of(c->act) < 0) return "its activation is none of cuDNN's";
-    if (gpu->cudnn) return NULL;
-    return sw__cuda_cudnn()->create(&gpu->cudnn) == 0 ? NULL : "cuDNN does not start";
+    if (*handle) return NULL;
+    return sw__cuda_cudnn()->create(handle) == 0 ? NULL : "cuDNN does not start";
 }
 
 /* ---- Choices ------------------------------------------------------------------------------------------------------- */
@@ -216,9 +216,9 @@ static bool name_config(const sw_cudnn *api, sw_cudnn_descriptor config, char *n
 
 int sw__cudnn_find(sw_cuda *gpu, const sw_conv *c, char (*names)[SW_CUDA_TACTIC_NAME]) {
     const sw_cudnn *api = sw__cuda_cudnn();
-    if (!api || refuse(gpu, c)) return 0;
+    if (!api || refuse(&gpu->cudnn[0], c)) return 0;
     sw_cudnn_objects o = {.api = api};
-    sw_cudnn_descriptor configs[SW_CUDA_MOST_TACTICS], heuristic, graph = make_graph(&o, gpu->cudnn, c, gpu->bf16);
+    sw_cudnn_descriptor configs[SW_CUDA_MOST_TACTICS], heuristic, graph = make_graph(&o, gpu->cudnn[0], c, gpu->bf16);
     int64_t n = 0;
     heuristic = make(&o, DNN_HEURISTIC);
     set_object(&o, heuristic, DNN_HEUR_GRAPH, graph);
@@ -298,11 +298,12 @@ static void keep_plan(const sw_cuda *gpu, const sw_cudnn_objects *o, sw_cudnn_de
 }
 
 /* NULL when the cache has none, or cuDNN does not take it. */
-static sw_cudnn_descriptor read_plan(const sw_cuda *gpu, sw_cudnn_objects *o, const char *name) {
+static sw_cudnn_descriptor read_plan(const sw_cuda *gpu, sw_cudnn_handle handle, sw_cudnn_objects *o,
+                                     const char *name) {
     sw_buf json = sw_buf_make(gpu->allocator, MOST_JSON);
     sw_cudnn_descriptor plan = NULL;
     if (sw_cuda_cache_read(name, &json)) {
-        plan = begin_plan(o, gpu->cudnn);
+        plan = begin_plan(o, handle);
         set(o, plan, DNN_PLAN_JSON, DNN_T_CHAR, (int64_t)json.size, json.data);
         finish(o, plan);
     }
@@ -313,27 +314,17 @@ static sw_cudnn_descriptor read_plan(const sw_cuda *gpu, sw_cudnn_objects *o, co
     return NULL;
 }
 
-void sw__cudnn_compile(sw_cuda *gpu, sw_cudnn_handle handle, const sw_conv *c, const char *choice) {
-    sw_cudnn_objects o = {.api = sw__cuda_cudnn()};
-    sw_buf json = sw_buf_make(gpu->allocator, MOST_JSON);
-    char name[CACHE_NAME];
-    name_plan(gpu, c, choice, name);
-    if (!sw_cuda_cache_read(name, &json)) keep_plan(gpu, &o, compile_plan(&o, handle, c, gpu->bf16, choice), name);
-    sw__cudnn_drop(&o);
-    sw_buf_free(&json);
-}
-
-const char *sw__cudnn_make(sw_cuda *gpu, const sw_conv *c, const char *choice, sw_cuda_tactic *t) {
-    const char *why = refuse(gpu, c);
+const char *sw__cudnn_make(sw_cuda *gpu, int handle, const sw_conv *c, const char *choice, sw_cuda_tactic *t) {
+    const char *why = refuse(&gpu->cudnn[handle], c);
     if (why) return why;
     sw_cudnn_objects *o = &t->dnn;
     char name[CACHE_NAME];
     int64_t n = 0;
     o->api = sw__cuda_cudnn();
     name_plan(gpu, c, choice, name);
-    t->plan = read_plan(gpu, o, name);
+    t->plan = read_plan(gpu, gpu->cudnn[handle], o, name);
     if (!t->plan) {
-        t->plan = compile_plan(o, gpu->cudnn, c, gpu->bf16, choice);
+        t->plan = compile_plan(o, gpu->cudnn[handle], c, gpu->bf16, choice);
         keep_plan(gpu, o, t->plan, name);
     }
     if (!o->bad) o->bad = o->api->get(t->plan, DNN_PLAN_WORKSPACE, DNN_T_INT64, 1, &n, &t->workspace);
@@ -351,8 +342,8 @@ const char *sw__cudnn_run(sw_cuda *gpu, const sw_cuda_tactic *t, const sw_cuda_c
     set(&o, pack, DNN_PACK_POINTERS, DNN_T_POINTER, 4 + t->residual, places);
     set(&o, pack, DNN_PACK_WORKSPACE, DNN_T_POINTER, 1, &workspace);
     finish(&o, pack);
-    if (!o.bad) o.bad = o.api->set_stream(gpu->cudnn, stream);
-    if (!o.bad) o.bad = o.api->execute(gpu->cudnn, t->plan, pack);
+    if (!o.bad) o.bad = o.api->set_stream(gpu->cudnn[0], stream);
+    if (!o.bad) o.bad = o.api->execute(gpu->cudnn[0], t->plan, pack);
     const char *why = reason(&o);
     sw__cudnn_drop(&o);
     return why;

@@ -31,9 +31,8 @@ struct sw_cuda_tactic {
 
 /* As those of library.h, with what stands behind the version in a name; they return why not, or NULL. */
 int sw__cudnn_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUDA_TACTIC_NAME]);
-const char *sw__cudnn_make(sw_cuda *gpu, const sw_conv *conv, const char *choice, sw_cuda_tactic *tactic);
-/* Into the code cache, with a handle of its own; any thread that has the GPU's context. */
-void sw__cudnn_compile(sw_cuda *gpu, sw_cudnn_handle handle, const sw_conv *conv, const char *choice);
+/* With one of the GPU's handles, by number, which is the thread's; any thread that has the GPU's context. */
+const char *sw__cudnn_make(sw_cuda *gpu, int handle, const sw_conv *conv, const char *choice, sw_cuda_tactic *tactic);
 const char *sw__cudnn_run(sw_cuda *gpu, const sw_cuda_tactic *tactic, const sw_cuda_conv *conv, void *workspace,
                           sw_cu_stream stream);
 void sw__cudnn_drop(sw_cudnn_objects *objects);

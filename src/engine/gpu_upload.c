@@ -1,0 +1,130 @@
+/* Weights, constants and memory of the host: what a program needs beside its kernels before it can be launched. */
+#include "base/pool.h"
+#include "engine/gpu_program.h"
+
+/* ---- What stays on the GPU ----------------------------------------------------------------------------------------- */
+
+static sw_status upload(sw_gpu *gpu, const void *data, size_t bytes, const sw_diag *diag, sw_cu_pointer *at) {
+    SW_TRY(sw_cuda_alloc(gpu->cuda, bytes, diag, at));
+    unsigned result = gpu->cuda->driver->copy_in(*at, data, bytes, gpu->cuda->stream);
+    if (result == 0) result = gpu->cuda->driver->stream_wait(gpu->cuda->stream);
+    if (result == 0) return SW_OK;
+    sw_cuda_free(gpu->cuda, *at);
+    *at = 0;
+    return sw_cuda_check(gpu->cuda, result, "copy_in", diag);
+}
+
+/* Fills a place of the store. */
+static sw_status upload_shared(sw_gpu *gpu, const void *data, size_t bytes, const sw_diag *diag,
+                               _Atomic sw_cu_pointer *place) {
+    sw_cu_pointer at;
+    sw_status status = upload(gpu, data, bytes, diag, &at);
+    if (status != SW_OK) return status;
+    *place = at;
+    gpu->store->bytes += (long long)bytes;
+    return SW_OK;
+}
+
+sw_status sw__gpu_upload_constant(sw_gpu *gpu, const sw_gpu_program *p, int32_t value, const sw_diag *diag) {
+    const sw_tensor *t = &p->instance->values[value];
+    size_t bytes = (size_t)sw_tensor_bytes(t);
+    sw_gpu_store *store = gpu->store;
+    if (p->instance->places[value] == SW_PLACE_BOUND)
+        return p->bound[value] ? SW_OK : upload(gpu, t->data, bytes, diag, &p->bound[value]);
+    pthread_mutex_lock(&store->lock);
+    sw_status status =
+        store->constants[value] ? SW_OK : upload_shared(gpu, t->data, bytes, diag, &store->constants[value]);
+    pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+sw_status sw__gpu_cpu_only(const sw_diag *diag) {
+    return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "give the model itself, or a plan that was built with --portable",
+                   "this plan holds its weights for the CPU only");
+}
+
+_Atomic sw_cu_pointer *sw__gpu_weights_of(const sw_gpu *gpu, int32_t step, sw_cuda_form form) {
+    return &gpu->store->weights[(size_t)step * SW_CUDA_FORMS + form];
+}
+
+/* Weights of a product, depth by depth, as convolutions have them. */
+static float *turn_weights(sw_gpu *gpu, const float *weights, int64_t depth, int64_t columns) {
+    float *turned = sw_alloc(gpu->allocator, (size_t)(depth * columns) * sizeof *turned);
+    for (int64_t k = 0; turned && k < depth; k++)
+        for (int64_t n = 0; n < columns; n++) turned[n * depth + k] = weights[k * columns + n];
+    return turned;
+}
+
+/* Packs them, and fills their place in the store unless another session was faster. */
+static sw_status pack_weights(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_packing *w, const sw_diag *diag) {
+    const sw_step *s = &gpu->plan->steps[w->step];
+    const float *bias = s->n_in > 2 && s->in[2] >= 0 ? p->instance->values[s->in[2]].data : NULL;
+    const float *weights = p->instance->values[s->in[1]].data;
+    if (!weights) return sw__gpu_cpu_only(diag);
+    size_t bias_at, bytes = sw_cuda_packed_bytes(&w->conv, w->form, &bias_at);
+    void *packed = sw_alloc(gpu->allocator, bytes);
+    float *turned = w->turn ? turn_weights(gpu, weights, w->conv.in_channels, w->conv.out_channels) : NULL;
+    sw_status status = packed && (turned || !w->turn) ? SW_OK : SW_E_NOMEM;
+    if (status == SW_OK) {
+        sw_cuda_pack(&w->conv, w->form, gpu->cuda->bf16, w->turn ? turned : weights, bias, packed);
+        pthread_mutex_lock(&gpu->store->lock);
+        _Atomic sw_cu_pointer *place = sw__gpu_weights_of(gpu, w->step, w->form);
+        if (!*place) status = upload_shared(gpu, packed, bytes, diag, place);
+        pthread_mutex_unlock(&gpu->store->lock);
+    }
+    sw_free(gpu->allocator, turned);
+    sw_free(gpu->allocator, packed);
+    return status;
+}
+
+sw_status sw__gpu_upload_weights(sw_gpu *gpu, sw_gpu_program *p, int32_t step, const sw_conv *conv, sw_cuda_form form,
+                                 bool turn, const sw_diag *diag) {
+    if (*sw__gpu_weights_of(gpu, step, form)) return SW_OK;
+    const sw_gpu_packing packing = {step, *conv, form, turn};
+    if (p->memory) return pack_weights(gpu, p, &packing, diag);
+    for (size_t i = 0; i < p->n_packings; i++)
+        if (p->packings[i].step == step && p->packings[i].form == form) return SW_OK;
+    SW_TRY(
+        sw_grow(gpu->allocator, (void **)&p->packings, &p->cap_packings, p->n_packings + 1, sizeof packing, SIZE_MAX));
+    p->packings[p->n_packings++] = packing;
+    return SW_OK;
+}
+
+/* ---- Side by side -------------------------------------------------------------------------------------------------- */
+
+/* Pinned memory for an output that the GPU makes. */
+static sw_status make_room(sw_gpu *gpu, sw_gpu_program *p, int output, const sw_diag *diag) {
+    int32_t value = gpu->plan->outputs[output];
+    if (p->instance->places[value] != SW_PLACE_PLANNED || p->from_cpu[value] || p->outputs[output]) return SW_OK;
+    void *room = NULL;
+    SW_CUDA_TRY(gpu->cuda, diag, host_alloc(&room, (size_t)sw_tensor_bytes(&p->instance->values[value]) + 1));
+    p->outputs[output] = room;
+    return SW_OK;
+}
+
+typedef struct uploading {
+    sw_gpu *gpu;
+    sw_gpu_program *p;
+} uploading;
+
+static void upload_some(void *ctx, int64_t begin, int64_t end, int thread) {
+    const uploading *u = ctx;
+    int n_outputs = u->gpu->plan->n_outputs;
+    u->gpu->cuda->driver->context_set(u->gpu->cuda->context);
+    for (int64_t i = begin; i < end; i++) {
+        sw_status status = i < n_outputs ? make_room(u->gpu, u->p, (int)i, NULL)
+                                         : pack_weights(u->gpu, u->p, &u->p->packings[i - n_outputs], NULL);
+        (void)status; /* whoever wants it makes it, and is told */
+    }
+}
+
+sw_status sw__gpu_upload_all(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
+    uploading u = {gpu, p};
+    sw_pool *pool = sw_pool_create(gpu->allocator, 0);
+    sw_pool_for(pool, gpu->plan->n_outputs + (int64_t)p->n_packings, 1, upload_some, &u);
+    sw_pool_destroy(pool);
+    sw_free(gpu->allocator, p->packings);
+    p->packings = NULL, p->n_packings = p->cap_packings = 0;
+    for (int i = 0; i < gpu->plan->n_outputs; i++) SW_TRY(make_room(gpu, p, i, diag));
+    return SW_OK;
+}
