@@ -58,11 +58,13 @@ static sw_value *product(sw_graph *g, uint64_t *s, sw_value *x, int64_t *columns
     return y;
 }
 
-static network random_network(uint64_t *s, sw_dtype half, bool products) {
+/* Layers, or products; at most `batch` pictures of so many channels (0: of any number). */
+static network random_network(uint64_t *s, sw_dtype half, bool products, int64_t batch, int64_t channels) {
     network n = {0};
     sw_graph *g = sw_graph_create(NULL);
-    int64_t channels = pick(s, 1, 16), side = pick(s, 17, MOST_SIDE), layers = pick(s, 2, 12);
-    n.in = (sw_tensor){.dtype = SW_F32, .rank = 4, .dims = {pick(s, 1, MOST_BATCH), channels, side, side}};
+    int64_t any = pick(s, 1, 16), side = pick(s, 17, MOST_SIDE), layers = pick(s, 2, 12);
+    if (!channels) channels = any;
+    n.in = (sw_tensor){.dtype = SW_F32, .rank = 4, .dims = {pick(s, 1, batch), channels, side, side}};
     if (products) n.in.rank = 3, n.in.dims[1] = pick(s, 1, 1500), n.in.dims[2] = channels;
     float *data = malloc((size_t)sw_tensor_bytes(&n.in));
     n.in.data = data;
@@ -124,7 +126,7 @@ SW_TEST(chains_give_what_their_steps_give) {
     static const sw_dtype halves[4] = {SW_DTYPE_NONE, SW_DTYPE_NONE, SW_BF16, SW_F16};
     int chains = 0;
     for (int i = 0; i < NETWORKS; i++) {
-        network n = random_network(&state, halves[i % 4], i % 5 == 4);
+        network n = random_network(&state, halves[i % 4], i % 5 == 4, MOST_BATCH, 0);
         int none = 0;
         int64_t bytes, same;
         CHECK_INT(setenv("SLIPWAY_NO_ALIAS", "1", 1), 0);
@@ -144,6 +146,41 @@ SW_TEST(chains_give_what_their_steps_give) {
     }
     sw_chains_assume_cache(0);
     CHECK(chains > 100);
+}
+
+/* A picture as bytes gives what it gives in floats, to the bit, in chains, too. */
+SW_TEST(chains_of_bytes) {
+    uint64_t state = 3;
+    int took = 0, chains = 0;
+    for (int i = 0; i < NETWORKS / 2; i++) {
+        network n = random_network(&state, i % 3 ? SW_DTYPE_NONE : SW_BF16, false, 1, 3);
+        sw_session *session = NULL;
+        int64_t side = n.in.dims[2], bytes;
+        sw_tensor picture = {SW_U8, 4, {1, side, side, 3}, malloc((size_t)(3 * side * side))}, out;
+        for (int64_t k = 0; k < 3 * side * side; k++) {
+            uint8_t byte = (uint8_t)pick(&state, 0, 255);
+            ((uint8_t *)picture.data)[k] = byte;
+            ((float *)n.in.data)[k % 3 * side * side + k / 3] = (float)byte / 255;
+        }
+        sw_chains_assume_cache(pick(&state, 8, 200) << 10);
+        void *want = run(&n, 1 + i % 2, &chains, &bytes);
+        CHECK_INT(sw_session_create(n.plan, &(sw_session_options){.threads = 1 + i % 2}, &sw_test_diag, &session),
+                  SW_OK);
+        if (sw_session_takes_bytes(session)) {
+            CHECK_INT(sw_session_run_bytes(session, &picture, 255, &out), SW_OK);
+            CHECK(memcmp(out.data, want, (size_t)bytes) == 0);
+            CHECK_INT(sw_session_run(session, &n.in, &out), SW_OK); /* floats still are floats */
+            CHECK(memcmp(out.data, want, (size_t)bytes) == 0);
+            took++;
+        }
+        sw_session_destroy(session);
+        free(want);
+        free(picture.data);
+        free((void *)(uintptr_t)n.in.data);
+        sw_plan_unref(n.plan);
+    }
+    sw_chains_assume_cache(0);
+    CHECK(took > 10 && chains > 10);
 }
 
 /* Maps between need memory for some rows only. */

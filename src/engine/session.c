@@ -455,15 +455,20 @@ static sw_status run_steps(sw_session *session, int slot) {
     return SW_OK;
 }
 
-sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor *outputs) {
-    sw_plan *plan = session->plan;
-    int slot;
+/* Finds the instance for these shapes. */
+static sw_status bind(sw_session *session, const sw_tensor *inputs, int *slot) {
     free_dynamic(session);
-    SW_TRY(find_instance(session, inputs, &slot));
-    sw_instance *instance = session->instances[slot];
+    SW_TRY(find_instance(session, inputs, slot));
+    sw_instance *instance = session->instances[*slot];
     instance->last_used = ++session->clock;
     session->latest = instance;
     sw_demand_above(instance, session->demand.above);
+    return SW_OK;
+}
+
+static sw_status run_bound(sw_session *session, int slot, const sw_tensor *inputs, sw_tensor *outputs) {
+    const sw_plan *plan = session->plan;
+    sw_instance *instance = session->instances[slot];
     for (int i = 0; i < plan->n_inputs; i++) instance->values[plan->inputs[i]].data = inputs[i].data;
     SW_TRY(run_steps(session, slot));
     for (int i = 0; i < plan->n_outputs; i++) {
@@ -471,6 +476,52 @@ sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor
         if (instance->places[plan->outputs[i]] == SW_PLACE_INPUT) SW_TRY(copy_input(session, &outputs[i]));
     }
     return SW_OK;
+}
+
+sw_status sw_session_run(sw_session *session, const sw_tensor *inputs, sw_tensor *outputs) {
+    int slot;
+    SW_TRY(bind(session, inputs, &slot));
+    return run_bound(session, slot, inputs, outputs);
+}
+
+/* The convolution that alone reads the only input; -1. */
+static int64_t reader_of_picture(const sw_plan *plan) {
+    int64_t reader = -1;
+    int uses = 0;
+    if (plan->n_inputs != 1) return -1;
+    for (size_t s = 0; s < plan->n_steps; s++)
+        for (int i = 0; i < plan->steps[s].n_in; i++) {
+            if (plan->steps[s].in[i] != plan->inputs[0]) continue;
+            bool reads = i == 0 && plan->steps[s].op == SW_OP_FusedConv && plan->steps[s].in[1] >= 0;
+            reader = reads && plan->steps[s].out[0] >= 0 ? (int64_t)s : -1;
+            uses++;
+        }
+    for (int i = 0; i < plan->n_outputs; i++) uses += plan->outputs[i] == plan->inputs[0];
+    return uses == 1 ? reader : -1;
+}
+
+bool sw_session_takes_bytes(const sw_session *session) {
+    const sw_plan *plan = session->plan;
+    int64_t reader = session->gpu || session->reference || session->control ? -1 : reader_of_picture(plan);
+    if (reader < 0) return false;
+    const sw_tensor *in = &sw_plan_input(plan, 0)->type, *weights = &plan->values[plan->steps[reader].in[1]].type,
+                    *out = &plan->values[plan->steps[reader].out[0]].type;
+    bool picture = in->dtype == SW_F32 && in->rank == 4 && (in->dims[0] == 1 || in->dims[0] < 0) && in->dims[1] == 3;
+    return picture && in->layout == SW_ROW_MAJOR && out->layout == SW_CHANNELS_LAST && weights->rank == 4 &&
+           weights->dims[1] == 3;
+}
+
+sw_status sw_session_run_bytes(sw_session *session, const sw_tensor *bytes, float divisor, sw_tensor *outputs) {
+    sw_tensor planes = {SW_F32, 4, {1, 3, bytes->dims[1], bytes->dims[2]}, bytes->data};
+    int slot;
+    SW_TRY(bind(session, &planes, &slot));
+    sw_prepared *reader = &session->instances[slot]->prepared[reader_of_picture(session->plan)];
+    if (!reader->tactic || !reader->conv.in_planar || reader->conv.in_channels != 3 || reader->conv.groups != 1)
+        return sw_fail(&session->diag, SW_E_MODEL, NULL, NULL, "the weights of the first convolution are not constant");
+    reader->conv.in_divisor = divisor;
+    sw_status status = run_bound(session, slot, &planes, outputs);
+    reader->conv.in_divisor = 0;
+    return status;
 }
 
 void sw_session_demand(sw_session *session, const sw_demand *demand) {
@@ -494,11 +545,8 @@ sw_status sw_session_run_picture(sw_session *session, const sw_tensor *picture, 
     *canvas = (sw_tensor){.dtype = SW_F32, .rank = 4, .dims = {1, 3, fit.height, fit.width}};
     sw_tensor known = *canvas;
     known.data = picture->data; /* by its shape; nobody reads it */
-    free_dynamic(session);
-    SW_TRY(find_instance(session, &known, &slot));
+    SW_TRY(bind(session, &known, &slot));
     sw_instance *instance = session->instances[slot];
-    instance->last_used = ++session->clock;
-    session->latest = instance;
     SW_TRY(sw_gpu_run_ends(session->gpu, session->programs[slot], session->ends, picture, order, &session->diag, rows));
     for (int i = 0; i < plan->n_outputs; i++) outputs[i] = instance->values[plan->outputs[i]];
     return SW_OK;

@@ -36,6 +36,11 @@ SW_MUST_USE sw_status sw_session_set_ends(sw_session *session, sw_plan *const pi
  * input without data. *rows as sw_gpu_run_ends: data NULL when it was not run; outputs other than that of the boxes are set. */
 SW_MUST_USE sw_status sw_session_run_picture(sw_session *session, const sw_tensor *picture, int order, sw_tensor *canvas,
                                              sw_tensor *rows, sw_tensor *outputs);
+/* Whether the only input is a picture of three planes that nothing but a convolution reads, which takes bytes as well. */
+bool sw_session_takes_bytes(const sw_session *session);
+/* As sw_session_run of a session that does, on bytes [1][height][width][3], each of which stands for a `divisor`th. */
+SW_MUST_USE sw_status sw_session_run_bytes(sw_session *session, const sw_tensor *bytes, float divisor,
+                                           sw_tensor *outputs);
 /* Scratch memory for steps in place of the session's own; the caller's. NULL: the session's own again. */
 void sw_session_use_scratch(sw_session *session, void *scratch);
 sw_pool *sw_session_pool(sw_session *session);

@@ -377,6 +377,23 @@ SW_TEST(fast_resize_linear) {
     }
 }
 
+/* The same call with bytes as its result. */
+static void check_bytes(test_call *t) {
+    test_call_int(t, "bytes", 1);
+    CHECK_INT(sw_op_infer(&t->call), SW_OK);
+    size_t n = (size_t)sw_tensor_count(&t->y[0]);
+    uint8_t *want = malloc(n), *got = malloc(n);
+    memset(got, 1, n);
+    t->call.pool = NULL;
+    t->y[0].data = want;
+    CHECK_INT(sw_kernel_ref(SW_OP_Letterbox)(&t->call), SW_OK);
+    t->y[0].data = got;
+    CHECK(sw_kernel_fast(&t->call));
+    CHECK(memcmp(got, want, n) == 0);
+    free(got);
+    free(want);
+}
+
 /* To the bit, whatever the picture's size; halved, enlarged, with edges that no vector reaches. */
 SW_TEST(fast_letterbox) {
     if (!(sw_cpu_features() & SW_CPU_AVX2)) {
@@ -403,6 +420,7 @@ SW_TEST(fast_letterbox) {
         if (i % 8 == 1) test_call_floats(&t, "mean", 3, mean);
         if (i % 8 == 1) test_call_floats(&t, "std", 3, std);
         CHECK(agree(&t, sw_kernel_ref(SW_OP_Letterbox), 0));
+        check_bytes(&t);
         free(pixels);
     }
 }

@@ -117,6 +117,17 @@ SW_INLINE void vf_store_n(float *p, vf x, int64_t n) {
     if (n & 1) _mm_store_ss(p, part);
 }
 
+/* Eight bytes as numbers. */
+SW_INLINE vf vf_load_u8(const uint8_t *p) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+/* Two pixels of three bytes, each with a fourth of 0; eight bytes are read. */
+SW_INLINE vf vf_load_u8_3(const uint8_t *p) {
+    const __m128i four = _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+    __m128i bytes = _mm_shuffle_epi8(_mm_loadl_epi64((const __m128i *)p), four);
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes));
+}
+
 /* Eight bfloat16. */
 SW_INLINE vf vf_load_bf16(const uint16_t *p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), 16));

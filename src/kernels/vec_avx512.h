@@ -92,6 +92,17 @@ SW_INLINE void vf_store_n(float *p, vf x, int64_t n) {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x);
 }
 
+/* Sixteen bytes as numbers. */
+SW_INLINE vf vf_load_u8(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+/* Four pixels of three bytes, each with a fourth of 0; sixteen bytes are read. */
+SW_INLINE vf vf_load_u8_3(const uint8_t *p) {
+    const __m128i four = _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1);
+    __m128i bytes = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)p), four);
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+}
+
 /* Sixteen bfloat16. */
 SW_INLINE vf vf_load_bf16(const uint16_t *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p)), 16));

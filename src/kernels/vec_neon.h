@@ -134,6 +134,20 @@ SW_INLINE void vf_store_n(float *p, vf x, int64_t n) {
     if (n & 1) vst1_lane_f32(p, pair, 0);
 }
 
+/* Eight bytes as numbers. */
+SW_INLINE vf vf__from_u8(uint8x8_t bytes) {
+    uint16x8_t x = vmovl_u8(bytes);
+    return (vf){vcvtq_f32_u32(vmovl_u16(vget_low_u16(x))), vcvtq_f32_u32(vmovl_u16(vget_high_u16(x)))};
+}
+SW_INLINE vf vf_load_u8(const uint8_t *p) {
+    return vf__from_u8(vld1_u8(p));
+}
+/* Two pixels of three bytes, each with a fourth of 0; eight bytes are read. */
+SW_INLINE vf vf_load_u8_3(const uint8_t *p) {
+    const uint8_t four[8] = {0, 1, 2, 255, 3, 4, 5, 255}; /* beyond the table: 0 */
+    return vf__from_u8(vtbl1_u8(vld1_u8(p), vld1_u8(four)));
+}
+
 /* Eight bfloat16. */
 SW_INLINE vf vf_load_bf16(const uint16_t *p) {
     uint16x8_t x = vld1q_u16(p);

@@ -69,12 +69,14 @@ sw_status sw__shape_letterbox(const sw_call *c) {
         return sw_call_fail(c, "the picture must have the dims height, width, 3");
     sw_tensor *y = sw_call_out(c, 0);
     if (!y) return SW_OK;
-    sw__set_unknown(y, SW_F32, 4);
+    bool bytes = sw_call_int(c, "bytes") != 0;
+    int64_t *sides = y->dims + (bytes ? 1 : 2);
+    sw__set_unknown(y, bytes ? SW_U8 : SW_F32, 4);
     y->dims[0] = 1;
-    y->dims[1] = 3;
+    y->dims[bytes ? 3 : 1] = 3;
     if (rule.stride == 0 || rule.stretch) {
-        y->dims[2] = rule.height;
-        y->dims[3] = rule.width;
+        sides[0] = rule.height;
+        sides[1] = rule.width;
     }
     if (x->rank == SW_RANK_UNKNOWN) return SW_OK;
     for (int i = 0; i < 2; i++) {
@@ -84,8 +86,8 @@ sw_status sw__shape_letterbox(const sw_call *c) {
                                 (long long)x->dims[i]);
     }
     sw_letterbox_fit fit = sw_letterbox_place(&rule, x->dims[0], x->dims[1]);
-    y->dims[2] = fit.height;
-    y->dims[3] = fit.width;
+    sides[0] = fit.height;
+    sides[1] = fit.width;
     return SW_OK;
 }
 

@@ -184,6 +184,19 @@ static void demand_boxes(sw_detector *d) {
     if (d->session) sw_session_demand(d->session, &d->demand);
 }
 
+/* Sessions that make bytes of pictures, where the network takes them. */
+static sw_status make_bytes(sw_detector *d, int threads) {
+    bool takes = d->session && !d->network.run && !d->reals && sw_session_takes_bytes(d->session);
+    d->divisor = takes ? sw__picture_divisor(&d->model, d->head) : 0;
+    for (int order = 0; order < 2 && d->divisor; order++) {
+        sw_plan *plan;
+        if (sw__plan_bytes(&d->model, d->head, (sw_pixel_order)order, d->allocator, &plan) != SW_OK)
+            return out_of_memory(d);
+        SW_TRY(sw__detector_session(d, plan, threads, &d->bytes[order]));
+    }
+    return SW_OK;
+}
+
 /* Sessions for both ends; on a GPU, where it has kernels for them, they become parts of the network's, too. */
 static sw_status make_ends(sw_detector *d, const sw__nms_options *nms, int threads) {
     sw_plan *plans[3] = {0}, *const *pictures = plans;
@@ -235,6 +248,7 @@ static sw_status prepare(sw_detector *d, const sw_detector_options *o) {
     demand_boxes(d);
     sw__nms_options nms = {conf, o->iou, o->max_det, d->classes, d->n_classes, o->agnostic, o->multi_label};
     SW_TRY(make_ends(d, &nms, o->threads));
+    SW_TRY(make_bytes(d, o->threads));
     return make_room(d);
 }
 
@@ -264,6 +278,8 @@ void sw_detector_destroy(sw_detector *d) {
     sw_session_destroy(d->boxes);
     sw_session_destroy(d->picture[0]);
     sw_session_destroy(d->picture[1]);
+    sw_session_destroy(d->bytes[0]);
+    sw_session_destroy(d->bytes[1]);
     sw_session_destroy(d->reals);
     sw_session_destroy(d->session);
     sw_plan_unref(d->plan);
@@ -393,8 +409,9 @@ void sw__fitting_of(const sw__head *head, const sw_picture *picture, int64_t hei
     fitting->pad_x = s.pad_x, fitting->pad_y = s.pad_y;
 }
 
+/* `input`: what the network is given. */
 static void fit(const sw_detector *d, const sw_picture *picture, const sw_tensor *input, sw_fitting *fitting) {
-    int rows = d->model.channels_last || d->model.no_batch ? 1 : 2;
+    int rows = d->model.channels_last || d->model.no_batch || d->model.dtype != input->dtype ? 1 : 2;
     sw__fitting_of(d->head, picture, input->dims[rows], input->dims[rows + 1], fitting);
 }
 
@@ -453,6 +470,17 @@ static sw_status run_on_gpu(sw_detector *d, const sw_picture *picture, bool *don
     return SW_OK;
 }
 
+/* As sw_detector_prepare, but for bytes where the network takes them. */
+static sw_status prepare_bytes(sw_detector *d, const sw_picture *picture, sw_tensor *input, sw_fitting *fitting) {
+    sw_tensor pixels;
+    if (!d->divisor) return sw_detector_prepare(d, picture, input, fitting);
+    SW_TRY(sw__picture_check(picture, d->diag));
+    SW_TRY(sw__picture_tensor(picture, &d->packing, d->allocator, d->diag, &pixels));
+    SW_TRY(sw_session_run(d->bytes[picture->order == SW_PIXELS_BGR], &pixels, input));
+    fit(d, picture, input, fitting);
+    return SW_OK;
+}
+
 sw_status sw_detector_run(sw_detector *d, const sw_picture *picture, sw_detections *detections) {
     sw_tensor input, outputs[SW__MAX_OUTPUTS];
     sw_fitting fitting;
@@ -460,9 +488,9 @@ sw_status sw_detector_run(sw_detector *d, const sw_picture *picture, sw_detectio
     if (d->fused) SW_TRY(run_on_gpu(d, picture, &ran, detections));
     if (ran) return SW_OK;
     int64_t begin = sw_clock_ns();
-    SW_TRY(sw_detector_prepare(d, picture, &input, &fitting));
+    SW_TRY(prepare_bytes(d, picture, &input, &fitting));
     int64_t ready = sw_clock_ns();
-    SW_TRY(run_model(d, &input, outputs));
+    SW_TRY(d->divisor ? sw_session_run_bytes(d->session, &input, d->divisor, outputs) : run_model(d, &input, outputs));
     int64_t done = sw_clock_ns();
     SW_TRY(read_outputs(d, &fitting, outputs, NULL, detections));
     detections->times_ms.preprocess = milliseconds(begin, ready);

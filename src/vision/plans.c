@@ -126,14 +126,20 @@ static void add_crop(chain *c, const sw__model *m, const sw__look *look) {
     chain_int(c, "resize", side);
 }
 
+/* A picture of bytes, in the given order. */
+static chain chain_picture(const sw_allocator *allocator) {
+    sw_tensor type = {.dtype = SW_U8, .rank = 3, .dims = {SW_DIM_UNKNOWN, SW_DIM_UNKNOWN, 3}};
+    chain c = chain_begin(allocator);
+    chain_input(&c, "picture", &type);
+    return c;
+}
+
 sw_status sw__plan_picture(const sw__model *m, const sw__head *head, sw_pixel_order order,
                            const sw_allocator *allocator, sw_plan **plan) {
     static const int64_t to_channels_last[] = {0, 2, 3, 1}, without_batch[] = {0};
     static const float middle[] = {128, 128, 128}, unit[] = {1, 1, 1};
     const sw__look *look = head->look;
-    sw_tensor type = {.dtype = SW_U8, .rank = 3, .dims = {SW_DIM_UNKNOWN, SW_DIM_UNKNOWN, 3}};
-    chain c = chain_begin(allocator);
-    chain_input(&c, "picture", &type);
+    chain c = chain_picture(allocator);
     if (look->cut)
         add_crop(&c, m, look);
     else
@@ -162,6 +168,23 @@ sw_status sw__plan_picture(const sw__model *m, const sw__head *head, sw_pixel_or
         chain_op(&c, SW_OP_Squeeze);
         chain_add_of(&c, "without_batch", inputs, 2, NULL);
     }
+    return chain_end(&c, &c.last, 1, plan);
+}
+
+float sw__picture_divisor(const sw__model *m, const sw__head *head) {
+    const sw__look *look = head->look;
+    bool plain = m->dtype == SW_F32 && m->batch == 1 && !m->channels_last && !m->no_batch && !look->cut;
+    if (!plain || look->std[0] > 0) return 0;
+    return look->raw ? 1.0f : 255.0f;
+}
+
+sw_status sw__plan_bytes(const sw__model *m, const sw__head *head, sw_pixel_order order, const sw_allocator *allocator,
+                         sw_plan **plan) {
+    chain c = chain_picture(allocator);
+    add_letterbox(&c, m, head);
+    chain_int(&c, "swap_rb", (order == SW_PIXELS_BGR) != head->look->bgr);
+    chain_int(&c, "bytes", 1);
+    chain_add(&c, "fit", NULL);
     return chain_end(&c, &c.last, 1, plan);
 }
 

@@ -13,6 +13,12 @@ sw_letterbox_rule sw__letterbox_rule(const sw__model *model, const sw__head *hea
 SW_MUST_USE sw_status sw__plan_picture(const sw__model *model, const sw__head *head, sw_pixel_order order,
                                        const sw_allocator *allocator, sw_plan **plan);
 
+/* What divides the bytes of a picture in a model's input that is nothing else than them; 0: it is something else. */
+float sw__picture_divisor(const sw__model *model, const sw__head *head);
+/* Picture to these bytes, uint8 1 height width 3. */
+SW_MUST_USE sw_status sw__plan_bytes(const sw__model *model, const sw__head *head, sw_pixel_order order,
+                                     const sw_allocator *allocator, sw_plan **plan);
+
 typedef struct sw__nms_options {
     double conf, iou;
     int max_det;

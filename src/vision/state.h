@@ -34,6 +34,8 @@ struct sw_detector {
     sw_network network;     /* in its place, where that is set */
     sw_session *reals;      /* makes quantised outputs real; NULL: there are none */
     sw_session *picture[2]; /* by sw_pixel_order */
+    sw_session *bytes[2];   /* the same for a network that takes bytes; NULL: it does not */
+    float divisor;          /* for these; 0: there are none */
     sw_session *boxes;
     bool fused; /* pictures go to the GPU as they are, and boxes come back */
     sw_session *masks; /* made for the first picture with a box */

@@ -46,6 +46,9 @@ typedef struct sw_conv {
     int64_t in_shift;       /* on GPUs, for 1 x 1: the same of the input, whose height and width are those of its map */
     bool out_planar; /* the output is row-major float32, and has no residual; out_pitch is from channel to channel */
     bool in_planar; /* the input is row-major float32, as pictures come: [batch][in_channels][height][width] */
+    /* 0, or the planar input, of three channels and one group, comes as bytes instead, [batch][height][width][3], each to be
+     * divided by this. Read during runs only. */
+    float in_divisor;
     sw_dtype in_type, out_type; /* SW_F32, SW_BF16 or SW_F16; the residual has the type of the output */
     bool rough;                 /* maps are float32, but products may round their factors to bfloat16 */
     sw_act act;

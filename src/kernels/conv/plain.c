@@ -47,7 +47,9 @@ static void sum_block(const job *j, int64_t n, int64_t oy, int64_t ox, int64_t g
             int64_t at = ((n * c->height + y) * c->width + x) * c->in_pitch + group * depth;
             for (int64_t k = 0; k < depth; k++) {
                 int64_t plane = (n * c->in_channels + group * depth + k) * c->height;
-                float in = sw__map_get(c->in_type, j->in, c->in_planar ? (plane + y) * c->width + x : at + k);
+                float in = c->in_divisor
+                               ? (float)((const uint8_t *)j->in)[at + k] / c->in_divisor
+                               : sw__map_get(c->in_type, j->in, c->in_planar ? (plane + y) * c->width + x : at + k);
                 for (int64_t lane = 0; lane < LANES; lane++) sum[lane] += in * w[k * LANES + lane];
             }
         }

@@ -9,7 +9,15 @@
 #include "kernels/dtype.h"
 #include "unit.h"
 
-enum { SHAPES = 1800, DEEP_SHAPES = 12, POINTWISE_SHAPES = 90, WIDE_SHAPES = 16, FAR_SHAPES = 60, MOST_TILES = 128 };
+enum {
+    SHAPES = 1800,
+    DEEP_SHAPES = 12,
+    POINTWISE_SHAPES = 90,
+    WIDE_SHAPES = 16,
+    FAR_SHAPES = 60,
+    LARGE_SHAPES = 6,
+    MOST_TILES = 1024
+};
 static const float guard = -12288; /* a half, too */
 
 /* Those of the list, and those of emulated instructions; ends with NULL. */
@@ -121,6 +129,20 @@ static bool far_taps(uint64_t *s, sw_conv *c) {
     c->pad_top = c->dilation_h - pick(s, 0, 2), c->pad_left = c->dilation_w - pick(s, 0, 2);
     c->out_height = out_extent(c->height, 2 * c->dilation_h, 3, c->stride_h, c->dilation_h);
     c->out_width = out_extent(c->width, 2 * c->dilation_w, 3, c->stride_w, c->dilation_w);
+    return true;
+}
+
+/* What Winograd takes, of a map that no cache of a core holds. */
+static bool large_map(uint64_t *s, sw_conv *c) {
+    while (!random_conv(s, c) || c->in_planar || c->kernel_h != 3 || c->kernel_w != 3 || c->dilation_h != 1) continue;
+    c->batch = c->groups = 1;
+    c->height = pick(s, 90, 110), c->width = pick(s, 90, 110);
+    c->in_channels = 64, c->out_channels = pick(s, 1, 4);
+    c->in_pitch = 64 + pick(s, 0, 1) * pick(s, 1, 100);
+    c->out_pitch = c->residual_pitch = c->out_channels + pick(s, 0, 1);
+    c->stride_h = c->stride_w = pick(s, 1, 2);
+    c->out_height = out_extent(c->height, 2 * c->pad_top, 3, c->stride_h, 1);
+    c->out_width = out_extent(c->width, 2 * c->pad_left, 3, c->stride_w, 1);
     return true;
 }
 
@@ -313,9 +335,12 @@ SW_TEST(conv_tactics_rare_shapes) {
     uint64_t state = 5, wishes = 1;
     sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
     int ran[40] = {0}, depthwise = 0, direct = 0;
-    for (int shape = 0; shape < WIDE_SHAPES + FAR_SHAPES; shape++) {
+    for (int shape = 0; shape < WIDE_SHAPES + FAR_SHAPES + LARGE_SHAPES; shape++) {
         fixture f = {0};
-        CHECK(make(&state, &f, shape < WIDE_SHAPES ? wide_depthwise : far_taps));
+        CHECK(make(&state, &f,
+                   shape < WIDE_SHAPES                ? wide_depthwise
+                   : shape < WIDE_SHAPES + FAR_SHAPES ? far_taps
+                                                      : large_map));
         compare_tactics(&wishes, &f, shape % 2, pools, ran);
         destroy(&f);
     }
@@ -326,6 +351,45 @@ SW_TEST(conv_tactics_rare_shapes) {
     CHECK((depthwise >= WIDE_SHAPES && direct >= FAR_SHAPES) || !(sw_cpu_features() & SW_CPU_VECTORS));
     sw_pool_destroy(pools[1]);
     sw_pool_destroy(pools[2]);
+}
+
+/* A first layer. */
+static bool picture_conv(uint64_t *s, sw_conv *c) {
+    while (!random_conv(s, c) || !c->in_planar || c->in_channels != 3 || c->groups != 1) continue;
+    return true;
+}
+
+/* Pictures of bytes, of which every one occurs, give what the same in floats gives, to the bit. */
+SW_TEST(conv_tactics_bytes) {
+    const sw_conv_tactic *const *tactics = all_tactics();
+    uint64_t state = 9;
+    sw_pool *pool = sw_pool_create(NULL, 3);
+    int direct = 0;
+    for (int shape = 0; shape < 40; shape++) {
+        fixture f = {0};
+        CHECK(make(&state, &f, picture_conv));
+        float divisor = shape % 4 ? 255 : 1;
+        int64_t area = f.c.height * f.c.width, n = f.c.batch * area * 3;
+        uint8_t *bytes = malloc((size_t)n);
+        for (int64_t i = 0; i < n; i++) {
+            bytes[i] = (uint8_t)(shape + i);
+            ((float *)f.in)[(i / 3 / area * 3 + i % 3) * area + i / 3 % area] = (float)bytes[i] / divisor;
+        }
+        for (int t = 0; tactics[t]; t++) {
+            fixture b = f;
+            if (!sw_conv_accepts(tactics[t], &f.c)) continue;
+            b.in = bytes;
+            b.c.in_divisor = divisor;
+            run_tactic(&f, tactics[t], NULL, false, f.got);
+            run_tactic(&b, tactics[t], shape % 2 ? pool : NULL, false, f.again);
+            CHECK(memcmp(f.got, f.again, f.n_out * sw_dtype_size(f.c.out_type)) == 0);
+            direct += strncmp(tactics[t]->name, "direct", 6) == 0;
+        }
+        free(bytes);
+        destroy(&f);
+    }
+    CHECK(direct >= 40 || !(sw_cpu_features() & SW_CPU_VECTORS));
+    sw_pool_destroy(pool);
 }
 
 /* The map of `f`, whose tiles of `wanted` (NULL: all) are wanted, as rows of planes: the same to the bit, and nothing between

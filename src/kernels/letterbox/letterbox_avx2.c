@@ -3,6 +3,7 @@
  * Each row of the picture is scaled across once, to words of four a pixel (the three channels, and one unused); two of those
  * rows make one of the tensor. Words hold what OpenCV keeps of the first direction, at most 32,640. */
 #include <immintrin.h>
+#include <string.h>
 
 #include "kernels/fast.h"
 #include "kernels/letterbox/values.h"
@@ -28,7 +29,9 @@ typedef struct work {
     const float *mean, *std; /* NULL: none */
     float pad[3];
     bool swap;
+    uint8_t pad_byte;
     float *out;
+    uint8_t *bytes; /* in place of `out`; NULL */
 } work;
 
 static void scale_across(const work *w, int64_t row, int16_t *to) {
@@ -68,6 +71,31 @@ static __m256i mix_rows(const int16_t *above, const int16_t *below, __m256i weig
     return _mm256_srli_epi16(_mm256_add_epi16(_mm256_add_epi16(a, b), _mm256_set1_epi16(2)), 2);
 }
 
+/* The bytes of the next PIXELS pixels, four each. */
+static __m256i mix_pixels(const work *w, const int16_t *above, const int16_t *below, __m256i weight,
+                          __m256i weight_below) {
+    __m256i low = mix_rows(above, below, weight, weight_below, w->halve),
+            high = mix_rows(above + 16, below + 16, weight, weight_below, w->halve);
+    return _mm256_permute4x64_epi64(_mm256_packus_epi16(low, high), _MM_SHUFFLE(3, 1, 2, 0));
+}
+
+/* A row of bytes. */
+static void make_bytes(const work *w, int64_t y, const sw__tap *tap, const int16_t *above, const int16_t *below) {
+    const __m256i weight = _mm256_set1_epi16((int16_t)tap->weight_at),
+                  weight_below = _mm256_set1_epi16((int16_t)tap->weight_next);
+    const __m128i three = w->swap ? _mm_setr_epi8(2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1)
+                                  : _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+    uint8_t *out = w->bytes + (y * w->fit.width + w->fit.left) * 3, last[3 * PIXELS + 4];
+    for (int64_t x = 0; x < w->fit.scaled_width; x += PIXELS) {
+        int64_t left = w->fit.scaled_width - x;
+        uint8_t *to = left < PIXELS + 2 ? last : out + 3 * x; /* four bytes behind these are written, too */
+        __m256i quads = mix_pixels(w, above + QUAD * x, below + QUAD * x, weight, weight_below);
+        _mm_storeu_si128((__m128i *)to, _mm_shuffle_epi8(_mm256_castsi256_si128(quads), three));
+        _mm_storeu_si128((__m128i *)(to + 12), _mm_shuffle_epi8(_mm256_extracti128_si256(quads, 1), three));
+        if (to == last) memcpy(out + 3 * x, last, (size_t)(3 * (left < PIXELS ? left : PIXELS)));
+    }
+}
+
 /* A row of the tensor in all three planes. */
 static void make_row(const work *w, int64_t y, const sw__tap *tap, const int16_t *above, const int16_t *below) {
     const sw_letterbox_fit *fit = &w->fit;
@@ -77,10 +105,7 @@ static void make_row(const work *w, int64_t y, const sw__tap *tap, const int16_t
     float *out = w->out + y * fit->width + fit->left;
     int64_t plane = fit->height * fit->width;
     for (int64_t x = 0; x < fit->scaled_width; x += PIXELS) {
-        const int16_t *a = above + QUAD * x, *b = below + QUAD * x;
-        __m256i low = mix_rows(a, b, weight, weight_below, w->halve),
-                high = mix_rows(a + 16, b + 16, weight, weight_below, w->halve);
-        __m256i bytes = _mm256_permute4x64_epi64(_mm256_packus_epi16(low, high), _MM_SHUFFLE(3, 1, 2, 0));
+        __m256i bytes = mix_pixels(w, above + QUAD * x, below + QUAD * x, weight, weight_below);
         int64_t left = fit->scaled_width - x;
         __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(left < PIXELS ? left : PIXELS)),
                                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
@@ -111,7 +136,12 @@ static void make_rows(void *ctx, int64_t begin, int64_t end, int thread) {
         int64_t row = y - fit->top;
         bool inside = row >= 0 && row < fit->scaled_height;
         int64_t left = inside ? fit->left : fit->width, right = inside ? fit->left + fit->scaled_width : fit->width;
-        for (int k = 0; k < 3; k++) {
+        uint8_t *bytes = w->bytes ? w->bytes + y * 3 * fit->width : NULL;
+        if (bytes) {
+            memset(bytes, w->pad_byte, (size_t)(3 * left));
+            memset(bytes + 3 * right, w->pad_byte, (size_t)(3 * (fit->width - right)));
+        }
+        for (int k = 0; k < 3 && !bytes; k++) {
             float *to = w->out + (k * fit->height + y) * fit->width;
             fill(to, left, w->pad[k]);
             fill(to + right, fit->width - right, w->pad[k]);
@@ -121,7 +151,7 @@ static void make_rows(void *ctx, int64_t begin, int64_t end, int thread) {
         const sw__tap *tap = w->halve ? &half : &w->rows[row];
         int64_t first = w->halve ? 2 * row : tap->at, second = w->halve ? 2 * row + 1 : tap->next;
         const int16_t *above = scaled_row(w, first, places, held), *below = scaled_row(w, second, places, held);
-        make_row(w, y, tap, above, below);
+        (bytes ? make_bytes : make_row)(w, y, tap, above, below);
     }
 }
 
@@ -140,7 +170,7 @@ bool sw__letterbox_avx2(const sw_call *c) {
     const sw_tensor *x = c->in[0];
     sw_letterbox_rule rule;
     float value[3][256];
-    if (!c->out[0] || c->out[0]->dtype != SW_F32 || sw_call_letterbox(c, &rule) != SW_OK) return false;
+    if (!c->out[0] || sw_call_letterbox(c, &rule) != SW_OK) return false;
     work w = {.picture = x->data, .height = x->dims[0], .width = x->dims[1], .out = c->out[0]->data};
     w.fit = sw_letterbox_place(&rule, w.height, w.width);
     w.halve = sw__letterbox_halves(&w.fit, w.height, w.width);
@@ -149,7 +179,9 @@ bool sw__letterbox_avx2(const sw_call *c) {
     w.std = floats_of(c, "std");
     w.swap = sw_call_int(c, "swap_rb") != 0;
     sw__pixel_values(c, value);
-    for (int k = 0; k < 3; k++) w.pad[k] = value[k][(uint8_t)sw_call_int(c, "pad_value")];
+    w.pad_byte = (uint8_t)sw_call_int(c, "pad_value");
+    for (int k = 0; k < 3; k++) w.pad[k] = value[k][w.pad_byte];
+    w.bytes = sw_call_int(c, "bytes") ? c->out[0]->data : NULL;
     w.words = (w.fit.scaled_width + PIXELS - 1) / PIXELS * PIXELS * QUAD;
     size_t threads = (size_t)sw_pool_threads(c->pool), columns = (size_t)w.fit.scaled_width;
     sw__tap *taps = sw_calloc(c->allocator, columns + (size_t)w.fit.scaled_height, sizeof *taps);

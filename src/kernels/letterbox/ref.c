@@ -23,6 +23,7 @@ typedef struct job {
     uint8_t pad;
     float value[3][256]; /* of a byte in each channel of the tensor */
     float *out;
+    uint8_t *bytes; /* in place of `out`; NULL */
 } job;
 
 /* Positions are floats, from doubles. Columns outside the picture take its edge alone (`clamp`); rows keep
@@ -72,6 +73,13 @@ static uint8_t mean_of_four(const uint8_t *above, const uint8_t *below, int64_t 
     return (uint8_t)((above[byte] + above[byte + 3] + below[byte] + below[byte + 3] + 2) >> 2);
 }
 
+static void put(const job *j, int64_t y, int64_t x, int channel, uint8_t byte) {
+    if (j->bytes)
+        j->bytes[(y * j->fit.width + x) * 3 + channel] = byte;
+    else
+        j->out[(channel * j->fit.height + y) * j->fit.width + x] = j->value[channel][byte];
+}
+
 static void fill_row(const job *j, int64_t y) {
     const sw_letterbox_fit *fit = &j->fit;
     int64_t row = y - fit->top, pitch = 3 * j->width;
@@ -79,21 +87,19 @@ static void fill_row(const job *j, int64_t y) {
     int64_t begin = inside ? fit->left : fit->width, end = inside ? fit->left + fit->scaled_width : fit->width;
     for (int channel = 0; channel < 3; channel++) {
         int source = j->swap ? 2 - channel : channel;
-        const float *value = j->value[channel];
-        float *out = j->out + (channel * fit->height + y) * fit->width;
-        for (int64_t x = 0; x < begin; x++) out[x] = value[j->pad];
-        for (int64_t x = end; x < fit->width; x++) out[x] = value[j->pad];
+        for (int64_t x = 0; x < begin; x++) put(j, y, x, channel, j->pad);
+        for (int64_t x = end; x < fit->width; x++) put(j, y, x, channel, j->pad);
         if (!inside) continue;
         if (j->halve) {
             const uint8_t *above = j->picture + 2 * row * pitch, *below = above + pitch;
             for (int64_t x = 0; x < fit->scaled_width; x++)
-                out[begin + x] = value[mean_of_four(above, below, 6 * x + source)];
+                put(j, y, begin + x, channel, mean_of_four(above, below, 6 * x + source));
             continue;
         }
         const tap *tap_row = &j->rows[row];
         const uint8_t *above = j->picture + tap_row->at * pitch, *below = j->picture + tap_row->next * pitch;
         for (int64_t x = 0; x < fit->scaled_width; x++)
-            out[begin + x] = value[bilinear(above, below, tap_row, &j->columns[x], source)];
+            put(j, y, begin + x, channel, bilinear(above, below, tap_row, &j->columns[x], source));
     }
 }
 
@@ -128,6 +134,7 @@ sw_status sw__letterbox_ref(const sw_call *c) {
         .swap = sw_call_int(c, "swap_rb") != 0,
         .pad = (uint8_t)sw_call_int(c, "pad_value"),
         .out = c->out[0]->data,
+        .bytes = sw_call_int(c, "bytes") ? c->out[0]->data : NULL,
     };
     sw__pixel_values(c, j.value);
     j.halve = sw__letterbox_halves(&j.fit, j.height, j.width);

@@ -45,6 +45,14 @@ SW_TEST(letterbox_as_opencv) {
         CHECK_INT(test_call_run(&t), SW_OK);
         uint64_t hash = hash_of(&t.y[0]);
         if (hash != cases[i].hash) sw_test_fail(__FILE__, __LINE__, "case %zu differs", i);
+        sw_tensor planes = t.y[0]; /* and the same as bytes, pixel by pixel */
+        test_call_int(&t, "bytes", 1);
+        CHECK_INT(test_call_run(&t), SW_OK);
+        int64_t area = planes.dims[2] * planes.dims[3];
+        CHECK(t.y[0].dtype == SW_U8 && t.y[0].dims[1] == planes.dims[2] && t.y[0].dims[3] == 3);
+        for (int64_t k = 0; k < 3 * area; k++)
+            CHECK(((uint8_t *)t.y[0].data)[k] == (uint8_t)((float *)planes.data)[k % 3 * area + k / 3]);
+        free(planes.data);
         test_call_free(&t);
     }
 }
