@@ -98,7 +98,8 @@ static void view_levels(finder *f, const sw_step *step) {
     int64_t length = type_of(f, join)->dims[2], size = (int64_t)sw_dtype_size(type_of(f, join)->dtype), at = 0;
     for (int i = 0; i < step->n_in; i++) {
         int32_t part = step->in[i], rows = part >= 0 ? flattened_map(f, part) : -1;
-        if (rows >= 0 && is_row(f, part) && place(f, rows, join, at * size)) f->instance->values[rows].pitch = length;
+        if (rows >= 0 && is_row(f, part) && place(f, rows, join, at * size))
+            f->instance->values[rows].pitch = f->instance->values[part].pitch = length;
         at += part >= 0 ? type_of(f, part)->dims[2] : 0;
     }
 }

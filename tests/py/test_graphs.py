@@ -246,6 +246,26 @@ class Graphs(unittest.TestCase):
         model = model_of(nodes, [value("x", T.FLOAT, (8, 16, 64, 64))], [value("y", T.FLOAT, (8, 64, 5120))], constants)
         self.check(model, {"x": random(8, 16, 64, 64)}, tolerance=1e-4)
 
+    def test_levels_whose_join_begins_a_group(self):
+        """What is joined lies in the join already, for later pictures of the batch, too."""
+        constants = [("w", random(16, 3, 3, 3, seed=1) / 4), ("u", random(8, 16, 1, 1, seed=2) / 4)]
+        constants += [("v", random(16, 16, 3, 3, seed=3) / 12), ("flat", np.array([0, 8, -1]))]
+        nodes = [
+            helper.make_node("Conv", ["x", "w"], ["a"], pads=[1] * 4),
+            helper.make_node("Conv", ["a", "v"], ["b"], pads=[1] * 4, strides=[2, 2]),
+            helper.make_node("Conv", ["a", "u"], ["c"]),
+            helper.make_node("Conv", ["b", "u"], ["d"]),
+            helper.make_node("Reshape", ["c", "flat"], ["e"]),
+            helper.make_node("Reshape", ["d", "flat"], ["f"]),
+            helper.make_node("Concat", ["e", "f"], ["g"], axis=2),
+            helper.make_node("Conv", ["b", "v"], ["h"], pads=[1] * 4),
+            helper.make_node("Relu", ["h"], ["i"]),
+            helper.make_node("Conv", ["i", "u"], ["z"]),
+            helper.make_node("Sin", ["g"], ["y"]),
+        ]
+        ports = [value("x", T.FLOAT, (8, 3, 20, 12))], [value("y", T.FLOAT, (8, 8, 300)), value("z", T.FLOAT, (8, 8, 10, 6))]
+        self.check(model_of(nodes, *ports, constants), {"x": random(8, 3, 20, 12)}, tolerance=1e-4)
+
     def test_zeros_around_maps(self):
         """As TensorFlow's padding is exported; other numbers, and pads of channels, stay."""
         for pads, number in (
