@@ -74,7 +74,12 @@ static void print_dims(const sw_tensor *t, char *text, size_t size) {
         used += (size_t)snprintf(text + used, size - used, "%s%" PRId64, i ? "x" : "", t->dims[i]);
 }
 
-/* Joins and splits move only the parts that lie elsewhere than the whole. */
+static bool is_move(sw_op op) {
+    return op == SW_OP_Concat || op == SW_OP_Split || op == SW_OP_Reshape || op == SW_OP_Flatten || op == SW_OP_Squeeze ||
+           op == SW_OP_Unsqueeze || op == SW_OP_Identity;
+}
+
+/* Moves are of those parts only that lie elsewhere than the whole. */
 static double moved_bytes(const sw_instance *instance, const sw_step *step, const sw_call *call) {
     bool join = step->op == SW_OP_Concat;
     int n = join ? step->n_in : step->n_out;
@@ -99,7 +104,7 @@ static void describe(const sw_profile *p, const sw_call *call, double rounds, sw
     print_dims(step->n_out ? call->out[0] : NULL, s->output, sizeof s->output);
     s->flops = s->work = sw_call_flops(call) < 0 ? -1 : sw_call_flops(call) * rounds;
     s->bytes = sw_call_bytes(call) * rounds;
-    if (step->op == SW_OP_Concat || step->op == SW_OP_Split) s->bytes = moved_bytes(p->instance, step, call) * rounds;
+    if (is_move(step->op)) s->bytes = moved_bytes(p->instance, step, call) * rounds;
     if (!prepared->tactic) return;
     if (prepared->tactic->work > 0) s->work *= prepared->tactic->work;
     s->bytes +=

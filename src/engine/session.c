@@ -342,10 +342,10 @@ static sw_status allocate_outputs(sw_session *session, const sw_call *call) {
     return SW_OK;
 }
 
-/* Of a chain, as run_step of its steps: what thread 0 spent tells them apart. */
+/* Of a chain, as run_step of its steps: what thread 0 spent tells them apart; alike where it had none to do. */
 static sw_status run_chain(sw_session *session, sw_instance *instance, const sw_chain *chain, int64_t round,
                            int64_t *spent) {
-    int64_t shares[SW_CHAIN_LAYERS] = {0}, sum = 1;
+    int64_t shares[SW_CHAIN_LAYERS] = {0}, sum = 0;
     sw_chain_run run = {.spent = session->watch.step ? shares : NULL};
     for (int i = 0; i < chain->n; i++) {
         sw_call call = sw_instance_call(instance, session->plan, chain->steps[i], round, session->in, session->out,
@@ -359,7 +359,7 @@ static sw_status run_chain(sw_session *session, sw_instance *instance, const sw_
     sw_chain_execute(instance, chain, &run, scratch_of(session, instance), session->pool);
     if (!session->watch.step) return SW_OK;
     int64_t whole = sw_clock_ns() - begin;
-    for (int i = 0; i < chain->n; i++) sum += shares[i];
+    for (int i = 0; i < chain->n; i++) sum += ++shares[i];
     for (int i = 0; i < chain->n; i++) {
         int64_t part = (int64_t)((double)whole * (double)shares[i] / (double)sum);
         if (spent)
