@@ -200,7 +200,7 @@ static void sum_rows(void *ctx, int64_t begin, int64_t end, int thread) {
 
 static bool is_sum_of_rows(const reduce *r) {
     bool sums = r->call->op == SW_OP_ReduceSum || r->call->op == SW_OP_ReduceMean;
-    return sums && r->call->in[0]->dtype == SW_F32 && r->reduced.n == 1 && r->reduced.stride[0] == 1;
+    return sums && r->count > 0 && r->call->in[0]->dtype == SW_F32 && r->reduced.n == 1 && r->reduced.stride[0] == 1;
 }
 
 static void run_outputs(void *ctx, int64_t begin, int64_t end, int thread) {
