@@ -8,16 +8,38 @@ enum {
     ANCHORS = CUDA_DECODE_ANCHORS,
     BINS = 16,
     BOX_CHUNKS = 8,
-    BOX_ROW = 33
-}; // words of a row of bins
+    BOX_ROW = 33, // words of a row of bins
+    AT_ONCE = 5,  // loads of a thread that are under way: all, for 96 classes
+};
 
-// Halves of `chunks` * 8 channels of the block's anchors, rows of `words` words (odd, so that a column meets all banks).
-DEV void fetch(u32 shared, int words, const f16 *map, int pitch, int chunks, int count) {
-    for (int i = thread_id(); i < count * chunks; i += THREADS) {
-        int a = i / chunks, c = i - a * chunks;
-        vec4 v = load16(map + (size_t)a * pitch + c * 8);
-        u32 at = shared + (a * words + c * 4) * 4;
-        shared_store4(at, v.x), shared_store4(at + 4, v.y), shared_store4(at + 8, v.z), shared_store4(at + 12, v.w);
+// Where chunk i of 8 channels is: the boxes of the block's anchors, then their scores; and in shared memory, where rows have an
+// odd number of words, so that a column meets all banks.
+typedef struct source {
+    const f16 *boxes, *scores;
+    int box_pitch, score_pitch, chunks, box_items, items;
+} source;
+
+DEV const f16 *chunk_of(const source *s, int i, u32 *to) {
+    bool box = i < s->box_items;
+    int k = box ? i : i - s->box_items, chunks = box ? BOX_CHUNKS : s->chunks, a = k / chunks, c = k - a * chunks;
+    *to += (box ? a * BOX_ROW : ANCHORS * (BOX_ROW + 5) + a * (s->chunks * 4 + 1)) * 4 + c * 16;
+    return box ? s->boxes + (size_t)a * s->box_pitch + c * 8 : s->scores + (size_t)a * s->score_pitch + c * 8;
+}
+
+DEV void fetch(const source *s, u32 shared) {
+    for (int first = thread_id(); first < s->items; first += THREADS * AT_ONCE) {
+        vec4 v[AT_ONCE];
+        u32 to[AT_ONCE];
+        UNROLL for (int u = 0; u < AT_ONCE; u++) {
+            int i = first + u * THREADS;
+            to[u] = shared;
+            if (i < s->items) v[u] = load16(chunk_of(s, i, &to[u]));
+        }
+        UNROLL for (int u = 0; u < AT_ONCE; u++) {
+            if (first + u * THREADS >= s->items) break;
+            shared_store4(to[u], v[u].x), shared_store4(to[u] + 4, v[u].y);
+            shared_store4(to[u] + 8, v[u].z), shared_store4(to[u] + 12, v[u].w);
+        }
     }
 }
 
@@ -37,7 +59,6 @@ DEV float distance(u32 bins) {
 
 KERNEL(decode, sw_cuda_decode) {
     const sw_cuda_decode *p = ARGS;
-    wait_for_predecessor();
     int level = 0, lane = thread_id() & 31, warp = thread_id() >> 5, n = block_row();
     while (level + 1 < p->levels && block_id() >= p->first_block[level + 1]) level++;
     int in_level = (block_id() - p->first_block[level]) * ANCHORS, size = p->first[level + 1] - p->first[level];
@@ -45,23 +66,32 @@ KERNEL(decode, sw_cuda_decode) {
     size_t pixel = (size_t)n * size + in_level;
     int chunks = (p->classes + 7) / 8, words = chunks * 4 + 1;
     u32 boxes = shared_base(), sides = boxes + ANCHORS * BOX_ROW * 4, scores = sides + ANCHORS * 5 * 4;
-    fetch(boxes, BOX_ROW, (const f16 *)p->boxes[level] + pixel * p->box_pitch[level], p->box_pitch[level], BOX_CHUNKS,
-          count);
-    fetch(scores, words, (const f16 *)p->scores[level] + pixel * p->score_pitch[level], p->score_pitch[level], chunks,
-          count);
+    const source from = {(const f16 *)p->boxes[level] + pixel * p->box_pitch[level],
+                         (const f16 *)p->scores[level] + pixel * p->score_pitch[level],
+                         p->box_pitch[level],
+                         p->score_pitch[level],
+                         chunks,
+                         count * BOX_CHUNKS,
+                         count * (BOX_CHUNKS + chunks)};
+    int axis = warp & 1; // warps 0 and 1 write the centre, 2 and 3 the size
+    float low = 0, high = 0, stride = 0;
+    if (lane < count) { // of the plan: no kernel writes them
+        low = load_float_const((const float *)p->minus + axis * p->anchors + anchor);
+        high = load_float_const((const float *)p->plus + axis * p->anchors + anchor);
+        stride = load_float_const((const float *)p->stride + anchor);
+    }
+    wait_for_predecessor();
+    fetch(&from, boxes);
     barrier();
     if (lane < count)
         shared_store4(sides + (lane * 5 + warp) * 4, as_bits(distance(boxes + (lane * BOX_ROW + warp * 8) * 4)));
     barrier();
     if (lane >= count) return;
     float *out = (float *)p->out + (size_t)n * (4 + p->classes) * p->anchors + anchor;
-    int axis = warp & 1; // warps 0 and 1 write the centre, 2 and 3 the size
-    float low = load_float((const float *)p->minus + axis * p->anchors + anchor) -
-                as_float(shared_load4(sides + (lane * 5 + axis) * 4));
-    float high = load_float((const float *)p->plus + axis * p->anchors + anchor) +
-                 as_float(shared_load4(sides + (lane * 5 + axis + 2) * 4));
+    low -= as_float(shared_load4(sides + (lane * 5 + axis) * 4));
+    high += as_float(shared_load4(sides + (lane * 5 + axis + 2) * 4));
     float box = warp < 2 ? (low + high) * .5f : high - low;
-    store_float(out + (size_t)warp * p->anchors, box * load_float((const float *)p->stride + anchor));
+    store_float(out + (size_t)warp * p->anchors, box * stride);
     for (int c = warp; c < p->classes; c += THREADS / 32) {
         u32 w = shared_load4(scores + (lane * words + c / 2) * 4);
         store_float(out + (size_t)(4 + c) * p->anchors, sigmoid(c & 1 ? unpack_high(w) : unpack_low(w)));
