@@ -795,7 +795,7 @@ void sw_cuda_launch_attention(sw_cuda_launch *l, int dq, int dv, int batch, cons
     const sw_cuda_attention *p = &l->args.attention;
     int sixteens = (p->tokens + 15) / 16 * p->heads * batch, team = BUFFERS * KEYS * (dq + dv) * 2;
     bool few = sixteens <= MULTIPROCESSORS || 4 * team > sw_cuda_most_shared(gpu), many = sixteens >= 6 * MULTIPROCESSORS;
-    int queries = few ? 16 : 32, states = 4 * (dv / 8 * 4 + 4) * 128; /* of half the warps */
+    int queries = few ? 16 : 32, states = 8 * (dv / 8 * 4 + 4) * 128; /* of half the warps */
     l->kernel = kernels[dv == 64][few ? 0 : many ? 2 : 1];
     l->grid_x = (p->tokens + queries - 1) / queries;
     l->grid_y = p->heads * batch;

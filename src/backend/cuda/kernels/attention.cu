@@ -1,12 +1,13 @@
 // Self-attention over the pixels of a map, scores never leaving the registers. A block takes 16 queries of one head; its
-// WARPS share the keys, 16 at a time, each with running maxima and sums, and merge in the end, pair by pair.
+// WARPS share the keys, 16 at a time, each with running maxima and sums. In the end half of them hand theirs over to the others,
+// and then all warps add up some channels of all that are left.
 //
 // Operands are loaded straight from global memory: the depth of query and key is permuted alike, so that a lane's share of 32 is
 // 16 bytes in a row; column g of value tile j is channel NV g + j, so that a lane's share of a key is NV halves in a row.
 #include "args.h"
 #include "ptx.cuh"
 
-enum { THREADS = 32 * WARPS, KEYS = 16, NV = DV / 8, STATE = NV * 4 + 4 }; // words that a lane hands over in the merge
+enum { THREADS = 32 * WARPS, KEYS = 16, NV = DV / 8, STATE = NV * 4 + 4, HALF_OF_WARPS = WARPS / 2 }; // STATE: words of a lane
 
 #include "attention.cuh"
 
@@ -21,6 +22,24 @@ DEV void load_rows(vec4 *v, const f16 *base, int pitch, int row, int tokens, int
     }
 }
 
+// Channels j, j + 1 of the tiles, column 2t + e, of row g + 8 h, from all states.
+DEV u32 add_up(u32 states, int h, int e, int j, int lane) {
+    float m[HALF_OF_WARPS], most = LOWEST, sum = 0, low = 0, high = 0;
+    UNROLL for (int s = 0; s < HALF_OF_WARPS; s++) {
+        m[s] = as_float(shared_load4(states + ((s * STATE + h) * 32 + lane) * 4));
+        most = maximum(most, m[s]);
+    }
+    UNROLL for (int s = 0; s < HALF_OF_WARPS; s++) {
+        u32 state = states + (s * STATE * 32 + lane) * 4;
+        float scale = exp2_fast(m[s] - most);
+        sum += as_float(shared_load4(state + (2 + h) * 128)) * scale;
+        low += as_float(shared_load4(state + (4 + j * 4 + h * 2 + e) * 128)) * scale;
+        high += as_float(shared_load4(state + (8 + j * 4 + h * 2 + e) * 128)) * scale;
+    }
+    float by = reciprocal(sum);
+    return pack(low * by, high * by);
+}
+
 KERNEL(attention, sw_cuda_attention) {
     const sw_cuda_attention *p = ARGS;
     int lane = thread_id() & 31, warp = thread_id() >> 5, g = lane >> 2, t = lane & 3;
@@ -28,7 +47,10 @@ KERNEL(attention, sw_cuda_attention) {
     const f16 *base = (const f16 *)p->qkv + (size_t)n * p->tokens * p->qkv_pitch + head * p->head;
     wait_for_predecessor();
 
-    vec4 q[2 * (DQ / 32)], k0[2 * (DQ / 32)];
+    int own = query + thread_id() / (DV / 8), channel = thread_id() % (DV / 8) * 8; // 16 x DV values for 16 x DV / 8 threads
+    bool copies = p->values && own < query + 16 && own < p->tokens;
+    vec4 q[2 * (DQ / 32)], k0[2 * (DQ / 32)], value;
+    if (copies) value = load16(base + 2 * DQ + (size_t)own * p->qkv_pitch + channel);
     load_rows(q, base, p->qkv_pitch, query + g, p->tokens, t);
     float o[NV * 4], m[2] = {-60000.f, -60000.f}, l[2] = {0, 0};
     UNROLL for (int i = 0; i < NV * 4; i++) o[i] = 0;
@@ -64,24 +86,20 @@ KERNEL(attention, sw_cuda_attention) {
         add_weighted(o, s, v);
     }
     sum_weights(l);
-    if (p->values) {
-        for (int i = thread_id(); i < 16 * (DV / 8); i += THREADS) {
-            int row = query + i / (DV / 8), c = i % (DV / 8) * 8;
-            if (row < p->tokens)
-                store16((f16 *)p->values + ((size_t)n * p->tokens + row) * p->values_pitch + head * DV + c,
-                        load16(base + 2 * DQ + (size_t)row * p->qkv_pitch + c));
-        }
+    if (copies)
+        store16((f16 *)p->values + ((size_t)n * p->tokens + own) * p->values_pitch + head * DV + channel, value);
+    u32 states = shared_base(), state = states + warp % HALF_OF_WARPS * STATE * 128;
+    if (warp >= HALF_OF_WARPS) hand_over(o, m, l, state, lane);
+    barrier();
+    if (warp < HALF_OF_WARPS) {
+        merge(o, m, l, state, lane);
+        hand_over(o, m, l, state, lane);
     }
-    merge_warps(o, m, l, shared_base(), warp, lane);
-    if (warp > 0) return;
-    UNROLL for (int h = 0; h < 2; h++) {
-        int row = query + g + h * 8;
-        if (row >= p->tokens) continue;
-        float by = reciprocal(l[h]);
-        f16 *out = (f16 *)p->out + ((size_t)n * p->tokens + row) * p->out_pitch + head * DV + 2 * t * NV;
-        UNROLL for (int e = 0; e < 2; e++) { // column 2t + e of all tiles: NV channels in a row
-            UNROLL for (int j = 0; j < NV; j += 2)
-                store4(out + e * NV + j, pack(o[j * 4 + h * 2 + e] * by, o[(j + 1) * 4 + h * 2 + e] * by));
-        }
+    barrier();
+    for (int i = warp; i < NV * 2; i += WARPS) {
+        int h = i & 1, e = i >> 1 & 1, j = i >> 2 << 1, row = query + g + h * 8;
+        u32 v = add_up(states, h, e, j, lane);
+        if (row < p->tokens)
+            store4((f16 *)p->out + ((size_t)n * p->tokens + row) * p->out_pitch + head * DV + (2 * t + e) * NV + j, v);
     }
 }
