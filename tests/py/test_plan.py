@@ -242,9 +242,40 @@ class Plans(Folder):
         one, same, weights = (small_model(self.folder / f"{n}.onnx", 1, 16, seed=s) for n, s in (("a", 1), ("b", 1), ("c", 2)))
         wide = small_model(self.folder / "d.onnx", 1, 16, channels=12)
         diff = lambda a, b: json.loads(slipway.run("diff", a, b, "--json").stdout)
-        self.assertEqual(diff(one, same), {"structure": None, "tactics": 0, "constants": 0, "largest": 0, "metadata": 0})
+        none = {"structure": None, "tactics": 0, "steps": [], "packed": 0, "constants": 0, "largest": 0, "metadata": 0}
+        self.assertEqual(diff(one, same), none)
         self.assertEqual(diff(one, weights)["constants"], 3)
         self.assertIn("value", diff(one, wide)["structure"])
+
+    def test_diff_of_plans_tells_kernels_and_packed_weights(self):
+        def model(name, seed):
+            r, nodes, constants = np.random.default_rng(seed), [], []
+            for i, (source, target, channels) in enumerate((("x", "a", 3), ("a", "b", 32), ("b", "y", 32))):
+                nodes.append(helper.make_node("Conv", [source, f"w{i}"], [target], pads=[1] * 4, name=target))
+                weights = r.standard_normal((32, channels, 3, 3)).astype(np.float32)
+                constants.append(numpy_helper.from_array(weights, f"w{i}"))
+            x, y = (helper.make_tensor_value_info(n, T.FLOAT, [1, c, 48, 48]) for n, c in (("x", 3), ("y", 32)))
+            graph = helper.make_graph(nodes, "g", [x], [y], constants)
+            path = self.folder / name
+            onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+            return path
+
+        one, other = model("a.onnx", 1), model("b.onnx", 2)
+        large, changed = self.build(one, name="a.slip"), self.build(other, name="b.slip")
+        small = self.build(one, "--max-weight-growth", "1", name="c.slip")
+        diff = lambda a, b: json.loads(slipway.run("diff", a, b, "--json").stdout)
+        self.assertEqual((diff(large, one)["tactics"], diff(large, large)["packed"]), (0, 0))
+        found = diff(large, changed)
+        self.assertEqual((found["structure"], found["tactics"], found["packed"]), (None, 0, 3))
+        kernels = [
+            [step["tactic"] for step in json.loads(slipway.run("inspect", p, "--json").stdout)["steps"]] for p in (large, small)
+        ]
+        want = [[a, b] for a, b in zip(*kernels) if a != b]
+        self.assertEqual([step["tactics"] for step in diff(large, small)["steps"]], want)
+        text = slipway.run("diff", large, small).stdout
+        self.assertIn(f"tactics     {len(want)} steps differ\n", text)
+        for pair in want:
+            self.assertRegex(text, " +".join(pair))
 
     def test_what_cannot_be_loaded_is_refused_in_a_sentence(self):
         plan = self.build().read_bytes()
@@ -311,7 +342,7 @@ class Plans(Folder):
         ):
             self.assertIn("would overwrite", slipway.run(*words, expect=1).stderr)
         self.assertEqual(pathlib.Path(model).read_bytes(), MODEL.read_bytes())
-        run = slipway.run("build", model, "-o", "/dev/full", expect=3)
+        run = slipway.run("build", model, "-o", "/dev/full", "-O", 0, expect=3)
         self.assertIn("/dev/full", run.stderr)
 
 
