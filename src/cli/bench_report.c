@@ -116,6 +116,7 @@ static const struct {
     {"plain", 0, 0},
     {"avx2", SW_CPU_AVX2, SW_CPU_SSE2 | SW_CPU_AVX2},
     {"avx512", SW_CPU_AVX512, SW_CPU_SSE2 | SW_CPU_AVX2 | SW_CPU_AVX512},
+    {"avx512bf16", SW_CPU_AVX512BF16, SW_CPU_SSE2 | SW_CPU_AVX2 | SW_CPU_AVX512 | SW_CPU_AVX512BF16},
     {"neon", SW_CPU_NEON, SW_CPU_NEON},
 };
 
@@ -131,6 +132,7 @@ static sw_status measure_peaks(peak_sink sink, void *ctx) {
             sw_ceilings ceilings;
             sw_pool *pool = sw_pool_create(NULL, threads);
             status = pool ? sw_probe_ceilings(pool, &ceilings) : SW_E_NOMEM;
+            if (tiers[i].needs & SW_CPU_AVX512BF16) ceilings.gflops = sw_probe_bf16_gflops(pool);
             if (status == SW_OK) sink(ctx, tiers[i].name, &ceilings);
             sw_pool_destroy(pool);
             threads = threads < sw_cpu_allowed() ? sw_cpu_allowed() : 0;
@@ -141,12 +143,12 @@ static sw_status measure_peaks(peak_sink sink, void *ctx) {
 }
 
 static void print_peak(void *ctx, const char *tier, const sw_ceilings *p) {
-    sw_print(ctx, "%-8s %7d %9.1f %9.1f %9.1f %9.1f\n", tier, p->threads, p->gflops, p->gbytes[SW_PROBE_L2],
+    sw_print(ctx, "%-10s %7d %9.1f %9.1f %9.1f %9.1f\n", tier, p->threads, p->gflops, p->gbytes[SW_PROBE_L2],
              p->gbytes[SW_PROBE_L3], p->gbytes[SW_PROBE_MEMORY]);
 }
 
 sw_status sw_bench_print_peaks(sw_console *console) {
-    sw_print(console, "%s\n%-8s %7s %9s %9s %9s %9s\n", sw_cpu_model(), "isa", "threads", "GFLOP/s", "L2 GB/s",
+    sw_print(console, "%s\n%-10s %7s %9s %9s %9s %9s\n", sw_cpu_model(), "isa", "threads", "GFLOP/s", "L2 GB/s",
              "L3 GB/s", "RAM GB/s");
     SW_TRY(measure_peaks(print_peak, console));
     sw_print(console, "\n");

@@ -56,8 +56,7 @@ static void fma_slices(void *ctx, int64_t begin, int64_t end, int thread) {
 }
 
 /* The best of some short runs: others on the machine only ever make one slower. */
-static double measure_gflops(sw_pool *pool) {
-    const sw__probe_isa *i = isa();
+static double measure_gflops(sw_pool *pool, const sw__probe_isa *i) {
     int64_t slices = SLICES * sw_pool_threads(pool);
     double operations = i->fma(CHAIN_ROUNDS) * (double)slices, best = 0;
     for (int r = 0; r < REPEATS; r++) {
@@ -67,6 +66,13 @@ static double measure_gflops(sw_pool *pool) {
         if (rate > best) best = rate;
     }
     return best;
+}
+
+double sw_probe_bf16_gflops(sw_pool *pool) {
+#ifdef SW_ISA_AVX512BF16
+    if (sw_cpu_features() & SW_CPU_AVX512BF16) return measure_gflops(pool, &sw__probe_avx512bf16);
+#endif
+    return 0;
 }
 
 #if defined(__x86_64__)
@@ -93,7 +99,7 @@ static double cycle_ns(void) {
 #endif
 
 int sw_probe_flops_per_cycle(void) {
-    double per_cycle = measure_gflops(NULL) * cycle_ns();
+    double per_cycle = measure_gflops(NULL, isa()) * cycle_ns();
     if (per_cycle <= 0) return 0;
     int class = 4;
     while (class < 1 << 12 && per_cycle > class * 1.414) class *= 2;
@@ -141,7 +147,7 @@ sw_status sw_probe_ceilings(sw_pool *pool, sw_ceilings *c) {
     float *data = sw_calloc(NULL, (size_t)far, 1);
     if (!data) return SW_E_NOMEM;
     for (size_t i = 0; i < (size_t)far / 4; i += 1024) data[i] = 1; /* pages of their own */
-    c->gflops = measure_gflops(pool);
+    c->gflops = measure_gflops(pool, isa());
     double near = c->reach[SW_PROBE_L2] / 2, middle = c->reach[SW_PROBE_L3] / 4;
     c->gbytes[SW_PROBE_L2] = measure_gbytes(pool, data, near, TOUCHED / (int64_t)near + 1);
     c->gbytes[SW_PROBE_L3] =

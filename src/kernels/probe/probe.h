@@ -18,6 +18,8 @@ typedef struct sw_ceilings {
 
 /* Takes about 0.1 s. SW_E_NOMEM. Other programs on the machine make it look slower. */
 SW_MUST_USE sw_status sw_probe_ceilings(sw_pool *pool, sw_ceilings *ceilings);
+/* Of products of bfloat16, summed up in float32; 0 where no instruction has them. Takes some milliseconds. */
+double sw_probe_bf16_gflops(sw_pool *pool);
 /* The least seconds in which so much can be done. */
 double sw_ceilings_floor(const sw_ceilings *ceilings, double flops, double bytes);
 

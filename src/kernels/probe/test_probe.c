@@ -15,6 +15,7 @@ SW_TEST(probe_ceilings_are_in_order) {
         CHECK(c.gbytes[i - 1] >= c.gbytes[i]);
         CHECK(c.reach[i - 1] <= c.reach[i]);
     }
+    CHECK_INT(sw_probe_bf16_gflops(pool) > 0, (sw_cpu_features() & SW_CPU_AVX512BF16) != 0);
     sw_pool_destroy(pool);
 }
 
