@@ -45,9 +45,9 @@ typedef struct sw_build_options {
      * model; open sides of pictures become those of the metadata. Zeroed: what the model says. */
     int64_t batch_min, batch_opt, batch_max;
     /* What maps between convolutions are stored as: SW_F32 (or SW_DTYPE_NONE, the default) or SW_BF16, which halves
-     * their bytes and is computed by AVX512-BF16 where the CPU has it. Inputs, outputs and the layers that write them
-     * stay as they are. On GPUs SW_F16 (the default) or, from SM 8.0 on, SW_BF16, with float32 sums; or
-     * SW_F32, which is much slower there. */
+     * their bytes and is computed by AVX512-BF16 where the CPU has it, or SW_F16, which halves them, too. Inputs, outputs
+     * and the layers that write them stay as they are. On GPUs SW_F16 (the default) or, from SM 8.0 on, SW_BF16, with
+     * float32 sums; or SW_F32, which is much slower there. */
     sw_dtype precision;
     bool tf32; /* on GPUs, with SW_F32: convolutions may round their factors to TF32 (10 bits of mantissa) */
     bool best_precision;     /* instead: the faster of both, timed here */
@@ -67,9 +67,9 @@ typedef struct sw_plan_save_options {
     bool strip;    /* no weights at all: `slipway refit` puts them back */
 } sw_plan_save_options;
 
-/* Reads a trained model (its kind is told by content, not by name: ONNX, or a PyTorch checkpoint of Ultralytics or
- * YOLOv5), runs the passes and lowers it for the CPU; a plan file is loaded as it is. SW_E_IO, SW_E_MODEL,
- * SW_E_UNSUPPORTED, SW_E_NOMEM with a message. The caller gets one reference to the plan. */
+/* Reads a trained model (its kind is told by content, not by name: ONNX, TensorFlow Lite, OpenVINO IR, or a PyTorch
+ * checkpoint of Ultralytics or YOLOv5), runs the passes and lowers it for the CPU; a plan file is loaded as it is. SW_E_IO,
+ * SW_E_MODEL, SW_E_UNSUPPORTED, SW_E_NOMEM with a message. The caller gets one reference to the plan. */
 SW_MUST_USE sw_status sw_plan_build(const char *path, const sw_diag *diag, sw_plan **plan);
 /* The same with options (zeroed: the defaults); with shapes, from a model only. SW_E_USAGE for shapes that do not fit the
  * model. */

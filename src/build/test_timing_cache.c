@@ -224,6 +224,9 @@ SW_TEST(timing_cache_that_cannot_be_written_is_a_warning) {
     add(t, "step", "direct", 1, 1);
     CHECK_INT(sw_timings_save(t, "/dev/null/cache.txt", &sw_test_diag), SW_OK);
     CHECK_STR(sw_test_message(), "/dev/null: is a file, expected a folder; timings are measured anew and not kept");
+    sw_warn(&sw_test_diag, NULL, "another");
+    CHECK_INT(sw_timings_save(t, "/dev/null/cache.txt", &sw_test_diag), SW_OK);
+    CHECK_STR(sw_test_message(), "another"); /* it was told already */
     sw_timings_destroy(t);
     leave();
 }

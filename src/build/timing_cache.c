@@ -25,6 +25,7 @@ struct sw_timings {
     const char *kernels;
     entry *entries; /* sorted by device, step, tactic; each once */
     size_t n, cap;
+    bool told; /* that its file cannot be used: once is enough */
 };
 
 sw_timings *sw_timings_create(const sw_allocator *allocator, const char *kernels) {
@@ -233,14 +234,20 @@ static sw_status read_file(sw_timings *t, const char *path, const sw_diag *diag)
     return status;
 }
 
-/* An error that is none for the caller becomes a warning: ctx is the address of his sink. */
+typedef struct softener {
+    sw_timings *timings;
+    const sw_diag *to;
+} softener;
+
+/* An error that is none for the caller becomes a warning. */
 static void soften(void *ctx, const sw_message *m) {
-    const sw_diag *const *to = ctx;
-    sw_warn(*to, m->where, "%s; timings are measured anew and not kept", m->text);
+    const softener *s = ctx;
+    if (!s->timings->told) sw_warn(s->to, m->where, "%s; timings are measured anew and not kept", m->text);
+    s->timings->told = true;
 }
 
 sw_status sw_timings_load(sw_timings *t, const char *path, const sw_diag *diag) {
-    sw_status status = read_file(t, path, &(sw_diag){.emit = soften, .ctx = &diag});
+    sw_status status = read_file(t, path, &(sw_diag){.emit = soften, .ctx = &(softener){t, diag}});
     if (status == SW_E_NOMEM) return status;
     if (status == SW_E_INPUT) sw_warn(diag, path, "is no timing cache; it is neither used nor changed");
     if (status == SW_E_MODEL) sw_warn(diag, path, "the timing cache is damaged and not used; it will be replaced");
@@ -270,7 +277,7 @@ static sw_status merge_and_write(sw_timings *all, const sw_timings *t, const cha
 }
 
 sw_status sw_timings_save(sw_timings *t, const char *path, const sw_diag *diag) {
-    const sw_diag soft = {.emit = soften, .ctx = &diag};
+    const sw_diag soft = {.emit = soften, .ctx = &(softener){t, diag}};
     const char *lock_path = sw_arena_printf(t->arena, "%s.lock", path);
     sw_timings *all = sw_timings_create(t->allocator, t->kernels);
     sw_lock lock;
@@ -281,6 +288,7 @@ sw_status sw_timings_save(sw_timings *t, const char *path, const sw_diag *diag) 
         sw_lock_close(&lock);
         if (all->n >= t->n) {
             sw_timings mine = *t;
+            all->told = t->told;
             *t = *all;
             *all = mine;
         }

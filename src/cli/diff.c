@@ -147,8 +147,9 @@ const sw_verb sw_verb_diff = {
     .most_operands = 2,
     .summary = "Tell in what two models or plans differ",
     .description =
-        "Compares what would run: steps, shapes, kernels where both files have chosen, constants that both hold, and metadata. A "
-        "plan holds weights that are packed for a kernel in that form only; they are compared where the kernel is the same.",
+        "Compares what would run: steps, shapes, kernels where both files have chosen, constants that both hold, and "
+        "metadata. A plan holds weights that are packed for a kernel in that form only; they are compared where the kernel "
+        "is the same.",
     .options = (const sw_option[]){{.name = "json", .help = "print JSON"}, {0}},
     .examples =
         (const sw_example[]){

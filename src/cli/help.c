@@ -8,7 +8,7 @@
 enum { COLUMNS = 92, OPTION_COLUMN = 28 };
 
 static const char what_it_is[] =
-    "Slipway runs trained vision models: it reads an ONNX model, finds objects in pictures, "
+    "Slipway runs trained vision models: it reads them (ONNX, PyTorch, TensorFlow Lite, OpenVINO), finds what is in pictures, "
     "runs any model on arrays, and shows what is inside one.";
 
 static const struct {
