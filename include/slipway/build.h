@@ -31,6 +31,9 @@ typedef struct sw_tuning {
     void (*progress)(void *ctx, int done, int total); /* may be NULL */
     void *progress_ctx;
     bool no_libraries; /* of GPUs: cuDNN and cuBLASLt are not tried */
+    /* They run convolutions only where the network takes so many percent less with them, since plans that hold them load
+     * slower; 0: 1 */
+    double library_gain;
 } sw_tuning;
 
 /* Zeroed: the defaults. */

@@ -8,6 +8,7 @@
 #include "engine/inputs.h"
 
 enum { DEVICE_TEXT = 192, WHY_TEXT = 256 };
+static const double LIBRARY_GAIN = 1; /* percent */
 
 typedef struct tuner {
     sw_plan *plan;
@@ -71,7 +72,13 @@ static sw_status keep_tiles(tuner *t, const sw_gpu *gpu) {
 static sw_status measure_on(tuner *t, sw_gpu *gpu, const sw_tensor *inputs) {
     sw_instance *instance = NULL;
     sw_gpu_program *program = NULL;
-    const sw_gpu_times times = {find_time, add_time, tell_progress, !t->o->no_libraries, t->o->seconds, t};
+    const sw_gpu_times times = {.find = find_time,
+                                .add = add_time,
+                                .progress = tell_progress,
+                                .libraries = !t->o->no_libraries,
+                                .library_gain = t->o->library_gain > 0 ? t->o->library_gain : LIBRARY_GAIN,
+                                .seconds = t->o->seconds,
+                                .ctx = t};
     sw_status status = sw_instance_create(t->plan, inputs, 0, NULL, t->diag, t->plan->allocator, &instance);
     if (t->o->level > 0) sw_gpu_set_tuning(gpu);
     if (status == SW_OK) status = sw_gpu_build(gpu, instance, true, t->diag, &program);

@@ -1,4 +1,5 @@
 /* slipway build: a model made ready for this machine, as a plan file; slipway refit. */
+#include <math.h>
 #include <string.h>
 
 #include "base/json.h"
@@ -89,6 +90,7 @@ static sw_tuning tuning_of(const sw_args *args, sw_console *c) {
         .progress = tell_progress,
         .progress_ctx = c,
         .no_libraries = sw_args_flag(args, "no-libraries"),
+        .library_gain = fmax(sw_args_number(args, "library-gain"), 1e-6), /* 0 is the default there */
     };
 }
 
@@ -231,6 +233,15 @@ const sw_verb sw_verb_build = {
             {.name = "no-libraries",
              .help =
                  "with --device cuda: do not try cuDNN and cuBLASLt, which run a convolution where they are here and win"},
+            {.name = "library-gain",
+             .kind = SW_NUMBER,
+             .argument = "PERCENT",
+             .standard = "1",
+             .least = 0,
+             .most = 100,
+             .help =
+                 "with --device cuda: let libraries run convolutions only where the whole network takes so much less "
+                 "with them, since plans that hold them load slower"},
             {.name = "threads",
              .kind = SW_INT,
              .argument = "N",

@@ -138,6 +138,7 @@ typedef struct sw_gpu_times {
     sw_status (*add)(void *ctx, const char *conv, const char *tile, const int64_t ns[2]);
     void (*progress)(void *ctx, int done, int total); /* convolutions; may be NULL */
     bool libraries;                                   /* cuDNN and cuBLASLt are tried, too */
+    double library_gain; /* and stay where the network takes so many percent less: their plans load slower */
     double seconds; /* after which no other convolution is timed: its tile is chosen by estimate; 0: no limit */
     void *ctx;
 } sw_gpu_times;

@@ -34,6 +34,7 @@ typedef struct sw_gpu_tuned {
     sw_cuda_kernel others[SW_GPU_MAX_OTHERS]; /* that are nearly as good */
     int n_others;
     sw_cuda_kernel alone; /* the best in a chain of itself */
+    sw_cuda_kernel own;   /* the best that is no library's */
     bool known;           /* `tile` is the best in the network, too, or the only one */
     bool tried;           /* all of them were tried there */
 } sw_gpu_tuned;

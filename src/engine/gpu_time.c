@@ -327,8 +327,12 @@ static sw_status try_libraries(stopwatch *w, trials *all, const sw_diag *diag) {
 
 static sw_status settle(sw_gpu *gpu, const trial *t) {
     sw_gpu_tuned best = {.conv = t->conv};
-    for (int i = t->n - 1; i >= 0; i--)
+    int own = 0;
+    for (int i = t->n - 1; i >= 0; i--) {
         if (t->sums[i] == t->least) best.tile = t->tiles[i];
+        if (!sw__gpu_is_library(t->tiles[i]) && t->sums[i] <= t->sums[own]) own = i;
+    }
+    best.own = t->tiles[own];
     keep_others(&best, t->tiles, t->sums, t->n, t->least);
     SW_TRY(sw_grow(gpu->allocator, (void **)&gpu->tuned, &gpu->cap_tuned, gpu->n_tuned + 1, sizeof best, SIZE_MAX));
     gpu->tuned[gpu->n_tuned++] = best;
@@ -388,6 +392,7 @@ static sw_status tune_pair(stopwatch *w, sw_gpu_program *p, const sw_gpu_node *n
         sums[i] = ns[0] + ns[1];
         if (sums[i] < least) least = sums[i], best.tile = kernels[i];
     }
+    best.own = best.tile;
     keep_others(&best, kernels, sums, n, least);
     SW_TRY(sw_grow(gpu->allocator, (void **)&gpu->tuned, &gpu->cap_tuned, gpu->n_tuned + 1, sizeof best, SIZE_MAX));
     gpu->tuned[gpu->n_tuned++] = best;
@@ -473,23 +478,51 @@ static sw_status compare_sides(contest *c, const sw_diag *diag, double *ratio) {
     }
 }
 
-/* Whether the network is faster with another tile, which it has then. */
-static sw_status try_tile(contest *c, sw_gpu_tuned *t, sw_cuda_kernel tile, const sw_diag *diag, bool *won) {
-    sw_cuda_kernel old = t->tile;
-    double ratio = 1;
-    t->tile = tile;
+/* Whether the network with the tiles that are chosen now takes less than `bound` times what it took; else its graphs stay. */
+static sw_status try_choices(contest *c, double bound, const sw_diag *diag, bool *won) {
+    double ratio = bound;
     swap_sides(c);
     sw_status status = sw__gpu_capture(c->w->gpu, c->p, diag);
     if (status == SW_OK) status = compare_sides(c, diag, &ratio);
-    bool better = status == SW_OK && ratio < BETTER;
-    if (better)
-        c->ms *= ratio, *won = true;
+    *won = status == SW_OK && ratio < bound;
+    if (*won)
+        c->ms *= ratio;
     else
-        t->tile = old, swap_sides(c);
+        swap_sides(c);
     for (int i = 0; i < c->p->n_segments; i++) {
         if (c->others[i]) c->w->gpu->cuda->driver->graph_exec_destroy(c->others[i]);
         c->others[i] = NULL;
     }
+    return status;
+}
+
+/* Gives a convolution another tile where the network is faster by it. */
+static sw_status try_tile(contest *c, sw_gpu_tuned *t, sw_cuda_kernel tile, const sw_diag *diag, bool *changes) {
+    sw_cuda_kernel old = t->tile;
+    bool won;
+    t->tile = tile;
+    sw_status status = try_choices(c, BETTER, diag, &won);
+    if (!won) t->tile = old;
+    *changes |= won;
+    return status;
+}
+
+/* A plan with tactics of libraries takes longer to load: the network must take so many percent less with them. */
+static sw_status weigh_libraries(contest *c, double gain, const sw_diag *diag) {
+    sw_gpu *gpu = c->w->gpu;
+    sw_cuda_kernel *old = sw_calloc(gpu->allocator, gpu->n_tuned + 1, sizeof *old);
+    bool any = false, won = false;
+    if (!old) return SW_E_NOMEM;
+    for (size_t i = 0; i < gpu->n_tuned; i++) {
+        sw_gpu_tuned *t = &gpu->tuned[i];
+        old[i] = t->tile;
+        if (t->known || !sw__gpu_is_library(t->tile) || t->pair) continue;
+        t->tile = t->own;
+        any = true;
+    }
+    sw_status status = any ? try_choices(c, 1 / (1 - fmin(gain, 99) / 100), diag, &won) : SW_OK;
+    for (size_t i = 0; i < gpu->n_tuned && !won; i++) gpu->tuned[i].tile = old[i];
+    sw_free(gpu->allocator, old);
     return status;
 }
 
@@ -498,8 +531,8 @@ static bool recall(const sw_gpu *gpu, sw_gpu_tuned *t, uint64_t network, const s
     char key[SW_GPU_PAIR_KEY + 32];
     int64_t ns[2];
     name_in_network(t, network, key, sizeof key);
-    for (int i = -1; times && i <= t->n_others; i++) {
-        sw_cuda_kernel tile = i < 0 ? t->tile : i ? t->others[i - 1] : t->alone;
+    for (int i = -2; times && i <= t->n_others; i++) {
+        sw_cuda_kernel tile = i == -2 ? t->tile : i == -1 ? t->own : i ? t->others[i - 1] : t->alone;
         if (!times->find(times->ctx, key, name_of(gpu, t, tile), ns)) continue;
         t->tile = tile;
         return true;
@@ -554,6 +587,7 @@ static sw_status tune_network(stopwatch *w, sw_gpu_program *p, const sw_gpu_time
     sw_status status = sw__gpu_capture(gpu, p, diag);
     for (int i = 0; i < 3 && status == SW_OK; i++) status = time_once(w, p, diag, &c.ms);
     if (status == SW_OK) status = hold_contests(&c, diag);
+    if (status == SW_OK && times) status = weigh_libraries(&c, times->library_gain, diag);
     for (size_t i = 0; times && i < gpu->n_tuned && status == SW_OK; i++)
         if (gpu->tuned[i].tried && !gpu->tuned[i].known) status = keep_time(gpu, &gpu->tuned[i], network, c.ms, times);
     sw_free(gpu->allocator, (void *)c.others);

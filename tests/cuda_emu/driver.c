@@ -1,9 +1,8 @@
 /* A driver and an NVRTC that need no GPU: graphs and launches run in the emulator. The library stands in for libcuda.so.1
  * (SLIPWAY_CUDA_DRIVER) and for libnvrtc (SLIPWAY_NVRTC). EMU_CUDA chooses what goes wrong: words "nogpu", "old", "broken",
  * "cuda12.2" (functions of 12.3 are missing), "sm60", "sm75", "sm89", "nomemory", "taken" (nor a context), "foreign" (code of
- * another GPU),
- * "nocompile", "hang"; "edges" tells of those of each graph; "fast-library": what ends with a library's operation takes half
- * the time.
+ * another GPU), "nocompile", "hang"; "edges" tells of those of each graph; "fast-library": what a library runs takes half the
+ * time; "even-library": only where no kernel runs beside.
  *
  * Operations of a graph run in an order that its dependencies allow and that is as far as can be from the order of recording,
  * so that missing ones show. */
@@ -64,10 +63,12 @@ static void refresh(sw_cu_stream stream) {
     stream->n_waits = 0;
 }
 
-static bool by_library; /* the last operation was a library's */
+/* Whether libraries, and kernels, have run since the last event, and between the two before. */
+static bool libraries_run, kernels_run, libraries_ran, kernels_ran;
 
 static unsigned perform(const operation *o) {
-    by_library = o->call;
+    libraries_run |= o->call != NULL;
+    kernels_run |= o->kernel != NULL;
     if ((o->kernel || o->call) && goes_wrong("idle")) return 0;
     if (o->call)
         o->call(o->arguments);
@@ -340,6 +341,10 @@ static unsigned fake_event_destroy(sw_cu_event event) {
     return free(event), 0;
 }
 static unsigned fake_event_record(sw_cu_event event, sw_cu_stream stream) {
+    if (!capturing) {
+        libraries_ran = libraries_run, kernels_ran = kernels_run;
+        libraries_run = kernels_run = false;
+    }
     refresh(stream);
     return event->operation = stream->last, 0;
 }
@@ -347,7 +352,8 @@ static unsigned fake_event_wait(sw_cu_event event) {
     return 0;
 }
 static unsigned fake_event_time(float *ms, sw_cu_event from, sw_cu_event to) {
-    return *ms = by_library && goes_wrong("fast-library") ? 0.5f : 1, 0;
+    bool fast = goes_wrong("fast-library") || (goes_wrong("even-library") && !kernels_ran);
+    return *ms = libraries_ran && fast ? 0.5f : 1, 0;
 }
 
 EXPORT unsigned cuGetProcAddress_v2(const char *symbol, void **function, int version, unsigned long long flags,

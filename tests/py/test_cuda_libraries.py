@@ -80,6 +80,17 @@ class Libraries(Emulated):
         self.build("--no-libraries", "--timing-cache", "none", **FAST)
         self.assertFalse([tile for tile in self.tiles() if tile.startswith("CU")])
 
+    def test_a_library_must_gain_enough_in_the_network(self):
+        even = {"EMU_CUDA": "even-library,idle"}
+        self.build(**even)
+        self.assertFalse([tile for tile in self.tiles() if tile.startswith("CU")], "faster alone only")
+        first = self.plan.read_bytes()
+        self.build(**even)
+        self.assertEqual(self.plan.read_bytes(), first, "known, and not weighed again")
+        for percent, theirs in (("49", True), ("51", False)):  # of a network that takes half the time with them
+            self.build("--library-gain", percent, "--timing-cache", "none", **FAST)
+            self.assertEqual(any(tile.startswith("CU") for tile in self.tiles()), theirs, percent)
+
     def test_times_are_kept(self):
         self.build(**FAST)
         first = self.plan.read_bytes()

@@ -79,9 +79,9 @@ typedef struct sw_cuda {
     atomic_int compiled;         /* kernels that the cache did not have */
     const sw_cuda_code *lent;    /* of a plan, used for what the cache does not have; the plan's */
     size_t n_lent;
-    struct cudnnContext
-        *cudnn[SW_CUDA_HANDLES]; /* of libraries (library.h): NULL until one of their tactics is made; the */
-    void *blas;                  /* first one runs what all of them have made */
+    /* Of libraries (library.h): NULL until one of their tactics is made. The first one runs what all of them have made. */
+    struct cudnnContext *cudnn[SW_CUDA_HANDLES];
+    void *blas;
     bool bf16;          /* maps are bfloat16, not float16; to be set before kernels are loaded, from SM 8.0 on */
     int64_t context_ns; /* that opening took: the driver's context above all */
 } sw_cuda;
