@@ -178,6 +178,11 @@ sw_pool *sw_pool_create(const sw_allocator *allocator, int threads) {
     return pool;
 }
 
+sw_pool *sw_pool_create_small(const sw_allocator *allocator, int64_t most) {
+    int cpus = sw_cpu_allowed();
+    return sw_pool_create(allocator, most < 1 ? 1 : most < cpus ? (int)most : cpus);
+}
+
 void sw_pool_destroy(sw_pool *pool) {
     if (!pool) return;
     pthread_mutex_lock(&pool->lock);

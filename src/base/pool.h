@@ -17,6 +17,8 @@ typedef struct sw_pool sw_pool;
  * (affinity and cgroup quota, sw_cpu_allowed). NULL when out of memory. Threads that cannot be started are done
  * without. */
 sw_pool *sw_pool_create(const sw_allocator *allocator, int threads);
+/* With as many threads as there are CPUs, but at most `most`: for one loop over few items. */
+sw_pool *sw_pool_create_small(const sw_allocator *allocator, int64_t most);
 void sw_pool_destroy(sw_pool *pool); /* takes NULL; no loop may be running */
 int sw_pool_threads(const sw_pool *pool); /* 1 for NULL */
 

@@ -152,3 +152,12 @@ SW_TEST(pool_survives_failing_allocations) {
         CHECK_INT(m.held, 0);
     }
 }
+
+SW_TEST(pool_small) {
+    for (int most = 0; most < 4; most++) {
+        sw_pool *pool = sw_pool_create_small(NULL, most);
+        int threads = sw_pool_threads(pool);
+        CHECK(threads >= 1 && threads <= (most ? most : 1));
+        sw_pool_destroy(pool);
+    }
+}

@@ -102,6 +102,8 @@ static sw_status make_room(sw_gpu *gpu, sw_gpu_program *p, int output, const sw_
     return SW_OK;
 }
 
+enum { SIDE_BY_SIDE = 8 }; /* threads: more of them cost more than they bring */
+
 typedef struct uploading {
     sw_gpu *gpu;
     sw_gpu_program *p;
@@ -120,8 +122,9 @@ static void upload_some(void *ctx, int64_t begin, int64_t end, int thread) {
 
 sw_status sw__gpu_upload_all(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
     uploading u = {gpu, p};
-    sw_pool *pool = sw_pool_create(gpu->allocator, 0);
-    sw_pool_for(pool, gpu->plan->n_outputs + (int64_t)p->n_packings, 1, upload_some, &u);
+    int64_t n = gpu->plan->n_outputs + (int64_t)p->n_packings;
+    sw_pool *pool = sw_pool_create_small(gpu->allocator, n < SIDE_BY_SIDE ? n : SIDE_BY_SIDE);
+    sw_pool_for(pool, n, 1, upload_some, &u);
     sw_pool_destroy(pool);
     sw_free(gpu->allocator, p->packings);
     p->packings = NULL, p->n_packings = p->cap_packings = 0;

@@ -369,7 +369,7 @@ void sw_cuda_load_all(sw_cuda *gpu, const int shared[SW_CUDA_KERNELS], int64_t d
     int n = 0;
     for (int i = 0; i < SW_CUDA_KERNELS; i++)
         if (shared[i] >= 0 && !gpu->functions[i]) l.kernels[n++] = i;
-    sw_pool *pool = n > 1 ? sw_pool_create(gpu->allocator, 0) : NULL;
+    sw_pool *pool = sw_pool_create_small(gpu->allocator, n);
     if (n) sw_pool_for(pool, n, 1, load_some, &l);
     sw_pool_destroy(pool);
 }

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "backend/cuda/library_tactic.h"
-#include "base/cpu.h"
 #include "base/os.h"
 #include "base/pool.h"
 
@@ -209,11 +208,12 @@ static void make_some(void *ctx, int64_t begin, int64_t end, int thread) {
 
 void sw_cuda_tactics_make(sw_cuda *gpu, sw_cuda_wanted *wanted, int n, int64_t deadline) {
     making m = {gpu, wanted, deadline};
-    if (n == 0 || !sw__cuda_cudnn()) return;
+    bool any = false;
+    for (int i = 0; i < n; i++) any |= library_of(wanted[i].name) == SW_CUDA_CUDNN;
+    if (!any || !sw__cuda_cudnn()) return;
     /* The first handle runs all; and NVIDIA wants one call of this before those of threads. */
     if (!gpu->cudnn[0] && cudnn.create(&gpu->cudnn[0]) != 0) return;
-    int cpus = sw_cpu_allowed(), threads = cpus < n ? cpus : n;
-    sw_pool *pool = sw_pool_create(gpu->allocator, threads < SW_CUDA_HANDLES ? threads : SW_CUDA_HANDLES);
+    sw_pool *pool = sw_pool_create_small(gpu->allocator, n < SW_CUDA_HANDLES ? n : SW_CUDA_HANDLES);
     sw_pool_for(pool, n, 1, make_some, &m);
     sw_pool_destroy(pool);
 }
