@@ -132,6 +132,7 @@ bool sw__gpu_convert(const sw_gpu *gpu, const sw_gpu_program *p, int32_t value, 
 SW_MUST_USE sw_status sw__gpu_upload_weights(sw_gpu *gpu, sw_gpu_program *program, int32_t step, const sw_conv *conv,
                                              sw_cuda_form form, bool turn, const sw_diag *diag);
 SW_MUST_USE sw_status sw__gpu_upload_all(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag);
+void sw__gpu_free_output(const sw_gpu *gpu, sw_gpu_program *program, int output); /* its host memory, if it has any */
 SW_MUST_USE sw_status sw__gpu_upload_constant(sw_gpu *gpu, const sw_gpu_program *program, int32_t value,
                                               const sw_diag *diag);
 _Atomic sw_cu_pointer *sw__gpu_weights_of(const sw_gpu *gpu, int32_t step, sw_cuda_form form);

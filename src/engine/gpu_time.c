@@ -507,8 +507,8 @@ static sw_status try_tile(contest *c, sw_gpu_tuned *t, sw_cuda_kernel tile, cons
     return status;
 }
 
-/* A plan with tactics of libraries takes longer to load: the network must take so many percent less with them. */
-static sw_status weigh_libraries(contest *c, double gain, const sw_diag *diag) {
+/* A plan with tactics of a library takes longer to load: the network must take so many percent less with them. */
+static sw_status weigh_library(contest *c, sw_cuda_library library, double gain, const sw_diag *diag) {
     sw_gpu *gpu = c->w->gpu;
     sw_cuda_kernel *old = sw_calloc(gpu->allocator, gpu->n_tuned + 1, sizeof *old);
     bool any = false, won = false;
@@ -516,7 +516,7 @@ static sw_status weigh_libraries(contest *c, double gain, const sw_diag *diag) {
     for (size_t i = 0; i < gpu->n_tuned; i++) {
         sw_gpu_tuned *t = &gpu->tuned[i];
         old[i] = t->tile;
-        if (t->known || !sw__gpu_is_library(t->tile) || t->pair) continue;
+        if (t->known || t->pair || sw_cuda_tactic_library(sw__gpu_tile_name(gpu, t->tile)) != (int)library) continue;
         t->tile = t->own;
         any = true;
     }
@@ -587,7 +587,8 @@ static sw_status tune_network(stopwatch *w, sw_gpu_program *p, const sw_gpu_time
     sw_status status = sw__gpu_capture(gpu, p, diag);
     for (int i = 0; i < 3 && status == SW_OK; i++) status = time_once(w, p, diag, &c.ms);
     if (status == SW_OK) status = hold_contests(&c, diag);
-    if (status == SW_OK && times) status = weigh_libraries(&c, times->library_gain, diag);
+    for (int i = SW_CUDA_LIBRARIES; times && i-- > 0 && status == SW_OK;)
+        status = weigh_library(&c, (sw_cuda_library)i, times->library_gain, diag);
     for (size_t i = 0; times && i < gpu->n_tuned && status == SW_OK; i++)
         if (gpu->tuned[i].tried && !gpu->tuned[i].known) status = keep_time(gpu, &gpu->tuned[i], network, c.ms, times);
     sw_free(gpu->allocator, (void *)c.others);

@@ -92,42 +92,78 @@ sw_status sw__gpu_upload_weights(sw_gpu *gpu, sw_gpu_program *p, int32_t step, c
 
 /* ---- Side by side -------------------------------------------------------------------------------------------------- */
 
-/* Pinned memory for an output that the GPU makes. */
-static sw_status make_room(sw_gpu *gpu, sw_gpu_program *p, int output, const sw_diag *diag) {
-    int32_t value = gpu->plan->outputs[output];
-    if (p->instance->places[value] != SW_PLACE_PLANNED || p->from_cpu[value] || p->outputs[output]) return SW_OK;
-    void *room = NULL;
-    SW_CUDA_TRY(gpu->cuda, diag, host_alloc(&room, (size_t)sw_tensor_bytes(&p->instance->values[value]) + 1));
-    p->outputs[output] = room;
+/* Outputs that the GPU makes lie in pinned memory. The driver takes half a second to pin a gigabyte of its own, on one CPU, and
+ * holds up all other calls; most of that is the kernel's work of finding the pages. So all CPUs find them, by a touch of each,
+ * and the driver pins what is there. */
+enum { PIECE = 4 << 20, PAGE = 4096, SIDE_BY_SIDE = 8 /* threads: more of them cost more than they bring */ };
+
+static size_t output_bytes(const sw_gpu *gpu, const sw_gpu_program *p, int output) {
+    return (size_t)sw_tensor_bytes(&p->instance->values[gpu->plan->outputs[output]]) + 1;
+}
+
+static int64_t pieces_of(const sw_gpu *gpu, const sw_gpu_program *p, int output) {
+    return p->outputs[output] ? (int64_t)((output_bytes(gpu, p, output) + PIECE - 1) / PIECE) : 0;
+}
+
+static void touch(const sw_gpu *gpu, const sw_gpu_program *p, int64_t piece) {
+    int output = 0;
+    while (piece >= pieces_of(gpu, p, output)) piece -= pieces_of(gpu, p, output++);
+    size_t at = (size_t)piece * PIECE, end = at + PIECE, bytes = output_bytes(gpu, p, output);
+    volatile char *room = (char *)p->outputs[output];
+    for (; at < end && at < bytes; at += PAGE) room[at] = 0;
+}
+
+static sw_status make_outputs(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
+    for (int i = 0; i < gpu->plan->n_outputs; i++) {
+        int32_t value = gpu->plan->outputs[i];
+        if (p->instance->places[value] != SW_PLACE_PLANNED || p->from_cpu[value]) continue;
+        p->outputs[i] = sw_alloc(gpu->allocator, output_bytes(gpu, p, i));
+        if (!p->outputs[i]) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    }
     return SW_OK;
 }
 
-enum { SIDE_BY_SIDE = 8 }; /* threads: more of them cost more than they bring */
+static sw_status pin_outputs(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
+    for (int i = 0; i < gpu->plan->n_outputs; i++)
+        if (p->outputs[i]) SW_CUDA_TRY(gpu->cuda, diag, host_register(p->outputs[i], output_bytes(gpu, p, i), 0));
+    return SW_OK;
+}
+
+void sw__gpu_free_output(const sw_gpu *gpu, sw_gpu_program *p, int output) {
+    if (!p->outputs[output]) return;
+    gpu->cuda->driver->host_unregister(p->outputs[output]); /* fails where it was not pinned */
+    sw_free(gpu->allocator, p->outputs[output]);
+}
 
 typedef struct uploading {
     sw_gpu *gpu;
     sw_gpu_program *p;
+    int64_t pieces; /* of outputs; weights follow */
 } uploading;
 
 static void upload_some(void *ctx, int64_t begin, int64_t end, int thread) {
     const uploading *u = ctx;
-    int n_outputs = u->gpu->plan->n_outputs;
+    (void)thread;
     u->gpu->cuda->driver->context_set(u->gpu->cuda->context);
     for (int64_t i = begin; i < end; i++) {
-        sw_status status = i < n_outputs ? make_room(u->gpu, u->p, (int)i, NULL)
-                                         : pack_weights(u->gpu, u->p, &u->p->packings[i - n_outputs], NULL);
-        (void)status; /* whoever wants it makes it, and is told */
+        if (i < u->pieces) {
+            touch(u->gpu, u->p, i);
+            continue;
+        }
+        sw_status status = pack_weights(u->gpu, u->p, &u->p->packings[i - u->pieces], NULL);
+        (void)status; /* whoever wants them makes them, and is told */
     }
 }
 
 sw_status sw__gpu_upload_all(sw_gpu *gpu, sw_gpu_program *p, const sw_diag *diag) {
-    uploading u = {gpu, p};
-    int64_t n = gpu->plan->n_outputs + (int64_t)p->n_packings;
+    SW_TRY(make_outputs(gpu, p, diag));
+    uploading u = {gpu, p, 0};
+    for (int i = 0; i < gpu->plan->n_outputs; i++) u.pieces += pieces_of(gpu, p, i);
+    int64_t n = u.pieces + (int64_t)p->n_packings;
     sw_pool *pool = sw_pool_create_small(gpu->allocator, n < SIDE_BY_SIDE ? n : SIDE_BY_SIDE);
     sw_pool_for(pool, n, 1, upload_some, &u);
     sw_pool_destroy(pool);
     sw_free(gpu->allocator, p->packings);
     p->packings = NULL, p->n_packings = p->cap_packings = 0;
-    for (int i = 0; i < gpu->plan->n_outputs; i++) SW_TRY(make_room(gpu, p, i, diag));
-    return SW_OK;
+    return pin_outputs(gpu, p, diag);
 }

@@ -186,6 +186,12 @@ static unsigned fake_host_free(void *at) {
     emu_forbid(at);
     return free(at), 0;
 }
+static unsigned fake_host_register(void *at, size_t bytes, unsigned flags) {
+    return emu_allow(at, bytes), 0;
+}
+static unsigned fake_host_unregister(void *at) {
+    return emu_forbid(at), 0;
+}
 static void check_place(sw_cu_pointer at) {
     emu_lock();
     emu_check_global((void *)(size_t)at, 1);

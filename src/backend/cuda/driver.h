@@ -73,6 +73,8 @@ enum {
     X(memory_free, cuMemFree_v2, 3020, (sw_cu_pointer at))                                                             \
     X(host_alloc, cuMemAllocHost_v2, 3020, (void **at, size_t bytes))                                                  \
     X(host_free, cuMemFreeHost, 2000, (void *at))                                                                      \
+    X(host_register, cuMemHostRegister_v2, 6050, (void *at, size_t bytes, unsigned flags))                             \
+    X(host_unregister, cuMemHostUnregister, 4000, (void *at))                                                          \
     X(copy_in, cuMemcpyHtoDAsync_v2, 3020, (sw_cu_pointer to, const void *from, size_t bytes, sw_cu_stream stream))    \
     X(copy_out, cuMemcpyDtoHAsync_v2, 3020, (void *to, sw_cu_pointer from, size_t bytes, sw_cu_stream stream))         \
     X(memory_set, cuMemsetD8Async, 3020, (sw_cu_pointer at, unsigned char value, size_t bytes, sw_cu_stream stream))   \

@@ -121,7 +121,7 @@ const sw_blas *sw__cuda_blas(void) {
 
 static const char *const prefixes[SW_CUDA_LIBRARIES] = {"CUDNN_", "CUBLASLT_"};
 
-static int library_of(const char *name) {
+int sw_cuda_tactic_library(const char *name) {
     for (int i = 0; i < SW_CUDA_LIBRARIES; i++)
         if (!strncmp(name, prefixes[i], strlen(prefixes[i]))) return i;
     return -1;
@@ -130,13 +130,9 @@ static int library_of(const char *name) {
 /* What stands behind the version; NULL: it is none of this version of this library. */
 static const char *choice_of(const char *name, sw_cuda_library library) {
     char *rest;
-    if (library_of(name) != (int)library) return NULL;
+    if (sw_cuda_tactic_library(name) != (int)library) return NULL;
     int64_t wanted = strtoll(name + strlen(prefixes[library]), &rest, 10);
     return wanted == found[library].version && *rest == '_' ? rest + 1 : NULL;
-}
-
-bool sw_cuda_tactic_is(const char *name) {
-    return library_of(name) >= 0;
 }
 
 static const char *refuse(const sw_conv *c) {
@@ -172,7 +168,7 @@ static const char *make_tactic(sw_cuda *gpu, int handle, sw_cuda_library library
 sw_status sw_cuda_tactic_make(sw_cuda *gpu, const sw_conv *conv, const char *name, const sw_diag *diag,
                               sw_cuda_tactic **tactic) {
     static const char again[] = "build the plan anew here";
-    int library = library_of(name);
+    int library = sw_cuda_tactic_library(name);
     const char *why = "";
     *tactic = NULL;
     if (library < 0)
@@ -209,7 +205,7 @@ static void make_some(void *ctx, int64_t begin, int64_t end, int thread) {
 void sw_cuda_tactics_make(sw_cuda *gpu, sw_cuda_wanted *wanted, int n, int64_t deadline) {
     making m = {gpu, wanted, deadline};
     bool any = false;
-    for (int i = 0; i < n; i++) any |= library_of(wanted[i].name) == SW_CUDA_CUDNN;
+    for (int i = 0; i < n; i++) any |= sw_cuda_tactic_library(wanted[i].name) == SW_CUDA_CUDNN;
     if (!any || !sw__cuda_cudnn()) return;
     /* The first handle runs all; and NVIDIA wants one call of this before those of threads. */
     if (!gpu->cudnn[0] && cudnn.create(&gpu->cudnn[0]) != 0) return;

@@ -232,7 +232,10 @@ typedef struct sw_cuda_tactic sw_cuda_tactic;
  * many there are: none where no library takes it. `names` has room for SW_CUDA_LIBRARIES * SW_CUDA_MOST_TACTICS. */
 int sw_cuda_tactics_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUDA_TACTIC_NAME]);
 /* Whether a name is one of a tactic of a library, whatever the version. */
-bool sw_cuda_tactic_is(const char *name);
+int sw_cuda_tactic_library(const char *name); /* which one; -1: it is none */
+static inline bool sw_cuda_tactic_is(const char *name) {
+    return sw_cuda_tactic_library(name) >= 0;
+}
 /* SW_E_UNSUPPORTED with a sentence when the library is not there, has another version, or refuses. */
 SW_MUST_USE sw_status sw_cuda_tactic_make(sw_cuda *gpu, const sw_conv *conv, const char *name, const sw_diag *diag,
                                           sw_cuda_tactic **tactic);

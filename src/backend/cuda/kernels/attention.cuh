@@ -90,6 +90,6 @@ DEV void merge_warps(float *o, float *m, float *l, u32 shared, int warp, int lan
         if (warp >= half && warp < 2 * half) hand_over(o, m, l, state, lane);
         barrier();
         if (warp < half) merge(o, m, l, state, lane);
-        barrier();
+        if (half / 2 >= QUERIES) barrier();
     }
 }

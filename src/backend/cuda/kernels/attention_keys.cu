@@ -122,6 +122,7 @@ KERNEL(attention, sw_cuda_attention) {
     sum_weights(l);
     if (p->values) copy_values(p, base, n, head, query);
     barrier(); // states lie where keys did
+    barrier(); // for compute-sanitizer's racecheck, which believes one only where all teams went as often through the loop
     merge_warps(o, m, l, shared_base(), warp, lane);
     if (team > 0) return;
     UNROLL for (int h = 0; h < 2; h++) {
