@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/instance.h"
+#include "kernels/yolo/columns.h"
 #include "ops/shape.h"
 
 enum { TILE = SW_CONV_TILE };
@@ -288,9 +289,7 @@ bool sw_demand_cuts(const sw_instance *instance, size_t step) {
 /* ---- During a run ---------------------------------------------------------------------------------------------------- */
 
 void sw_demand_columns(const float *scores, int64_t rows, int64_t columns, float above, uint8_t *wanted) {
-    memset(wanted, 0, (size_t)columns);
-    for (int64_t row = 0; row < rows; row++, scores += columns)
-        for (int64_t i = 0; i < columns; i++) wanted[i] |= scores[i] > above;
+    sw__columns_above(scores, rows, columns, above, wanted);
 }
 
 static void tiles_of_columns(const sw_demanded *d, const part *p) {

@@ -1,4 +1,7 @@
+#include <math.h>
+
 #include "kernels/test_run.h"
+#include "kernels/yolo/columns.h"
 
 SW_TEST(yolo_decode_v8) {
     static const float x[] = {10, 20, 30, 40, 4, 8, 2, 6, 0.5f, 0.25f}; /* two anchors, one class */
@@ -40,4 +43,25 @@ SW_TEST(yolo_decode_grids) {
     test_call_free(&t);
     t.x[0].dims[1] = 6;
     CHECK_INT(test_call_rule(&t), SW_E_MODEL); /* another number of cells */
+}
+
+/* Against one score after the other; what is not a number passes nothing. */
+SW_TEST(yolo_columns_above) {
+    enum { ROWS = 3, MOST = 200 };
+    uint64_t state = 1;
+    for (int64_t columns = 1; columns <= MOST; columns++) {
+        float scores[ROWS * MOST];
+        uint8_t wanted[MOST + 1] = {0};
+        int rare = columns % 3 ? 100 : 2;
+        wanted[columns] = 7; /* nothing is written behind the last one */
+        for (int64_t i = 0; i < ROWS * columns; i++)
+            scores[i] = sw_test_random(&state) % (uint64_t)rare ? 0.25f : i % 5 ? 0.26f : NAN;
+        sw__columns_above(scores, ROWS, columns, 0.25f, wanted);
+        for (int64_t i = 0; i < columns; i++) {
+            bool want = false;
+            for (int row = 0; row < ROWS; row++) want |= scores[row * columns + i] > 0.25f;
+            CHECK_INT(wanted[i], want);
+        }
+        CHECK_INT(wanted[columns], 7);
+    }
 }
