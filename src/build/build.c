@@ -75,11 +75,10 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     SW_TRY(sw_graph_load(path, diag, &graph));
     /* Without vector kernels for channels-last maps, the reference kernels are the faster ones on the CPU. */
     bool gpu = sw_build_is_for_gpu(options);
-    bool fast = !reference && (gpu || (sw_cpu_features() & SW_CPU_VECTORS)),
-         planes = gpu && options->precision == SW_F32;
+    bool fast = !reference && (gpu || (sw_cpu_features() & SW_CPU_VECTORS));
     sw_status status = sw_shapes_apply(graph, options, diag, &shapes);
-    if (status == SW_OK) status = sw_passes_run(graph, planes ? "fuse" : fast ? NULL : "dead-code", diag);
-    if (status == SW_OK && fast && gpu && !planes) status = sw_passes_for_gpu(graph);
+    if (status == SW_OK) status = sw_passes_run(graph, fast ? NULL : "dead-code", diag);
+    if (status == SW_OK && fast && gpu) status = sw_passes_for_gpu(graph);
     if (status == SW_OK && fast && !gpu) status = sw_passes_for_cpu(graph, options->precision == SW_BF16);
     bool halves = fast && !gpu && (options->precision == SW_BF16 || options->precision == SW_F16);
     if (status == SW_OK && halves) status = sw_pass_halves(graph, options->precision);
@@ -90,7 +89,7 @@ static sw_status build(const char *path, bool reference, const sw_build_options 
     }
     (*plan)->reference = reference;
     if (gpu && options->precision != SW_F16) (*plan)->gpu_type = options->precision;
-    (*plan)->gpu_tf32 = planes && options->tf32;
+    (*plan)->gpu_tf32 = gpu && options->precision == SW_F32 && options->tf32;
     if (shapes.n_profiles) status = sw_plan_set_profiles(*plan, shapes.extents, shapes.n_profiles);
     if (status == SW_OK) status = sign(*plan, path);
     listener heard = {.to = diag};

@@ -174,7 +174,10 @@ sw_status sw_plan_tune_gpu(sw_plan *plan, const sw_build_options *options, const
                .with_code = options->with_code};
     snprintf(t.device, sizeof t.device, "%s, SM %d.%d, %d multiprocessors, kernels %08x%s", info.name, info.sm / 10,
              info.sm % 10, info.multiprocessors, (unsigned)sw_cuda_text_version(),
-             plan->gpu_type == SW_BF16 ? ", bfloat16" : "");
+             plan->gpu_type == SW_BF16  ? ", bfloat16"
+             : plan->gpu_tf32           ? ", TF32"
+             : plan->gpu_type == SW_F32 ? ", float32"
+                                        : "");
     sw_status status = t.arena ? open_cache(&t) : SW_E_NOMEM;
     if (status == SW_OK && t.o && (t.o->level > 0 || t.with_code)) status = measure(&t, index);
     if (status == SW_OK) status = choose(&t, &info, options->any_of_sm);

@@ -98,10 +98,11 @@ static sw_status read_request(bench *b) {
     SW_TRY(find_device(b));
     b->precision = precision ? precision : b->device ? "fp16" : "fp32";
     bool bf16 = !strcmp(b->precision, "bf16"), fp16 = !strcmp(b->precision, "fp16");
+    bool tf32 = b->device && !strcmp(b->precision, "tf32");
     b->half = bf16 ? SW_BF16 : fp16 && !b->device ? SW_F16 : SW_DTYPE_NONE;
-    if (!bf16 && !fp16 && strcmp(b->precision, "fp32") != 0)
-        return sw_fail(&b->console->diag, SW_E_USAGE, "bench", NULL, "--precision wants fp32, fp16 or bf16, found '%s'",
-                       b->precision);
+    if (!bf16 && !fp16 && !tf32 && strcmp(b->precision, "fp32") != 0)
+        return sw_fail(&b->console->diag, SW_E_USAGE, "bench", NULL,
+                       "--precision wants fp32, fp16, bf16 or (with --device cuda) tf32, found '%s'", b->precision);
     SW_TRY(read_backends(b));
     SW_TRY(read_numbers(b, "threads", MOST_THREADS, b->threads, &b->n_threads));
     SW_TRY(read_numbers(b, "batch", MOST_BATCH, b->batches, &b->n_batches));
@@ -183,6 +184,7 @@ static sw_status open_backend(bench *b, runner *r, sw_bench_model *m, int thread
     const char *file;
     sw_foreign_place place;
     sw_bench_build build = {.precision = sw_backend_precision(b->precision, b->device),
+                            .tf32 = !strcmp(b->precision, "tf32"),
                             .threads = threads,
                             .level = (int)sw_args_int(b->args, "opt-level")};
     sw_foreign_options options = {.threads = threads, .shapes = m->inputs, .n_shapes = m->n_inputs};
@@ -376,10 +378,10 @@ const sw_verb sw_verb_bench = {
              .help = "the inputs of a TorchScript archive, which does not say them, in order, such as 1x3x224x224"},
             {.name = "precision",
              .kind = SW_TEXT,
-             .argument = "fp32|fp16|bf16",
+             .argument = "fp32|tf32|fp16|bf16",
              .help =
-                 "what to compute in; backends that have no bfloat16, or on a CPU no float16, run in float32, and their "
-                 "rows say so (default: fp32; fp16 on a GPU)"},
+                 "what to compute in; tf32 on GPUs only; backends that have no bfloat16, or on a CPU no float16, run "
+                 "in float32, and their rows say so (default: fp32; fp16 on a GPU)"},
             {.name = "device",
              .kind = SW_TEXT,
              .argument = "cpu|cuda[:N]|auto",

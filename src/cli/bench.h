@@ -38,6 +38,7 @@ void sw_bench_model_close(sw_bench_model *model); /* removes what was made; take
 
 typedef struct sw_bench_build {
     sw_dtype precision; /* as in sw_build_options */
+    bool tf32;
     int threads, level; /* of tuning */
     const char *device; /* of a plan, as in sw_build_options; NULL: the CPU */
 } sw_bench_build;

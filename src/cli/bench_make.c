@@ -161,7 +161,12 @@ static sw_status make_plan(sw_bench_model *m, const sw_bench_build *build, sw_ar
     }
     sw_tuning tuning = {.level = build->level, .threads = build->threads, .seconds = 30};
     sw_build_options options = {
-        .shapes = ranges, .n_shapes = m->n_inputs, .precision = build->precision, .device = build->device};
+        .shapes = ranges,
+        .n_shapes = m->n_inputs,
+        .precision = build->precision,
+        .tf32 = build->tf32,
+        .device = build->device,
+    };
     sw_plan_save_options save = {.portable =
                                      build->device && strcmp(build->device, "cpu") != 0}; /* GPUs want raw weights */
     if (build->level) options.tuning = &tuning;

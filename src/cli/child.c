@@ -32,12 +32,14 @@ sw_dtype sw_backend_precision(const char *text, const char *device) {
     bool gpu = device && strcmp(device, "cpu") != 0;
     if (text && !strcmp(text, "bf16")) return SW_BF16;
     if (text && !strcmp(text, "fp16") && !gpu) return SW_F16;
-    return gpu && text && !strcmp(text, "fp32") ? SW_F32 : SW_DTYPE_NONE;
+    return gpu && text && (!strcmp(text, "fp32") || !strcmp(text, "tf32")) ? SW_F32 : SW_DTYPE_NONE;
 }
 
 static sw_status open_plan(sw_engine_model *m, engine *e, const sw_diag *diag) {
     const char *precision = sw_engine_wanted(m, "precision"), *device = sw_engine_wanted(m, "device");
-    sw_build_options build = {.precision = sw_backend_precision(precision, device), .device = device};
+    sw_build_options build = {.precision = sw_backend_precision(precision, device),
+                              .tf32 = precision && !strcmp(precision, "tf32"),
+                              .device = device};
     SW_TRY(sw_plan_build_with(m->path, &build, diag, &e->plan));
     sw_session_options options = {.threads = m->threads, .device = device};
     SW_TRY(sw_session_create(e->plan, &options, diag, &e->session));

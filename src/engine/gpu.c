@@ -23,13 +23,21 @@ static sw_status check_gpu(const sw_gpu *gpu, int index, const sw_diag *diag) {
         plan->gpu_sm % 10, index, here->name, here->sm / 10, here->sm % 10);
 }
 
+static sw_cuda_cell cell_of(const sw_plan *plan) {
+    return plan->gpu_type == SW_BF16  ? SW_CUDA_BF16
+           : plan->gpu_type != SW_F32 ? SW_CUDA_F16
+           : plan->gpu_tf32           ? SW_CUDA_TF32
+                                      : SW_CUDA_FLOAT;
+}
+
 static sw_status set_type(sw_gpu *gpu, const sw_diag *diag) {
     const sw_cuda_info *here = &gpu->cuda->info;
-    gpu->cuda->bf16 = gpu->plan->gpu_type == SW_BF16;
-    if ((!gpu->cuda->bf16 && !gpu->plan->gpu_tf32) || here->sm >= 80) return SW_OK;
+    sw_cuda_cell *cell = &gpu->cuda->info.cell;
+    *cell = cell_of(gpu->plan);
+    if ((*cell != SW_CUDA_BF16 && *cell != SW_CUDA_TF32) || here->sm >= 80) return SW_OK;
     return sw_fail(diag, SW_E_UNSUPPORTED, NULL, "build it with --precision fp16 or fp32",
-                   "%s needs SM 8.0; GPU %d (%s) has SM %d.%d", gpu->cuda->bf16 ? "bfloat16" : "TF32", gpu->cuda->index,
-                   here->name, here->sm / 10, here->sm % 10);
+                   "%s needs SM 8.0; GPU %d (%s) has SM %d.%d", *cell == SW_CUDA_BF16 ? "bfloat16" : "TF32",
+                   gpu->cuda->index, here->name, here->sm / 10, here->sm % 10);
 }
 
 sw_status sw_gpu_create(sw_plan *plan, int index, const sw_diag *diag, sw_gpu **result) {

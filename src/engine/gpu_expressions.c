@@ -483,8 +483,8 @@ sw_status sw__gpu_find_expressions(const sw_plan *plan, const sw_instance *insta
 
 /* An address and strides of a load; false: too far apart for the kernel. */
 static bool place_term(const sw_tensor *t, const sw_gpu_term *term, int rank, sw_cuda_term *out) {
-    bool map = t->layout == SW_CHANNELS_LAST;
-    int64_t at = term->at + term->pixel_at * t->pitch, bytes = map ? 2 : 4;
+    bool half = out->code == CUDA_TERM_HALF || out->code == CUDA_TERM_DFL_HALF;
+    int64_t at = term->at + term->pixel_at * t->pitch, bytes = half ? 2 : 4;
     out->data = t->data ? (const char *)t->data + at * bytes : NULL;
     for (int i = 0; i < rank; i++) {
         int64_t stride = term->step[i] + term->pixel[i] * t->pitch;
@@ -493,6 +493,12 @@ static bool place_term(const sw_tensor *t, const sw_gpu_term *term, int rank, sw
     }
     out->bin = (int)term->bin;
     return true;
+}
+
+/* Maps are halves, but in programs that have none. */
+static int code_of(const sw_gpu_program *p, const sw_gpu_term *term) {
+    if (p->floats && term->code == CUDA_TERM_HALF) return CUDA_TERM_FLOAT;
+    return p->floats && term->code == CUDA_TERM_DFL_HALF ? CUDA_TERM_DFL_FLOAT : term->code;
 }
 
 static bool place_box(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_box *box, int rank, sw_cuda_expression *e) {
@@ -507,7 +513,7 @@ static bool place_box(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_b
     for (int i = 0; i < box->n; i++) {
         const sw_gpu_term *term = &box->terms[i];
         sw_cuda_term *out = &e->terms[e->n_terms++];
-        *out = (sw_cuda_term){.code = (short)term->code, .more = (short)term->more};
+        *out = (sw_cuda_term){.code = (short)code_of(p, term), .more = (short)term->more};
         if (term->code == CUDA_TERM_ACT) {
             memcpy(&out->stride[0], &term->a, sizeof term->a);
             memcpy(&out->stride[1], &term->b, sizeof term->b);

@@ -23,9 +23,10 @@ sw_tensor sw__gpu_form(const sw_gpu *gpu, const sw_gpu_program *p, int32_t value
         return t;
     }
     bool map = t.layout == SW_CHANNELS_LAST, rows = !map && t.dtype == SW_F32;
-    int64_t at = p->channels[value] * 2 + (rows && form == SW_GPU_FLOAT ? sw__gpu_float_at(p, root) : 0);
+    int64_t at = p->channels[value] * sw_cuda_cell_bytes(gpu->cuda->info.cell) +
+                 (rows && form == SW_GPU_FLOAT ? sw__gpu_float_at(p, root) : 0);
     if (map) t.pitch = round_up(instance->values[p->homes[value]].dims[1], 8);
-    if (rows && form == SW_GPU_HALF) t.dtype = gpu->cuda->bf16 ? SW_BF16 : SW_F16;
+    if (rows && form == SW_GPU_HALF) t.dtype = sw__gpu_half(gpu);
     if (p->memory)
         t.data = (char *)(uintptr_t)p->memory + p->offsets[root] + at;
     else
@@ -65,7 +66,7 @@ static sw_call node_call(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node
 
 static sw_status describe(const sw_gpu *gpu, const sw_gpu_node *node, const sw_call *call, sw_conv *conv) {
     if (node->kind != SW_GPU_PRODUCT) return sw_call_conv(call, conv);
-    return sw_cuda_describe_product(call, gpu->cuda->bf16 ? SW_BF16 : SW_F16, conv);
+    return sw_cuda_describe_product(call, sw__gpu_half(gpu), conv);
 }
 
 sw_status sw__gpu_conv(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_conv *conv) {
@@ -207,7 +208,7 @@ static void lower_pools(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu
         l->args.pool.out[i] = out.data;
         l->args.pool.out_pitch[i] = (int)out.pitch;
     }
-    sw_cuda_launch_pool_chain(l);
+    sw_cuda_launch_pool_chain(l, gpu->cuda->info.cell);
 }
 
 static void lower_attention(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l) {
@@ -248,7 +249,7 @@ static void lower_decode(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gp
         d->first[i + 1] = d->first[i] + anchors;
         d->first_block[i + 1] = d->first_block[i] + (anchors + CUDA_DECODE_ANCHORS - 1) / CUDA_DECODE_ANCHORS;
     }
-    sw_cuda_launch_decode(l, (int)out.dims[0]);
+    sw_cuda_launch_decode(l, (int)out.dims[0], gpu->cuda->info.cell);
 }
 
 static sw_status lower_excite(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_node *node, sw_cuda_launch *l,
@@ -377,7 +378,7 @@ static sw_status lower_kind(sw_gpu *gpu, sw_gpu_program *p, sw_gpu_node *node, s
         break;
     }
     sw_call call = node_call(gpu, p, node);
-    *why = sw_cuda_lower(&call, gpu->plan->gpu_tf32, l, n);
+    *why = sw_cuda_lower(&call, gpu->cuda->info.cell, l, n);
     if (node->kind == SW_GPU_POOLS && !*why) lower_pools(gpu, p, node, l->args.pool.kernel_h, l->args.pool.kernel_w, l);
     return SW_OK;
 }

@@ -85,6 +85,7 @@ struct sw_gpu_program {
     int32_t *homes;    /* by value: the map whose channels it is; of maps that share the memory of rows, not the root */
     uint8_t *forms, *native; /* by root: SW_GPU_FLOAT, SW_GPU_HALF, and which of them its node writes */
     bool *turned;            /* by value: rows that share the memory of a map */
+    bool floats;             /* there are no halves */
     sw_cu_pointer *bound;    /* by value: constants that follow from the shapes; 0: not there yet */
     int64_t *offsets;        /* by root: bytes in `memory`; -1: not on the GPU */
     bool *from_cpu, *to_cpu; /* by value: made, or wanted, by the CPU */
@@ -120,6 +121,10 @@ sw_tensor sw__gpu_form(const sw_gpu *gpu, const sw_gpu_program *program, int32_t
 
 /* gpu_types.c: rows as float32, as halves, or both. PLAIN: wanted in float32 first. */
 enum { SW_GPU_FLOAT = 1, SW_GPU_HALF = 2, SW_GPU_PLAIN = 4 };
+static inline sw_dtype
+sw__gpu_half(const struct sw_gpu *gpu) { /* the type of halves; of products of rows in any case */
+    return gpu->cuda->info.cell == SW_CUDA_BF16 ? SW_BF16 : SW_F16;
+}
 void sw__gpu_choose_types(sw_gpu *gpu, sw_gpu_program *program);
 /* What a node takes or gives at a port of its own; the call is that of its step. */
 sw_cuda_rows sw__gpu_rows_of(const sw_gpu_program *p, const sw_gpu_node *node, const sw_call *call, bool out, int i);

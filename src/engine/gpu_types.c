@@ -18,6 +18,7 @@ static bool is_made(const sw_gpu_program *p, int32_t v) {
 }
 
 sw_cuda_rows sw__gpu_rows_of(const sw_gpu_program *p, const sw_gpu_node *node, const sw_call *call, bool out, int i) {
+    if (p->floats) return SW_CUDA_ROWS_FLOAT;
     if (node->kind == SW_GPU_ALIAS)
         return p->turned[(out ? node->out : node->in)[i]] ? SW_CUDA_ROWS_HALF : SW_CUDA_ROWS_ANY;
     if (node->kind == SW_GPU_PRODUCT) return !out && i == 0 ? SW_CUDA_ROWS_HALF : sw_cuda_rows_of(call, out, i);
@@ -135,14 +136,15 @@ static void find_products(sw_gpu *gpu, sw_gpu_program *p) {
 
 void sw__gpu_choose_types(sw_gpu *gpu, sw_gpu_program *p) {
     size_t n = gpu->plan->n_values;
+    p->floats = sw_cuda_is_float(gpu->cuda->info.cell);
     for (size_t v = 0; v < n; v++) {
-        bool map = p->instance->values[v].layout == SW_CHANNELS_LAST;
-        p->native[v] = map ? SW_GPU_HALF : SW_GPU_FLOAT;
-        p->forms[v] = map ? SW_GPU_HALF : 0;
+        bool half = p->instance->values[v].layout == SW_CHANNELS_LAST && !p->floats;
+        p->native[v] = half ? SW_GPU_HALF : SW_GPU_FLOAT;
+        p->forms[v] = half ? SW_GPU_HALF : 0;
     }
-    if (gpu->plan->gpu_type != SW_F32) {
-        find_turns(gpu, p);
-        find_products(gpu, p);
+    find_turns(gpu, p);
+    find_products(gpu, p);
+    if (!p->floats) {
         find_wishes(gpu, p);
         for (int i = 0; i < p->n_nodes; i++) choose_native(gpu, p, &p->nodes[i]);
     }
@@ -173,7 +175,7 @@ bool sw__gpu_convert(const sw_gpu *gpu, const sw_gpu_program *p, int32_t value, 
     if (value < 0 || p->roots[value] != value || (~p->forms[value] & (SW_GPU_HALF | SW_GPU_FLOAT))) return false;
     int64_t count = count_of(p, value);
     sw_tensor whole = {.rank = 1, .dims = {count}, .dtype = SW_F32}, half = whole;
-    half.dtype = gpu->cuda->bf16 ? SW_BF16 : SW_F16;
+    half.dtype = sw__gpu_half(gpu);
     char *at = sw__gpu_tensor(gpu, p, value).data;
     if (p->native[value] == SW_GPU_FLOAT) at -= sw__gpu_float_at(p, value);
     half.data = at, whole.data = at + sw__gpu_float_at(p, value);

@@ -61,12 +61,12 @@ static sw_status pack_weights(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu
     const float *bias = s->n_in > 2 && s->in[2] >= 0 ? p->instance->values[s->in[2]].data : NULL;
     const float *weights = p->instance->values[s->in[1]].data;
     if (!weights) return sw__gpu_cpu_only(diag);
-    size_t bias_at, bytes = sw_cuda_packed_bytes(&w->conv, w->form, &bias_at);
+    size_t bias_at, bytes = sw_cuda_packed_bytes(&w->conv, w->form, gpu->cuda->info.cell, &bias_at);
     void *packed = sw_alloc(gpu->allocator, bytes);
     float *turned = w->turn ? turn_weights(gpu, weights, w->conv.in_channels, w->conv.out_channels) : NULL;
     sw_status status = packed && (turned || !w->turn) ? SW_OK : SW_E_NOMEM;
     if (status == SW_OK) {
-        sw_cuda_pack(&w->conv, w->form, gpu->cuda->bf16, w->turn ? turned : weights, bias, packed);
+        sw_cuda_pack(&w->conv, w->form, gpu->cuda->info.cell, w->turn ? turned : weights, bias, packed);
         pthread_mutex_lock(&gpu->store->lock);
         _Atomic sw_cu_pointer *place = sw__gpu_weights_of(gpu, w->step, w->form);
         if (!*place) status = upload_shared(gpu, packed, bytes, diag, place);

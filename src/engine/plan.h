@@ -68,8 +68,8 @@ struct sw_plan {
     /* The GPU that tiles were chosen on, NULL: none; what tile each convolution of one description takes there (pairs). */
     const char *gpu;
     int gpu_sm;
-    sw_dtype gpu_type; /* of maps on GPUs: SW_BF16, else float16; SW_F32: there are no maps, but planes */
-    bool gpu_tf32;     /* with SW_F32: convolutions may round their factors to TF32 */
+    sw_dtype gpu_type; /* of maps on GPUs: SW_BF16, SW_F32, else float16 */
+    bool gpu_tf32;     /* with SW_F32: products may round their factors to TF32 */
     bool any_of_sm; /* other GPUs of that SM may run it, too */
     const char **gpu_tiles;
     size_t n_gpu_tiles, cap_gpu_tiles;

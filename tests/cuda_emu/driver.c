@@ -401,13 +401,22 @@ NVRTC(nvrtcCreateProgram, (sw_nvrtc_program * program, const char *text, const c
     if (!*program || !*text || n_headers == 0) return BAD;
     return snprintf((*program)->name, sizeof(*program)->name, "%s", name), 0;
 }
-NVRTC(nvrtcCompileProgram, (sw_nvrtc_program program, int n_options, const char *const *options)) {
+static bool take_variant(sw_nvrtc_program program, const char *suffix) {
     char variant[sizeof program->name];
+    snprintf(variant, sizeof variant, "%.48s%s", program->name, suffix);
+    if (emu_find(variant)) return memcpy(program->name, variant, sizeof variant), true;
+    return false;
+}
+NVRTC(nvrtcCompileProgram, (sw_nvrtc_program program, int n_options, const char *const *options)) {
+    bool floats = false, tf32 = false, old = false;
     for (int i = 0; i < n_options; i++) {
-        const char *suffix = !strcmp(options[i], "-DBF16") ? "_BF16" : strstr(options[i], "=sm_75") ? "_SM75" : NULL;
-        if (suffix) snprintf(variant, sizeof variant, "%.48s%s", program->name, suffix);
-        if (suffix && emu_find(variant)) memcpy(program->name, variant, sizeof variant);
+        if (!strcmp(options[i], "-DBF16")) take_variant(program, "_BF16");
+        old |= strstr(options[i], "=sm_75") != NULL;
+        floats |= !strcmp(options[i], "-DFLOATS"), tf32 |= !strcmp(options[i], "-DTF32");
     }
+    if (old && !floats) take_variant(program, "_SM75");
+    const char *kind = old ? "_FLOATS_SM75" : tf32 ? "_TF32" : "_FLOATS";
+    if (floats && !take_variant(program, kind)) take_variant(program, "_FLOATS");
     return goes_wrong("nocompile") ? 6 : 0;
 }
 NVRTC(nvrtcGetProgramLogSize, (sw_nvrtc_program program, size_t *size)) {

@@ -360,12 +360,13 @@ void emu_multiply(float *c, const unsigned *a, const unsigned *b, int depth, int
     meet_warp(&d, multiply);
 }
 
-static void multiply_tf32(meeting *m) {
+static void multiply_floats(meeting *m) {
+    const unsigned kept = ~0u << (23 - ((const lane_data *)m->slots[0])->depth);
     float a[16][8], b[8][8];
     for (int l = 0; l < LANES; l++) {
         const lane_data *d = m->slots[l];
-        for (int i = 0; i < 4; i++) a[l / 4 + i % 2 * 8][l % 4 + i / 2 * 4] = sw__bits_to_f32(d->a[i]);
-        for (int i = 0; i < 2; i++) b[l % 4 + i * 4][l / 4] = sw__bits_to_f32(d->b[i]);
+        for (int i = 0; i < 4; i++) a[l / 4 + i % 2 * 8][l % 4 + i / 2 * 4] = sw__bits_to_f32(d->a[i] & kept);
+        for (int i = 0; i < 2; i++) b[l % 4 + i * 4][l / 4] = sw__bits_to_f32(d->b[i] & kept);
     }
     for (int l = 0; l < LANES; l++) {
         const lane_data *d = m->slots[l];
@@ -377,38 +378,43 @@ static void multiply_tf32(meeting *m) {
     }
 }
 
+void emu_multiply_floats(float *c, const unsigned *a, const unsigned *b, int bits) {
+    lane_data d = {.c = c, .a = a, .b = b, .depth = bits};
+    meet_warp(&d, multiply_floats);
+}
+
 void emu_multiply_tf32(float *c, const unsigned *a, const unsigned *b) {
     for (int i = 0; i < 4; i++)
         if (a[i] & 0x1fff || (i < 2 && b[i] & 0x1fff)) die("a factor of TF32 has too many bits");
-    lane_data d = {.c = c, .a = a, .b = b};
-    meet_warp(&d, multiply_tf32);
+    emu_multiply_floats(c, a, b, 10);
 }
 
 /* Element (row, k) of an operand of wgmma. With a swizzle: rows of 128, 64 or 32 bytes, address bits from 4 on xor those
  * from 7 on. Without: pieces of 8 rows by 16 bytes in a row, so far apart along the depth as the descriptor tells. It
  * tells, too, how far row 8 is from row 0. */
 static float operand(const lane_data *d, unsigned long long descriptor, int row, int k) {
+    unsigned size = d->rough == EMU_WORDS ? 4 : 2;
     unsigned down = descriptor >> 32 & 0x3fff, across = descriptor >> 16 & 0x3fff, form = (unsigned)(descriptor >> 62);
     unsigned at = ((unsigned)(descriptor & 0x3fff) + (unsigned)row / 8 * down) * 16;
     if (form == 0) {
-        at += ((unsigned)row % 8 + (unsigned)k / 8 * across) * 16 + (unsigned)k % 8 * 2;
+        at += ((unsigned)row % 8 + (unsigned)k * size / 16 * across) * 16 + (unsigned)k * size % 16;
     } else {
         unsigned chunks = 16u >> form; /* of a row */
-        at += (unsigned)row % 8 * chunks * 16 + (unsigned)k * 2;
+        at += (unsigned)row % 8 * chunks * 16 + (unsigned)k * size;
         at ^= (at >> 7 & (chunks - 1)) << 4;
     }
     check_shared(at & ~3u, 4);
     mark_read(at & ~3u, 4, d->thread);
-    unsigned short v;
-    memcpy(&v, shared + at, 2);
-    return number_of(v, d->rough);
+    unsigned v = 0;
+    memcpy(&v, shared + at, size);
+    return size == 4 ? sw__bits_to_f32(v & ~0x1fffu) : number_of((unsigned short)v, d->rough);
 }
 
 static void multiply_group(meeting *m) {
     static float a[64][16], b[256][16];
     const lane_data *first = m->slots[0];
-    int columns = (int)first->count;
-    for (int k = 0; k < 16; k++) {
+    int columns = (int)first->count, depth = first->rough == EMU_WORDS ? 8 : 16;
+    for (int k = 0; k < depth; k++) {
         for (int r = 0; r < 64 && !first->a; r++) a[r][k] = operand(first, first->da, r, k);
         for (int c = 0; c < columns; c++) b[c][k] = operand(first, first->db, c, k);
     }
@@ -422,7 +428,7 @@ static void multiply_group(meeting *m) {
         for (int i = 0; i < columns / 2; i++) {
             int row = l / LANES * 16 + l % LANES / 4 + i / 2 % 2 * 8, column = i / 4 * 8 + l % 4 * 2 + i % 2;
             float sum = 0;
-            for (int k = 0; k < 16; k++) sum += a[row][k] * b[column][k];
+            for (int k = 0; k < depth; k++) sum += a[row][k] * b[column][k];
             d->c[i] += sum;
         }
     }
@@ -510,8 +516,13 @@ void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes,
 #define DECLARE(id)                                                                                                    \
     extern emu_kernel emu_kernel_##id;                                                                                 \
     extern emu_kernel emu_kernel_##id##_BF16 __attribute__((weak));                                                    \
-    extern emu_kernel emu_kernel_##id##_SM75 __attribute__((weak));
-#define LIST(id)                &emu_kernel_##id, &emu_kernel_##id##_BF16, &emu_kernel_##id##_SM75,
+    extern emu_kernel emu_kernel_##id##_SM75 __attribute__((weak));                                                    \
+    extern emu_kernel emu_kernel_##id##_FLOATS __attribute__((weak));                                                  \
+    extern emu_kernel emu_kernel_##id##_FLOATS_SM75 __attribute__((weak));                                             \
+    extern emu_kernel emu_kernel_##id##_TF32 __attribute__((weak));
+#define LIST(id)                                                                                                       \
+    &emu_kernel_##id, &emu_kernel_##id##_BF16, &emu_kernel_##id##_SM75, &emu_kernel_##id##_FLOATS,                     \
+        &emu_kernel_##id##_FLOATS_SM75, &emu_kernel_##id##_TF32,
 #define SW_CUDA_TILE(id, ...)   DECLARE(id)
 #define SW_CUDA_PATCH(id, ...)  DECLARE(id)
 #define SW_CUDA_PAIR(id, ...)   DECLARE(id)

@@ -57,8 +57,11 @@ void emu_copy_wait(int pending);
 float emu_shuffle_xor(float v, int mask);
 void emu_load_matrix(unsigned *r, unsigned at, int count, bool across);
 void emu_store_matrix(const unsigned *r, unsigned at, int count);
-/* mma.sync of depth 16 or 8; rough: halves are bfloat16. */
+/* mma.sync of depth 16 or 8; rough: halves are bfloat16; of warp groups, EMU_WORDS: no halves, but TF32. */
+enum { EMU_WORDS = 2 };
 void emu_multiply(float *c, const unsigned *a, const unsigned *b, int depth, int rough);
+/* Of float32, 8 deep, whose factors are cut off behind so many bits; tf32: are rounded to 10. */
+void emu_multiply_floats(float *c, const unsigned *a, const unsigned *b, int bits);
 void emu_multiply_tf32(float *c, const unsigned *a, const unsigned *b);
 void emu_warpgroup_multiply(float *c, unsigned long long a, unsigned long long b, int columns, int rough);
 void emu_warpgroup_multiply_registers(float *c, const unsigned *a, unsigned long long b, int columns, int rough);
@@ -66,6 +69,7 @@ void emu_warpgroup_multiply_registers(float *c, const unsigned *a, unsigned long
 #ifdef SW_EMULATE
 #define DEV static inline __attribute__((unused))
 #define UNROLL
+#define ROLLED
 #ifndef SM
 #define SM 900
 #endif
@@ -119,7 +123,11 @@ DEV unsigned pack(float low, float high) {
 DEV float unpack_low(unsigned v);
 DEV float unpack_high(unsigned v);
 #else
+#ifdef TF32
+enum { EMU_ROUGH = EMU_WORDS };
+#else
 enum { EMU_ROUGH = 0 };
+#endif
 DEV float unpack_low(unsigned v) {
     return sw_f16_to_f32((unsigned short)v);
 }
@@ -141,6 +149,9 @@ DEV unsigned maximum2(unsigned a, unsigned b) {
     return pack(fmaxf(unpack_low(a), unpack_low(b)), fmaxf(unpack_high(a), unpack_high(b)));
 }
 #endif
+DEV unsigned fresh(unsigned v) {
+    return v;
+}
 DEV unsigned uniform(unsigned v) {
     return v;
 }
@@ -241,7 +252,15 @@ DEV void load_matrix2(unsigned *r, unsigned s) {
 DEV void store_matrix4(unsigned s, const unsigned *r) {
     emu_store_matrix(r, s, 4);
 }
-#if SM >= 800
+#ifdef FLOATS
+DEV void multiply(float *c, const unsigned *a, const unsigned *b) {
+#ifdef TF32
+    emu_multiply_floats(c, a, b, 10);
+#else
+    emu_multiply_floats(c, a, b, 23);
+#endif
+}
+#elif SM >= 800
 DEV void multiply(float *c, const unsigned *a, const unsigned *b) {
     emu_multiply(c, a, b, 16, EMU_ROUGH);
 }

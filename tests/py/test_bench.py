@@ -156,7 +156,8 @@ class Bench(unittest.TestCase):
             ("--threads", "0"): "--threads wants up to 16 whole numbers from 1 to 1024",
             ("--batch", "1,x"): "--batch wants",
             ("--backend", "slipway,slipway"): "names slipway twice",
-            ("--precision", "int4"): "--precision wants fp32, fp16 or bf16",
+            ("--precision", "int4"): "--precision wants fp32, fp16, bf16 or (with --device cuda) tf32",
+            ("--precision", "tf32"): "--precision wants fp32, fp16, bf16 or (with --device cuda) tf32",
         }
         for words, text in cases.items():
             self.assertIn(text, self.bench(*words, expect=1).stderr)

@@ -164,7 +164,8 @@ static const char *text_of(const char *file) {
 
 /* The define that chooses the type of maps. */
 static const char *type_of(const sw_cuda *gpu) {
-    return gpu->bf16 ? " -DBF16" : "";
+    static const char *const defines[] = {"", " -DBF16", " -DFLOATS", " -DFLOATS -DTF32"}; /* by sw_cuda_cell */
+    return defines[gpu->info.cell];
 }
 
 static sw_status no_compiler(const sw_cuda *gpu, const sw_cuda_kernel_info *k, const sw_diag *diag) {

@@ -77,9 +77,19 @@ static weight_shape shape_of(const sw_conv *c, sw_cuda_form form) {
     }
 }
 
-size_t sw_cuda_packed_bytes(const sw_conv *c, sw_cuda_form form, size_t *bias_at) {
+static void put_cell(void *to, int64_t at, sw_cuda_cell cell, float v) {
+    uint16_t *halves = to;
+    uint32_t bits = sw__f32_to_bits(v);
+    if (cell == SW_CUDA_TF32) bits = (bits + 0x1000) & ~0x1fffu; /* to 10 bits of mantissa, halves away from zero */
+    if (sw_cuda_is_float(cell))
+        memcpy((char *)to + at * 4, &bits, 4);
+    else
+        halves[at] = cell == SW_CUDA_BF16 ? sw_f32_to_bf16(v) : sw_f32_to_f16(v);
+}
+
+size_t sw_cuda_packed_bytes(const sw_conv *c, sw_cuda_form form, sw_cuda_cell cell, size_t *bias_at) {
     weight_shape s = shape_of(c, form);
-    *bias_at = (size_t)round_up(s.rows * s.taps * s.channels * 2, 16);
+    *bias_at = (size_t)round_up(s.rows * s.taps * s.channels * sw_cuda_cell_bytes(cell), 16);
     return *bias_at + (size_t)round_up(c->out_channels, STEM_COLUMNS) * (sizeof(float) + sizeof(uint16_t));
 }
 
@@ -87,11 +97,10 @@ const void *sw_cuda_half_bias(const sw_cuda_conv *c) {
     return (const float *)c->bias + round_up(c->out_channels, STEM_COLUMNS);
 }
 
-void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, bool bf16, const float *weights, const float *bias,
+void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, sw_cuda_cell cell, const float *weights, const float *bias,
                   void *packed) {
     weight_shape s = shape_of(c, form);
-    size_t bias_at, bytes = sw_cuda_packed_bytes(c, form, &bias_at);
-    uint16_t *out = packed;
+    size_t bias_at, bytes = sw_cuda_packed_bytes(c, form, cell, &bias_at);
     memset(packed, 0, bytes);
     int64_t depth = c->in_channels / c->groups, taps = c->kernel_h * c->kernel_w,
             width = is_small_stem(c) ? 4 : STEM_WIDTH;
@@ -101,14 +110,13 @@ void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, bool bf16, const float *w
                 int64_t at = form == SW_CUDA_FORM_DEPTHWISE ? t * s.channels + n : (n * s.taps + t) * s.channels + k;
                 if (form == SW_CUDA_FORM_STEM)
                     at = (n * s.taps + t / c->kernel_w * width + t % c->kernel_w) * s.channels + k;
-                float w = weights[(n * depth + k) * taps + t];
-                out[at] = bf16 ? sw_f32_to_bf16(w) : sw_f32_to_f16(w);
+                put_cell(packed, at, cell, weights[(n * depth + k) * taps + t]);
             }
     float *sums = (float *)((char *)packed + bias_at);
     uint16_t *halves = (uint16_t *)(sums + round_up(c->out_channels, STEM_COLUMNS));
     for (int64_t n = 0; n < c->out_channels && bias; n++) {
         sums[n] = bias[n];
-        halves[n] = bf16 ? sw_f32_to_bf16(bias[n]) : sw_f32_to_f16(bias[n]);
+        halves[n] = cell == SW_CUDA_BF16 ? sw_f32_to_bf16(bias[n]) : sw_f32_to_f16(bias[n]);
     }
 }
 
@@ -116,14 +124,15 @@ void sw_cuda_pack(const sw_conv *c, sw_cuda_form form, bool bf16, const float *w
 
 /* How a kernel that holds patches works on a convolution. */
 typedef struct patch_shape {
-    int64_t chunks, row, plane, depth; /* eights of channels, of a row and a patch of it, of the depth */
+    int64_t chunks, row, plane, depth; /* 16 bytes of channels, of a row and a patch of it, of the depth */
     int64_t tiles, across, down;       /* of the output; across and down of one picture */
     int64_t bytes;                     /* of shared memory */
 } patch_shape;
 
-static patch_shape patch_of(const sw_conv *c, const sw_cuda_kernel_info *k) {
-    int64_t width = 7 * k->stride + k->patch, height = (k->bm / 8 - 1) * k->stride + k->patch;
-    patch_shape s = {.chunks = k->pairs ? 1 : round_up(c->in_channels, 16) / 8,
+static patch_shape patch_of(const sw_conv *c, const sw_cuda_kernel_info *k, sw_cuda_cell cell) {
+    int64_t chunk = 16 / sw_cuda_cell_bytes(cell), width = 7 * k->stride + k->patch,
+            height = (k->bm / 8 - 1) * k->stride + k->patch;
+    patch_shape s = {.chunks = k->pairs ? 1 : round_up(c->in_channels, 2 * chunk) / chunk,
                      .across = (c->out_width + 7) / 8,
                      .down = (c->out_height + k->bm / 8 - 1) / (k->bm / 8)};
     s.row = s.chunks <= 2 ? s.chunks : s.chunks == 4 ? 4 : 8; /* as wgmma has swizzles for */
@@ -135,15 +144,16 @@ static patch_shape patch_of(const sw_conv *c, const sw_cuda_kernel_info *k) {
     return s;
 }
 
-static bool patch_fits(const sw_conv *c, const sw_cuda_kernel_info *k) {
+static bool patch_fits(const sw_conv *c, const sw_cuda_kernel_info *k, sw_cuda_cell cell) {
     bool linear =
         k->patch > 1 || (c->pad_top == 0 && c->pad_left == 0 && c->out_height == c->height && c->out_width == c->width);
     return linear && c->kernel_h == k->patch && c->kernel_w == k->patch && c->stride_h == k->stride &&
-           c->stride_w == k->stride && c->dilation_h == 1 && c->dilation_w == 1 && k->pairs == (c->in_channels <= 8);
+           c->stride_w == k->stride && c->dilation_h == 1 && c->dilation_w == 1 &&
+           k->pairs == (c->in_channels <= 8 && !sw_cuda_is_float(cell));
 }
 
-static int64_t shared_of(const sw_conv *c, const sw_cuda_kernel_info *k) {
-    if (k->patch) return patch_of(c, k).bytes;
+static int64_t shared_of(const sw_conv *c, const sw_cuda_kernel_info *k, sw_cuda_cell cell) {
+    if (k->patch) return patch_of(c, k, cell).bytes;
     int stages = k->stages * (k->bm + k->bn) * k->bk * 2;
     int sums = (k->wk - 1) * k->bm * k->bn * 4;
     return stages > sums ? stages : sums;
@@ -156,20 +166,22 @@ int sw_cuda_most_shared(const sw_cuda_info *gpu) {
                                              : 99 * 1024;
 }
 
-/* A product of rows of halves; maps are float32 in descriptions. */
+/* A product of rows; maps are float32 in descriptions. */
 static bool is_product(const sw_conv *c) {
     return c->in_type == SW_F16 || c->in_type == SW_BF16;
 }
 
 static bool fits(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
     int most = sw_cuda_most_shared(gpu);
-    return k->bm > 0 && k->rows == is_product(c) && (!k->wgmma || gpu->sm == 90) && (!k->patch || patch_fits(c, k)) &&
-           shared_of(c, k) <= most;
+    bool groups = gpu->sm == 90 && gpu->cell != SW_CUDA_FLOAT; /* warp groups multiply what lies in shared memory */
+    return k->bm > 0 && k->rows == is_product(c) && (!k->wgmma || groups) &&
+           (!k->patch || patch_fits(c, k, gpu->cell)) && shared_of(c, k, gpu->cell) <= most;
 }
 
 /* How many blocks an SM holds at a time. */
-static double blocks_at_a_time(const sw_conv *c, const sw_cuda_kernel_info *k) {
-    double by_shared = floor(227.0 * 1024 / (double)(shared_of(c, k) + 1024)), by_threads = floor(1536.0 / k->threads);
+static double blocks_at_a_time(const sw_conv *c, const sw_cuda_kernel_info *k, sw_cuda_cell cell) {
+    double by_shared = floor(227.0 * 1024 / (double)(shared_of(c, k, cell) + 1024)),
+           by_threads = floor(1536.0 / k->threads);
     double by_registers = k->patch ? floor(65536.0 / (k->threads * (32 + k->bn / 2))) : 12;
     return fmin(fmin(by_shared, by_threads), by_registers);
 }
@@ -182,8 +194,8 @@ static int64_t share_tiles(int64_t tiles, int64_t room) {
 
 /* Blocks that take the tiles of a column in turn: as many as run at a time. */
 static int64_t patch_blocks(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
-    int64_t columns = (round_up(c->out_channels, 8) + k->bn - 1) / k->bn, tiles = patch_of(c, k).tiles;
-    int64_t room = (int64_t)blocks_at_a_time(c, k) * gpu->multiprocessors / columns;
+    int64_t columns = (round_up(c->out_channels, 8) + k->bn - 1) / k->bn, tiles = patch_of(c, k, gpu->cell).tiles;
+    int64_t room = (int64_t)blocks_at_a_time(c, k, gpu->cell) * gpu->multiprocessors / columns;
     if (k->teams == 1) return share_tiles(tiles, room);
     int64_t most = (tiles + k->teams - 1) / k->teams;
     return room < 1 ? 1 : room < most ? room : most;
@@ -192,7 +204,7 @@ static int64_t patch_blocks(const sw_conv *c, const sw_cuda_kernel_info *k, cons
 /* Estimated nanoseconds of a kernel that holds patches: the tiles of an SM pass one after the other through its way to L2, its
  * tensor cores and its epilogue; a block alone is bound by the latency of a tile. */
 static double estimate_patch(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
-    patch_shape s = patch_of(c, k);
+    patch_shape s = patch_of(c, k, gpu->cell);
     double columns = ceil((double)c->out_channels / k->bn), blocks = (double)patch_blocks(c, k, gpu);
     double rounds = ceil((double)s.tiles / (blocks * k->teams));
     double per_sm = ceil(blocks * columns / gpu->multiprocessors);
@@ -206,10 +218,11 @@ static double estimate_patch(const sw_conv *c, const sw_cuda_kernel_info *k, con
  * its stages. Constants fitted to what an H100 measured (docs/perf/cuda.md). */
 static double estimate(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
     if (k->patch) return estimate_patch(c, k, gpu);
-    double depth = (double)(c->kernel_h * c->kernel_w * round_up(c->in_channels, 8)), steps = ceil(depth / k->bk);
+    double depth = (double)(c->kernel_h * c->kernel_w * round_up(c->in_channels, 8));
+    double halves = depth * sw_cuda_cell_bytes(gpu->cell) / 2, steps = ceil(halves / k->bk); /* what bk counts */
     double blocks = ceil((double)pixels_of(c) / k->bm) * ceil((double)c->out_channels / k->bn);
-    double per_sm = ceil(blocks / gpu->multiprocessors), at_a_time = fmin(per_sm, blocks_at_a_time(c, k));
-    if (k->stages == 0) steps = ceil(depth / (k->bk * k->wk)); /* each warp along the depth has its own blocks */
+    double per_sm = ceil(blocks / gpu->multiprocessors), at_a_time = fmin(per_sm, blocks_at_a_time(c, k, gpu->cell));
+    if (k->stages == 0) steps = ceil(halves / (k->bk * k->wk)); /* each warp along the depth has its own blocks */
     double bytes = (k->bm + k->bn) * k->bk * 2.0 * (k->stages ? 1 : k->wk), flops = 2.0 * k->bm * k->bn * k->bk;
     double rate = k->wgmma ? 3870 : 2140; /* flops a nanosecond of an SM */
     double latency = k->stages == 0 ? 1400 : k->wgmma ? 85 : 190;
@@ -277,7 +290,7 @@ static void launch_tile(const sw_conv *c, const sw_cuda_kernel_info *k, const sw
     sw_cuda_conv *p = &l->args.conv;
     int64_t columns = (p->out_channels + k->bn - 1) / k->bn, rows = (pixels_of(c) + k->bm - 1) / k->bm;
     if (k->patch) {
-        patch_shape s = patch_of(c, k);
+        patch_shape s = patch_of(c, k, gpu->cell);
         rows = patch_blocks(c, k, gpu);
         p->chunks = (int)s.chunks, p->row = (int)s.row, p->plane = (int)s.plane, p->depth = (int)s.depth;
         p->tiles = (int)s.tiles, p->tiles_across = (int)s.across, p->tiles_down = (int)s.down,
@@ -288,13 +301,13 @@ static void launch_tile(const sw_conv *c, const sw_cuda_kernel_info *k, const sw
     p->column_tiles = (int)columns;
     p->by_column_tiles = sw__cuda_magic(columns);
     l->grid_x = (int)(rows * columns);
-    l->shared_bytes = (int)shared_of(c, k);
+    l->shared_bytes = (int)shared_of(c, k, gpu->cell);
 }
 
 void sw_cuda_launch_conv(const sw_conv *c, sw_cuda_form form, sw_cuda_kernel tile, const sw_cuda_info *gpu,
                          const void *in, const void *packed, const void *residual, void *out, sw_cuda_launch *l) {
     size_t bias_at;
-    sw_cuda_packed_bytes(c, form, &bias_at);
+    sw_cuda_packed_bytes(c, form, gpu->cell, &bias_at);
     bool planes = c->in_planar;
     int64_t in_channels = planes ? c->in_channels : round_up(c->in_channels, 8),
             out_channels = round_up(c->out_channels, 8);
@@ -379,22 +392,23 @@ static sw_cuda_kernel_info stem_conv_info(const sw_conv *conv) {
 
 bool sw_cuda_has_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu) {
     sw_cuda_kernel_info k = stem_conv_info(conv);
-    return gpu->sm == 90 && sw_cuda_conv_form(stem) == SW_CUDA_FORM_STEM && is_small_stem(stem) &&
-           stem->out_channels == STEM_CONV_CHANNELS && !stem->residual && stem->stride_h == 2 && stem->stride_w == 2 &&
-           stem->width % 4 == 0 && ((-2 * conv->pad_left - stem->pad_left) & 3) + stem->kernel_w <= 4 &&
+    return gpu->sm == 90 && !sw_cuda_is_float(gpu->cell) && sw_cuda_conv_form(stem) == SW_CUDA_FORM_STEM &&
+           is_small_stem(stem) && stem->out_channels == STEM_CONV_CHANNELS && !stem->residual && stem->stride_h == 2 &&
+           stem->stride_w == 2 && stem->width % 4 == 0 &&
+           ((-2 * conv->pad_left - stem->pad_left) & 3) + stem->kernel_w <= 4 &&
            sw_cuda_conv_form(conv) == SW_CUDA_FORM_TILES && conv->out_channels <= 64 && !conv->residual &&
-           patch_fits(conv, &k);
+           patch_fits(conv, &k, gpu->cell);
 }
 
 void sw_cuda_launch_stem_conv(const sw_conv *stem, const sw_conv *conv, const sw_cuda_info *gpu, const void *in,
                               const void *stem_packed, const void *packed, void *out, sw_cuda_launch *l) {
     sw_cuda_launch first, second;
     sw_cuda_kernel_info k = stem_conv_info(conv);
-    patch_shape s = patch_of(conv, &k);
+    patch_shape s = patch_of(conv, &k, gpu->cell);
     sw_cuda_launch_conv(stem, SW_CUDA_FORM_STEM, SW_CUDA_STEM_1, gpu, in, stem_packed, NULL, NULL, &first);
     sw_cuda_launch_conv(conv, SW_CUDA_FORM_PLAIN, SW_CUDA_CONV_PLAIN, gpu, NULL, packed, NULL, out, &second);
     size_t bias_at;
-    sw_cuda_packed_bytes(conv, SW_CUDA_FORM_TILES, &bias_at);
+    sw_cuda_packed_bytes(conv, SW_CUDA_FORM_TILES, gpu->cell, &bias_at);
     second.args.conv.bias = packed ? (const char *)packed + bias_at : NULL;
     launch_tile(conv, &k, gpu, &second);
     int64_t at_a_time = k.bn == 32 ? 4 : 3; /* BLOCKS_OF_SM */

@@ -13,12 +13,22 @@
 #include "backend/cuda/driver.h"
 #include "base/buf.h"
 
+/* What maps on it hold: halves, or float32, whose products may round their factors to TF32. */
+typedef enum sw_cuda_cell { SW_CUDA_F16, SW_CUDA_BF16, SW_CUDA_FLOAT, SW_CUDA_TF32 } sw_cuda_cell;
+static inline bool sw_cuda_is_float(sw_cuda_cell cell) {
+    return cell >= SW_CUDA_FLOAT;
+}
+static inline int sw_cuda_cell_bytes(sw_cuda_cell cell) {
+    return sw_cuda_is_float(cell) ? 4 : 2;
+}
+
 typedef struct sw_cuda_info {
     char name[96];
     int sm; /* 90 for 9.0 */
     int multiprocessors;
     int64_t memory, l2; /* bytes */
     int driver;         /* 13000 for CUDA 13.0 */
+    sw_cuda_cell cell;  /* of an opened one; to be set before kernels are loaded, BF16 and TF32 from SM 8.0 on */
 } sw_cuda_info;
 
 /* Number of GPUs. SW_E_UNSUPPORTED with a sentence when there is no usable driver or no GPU. Any thread. */
@@ -82,7 +92,6 @@ typedef struct sw_cuda {
     /* Of libraries (library.h): NULL until one of their tactics is made. The first one runs what all of them have made. */
     struct cudnnContext *cudnn[SW_CUDA_HANDLES];
     void *blas;
-    bool bf16;          /* maps are bfloat16, not float16; to be set before kernels are loaded, from SM 8.0 on */
     int64_t context_ns; /* that opening took: the driver's context above all */
 } sw_cuda;
 

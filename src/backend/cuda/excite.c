@@ -29,6 +29,7 @@ static bool is_plain(const sw_conv *c) {
 
 int sw_cuda_excite_begin(const sw_conv convs[2], const sw_tensor *map, const sw_cuda_info *gpu) {
     int64_t channels = round_up(convs[0].in_channels, 8), hidden = round_up(convs[0].out_channels, 8);
+    if (sw_cuda_is_float(gpu->cell)) return -1; /* its weights would be too many */
     if (!is_plain(&convs[0]) || !is_plain(&convs[1]) || map->dims[0] > 65535) return -1;
     int64_t blocks = parts_of(channels) * splits_of(map, channels) * map->dims[0];
     bool both = channels * hidden * 2 <= MOST_OF_BLOCK && channels * hidden * 2 * blocks <= MOST_BYTES &&
@@ -38,7 +39,7 @@ int sw_cuda_excite_begin(const sw_conv convs[2], const sw_tensor *map, const sw_
 
 static const void *bias_of(const sw_conv *conv, const void *packed) {
     size_t at;
-    sw_cuda_packed_bytes(conv, SW_CUDA_FORM_TILES, &at);
+    sw_cuda_packed_bytes(conv, SW_CUDA_FORM_TILES, SW_CUDA_F16, &at); /* or bfloat16 */
     return packed ? (const char *)packed + at : NULL;
 }
 

@@ -142,7 +142,7 @@ static const char *refuse(const sw_conv *c) {
 }
 
 int sw_cuda_tactics_find(sw_cuda *gpu, const sw_conv *conv, char (*names)[SW_CUDA_TACTIC_NAME]) {
-    if (refuse(conv)) return 0;
+    if (refuse(conv) || sw_cuda_is_float(gpu->info.cell)) return 0;
     int n = sw__cudnn_find(gpu, conv, names);
     return n + sw__blas_find(gpu, conv, names + n);
 }

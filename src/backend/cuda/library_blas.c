@@ -10,7 +10,7 @@
 enum { ALIGNMENT = 16, SETTINGS = BLAS_ALGO_LAST, FIRST_SHORT = 7 }; /* settings from 7 on are of 16 bits */
 
 static unsigned half_of(const sw_cuda *gpu) {
-    return gpu->bf16 ? BLAS_BFLOAT16 : BLAS_HALF;
+    return gpu->info.cell == SW_CUDA_BF16 ? BLAS_BFLOAT16 : BLAS_HALF;
 }
 
 /* NULL: cuBLASLt may be asked. Its GELU is another function than ours. */

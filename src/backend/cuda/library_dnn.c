@@ -218,7 +218,8 @@ int sw__cudnn_find(sw_cuda *gpu, const sw_conv *c, char (*names)[SW_CUDA_TACTIC_
     const sw_cudnn *api = sw__cuda_cudnn();
     if (!api || refuse(&gpu->cudnn[0], c)) return 0;
     sw_cudnn_objects o = {.api = api};
-    sw_cudnn_descriptor configs[SW_CUDA_MOST_TACTICS], heuristic, graph = make_graph(&o, gpu->cudnn[0], c, gpu->bf16);
+    sw_cudnn_descriptor configs[SW_CUDA_MOST_TACTICS], heuristic,
+        graph = make_graph(&o, gpu->cudnn[0], c, gpu->info.cell == SW_CUDA_BF16);
     int64_t n = 0;
     heuristic = make(&o, DNN_HEURISTIC);
     set_object(&o, heuristic, DNN_HEUR_GRAPH, graph);
@@ -264,7 +265,8 @@ enum { MOST_JSON = 1 << 20, CACHE_NAME = 64 };
 /* Of all that a plan depends on: field by field, as structs have gaps. */
 static void name_plan(const sw_cuda *gpu, const sw_conv *c, const char *choice, char name[CACHE_NAME]) {
     uint64_t hash = sw_hash(sw__cuda_cudnn()->version(), c, offsetof(sw_conv, out_planar)); /* extents and pitches */
-    const int flags[] = {(int)c->act, c->residual, c->residual_before_act, gpu->bf16, gpu->info.multiprocessors};
+    const int flags[] = {(int)c->act, c->residual, c->residual_before_act, gpu->info.cell == SW_CUDA_BF16,
+                         gpu->info.multiprocessors};
     const float values[] = {c->act_a, c->act_b};
     hash = sw_hash(hash, flags, sizeof flags);
     hash = sw_hash(hash, values, sizeof values);
@@ -324,7 +326,7 @@ const char *sw__cudnn_make(sw_cuda *gpu, int handle, const sw_conv *c, const cha
     name_plan(gpu, c, choice, name);
     t->plan = read_plan(gpu, gpu->cudnn[handle], o, name);
     if (!t->plan) {
-        t->plan = compile_plan(o, gpu->cudnn[handle], c, gpu->bf16, choice);
+        t->plan = compile_plan(o, gpu->cudnn[handle], c, gpu->info.cell == SW_CUDA_BF16, choice);
         keep_plan(gpu, o, t->plan, name);
     }
     if (!o->bad) o->bad = o->api->get(t->plan, DNN_PLAN_WORKSPACE, DNN_T_INT64, 1, &n, &t->workspace);

@@ -35,9 +35,9 @@ static const char *copy_map(const sw_tensor *in, const sw_tensor *out, int64_t c
     return NULL;
 }
 
-static sw_tensor channels_from(const sw_tensor *t, int64_t first) {
+static sw_tensor channels_from(const sw_tensor *t, int64_t first, sw_cuda_cell cell) {
     sw_tensor part = *t;
-    if (part.data) part.data = (uint16_t *)part.data + first;
+    if (part.data) part.data = (char *)part.data + first * sw_cuda_cell_bytes(cell);
     return part;
 }
 
@@ -62,7 +62,7 @@ static void copy_channels(const sw_tensor *in, const sw_tensor *out, int64_t cha
 }
 
 /* Parts that do not lie where they belong are copied. */
-static const char *join_maps(const sw_call *c, bool split, sw_cuda_launch *l, int *n) {
+static const char *join_maps(const sw_call *c, bool split, sw_cuda_cell cell, sw_cuda_launch *l, int *n) {
     int parts = split ? c->n_out : c->n_in;
     int64_t first = 0;
     for (int i = 0; i < parts; i++)
@@ -70,7 +70,7 @@ static const char *join_maps(const sw_call *c, bool split, sw_cuda_launch *l, in
     bool eights = comes_in_eights(c, split);
     for (int i = 0; i < parts; i++) {
         const sw_tensor *part = split ? c->out[i] : c->in[i], *whole = split ? c->in[0] : c->out[0];
-        sw_tensor there = channels_from(whole, first);
+        sw_tensor there = channels_from(whole, first, cell);
         bool last = i + 1 == parts;
         first += part->dims[1];
         if (part->data && part->data == there.data && part->pitch == there.pitch) continue;
@@ -143,10 +143,11 @@ void sw__cuda_describe_shuffle(const sw_call *c, sw_cuda_launch *l) {
 
 static const char *shuffle(const sw_call *c, sw_cuda_launch *l) {
     const sw_tensor *x = c->in[0], *y = c->out[0];
-    if (!is_map(x) || !is_map(y) || y->dims[1] % 8) return "channels do not come in eights";
+    if (!is_map(x) || !is_map(y)) return "not all of it are maps";
+    bool eights = y->dims[1] % 8 == 0;
     sw__cuda_describe_shuffle(c, l);
-    l->kernel = SW_CUDA_SHUFFLE_MAP;
-    l->grid_x = sw__cuda_blocks(pixels_of(y) * (y->dims[1] / 8));
+    l->kernel = eights ? SW_CUDA_SHUFFLE_MAP : SW_CUDA_SHUFFLE_MAP_ANY;
+    l->grid_x = sw__cuda_blocks(pixels_of(y) * round_up(y->dims[1], 8) / (eights ? 8 : 1));
     return NULL;
 }
 
@@ -506,13 +507,6 @@ const char *sw__cuda_describe_norm(const sw_call *c, sw_cuda_launch *l) {
     return NULL;
 }
 
-static const char *layer_norm(const sw_call *c, sw_cuda_launch *l) {
-    const char *why = sw__cuda_describe_norm(c, l);
-    l->kernel = SW_CUDA_NORM;
-    l->grid_x = (l->args.norm.rows + 7) / 8;
-    return why;
-}
-
 /* Over axes that are neighbours. */
 static const char *reduce(const sw_call *c, sw_cuda_launch *l) {
     const sw_tensor *x = c->in[0];
@@ -643,13 +637,13 @@ static const char *dfl(const sw_call *c, sw_cuda_launch *l) {
 
 /* ---- All steps ----------------------------------------------------------------------------------------------------- */
 
-static const char *lower_maps(const sw_call *c, sw_cuda_launch *l, int *n) {
+static const char *lower_maps(const sw_call *c, sw_cuda_cell cell, sw_cuda_launch *l, int *n) {
     sw__activation act;
     switch (c->op) {
     case SW_OP_Concat:
-        return join_maps(c, false, l, n);
+        return join_maps(c, false, cell, l, n);
     case SW_OP_Split:
-        return join_maps(c, true, l, n);
+        return join_maps(c, true, cell, l, n);
     case SW_OP_MaxPool:
         return *n = 1, pool(c, l);
     case SW_OP_AveragePool:
@@ -698,8 +692,6 @@ static const char *lower_floats(const sw_call *c, sw_cuda_launch *l, bool *taken
         return affine(c, l);
     case SW_OP_Pad:
         return pad(c, l);
-    case SW_OP_LayerNormalization:
-        return layer_norm(c, l);
     case SW_OP_ReduceSum:
     case SW_OP_ReduceMean:
     case SW_OP_ReduceMax:
@@ -727,7 +719,7 @@ static bool is_float(const sw_call *c) {
     return true;
 }
 
-static const char *lower_rows(const sw_call *c, bool tf32, sw_cuda_launch *l, int *n) {
+static const char *lower_rows(const sw_call *c, sw_cuda_cell cell, sw_cuda_launch *l, int *n) {
     static const char *(*const others[])(const sw_call *, sw_cuda_launch *,
                                          bool *) = {sw__cuda_lower_pick, sw__cuda_lower_typed, sw__cuda_lower_sample};
     bool taken;
@@ -736,7 +728,7 @@ static const char *lower_rows(const sw_call *c, bool tf32, sw_cuda_launch *l, in
     if (is_float(c)) {
         why = lower_floats(c, l, &taken);
         if (taken) return why;
-        why = sw__cuda_lower_planes(c, tf32, l, &taken);
+        why = sw__cuda_lower_planes(c, cell == SW_CUDA_TF32, l, &taken);
         if (taken) return why;
     }
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
@@ -746,7 +738,7 @@ static const char *lower_rows(const sw_call *c, bool tf32, sw_cuda_launch *l, in
     return "there is no GPU kernel for it";
 }
 
-const char *sw_cuda_lower(const sw_call *c, bool tf32, sw_cuda_launch *l, int *n) {
+const char *sw_cuda_lower(const sw_call *c, sw_cuda_cell cell, sw_cuda_launch *l, int *n) {
     bool maps = false;
     *n = 0;
     for (int i = 0; i < c->n_in + c->n_out; i++) {
@@ -767,7 +759,7 @@ const char *sw_cuda_lower(const sw_call *c, bool tf32, sw_cuda_launch *l, int *n
         return why;
     }
     if (maps && !is_float(c)) return "it is not float32";
-    why = maps ? lower_maps(c, l, n) : lower_rows(c, tf32, l, n);
+    why = maps ? lower_maps(c, cell, l, n) : lower_rows(c, cell, l, n);
     for (int i = 0; i < *n; i++)
         if (l[i].grid_y == 0) l[i].grid_y = 1;
     return why;
@@ -775,10 +767,10 @@ const char *sw_cuda_lower(const sw_call *c, bool tf32, sw_cuda_launch *l, int *n
 
 /* ---- Fused --------------------------------------------------------------------------------------------------------- */
 
-void sw_cuda_launch_pool_chain(sw_cuda_launch *l) {
+void sw_cuda_launch_pool_chain(sw_cuda_launch *l, sw_cuda_cell cell) {
     const sw_cuda_pool *p = &l->args.pool;
     l->kernel = SW_CUDA_POOL_CHAIN;
-    l->grid_x = p->batch * (p->channels / 8);
+    l->grid_x = p->batch * (p->channels * sw_cuda_cell_bytes(cell) / 16);
     l->grid_y = p->rounds;
     l->shared_bytes = p->height * p->width * 32;
 }
@@ -794,7 +786,8 @@ void sw_cuda_launch_attention(sw_cuda_launch *l, int dq, int dv, int batch, cons
         {SW_CUDA_ATTENTION_32_64_FEW, SW_CUDA_ATTENTION_32_64, SW_CUDA_ATTENTION_32_64_MANY}};
     const sw_cuda_attention *p = &l->args.attention;
     int sixteens = (p->tokens + 15) / 16 * p->heads * batch, team = BUFFERS * KEYS * (dq + dv) * 2;
-    bool few = sixteens <= MULTIPROCESSORS || 4 * team > sw_cuda_most_shared(gpu), many = sixteens >= 6 * MULTIPROCESSORS;
+    bool few = sixteens <= MULTIPROCESSORS || 4 * team > sw_cuda_most_shared(gpu) || sw_cuda_is_float(gpu->cell);
+    bool many = sixteens >= 6 * MULTIPROCESSORS;
     int queries = few ? 16 : 32, states = 8 * (dv / 8 * 4 + 4) * 128; /* of half the warps */
     l->kernel = kernels[dv == 64][few ? 0 : many ? 2 : 1];
     l->grid_x = (p->tokens + queries - 1) / queries;
@@ -802,13 +795,13 @@ void sw_cuda_launch_attention(sw_cuda_launch *l, int dq, int dv, int batch, cons
     l->shared_bytes = few ? states : many ? 2 * team : 4 * team;
 }
 
-void sw_cuda_launch_decode(sw_cuda_launch *l, int batch) {
+void sw_cuda_launch_decode(sw_cuda_launch *l, int batch, sw_cuda_cell cell) {
     const sw_cuda_decode *p = &l->args.decode;
-    int words = (p->classes + 7) / 8 * 4 + 1;
+    int chunk = 16 / sw_cuda_cell_bytes(cell), words = (p->classes + chunk - 1) / chunk * 4 + 1;
     l->kernel = SW_CUDA_DECODE;
     l->grid_x = p->first_block[p->levels];
     l->grid_y = batch;
-    l->shared_bytes = CUDA_DECODE_ANCHORS * (33 + 5 + words) * 4;
+    l->shared_bytes = CUDA_DECODE_ANCHORS * (64 / chunk * 4 + 1 + 5 + words) * 4;
 }
 
 void sw_cuda_launch_convert(sw_cuda_launch *l, bool to_map) {

@@ -82,9 +82,8 @@ typedef enum sw_cuda_form {
 /* The form in which a convolution of maps runs. */
 sw_cuda_form sw_cuda_conv_form(const sw_conv *conv);
 /* Bytes of the packed weights, and of the bias behind them (at a multiple of 16): in float32, then in halves. */
-size_t sw_cuda_packed_bytes(const sw_conv *conv, sw_cuda_form form, size_t *bias_at);
-/* bf16: as bfloat16, else float16. */
-void sw_cuda_pack(const sw_conv *conv, sw_cuda_form form, bool bf16, const float *weights, const float *bias,
+size_t sw_cuda_packed_bytes(const sw_conv *conv, sw_cuda_form form, sw_cuda_cell cell, size_t *bias_at);
+void sw_cuda_pack(const sw_conv *conv, sw_cuda_form form, sw_cuda_cell cell, const float *weights, const float *bias,
                   void *packed);
 
 const void *sw_cuda_half_bias(const sw_cuda_conv *conv); /* of packed weights */
@@ -133,15 +132,14 @@ bool sw_cuda_has_attention_rows(const sw_fused_attention *attention);
 
 enum { SW_CUDA_MOST_FEW = 16 }; /* rows of products that take a warp a column, in float32 */
 
-/* A product of rows with a matrix of weights: MatMul, Gemm or FusedProduct; as a convolution of 1x1 whose in_type tells the
- * type of halves, for sw_cuda_launch_conv with FORM_TILES. */
+/* A product of rows with a matrix of weights: MatMul, Gemm or FusedProduct; as a convolution of 1x1 whose in_type is
+ * that of halves, even where there are none, for sw_cuda_launch_conv with FORM_TILES. */
 bool sw_cuda_is_product(const sw_call *call);
 bool sw_cuda_is_few(const sw_call *call); /* it is better left to the kernels for few rows */
 SW_MUST_USE sw_status sw_cuda_describe_product(const sw_call *call, sw_dtype halves, sw_conv *conv);
 
-/* Launches of a step; convolutions of maps are refused here. tf32: products of float32 planes may round their factors.
- * Returns why it is refused, or NULL. */
-const char *sw_cuda_lower(const sw_call *call, bool tf32, sw_cuda_launch *launches, int *n);
+/* Launches of a step; convolutions of maps are refused here. Returns why it is refused, or NULL. */
+const char *sw_cuda_lower(const sw_call *call, sw_cuda_cell cell, sw_cuda_launch *launches, int *n);
 
 /* A product of few rows whose result `act` (NULL: nothing) is applied to; false when it has another kernel. */
 bool sw_cuda_lower_few_rows(const sw_call *gemm, const sw_call *act, sw_cuda_launch *launch);
@@ -164,9 +162,9 @@ int sw_cuda_expression_blocks(int64_t count);
 void sw_cuda_launch_interleave(const sw_tensor *a, const sw_tensor *b, const sw_tensor *out, sw_cuda_launch *launch);
 
 /* Grids of the fused ones; the caller has filled in the arguments. */
-void sw_cuda_launch_pool_chain(sw_cuda_launch *launch);
+void sw_cuda_launch_pool_chain(sw_cuda_launch *launch, sw_cuda_cell cell);
 void sw_cuda_launch_attention(sw_cuda_launch *launch, int dq, int dv, int batch, const sw_cuda_info *gpu);
-void sw_cuda_launch_decode(sw_cuda_launch *launch, int batch);
+void sw_cuda_launch_decode(sw_cuda_launch *launch, int batch, sw_cuda_cell cell);
 /* Whether there is an attention kernel for these depths. */
 bool sw_cuda_has_attention(int64_t dq, int64_t dv);
 /* Bytes of dynamic shared memory that a block may have. */

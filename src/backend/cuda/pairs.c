@@ -175,7 +175,7 @@ static bool choose_shape(const sw_conv *a, const sw_conv *b, const sw_cuda_kerne
 
 int sw_cuda_pair_candidates(const sw_conv *a, const sw_conv *b, const sw_cuda_info *gpu, sw_cuda_kernel *kernels) {
     int n = 0;
-    bool good = !a->residual && a->out_channels == b->in_channels && a->batch == b->batch &&
+    bool good = !sw_cuda_is_float(gpu->cell) && !a->residual && a->out_channels == b->in_channels && a->batch == b->batch &&
                 a->out_height == b->height && a->out_width == b->width,
          both = is_same_3x3(a) && is_same_3x3(b);
     for (int i = 0; good && i < SW_CUDA_KERNELS; i++) {

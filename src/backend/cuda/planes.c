@@ -1,4 +1,4 @@
-/* Convolutions, pools and shuffles of planes in float32: what plans of that precision are made of. */
+/* Convolutions, pools and shuffles of planes in float32: what is no map, and old plans of that precision. */
 #include "backend/cpu/cpu.h"
 #include "backend/cuda/lower.h"
 #include "ops/shape.h"

@@ -8,10 +8,10 @@
 #include "base/str.h"
 #include "kernels/conv/act.h"
 
-/* A convolution with its data: maps in float16 with their pitch, weights in float32. */
+/* A convolution with its data: maps with their pitch, weights in float32. */
 typedef struct sample {
     sw_conv c;
-    uint16_t *in, *residual, *out;
+    void *in, *residual, *out;
     float *planes, *weights, *bias;
     int64_t pixels_in, pixels_out, n_weights;
 } sample;
@@ -22,21 +22,21 @@ static sample make_sample(const sw_conv *c) {
     s.pixels_in = c->batch * c->height * c->width;
     s.pixels_out = c->batch * c->out_height * c->out_width;
     s.n_weights = c->out_channels * (c->in_channels / c->groups) * c->kernel_h * c->kernel_w;
-    s.in = sw_calloc(NULL, (size_t)(s.pixels_in * c->in_pitch), 2);
-    s.residual = sw_calloc(NULL, (size_t)(s.pixels_out * c->residual_pitch + 1), 2);
-    s.out = sw_calloc(NULL, (size_t)(s.pixels_out * c->out_pitch), 2);
+    s.in = new_cells(s.pixels_in * c->in_pitch);
+    s.residual = new_cells(s.pixels_out * c->residual_pitch);
+    s.out = new_cells(s.pixels_out * c->out_pitch);
     s.planes = sw_calloc(NULL, (size_t)(s.pixels_in * c->in_channels), sizeof(float));
     s.weights = sw_calloc(NULL, (size_t)s.n_weights, sizeof(float));
     s.bias = sw_calloc(NULL, (size_t)c->out_channels, sizeof(float));
     for (int64_t i = 0; i < s.pixels_in * c->in_pitch; i++) /* what stands between maps is not zero, pads are */
         if (i % c->in_pitch < c->in_channels || i % c->in_pitch >= (c->in_channels + 7) / 8 * 8)
-            s.in[i] = half(sw_test_uniform(&state, -1, 1));
+            put(s.in, i, sw_test_uniform(&state, -1, 1));
     int64_t plane = c->height * c->width;
     for (int64_t i = 0; i < s.pixels_in; i++)
         for (int64_t k = 0; k < c->in_channels; k++)
-            s.planes[(i / plane * c->in_channels + k) * plane + i % plane] = number(s.in[i * c->in_pitch + k]);
-    for (int64_t i = 0; i < s.pixels_out * c->residual_pitch; i++) s.residual[i] = half(sw_test_uniform(&state, -1, 1));
-    for (int64_t i = 0; i < s.n_weights; i++) s.weights[i] = number(half(sw_test_uniform(&state, -0.5f, 0.5f)));
+            s.planes[(i / plane * c->in_channels + k) * plane + i % plane] = get(s.in, i * c->in_pitch + k);
+    for (int64_t i = 0; i < s.pixels_out * c->residual_pitch; i++) put(s.residual, i, sw_test_uniform(&state, -1, 1));
+    for (int64_t i = 0; i < s.n_weights; i++) s.weights[i] = rounded(sw_test_uniform(&state, -0.5f, 0.5f));
     for (int64_t i = 0; i < c->out_channels; i++) s.bias[i] = sw_test_uniform(&state, -1, 1);
     return s;
 }
@@ -58,13 +58,13 @@ static double expected(const sample *s, int64_t pixel, int64_t channel) {
                     xx = x * c->stride_w - c->pad_left + q * c->dilation_w;
             yy >>= c->in_shift, xx >>= c->in_shift;
             if (yy < 0 || yy >= c->height || xx < 0 || xx >= c->width) continue;
-            const uint16_t *in = s->in + ((n * c->height + yy) * c->width + xx) * c->in_pitch + group * depth;
+            int64_t in = ((n * c->height + yy) * c->width + xx) * c->in_pitch + group * depth;
             const float *w = s->weights + (channel * depth * c->kernel_h + r) * c->kernel_w + q;
-            for (int64_t k = 0; k < depth; k++) sum += (double)number(in[k]) * w[k * c->kernel_h * c->kernel_w];
+            for (int64_t k = 0; k < depth; k++) sum += (double)get(s->in, in + k) * w[k * c->kernel_h * c->kernel_w];
         }
     int64_t from = ((n * c->out_height + y) >> c->residual_shift) * (c->out_width >> c->residual_shift) +
                    (x >> c->residual_shift);
-    double other = c->residual ? number(s->residual[from * c->residual_pitch + channel]) : 0;
+    double other = c->residual ? get(s->residual, from * c->residual_pitch + channel) : 0;
     if (c->residual_before_act) sum += other;
     sum = sw_act_apply(c->act, c->act_a, c->act_b, (float)sum);
     return c->residual_before_act ? sum : sum + other;
@@ -84,15 +84,16 @@ static void launch_tactic(sw_cuda *gpu, const sw_cuda_tactic *tactic, const sw_c
 static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_kernel tile, const char *name,
                          const sw_cuda_tactic *tactic) {
     const sw_conv *c = &s->c;
-    size_t bias_at, bytes = sw_cuda_packed_bytes(c, form, &bias_at),
-                    out_bytes = (size_t)(s->pixels_out * c->out_pitch) * 2;
+    size_t bias_at, bytes = sw_cuda_packed_bytes(c, form, cell, &bias_at),
+                    out_bytes = (size_t)(s->pixels_out * c->out_pitch) * cell_bytes();
     void *packed = sw_alloc(NULL, bytes);
-    sw_cuda_pack(c, form, rough, s->weights, s->bias, packed);
+    sw_cuda_pack(c, form, cell, s->weights, s->bias, packed);
     memset(s->out, 0xff, out_bytes);
     void *in = c->in_planar ? upload(gpu, s->planes, (size_t)(s->pixels_in * c->in_channels) * sizeof(float))
-                            : upload(gpu, s->in, (size_t)(s->pixels_in * c->in_pitch) * 2);
+                            : upload(gpu, s->in, (size_t)(s->pixels_in * c->in_pitch) * cell_bytes());
     void *weights = upload(gpu, packed, bytes), *out = upload(gpu, s->out, out_bytes);
-    void *residual = c->residual ? upload(gpu, s->residual, (size_t)(s->pixels_out * c->residual_pitch) * 2) : NULL;
+    size_t residual_bytes = (size_t)(s->pixels_out * c->residual_pitch) * cell_bytes();
+    void *residual = c->residual ? upload(gpu, s->residual, residual_bytes) : NULL;
     sw_cuda_launch l;
     sw_cuda_info small = gpu->info; /* so that blocks take several tiles */
     small.multiprocessors = 1;
@@ -107,13 +108,14 @@ static void check_sample(sw_cuda *gpu, sample *s, sw_cuda_form form, sw_cuda_ker
     int64_t spilled = 0, padded = (c->out_channels + 7) / 8 * 8;
     for (int64_t i = 0; i < s->pixels_out; i++)
         for (int64_t k = 0; k < c->out_pitch; k++) {
-            uint16_t got = s->out[i * c->out_pitch + k];
-            if (k >= padded) spilled += got != 0xffff;
+            float got = get(s->out, i * c->out_pitch + k);
+            if (k >= padded) spilled += !isnan(got);
             if (k >= c->out_channels) continue;
-            double difference = fabs(number(got) - expected(s, i, k));
+            double difference = fabs(got - expected(s, i, k));
             if (!(difference <= worst)) worst = isnan(difference) ? INFINITY : difference;
         }
-    if (worst > (rough ? 16e-3 : 2e-3) * scale || spilled)
+    static const double most[] = {2e-3, 16e-3, 1e-5, 2e-3}; /* by sw_cuda_cell */
+    if (worst > most[cell] * scale || spilled)
         sw_test_fail(__FILE__, __LINE__, "%s: kernel %d x %d, stride %d, %d -> %d: off by %g, %d written beside",
                      name ? name : sw_cuda_kernel_get(l.kernel)->name, (int)c->kernel_h, (int)c->kernel_w,
                      (int)c->stride_h, (int)c->in_channels, (int)c->out_channels, worst, (int)spilled);
@@ -227,7 +229,7 @@ SW_TEST(cuda_libraries) {
         {{2, 40, 40, 64, 128, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0}, 2},
     };
     for (int i = 0; i < 2; i++) {
-        rough = i > 0;
+        cell = i > 0 ? SW_CUDA_BF16 : SW_CUDA_F16;
         sw_cuda *gpu = open_gpu();
         for (size_t k = 0; gpu && gpu->info.sm >= 80 && k < sizeof cases / sizeof cases[0]; k++) {
             sw_conv c = conv_of(cases[k].v);
@@ -240,7 +242,7 @@ SW_TEST(cuda_libraries) {
             free_sample(&s);
         }
     }
-    rough = false;
+    cell = SW_CUDA_F16;
 }
 
 /* Kernels that hold patches: several tiles a block, odd extents and pads, channels that are no multiple of 16. */
@@ -292,13 +294,13 @@ static void check_stem_conv(sw_cuda *gpu, const int *stem_case, const int *conv_
     CHECK(sw_cuda_has_stem_conv(&a, &b, &gpu->info));
     sample s = make_sample(&a), t = make_sample(&b);
     for (int64_t i = 0; i < s.pixels_out; i++)
-        for (int64_t k = 0; k < a.out_channels; k++) t.in[i * b.in_pitch + k] = half((float)expected(&s, i, k));
-    size_t bias_at, a_bytes = sw_cuda_packed_bytes(&a, SW_CUDA_FORM_STEM, &bias_at),
-                    b_bytes = sw_cuda_packed_bytes(&b, SW_CUDA_FORM_TILES, &bias_at),
-                    out_bytes = (size_t)(t.pixels_out * b.out_pitch) * 2;
+        for (int64_t k = 0; k < a.out_channels; k++) put(t.in, i * b.in_pitch + k, (float)expected(&s, i, k));
+    size_t bias_at, a_bytes = sw_cuda_packed_bytes(&a, SW_CUDA_FORM_STEM, cell, &bias_at),
+                    b_bytes = sw_cuda_packed_bytes(&b, SW_CUDA_FORM_TILES, cell, &bias_at),
+                    out_bytes = (size_t)(t.pixels_out * b.out_pitch) * cell_bytes();
     void *a_packed = sw_alloc(NULL, a_bytes), *b_packed = sw_alloc(NULL, b_bytes);
-    sw_cuda_pack(&a, SW_CUDA_FORM_STEM, rough, s.weights, s.bias, a_packed);
-    sw_cuda_pack(&b, SW_CUDA_FORM_TILES, rough, t.weights, t.bias, b_packed);
+    sw_cuda_pack(&a, SW_CUDA_FORM_STEM, cell, s.weights, s.bias, a_packed);
+    sw_cuda_pack(&b, SW_CUDA_FORM_TILES, cell, t.weights, t.bias, b_packed);
     memset(t.out, 0xff, out_bytes);
     void *places[] = {upload(gpu, s.planes, (size_t)(s.pixels_in * a.in_channels) * sizeof(float)),
                       upload(gpu, a_packed, a_bytes), upload(gpu, b_packed, b_bytes), upload(gpu, t.out, out_bytes)};
@@ -312,10 +314,10 @@ static void check_stem_conv(sw_cuda *gpu, const int *stem_case, const int *conv_
     double worst = 0;
     for (int64_t i = 0; i < t.pixels_out; i++)
         for (int64_t k = 0; k < b.out_channels; k++) {
-            double difference = fabs(number(t.out[i * b.out_pitch + k]) - expected(&t, i, k));
+            double difference = fabs(get(t.out, i * b.out_pitch + k) - expected(&t, i, k));
             if (!(difference <= worst)) worst = isnan(difference) ? INFINITY : difference;
         }
-    CHECK_NEAR(worst, 0, rough ? 0.2 : 2e-2);
+    CHECK_NEAR(worst, 0, cell == SW_CUDA_BF16 ? 0.2 : 2e-2);
     for (int i = 0; i < 4; i++) sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)places[i]);
     sw_free(NULL, a_packed), sw_free(NULL, b_packed);
     free_sample(&s), free_sample(&t);
@@ -342,18 +344,19 @@ static sw_cuda_form form_of(const sample *s) {
 }
 
 static pair_places upload_pair(sw_cuda *gpu, sample *s, sample *t, bool own) {
-    size_t bias_at, a_bytes = sw_cuda_packed_bytes(&s->c, form_of(s), &bias_at),
-                    b_bytes = sw_cuda_packed_bytes(&t->c, SW_CUDA_FORM_TILES, &bias_at);
+    size_t bias_at, a_bytes = sw_cuda_packed_bytes(&s->c, form_of(s), cell, &bias_at),
+                    b_bytes = sw_cuda_packed_bytes(&t->c, SW_CUDA_FORM_TILES, cell, &bias_at);
     void *a = sw_alloc(NULL, a_bytes), *b = sw_alloc(NULL, b_bytes);
-    sw_cuda_pack(&s->c, form_of(s), rough, s->weights, s->bias, a);
-    sw_cuda_pack(&t->c, SW_CUDA_FORM_TILES, rough, t->weights, t->bias, b);
-    memset(t->out, 0xff, (size_t)(t->pixels_out * t->c.out_pitch) * 2);
-    pair_places p = {.in = upload(gpu, s->in, (size_t)(s->pixels_in * s->c.in_pitch) * 2),
+    sw_cuda_pack(&s->c, form_of(s), cell, s->weights, s->bias, a);
+    sw_cuda_pack(&t->c, SW_CUDA_FORM_TILES, cell, t->weights, t->bias, b);
+    memset(t->out, 0xff, (size_t)(t->pixels_out * t->c.out_pitch) * cell_bytes());
+    pair_places p = {.in = upload(gpu, s->in, (size_t)(s->pixels_in * s->c.in_pitch) * cell_bytes()),
                      .a = upload(gpu, a, a_bytes),
                      .b = upload(gpu, b, b_bytes),
-                     .out = upload(gpu, t->out, (size_t)(t->pixels_out * t->c.out_pitch) * 2)};
+                     .out = upload(gpu, t->out, (size_t)(t->pixels_out * t->c.out_pitch) * cell_bytes())};
     if (t->c.residual)
-        p.residual = own ? p.in : upload(gpu, t->residual, (size_t)(t->pixels_out * t->c.residual_pitch) * 2);
+        p.residual =
+            own ? p.in : upload(gpu, t->residual, (size_t)(t->pixels_out * t->c.residual_pitch) * cell_bytes());
     CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
     sw_free(NULL, a), sw_free(NULL, b);
     return p;
@@ -372,8 +375,8 @@ static void check_pair(sw_cuda *gpu, const int *first, const int *second, bool o
     info.multiprocessors = multiprocessors; /* 1: so that blocks take several tiles */
     sample s = make_sample(&a), t = make_sample(&b);
     for (int64_t i = 0; i < s.pixels_out; i++)
-        for (int64_t k = 0; k < a.out_channels; k++) t.in[i * b.in_pitch + k] = half((float)expected(&s, i, k));
-    for (int64_t i = 0; own && i < s.pixels_in * a.in_pitch; i++) t.residual[i] = s.in[i];
+        for (int64_t k = 0; k < a.out_channels; k++) put(t.in, i * b.in_pitch + k, (float)expected(&s, i, k));
+    for (int64_t i = 0; own && i < s.pixels_in * a.in_pitch; i++) put(t.residual, i, get(s.in, i));
     int n = sw_cuda_pair_candidates(&a, &b, &info, kernels);
     CHECK(n > 0 || gpu->info.sm < 80);
     for (int k = 0; k < n; k++) {
@@ -382,20 +385,20 @@ static void check_pair(sw_cuda *gpu, const int *first, const int *second, bool o
         sw_cuda_launch_pair(&a, &b, kernels[k], &info, p.in, p.a, p.b, p.residual, p.out, &l);
         CHECK_INT(l.args.pair.adds_map, own);
         launch(gpu, &l);
-        size_t bytes = (size_t)(t.pixels_out * b.out_pitch) * 2;
+        size_t bytes = (size_t)(t.pixels_out * b.out_pitch) * cell_bytes();
         CHECK_INT(gpu->driver->copy_out(t.out, (sw_cu_pointer)(uintptr_t)p.out, bytes, gpu->stream), 0);
         CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
         double worst = 0, scale = sqrt((double)(b.in_channels * b.kernel_h * b.kernel_w)) * 0.2 + 1;
         int64_t spilled = 0, padded = (b.out_channels + 7) / 8 * 8;
         for (int64_t i = 0; i < t.pixels_out; i++)
             for (int64_t c = 0; c < b.out_pitch; c++) {
-                uint16_t got = t.out[i * b.out_pitch + c];
-                if (c >= padded) spilled += got != 0xffff;
+                float got = get(t.out, i * b.out_pitch + c);
+                if (c >= padded) spilled += !isnan(got);
                 if (c >= b.out_channels) continue;
-                double want = expected(&t, i, c), difference = fabs(number(got) - want) / (scale + fabs(want) / 8);
+                double want = expected(&t, i, c), difference = fabs(got - want) / (scale + fabs(want) / 8);
                 if (!(difference <= worst)) worst = isnan(difference) ? INFINITY : difference;
             }
-        if (worst > (rough ? 3e-2 : 4e-3) || spilled)
+        if (worst > (cell == SW_CUDA_BF16 ? 3e-2 : 4e-3) || spilled)
             sw_test_fail(__FILE__, __LINE__, "%s: %d x %d, %d -> %d -> %d: off by %g, %d written beside",
                          sw_cuda_kernel_get(l.kernel)->name, (int)a.height, (int)a.width, (int)a.in_channels,
                          (int)a.out_channels, (int)b.out_channels, worst, (int)spilled);
@@ -486,14 +489,14 @@ SW_TEST(cuda_conv_plain) {
 /* ---- Fused kernels ------------------------------------------------------------------------------------------------- */
 
 /* Element d of what token q attends to. */
-static double attended(const uint16_t *base, int tokens, int pitch, int dq, int q, int d, double scale) {
+static double attended(const void *in, int base, int tokens, int pitch, int dq, int q, int d, double scale) {
     double sum = 0, weighted = 0;
     for (int k = 0; k < tokens; k++) {
         double s = 0;
-        for (int i = 0; i < dq; i++) s += (double)number(base[q * pitch + i]) * number(base[k * pitch + dq + i]);
+        for (int i = 0; i < dq; i++) s += (double)get(in, base + q * pitch + i) * get(in, base + k * pitch + dq + i);
         s = exp(s * scale);
         sum += s;
-        weighted += s * number(base[k * pitch + 2 * dq + d]);
+        weighted += s * get(in, base + k * pitch + 2 * dq + d);
     }
     return weighted / sum;
 }
@@ -502,9 +505,11 @@ static void check_attention(sw_cuda *gpu, int batch, int tokens, int heads, int 
     enum { DQ = 32 };
     int head = 2 * DQ + dv, pitch = heads * head + 8, out_pitch = heads * dv + 8;
     uint64_t state = 5;
-    size_t n_in = (size_t)(batch * tokens * pitch), n_out = (size_t)(batch * tokens * out_pitch);
-    uint16_t *in = random_halves(n_in, &state), *got = random_halves(n_out, &state);
-    void *qkv = upload(gpu, in, n_in * 2), *out = upload(gpu, got, n_out * 2), *values = upload(gpu, got, n_out * 2);
+    int n_in = batch * tokens * pitch, n_out = batch * tokens * out_pitch;
+    size_t out_bytes = (size_t)n_out * cell_bytes();
+    void *in = random_cells(n_in, &state), *got = random_cells(n_out, &state);
+    void *qkv = upload(gpu, in, (size_t)n_in * cell_bytes()), *out = upload(gpu, got, out_bytes),
+         *values = upload(gpu, got, out_bytes);
     sw_cuda_launch l = {0};
     l.args.attention = (sw_cuda_attention){.qkv = qkv,
                                            .out = out,
@@ -517,19 +522,21 @@ static void check_attention(sw_cuda *gpu, int batch, int tokens, int heads, int 
                                            .head = head,
                                            .scale = 0.25f};
     sw_cuda_launch_attention(&l, DQ, dv, batch, &gpu->info);
-    run_and_fetch(gpu, &l, got, out, n_out * 2);
+    run_and_fetch(gpu, &l, got, out, out_bytes);
     double worst = 0;
     for (int i = 0; i < batch * tokens; i += 3)
         for (int h = 0; h < heads; h++)
             for (int d = h; d < dv; d += 5) {
-                const uint16_t *base = in + (size_t)(i / tokens) * (size_t)(tokens * pitch) + h * head;
-                double want = attended(base, tokens, pitch, DQ, i % tokens, d, 0.25);
-                worst = fmax(worst, fabs(number(got[i * out_pitch + h * dv + d]) - want));
+                int base = i / tokens * (tokens * pitch) + h * head;
+                double want = attended(in, base, tokens, pitch, DQ, i % tokens, d, 0.25);
+                worst = fmax(worst, fabs(get(got, i * out_pitch + h * dv + d) - want));
             }
-    CHECK_NEAR(worst, 0, rough ? 4e-2 : 5e-3);
-    CHECK_INT(gpu->driver->copy_out(got, (sw_cu_pointer)(uintptr_t)values, n_out * 2, gpu->stream), 0);
+    static const double most[] = {5e-3, 4e-2, 1e-5, 5e-3}; /* by sw_cuda_cell */
+    CHECK_NEAR(worst, 0, most[cell]);
+    CHECK_INT(gpu->driver->copy_out(got, (sw_cu_pointer)(uintptr_t)values, out_bytes, gpu->stream), 0);
     CHECK_INT(gpu->driver->stream_wait(gpu->stream), 0);
-    for (int i = 0; i < batch * tokens; i++) CHECK_INT(got[i * out_pitch + dv - 1], in[i * pitch + head - 1]);
+    for (int i = 0; i < batch * tokens; i++)
+        CHECK_NEAR(get(got, i * out_pitch + dv - 1), get(in, i * pitch + head - 1), 0);
     sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)qkv), sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)out);
     sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)values);
     sw_free(NULL, in), sw_free(NULL, got);
@@ -543,21 +550,22 @@ SW_TEST(cuda_attention) {
         check_attention(gpu, cases[i][0], cases[i][1], cases[i][2], cases[i][3]);
 }
 
-static float largest(const uint16_t *in, int height, int width, int pitch, int y, int x, int reach, int c) {
+static float largest(const void *in, int first, int height, int width, int pitch, int y, int x, int reach, int c) {
     float most = -INFINITY;
     for (int r = y - reach; r <= y + reach; r++)
         for (int s = x - reach; s <= x + reach; s++)
             if (r >= 0 && r < height && s >= 0 && s < width)
-                most = fmaxf(most, number(in[(r * width + s) * pitch + c]));
+                most = fmaxf(most, get(in, first + (r * width + s) * pitch + c));
     return most;
 }
 
 static void check_pools_in_a_row(sw_cuda *gpu) {
     enum { HEIGHT = 11, WIDTH = 17, CHANNELS = 16, PITCH = 24, ROUNDS = 3, COUNT = 2 * HEIGHT * WIDTH * PITCH };
     uint64_t state = 9;
-    uint16_t *in = random_halves(COUNT, &state), *got = random_halves(COUNT, &state);
+    void *in = random_cells(COUNT, &state), *got = random_cells(COUNT, &state);
+    const size_t bytes = COUNT * cell_bytes();
     sw_cuda_launch l = {0};
-    l.args.pool = (sw_cuda_pool){.in = upload(gpu, in, COUNT * 2),
+    l.args.pool = (sw_cuda_pool){.in = upload(gpu, in, bytes),
                                  .in_pitch = PITCH,
                                  .batch = 2,
                                  .height = HEIGHT,
@@ -566,16 +574,16 @@ static void check_pools_in_a_row(sw_cuda *gpu) {
                                  .kernel_h = 5,
                                  .kernel_w = 5,
                                  .rounds = ROUNDS};
-    for (int i = 0; i < ROUNDS; i++) l.args.pool.out[i] = upload(gpu, got, COUNT * 2), l.args.pool.out_pitch[i] = PITCH;
-    sw_cuda_launch_pool_chain(&l);
+    for (int i = 0; i < ROUNDS; i++) l.args.pool.out[i] = upload(gpu, got, bytes), l.args.pool.out_pitch[i] = PITCH;
+    sw_cuda_launch_pool_chain(&l, cell);
     for (int round = 0; round < ROUNDS; round++) {
-        run_and_fetch(gpu, &l, got, l.args.pool.out[round], COUNT * 2);
+        run_and_fetch(gpu, &l, got, l.args.pool.out[round], bytes);
         for (int i = 0; i < COUNT; i += 7) {
             int c = i % PITCH, pixel = i / PITCH % (HEIGHT * WIDTH), n = i / PITCH / (HEIGHT * WIDTH);
             if (c >= CHANNELS) continue;
-            float want = largest(in + n * HEIGHT * WIDTH * PITCH, HEIGHT, WIDTH, PITCH, pixel / WIDTH, pixel % WIDTH,
+            float want = largest(in, n * HEIGHT * WIDTH * PITCH, HEIGHT, WIDTH, PITCH, pixel / WIDTH, pixel % WIDTH,
                                  2 * (round + 1), c);
-            CHECK_NEAR(number(got[i]), want, 0);
+            CHECK_NEAR(get(got, i), want, 0);
         }
     }
     sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)l.args.pool.in);
@@ -615,11 +623,11 @@ static void check_all_forms(sw_cuda *gpu) {
 SW_TEST(cuda_bfloat16) {
     static const int both[2][13] = {{2, 45, 52, 3, 16, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 0},
                                     {2, 0, 0, 16, 32, 3, 2, 1, 1, 1, SW_ACT_SILU, 0, 8}};
-    rough = true;
+    cell = SW_CUDA_BF16;
     sw_cuda *gpu = open_gpu();
     if (gpu && gpu->info.sm >= 80) check_all_forms(gpu);
     if (gpu && gpu->info.sm == 90) check_stem_conv(gpu, both[0], both[1]);
-    rough = false;
+    cell = SW_CUDA_F16;
 }
 
 static void check_all_of_maps(sw_cuda *gpu) {
@@ -627,8 +635,26 @@ static void check_all_of_maps(sw_cuda *gpu) {
     check_pools_in_a_row(gpu);
 }
 
+/* Maps of float32, and of those whose products round their factors. */
+SW_TEST(cuda_floats) {
+    static const int pair[2][13] = {{1, 21, 19, 16, 8, 3, 1, 1, 1, 1, SW_ACT_SILU, 0, 0},
+                                    {1, 21, 19, 8, 16, 3, 1, 1, 1, 1, SW_ACT_SILU, 1, 0}};
+    sw_cuda_kernel kernels[SW_CUDA_KERNELS];
+    for (cell = SW_CUDA_FLOAT; cell <= SW_CUDA_TF32; cell++) {
+        sw_cuda *gpu = open_gpu();
+        if (!gpu || (cell == SW_CUDA_TF32 && gpu->info.sm < 80)) continue;
+        check_all_of_maps(gpu);
+        sw_conv a = conv_of(pair[0]), b = conv_of(pair[1]); /* those are for halves */
+        CHECK_INT(sw_cuda_pair_candidates(&a, &b, &gpu->info, kernels), 0);
+    }
+    cell = SW_CUDA_F16;
+}
+
 SW_TEST(cuda_sm_75) {
     check_sm_75(check_all_of_maps);
+    cell = SW_CUDA_FLOAT;
+    check_sm_75(check_all_of_maps);
+    cell = SW_CUDA_F16;
 }
 
 /* What does not fit is refused, not cut off. */
@@ -648,7 +674,7 @@ SW_TEST(cuda_options) {
     CHECK_INT(o.n, SW_CUDA_MOST_OPTIONS);
     CHECK(!sw__cuda_options("arch", long_text, " -D", &o));
     for (int i = 0; i < SW_CUDA_KERNELS; i++)
-        CHECK(sw__cuda_options("arch", sw_cuda_kernel_get((sw_cuda_kernel)i)->defines, " -DBF16", &o));
+        CHECK(sw__cuda_options("arch", sw_cuda_kernel_get((sw_cuda_kernel)i)->defines, " -DFLOATS -DTF32", &o));
 }
 
 SW_TEST(cuda_activations_are_those_of_the_cpu) {

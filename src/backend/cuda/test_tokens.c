@@ -1,4 +1,4 @@
-/* Kernels of rows of halves against sums in double. */
+/* Kernels of rows of halves, or of float32 as maps have it, against sums in double. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -13,11 +13,11 @@ typedef struct product_case {
 } product_case;
 
 static float number_at(const void *data, bool is_float, int64_t i) {
-    return is_float ? ((const float *)data)[i] : number(((const uint16_t *)data)[i]);
+    return is_float ? ((const float *)data)[i] : get(data, i);
 }
 
 static void *random_rows(int64_t n, bool is_float, uint64_t *state) {
-    if (!is_float) return random_halves((size_t)n, state);
+    if (!is_float) return random_cells(n, state);
     float *data = sw_calloc(NULL, (size_t)n, sizeof *data);
     for (int64_t i = 0; i < n; i++) data[i] = sw_test_uniform(state, -2, 2);
     return data;
@@ -28,12 +28,12 @@ static int32_t turn(const product_case *c, int r) {
     return !c->turned ? r : r == c->rows - 1 ? -1 : c->rows - 2 - r;
 }
 
-static double product_at(const product_case *c, const uint16_t *in, const float *weights, const float *bias,
+static double product_at(const product_case *c, const void *in, const float *weights, const float *bias,
                          const void *residual, int row, int column) {
     int from = turn(c, row);
     double sum = bias[column], other = 0;
     for (int k = 0; from >= 0 && k < c->depth; k++)
-        sum += (double)number(in[from * c->depth + k]) * weights[column * c->depth + k];
+        sum += (double)get(in, from * c->depth + k) * weights[column * c->depth + k];
     if (c->residual) other = number_at(residual, c->residual_float, (int64_t)from * c->columns + column);
     if (c->before) sum += other;
     sum = sw_act_apply(c->act, 0, 0, (float)sum);
@@ -44,18 +44,19 @@ static void check_product(sw_cuda *gpu, const product_case *c, sw_cuda_kernel ti
     uint64_t state = 3;
     int64_t n_in = (int64_t)c->rows * c->depth, n_out = (int64_t)c->rows * c->columns,
             n_weights = (int64_t)c->columns * c->depth;
-    size_t bias_at, bytes = sw_cuda_packed_bytes(conv, SW_CUDA_FORM_TILES, &bias_at), size = c->out_float ? 4 : 2;
-    uint16_t *in = random_halves((size_t)n_in, &state);
+    size_t bias_at, bytes = sw_cuda_packed_bytes(conv, SW_CUDA_FORM_TILES, cell, &bias_at),
+                    size = c->out_float ? 4 : cell_bytes();
+    void *in = random_cells(n_in, &state);
     void *residual = random_rows(n_out, c->residual_float, &state), *packed = sw_alloc(NULL, bytes);
     float *weights = sw_calloc(NULL, (size_t)n_weights, 4), *bias = random_rows(c->columns, true, &state);
     char *got = sw_calloc(NULL, (size_t)n_out + 8, size);
     int32_t *order = sw_calloc(NULL, (size_t)c->rows, sizeof *order);
-    for (int64_t i = 0; i < n_weights; i++) weights[i] = number(half(sw_test_uniform(&state, -0.25f, 0.25f)));
+    for (int64_t i = 0; i < n_weights; i++) weights[i] = rounded(sw_test_uniform(&state, -0.25f, 0.25f));
     for (int i = 0; i < c->rows; i++) order[i] = turn(c, i);
     memset(got, 0xff, ((size_t)n_out + 8) * size);
-    sw_cuda_pack(conv, SW_CUDA_FORM_TILES, rough, weights, bias, packed);
-    void *places[] = {upload(gpu, in, (size_t)n_in * 2), upload(gpu, packed, bytes),
-                      upload(gpu, residual, (size_t)n_out * (c->residual_float ? 4 : 2)),
+    sw_cuda_pack(conv, SW_CUDA_FORM_TILES, cell, weights, bias, packed);
+    void *places[] = {upload(gpu, in, (size_t)n_in * cell_bytes()), upload(gpu, packed, bytes),
+                      upload(gpu, residual, (size_t)n_out * (c->residual_float ? 4 : cell_bytes())),
                       upload(gpu, got, ((size_t)n_out + 8) * size), upload(gpu, order, (size_t)c->rows * 4)};
     sw_cuda_launch l;
     sw_cuda_launch_conv(conv, SW_CUDA_FORM_TILES, tile, &gpu->info, places[0], places[1],
@@ -70,7 +71,8 @@ static void check_product(sw_cuda *gpu, const product_case *c, sw_cuda_kernel ti
             double error = fabs(number_at(got, c->out_float, (int64_t)turn(c, r) * c->columns + k) - want);
             if (!(error <= worst)) worst = isnan(error) ? INFINITY : error;
         }
-    CHECK_NEAR(worst, 0, (c->out_float ? 2e-3 : 2e-2) * (rough && !c->out_float ? 8 : 1));
+    static const double most[] = {2e-2, 16e-2, 1e-4, 2e-2}; /* by sw_cuda_cell */
+    CHECK_NEAR(worst, 0, c->out_float ? 2e-3 : most[cell]);
     for (size_t i = (size_t)n_out * size; i < ((size_t)n_out + 8) * size; i++) CHECK_INT(got[i], (char)0xff);
     for (int i = 0; i < 5; i++) sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)places[i]);
     sw_free(NULL, in), sw_free(NULL, residual), sw_free(NULL, packed), sw_free(NULL, weights);
@@ -81,14 +83,14 @@ static void check_products(sw_cuda *gpu, const product_case *cases, size_t n) {
     sw_cuda_kernel tiles[SW_CUDA_KERNELS];
     for (size_t i = 0; i < n; i++) {
         const product_case *c = &cases[i];
-        sw_dtype type = rough ? SW_BF16 : SW_F16;
+        static const sw_dtype types[] = {SW_F16, SW_BF16, SW_F16, SW_F16}; /* by sw_cuda_cell */
         sw_conv conv = sw_conv_of_rows(c->rows, c->depth, c->columns);
         conv.residual_pitch = c->residual ? c->columns : 0;
         conv.residual = c->residual;
         conv.residual_before_act = c->before;
         conv.act = c->act;
-        conv.in_type = type;
-        if (!c->out_float) conv.out_type = type;
+        conv.in_type = types[cell];
+        if (!c->out_float) conv.out_type = types[cell];
         int found = sw_cuda_conv_candidates(&conv, &gpu->info, tiles);
         CHECK(found > 0);
         for (int k = 0; k < found; k++) check_product(gpu, c, tiles[k], &conv);
@@ -140,7 +142,7 @@ static void check_norm(sw_cuda *gpu, int rows, int length, bool in_float, bool o
             if (has_bias) want += bias[i];
             worst = fmax(worst, fabs(number_at(got, out_float, r * length + i) - want));
         }
-        CHECK_NEAR(worst, 0, out_float ? 1e-4 : rough ? 5e-2 : 5e-3);
+        CHECK_NEAR(worst, 0, out_float ? 1e-4 : cell == SW_CUDA_BF16 ? 5e-2 : 5e-3);
     }
     for (int i = 0; i < 4; i++) sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)places[i]);
     sw_free(NULL, in), sw_free(NULL, got), sw_free(NULL, scale), sw_free(NULL, bias);
@@ -161,25 +163,24 @@ typedef struct attention_case {
     int batch, heads, queries, keys, size, value_size, masks;
 } attention_case;
 
-static double score(const attention_case *c, const uint16_t *q, const uint16_t *k, const float *mask, int head, int i,
-                    int j) {
+static double score(const attention_case *c, const void *q, const void *k, const float *mask, int head, int i, int j) {
     double sum = 0;
     int h = head % c->heads, n = head / c->heads;
     for (int d = 0; d < c->size; d++)
-        sum += (double)number(q[((n * c->queries + i) * c->heads + h) * c->size + d]) *
-               number(k[((n * c->keys + j) * c->heads + h) * c->size + d]);
+        sum += (double)get(q, ((n * c->queries + i) * c->heads + h) * c->size + d) *
+               get(k, ((n * c->keys + j) * c->heads + h) * c->size + d);
     sum *= 0.125;
     return c->masks ? sum + mask[(head % c->masks * c->queries + i) * c->keys + j] : sum;
 }
 
-static double attended_at(const attention_case *c, const uint16_t *q, const uint16_t *k, const uint16_t *v,
-                          const float *mask, int head, int i, int d) {
+static double attended_at(const attention_case *c, const void *q, const void *k, const void *v, const float *mask,
+                          int head, int i, int d) {
     double sum = 0, weighted = 0;
     for (int j = 0; j < c->keys; j++) {
         double e = exp(score(c, q, k, mask, head, i, j));
         int row = head / c->heads * c->keys + j;
         sum += e;
-        weighted += e * number(v[(row * c->heads + head % c->heads) * c->value_size + d]);
+        weighted += e * get(v, (row * c->heads + head % c->heads) * c->value_size + d);
     }
     return weighted / sum;
 }
@@ -194,13 +195,14 @@ static void check_attention_rows(sw_cuda *gpu, const attention_case *c, sw_cuda_
            n_k = (size_t)(c->batch * c->keys * c->heads * c->size), n_v = n_k / (size_t)c->size * (size_t)c->value_size,
            n_y = n_q / (size_t)c->size * (size_t)c->value_size;
     size_t n_mask = (size_t)(c->masks * c->queries * c->keys);
-    uint16_t *q = random_halves(n_q, &state), *k = random_halves(n_k, &state), *v = random_halves(n_v, &state),
-             *got = random_halves(n_y, &state);
+    void *q = random_cells((int64_t)n_q, &state), *k = random_cells((int64_t)n_k, &state),
+         *v = random_cells((int64_t)n_v, &state), *got = random_cells((int64_t)n_y, &state);
+    const size_t bytes = cell_bytes();
     float *mask = random_rows((int64_t)n_mask + 1, true, &state);
     for (size_t i = 0; c->masks && c->keys > 1 && i < n_mask; i += (size_t)c->keys)
         mask[i + (size_t)c->keys - 1] = -1e9f;
-    void *places[] = {upload(gpu, q, n_q * 2), upload(gpu, k, n_k * 2), upload(gpu, v, n_v * 2),
-                      upload(gpu, mask, (n_mask + 1) * 4), upload(gpu, got, n_y * 2)};
+    void *places[] = {upload(gpu, q, n_q * bytes), upload(gpu, k, n_k * bytes), upload(gpu, v, n_v * bytes),
+                      upload(gpu, mask, (n_mask + 1) * 4), upload(gpu, got, n_y * bytes)};
     int warps = sw_cuda_kernel_get(kernel)->threads / 32;
     sw_cuda_launch l = {.kernel = kernel,
                         .grid_x = (c->queries + 15) / 16,
@@ -223,16 +225,17 @@ static void check_attention_rows(sw_cuda *gpu, const attention_case *c, sw_cuda_
                                                      .value_size = c->value_size,
                                                      .masks = c->masks,
                                                      .scale = 0.125f};
-    run_and_fetch(gpu, &l, got, places[4], n_y * 2);
+    run_and_fetch(gpu, &l, got, places[4], n_y * bytes);
     double worst = 0;
     for (int head = 0; head < c->batch * c->heads; head++)
         for (int i = head % 3; i < c->queries; i += 3)
             for (int d = head % 5; d < c->value_size; d += 5) {
                 int at = ((head / c->heads * c->queries + i) * c->heads + head % c->heads) * c->value_size + d;
-                double error = fabs(number(got[at]) - attended_at(c, q, k, v, mask, head, i, d));
+                double error = fabs(get(got, at) - attended_at(c, q, k, v, mask, head, i, d));
                 if (!(error <= worst)) worst = isnan(error) ? INFINITY : error;
             }
-    CHECK_NEAR(worst, 0, rough ? 4e-2 : 5e-3);
+    static const double worst_of[] = {5e-3, 4e-2, 1e-5, 5e-3}; /* by sw_cuda_cell */
+    CHECK_NEAR(worst, 0, worst_of[cell]);
     for (int i = 0; i < 5; i++) sw_cuda_free(gpu, (sw_cu_pointer)(uintptr_t)places[i]);
     sw_free(NULL, q), sw_free(NULL, k), sw_free(NULL, v), sw_free(NULL, got), sw_free(NULL, mask);
 }
@@ -265,13 +268,23 @@ static void check_all_of_rows(sw_cuda *gpu) {
 }
 
 SW_TEST(cuda_rows_bfloat16) {
-    rough = true;
+    cell = SW_CUDA_BF16;
     sw_cuda *gpu = open_gpu();
     if (gpu && gpu->info.sm >= 80) {
         check_all_of_rows(gpu);
         check_norm(gpu, 3, 40, false, false, true);
     }
-    rough = false;
+    cell = SW_CUDA_F16;
+}
+
+SW_TEST(cuda_rows_floats) {
+    for (cell = SW_CUDA_FLOAT; cell <= SW_CUDA_TF32; cell++) {
+        sw_cuda *gpu = open_gpu();
+        if (!gpu || (cell == SW_CUDA_TF32 && gpu->info.sm < 80)) continue;
+        check_all_of_rows(gpu);
+        check_norm(gpu, 3, 40, true, true, true);
+    }
+    cell = SW_CUDA_F16;
 }
 
 SW_TEST(cuda_rows_sm_75) {

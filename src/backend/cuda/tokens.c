@@ -362,7 +362,7 @@ const char *sw__cuda_lower_tokens(const sw_call *c, sw_cuda_launch *l, bool *tak
     if (sw_call_is_product(c) && !maps && (halves || c->op == SW_OP_FusedProduct)) return product(c, l);
     if (c->op == SW_OP_FusedAttention) return attention(c, l);
     if (c->op == SW_OP_Gather && gathers_rows(c)) return gather(c, l);
-    if (halves && c->op == SW_OP_LayerNormalization) return norm(c, l);
+    if (!maps && !others && c->op == SW_OP_LayerNormalization) return norm(c, l);
     if (!maps && !others && is_element_wise(c)) return element_wise(c, l);
     *taken = false;
     return NULL;

@@ -146,9 +146,9 @@ class Torch:
         self.device = torch.device(wanted.get("device", "cpu"))
         self.gpu = self.device.type == "cuda"
         self.precision = wanted.get("precision", "fp16" if self.gpu else "fp32")
-        if self.precision not in ("fp32", "bf16", "fp16"):
-            raise ValueError(f"there is no precision '{self.precision}'; fp32, bf16 and fp16 are")
-        self.dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+        if self.precision not in ("fp32", "tf32", "bf16", "fp16"):
+            raise ValueError(f"there is no precision '{self.precision}'; fp32, tf32, bf16 and fp16 are")
+        self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision, torch.float32)
         self.channels_last = wanted.get("channels_last", "1" if self.gpu else "0") != "0"
         self.transfers = wanted.get("transfers", "0") != "0"
         self.graph = self.gpu and wanted.get("graph", "1") != "0"
@@ -157,7 +157,7 @@ class Torch:
         if self.gpu:
             self.net = self.net.to(self.dtype)
             torch.backends.cudnn.benchmark = True
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.precision != "fp32"
         if self.channels_last:
             self.net = self.net.to(memory_format=torch.channels_last)
         mode = wanted.get("compile", "")
@@ -167,7 +167,7 @@ class Torch:
         names = [name for name, _, _ in shapes] or ["images"]
         self.inputs = [(name, "float32", wanted_shape(shapes, name, i)) for i, name in enumerate(names)]
         self.outputs = []
-        notes = {(False, "bf16"): " (autocast)", (False, "fp16"): " (autocast)", (True, "fp32"): " (TF32)"}
+        notes = {(False, "bf16"): " (autocast)", (False, "fp16"): " (autocast)"}
         precision = self.precision + notes.get((self.gpu, self.precision), "")
         self.used = {"num_threads": torch.get_num_threads(), "precision": precision, "channels_last": int(self.channels_last)}
         if self.gpu:
@@ -217,7 +217,7 @@ class Torch:
                 self.last = self.net(*self.arrays)
 
     def compute(self):
-        cpu_half = not self.gpu and self.precision != "fp32"
+        cpu_half = not self.gpu and self.dtype != self.torch.float32
         half = self.torch.autocast("cpu", self.dtype, enabled=cpu_half)
         with self.torch.inference_mode(), self.torch.jit.optimized_execution(self.fuse), half:
             if self.captured:

@@ -289,8 +289,8 @@ typedef struct sw_cuda_pad {
     float value;
 } sw_cuda_pad;
 
-/* PixelShuffle of a map: blocks of down x across pixels from channels; crops at the top and left. `channels` of the output,
- * a multiple of 8. */
+/* PixelShuffle of a map: blocks of down x across pixels from channels; crops at the top and left; `channels` of the
+ * output. */
 typedef struct sw_cuda_shuffle {
     const void *in;
     void *out;

@@ -3,18 +3,34 @@
 DEV u32 word_of(vec4 v, int i) {
     return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
+enum {
+    SHARE = DQ / (4 * CHUNK),          // a lane's chunks of a query or key
+    VALUES = (NV + CHUNK - 1) / CHUNK, // and of a value
+};
+#ifndef FLOATS
 DEV u32 half_at(const vec4 *v, int i) { // of the NV halves that a lane loaded
     u32 w = word_of(v[i / 8], i / 2 % 4);
     return i & 1 ? w >> 16 : w & 0xffff;
 }
+#endif
+DEV void store_pair(cell *to, float a, float b) {
+#ifdef FLOATS
+    store8(to, rounded(a), rounded(b));
+#else
+    store4(to, pack(a, b));
+#endif
+}
 
 // Scores of 16 keys, of operands as load_rows of the kernels has them: rows g and g + 8 of queries, 8 and 8 of the keys.
 DEV void multiply_rows(float (*s)[4], const vec4 *q, const vec4 *k) {
-    UNROLL for (int d = 0; d < DQ / 32; d++) {
-        vec4 low = q[d], high = q[DQ / 32 + d];
+    UNROLL for (int d = 0; d < SHARE; d++) {
+        vec4 low = q[d], high = q[SHARE + d];
         u32 a0[4] = {low.x, high.x, low.y, high.y}, a1[4] = {low.z, high.z, low.w, high.w};
+#ifdef FLOATS // what multiply makes of queries would be kept: there are no registers for that
+        UNROLL for (int i = 0; i < 4; i++) a0[i] = fresh(a0[i]), a1[i] = fresh(a1[i]);
+#endif
         UNROLL for (int j = 0; j < 2; j++) {
-            vec4 b = k[j * (DQ / 32) + d];
+            vec4 b = k[j * SHARE + d];
             u32 b0[2] = {b.x, b.y}, b1[2] = {b.z, b.w};
             multiply(s[j], a0, b0);
             multiply(s[j], a1, b1);
@@ -38,12 +54,22 @@ DEV void soften(float (*s)[4], int n, int h, float most, float *m, float *l, flo
 }
 
 // o += weights of 16 keys times their values, of which a lane has NV channels of keys 2t, 2t + 1, 2t + 8, 2t + 9.
-DEV void add_weighted(float *o, const float (*s)[4], const vec4 (*v)[(NV + 7) / 8]) {
+DEV void add_weighted(float *o, const float (*s)[4], const vec4 (*v)[VALUES]) {
+#ifdef FLOATS
+    UNROLL for (int i = 0; i < 2; i++) { // depth t is key 2t, and t + 4 the next
+        u32 weights[4] = {rounded(s[i][0]), rounded(s[i][2]), rounded(s[i][1]), rounded(s[i][3])};
+        UNROLL for (int j = 0; j < NV; j++) {
+            u32 b[2] = {word_of(v[2 * i][j / 4], j % 4), word_of(v[2 * i + 1][j / 4], j % 4)};
+            multiply(o + j * 4, weights, b);
+        }
+    }
+#else
     u32 weights[4] = {pack(s[0][0], s[0][1]), pack(s[0][2], s[0][3]), pack(s[1][0], s[1][1]), pack(s[1][2], s[1][3])};
     UNROLL for (int j = 0; j < NV; j++) {
         u32 b[2] = {half_at(v[0], j) | half_at(v[1], j) << 16, half_at(v[2], j) | half_at(v[3], j) << 16};
         multiply(o + j * 4, weights, b);
     }
+#endif
 }
 
 // The sums of a row's weights over the lanes that share it.

@@ -5,42 +5,48 @@
 #include "args.h"
 #include "ptx.cuh"
 
-enum { THREADS = 32 * WARPS, KEYS = 16, NV = DV / 8, STATE = NV * 4 + 4 };
+enum {
+    THREADS = 32 * WARPS,
+    KEYS = 16,
+    NV = DV / 8,
+    STATE = NV * 4 + 4,
+    LATE = DV * (int)sizeof(cell) >= 512, // values come when keys have gone: there are too few registers for both
+};
 
 #include "attention.cuh"
 
-DEV const f16 *head_at(const sw_cuda_attention_rows *p, const void *data, const sw_cuda_heads *h, int head) {
+DEV const cell *head_at(const sw_cuda_attention_rows *p, const void *data, const sw_cuda_heads *h, int head) {
     long long at = h->offset;
     for (int i = p->n_batch - 1; i >= 0; i--) {
         int q = head / p->batch[i];
         at += (head - q * p->batch[i]) * h->batch[i];
         head = q;
     }
-    return (const f16 *)data + at;
+    return (const cell *)data + at;
 }
 
-// Rows `row` and `row + 8` of the keys or queries, DQ / 32 times 8 halves each; zeros where there are none.
-DEV void load_rows(vec4 *v, const f16 *base, long long along, int row, int rows, int size, int t) {
+// Rows `row` and `row + 8` of the keys or queries, SHARE chunks each; zeros where there are none.
+DEV void load_rows(vec4 *v, const cell *base, long long along, int row, int rows, int size, int t) {
     UNROLL for (int h = 0; h < 2; h++) {
-        UNROLL for (int d = 0; d < DQ / 32; d++) {
+        UNROLL for (int d = 0; d < SHARE; d++) {
             vec4 zero = {0, 0, 0, 0};
-            bool good = row + h * 8 < rows && d * 32 + t * 8 < size;
-            v[h * (DQ / 32) + d] = good ? load16(base + (row + h * 8) * along + d * 32 + t * 8) : zero;
+            bool good = row + h * 8 < rows && (d * 4 + t) * CHUNK < size;
+            v[h * SHARE + d] = good ? load16(base + (row + h * 8) * along + (d * 4 + t) * CHUNK) : zero;
         }
     }
 }
 
 // Keys 2t, 2t + 1, 2t + 8, 2t + 9 from `key` on: NV channels each from NV g on.
-DEV void load_values(vec4 (*v)[(NV + 7) / 8], const sw_cuda_attention_rows *p, const f16 *base, int key, int g, int t) {
+DEV void load_values(vec4 (*v)[VALUES], const sw_cuda_attention_rows *p, const cell *base, int key, int g, int t) {
     UNROLL for (int i = 0; i < 4; i++) {
         int row = key + 2 * t + (i & 1) + (i >> 1) * 8;
-        const f16 *from = base + row * p->value.along + NV * g;
-        UNROLL for (int c = 0; c < (NV + 7) / 8; c++) {
+        const cell *from = base + row * p->value.along + NV * g;
+        UNROLL for (int c = 0; c < VALUES; c++) {
             vec4 zero = {0, 0, 0, 0};
             v[i][c] = zero;
-            if (row >= p->keys || NV * g + c * 8 >= p->value_size) continue;
-            if (NV >= 8) {
-                v[i][c] = load16(from + c * 8);
+            if (row >= p->keys || NV * g + c * CHUNK >= p->value_size) continue;
+            if (NV >= CHUNK) {
+                v[i][c] = load16(from + c * CHUNK);
             } else {
                 v[i][c].x = load4(from), v[i][c].y = load4(from + 2);
             }
@@ -68,7 +74,7 @@ DEV void weigh(const sw_cuda_attention_rows *p, const float *mask, float (*s)[4]
 }
 
 // All states at once: a warp takes column 2t + e of half of the rows (h), of one of PARTS shares of the tiles.
-DEV void finish(const sw_cuda_attention_rows *p, u32 states, f16 *results, int query, int warp, int lane) {
+DEV void finish(const sw_cuda_attention_rows *p, u32 states, cell *results, int query, int warp, int lane) {
     enum { PARTS = WARPS / 4, TILES = NV / PARTS };
     int h = warp >> 1 & 1, e = warp & 1, j0 = (warp >> 2) * TILES, channel = (2 * (lane & 3) + e) * NV + j0;
     float scale[WARPS], most = -3.0e38f, sum = 0, out[TILES];
@@ -88,10 +94,10 @@ DEV void finish(const sw_cuda_attention_rows *p, u32 states, f16 *results, int q
         }
     }
     if (query + h * 8 >= p->queries) return;
-    f16 *to = results + (query + h * 8) * p->result.along + channel;
+    cell *to = results + (query + h * 8) * p->result.along + channel;
     float by = 1.f / sum;
     UNROLL for (int j = 0; j < TILES; j += 2) {
-        if (channel + j < p->value_size) store4(to + j, pack(out[j] * by, out[j + 1] * by));
+        if (channel + j < p->value_size) store_pair(to + j, out[j] * by, out[j + 1] * by);
     }
 }
 
@@ -99,28 +105,29 @@ KERNEL(attention_rows, sw_cuda_attention_rows) {
     const sw_cuda_attention_rows *p = ARGS;
     int lane = thread_id() & 31, warp = thread_id() >> 5, g = lane >> 2, t = lane & 3;
     int head = block_row(), query = block_id() * 16 + g;
-    const f16 *queries = head_at(p, p->q, &p->query, head), *keys = head_at(p, p->k, &p->key, head),
-              *values = head_at(p, p->v, &p->value, head);
+    const cell *queries = head_at(p, p->q, &p->query, head), *keys = head_at(p, p->k, &p->key, head),
+               *values = head_at(p, p->v, &p->value, head);
     const float *mask =
         p->mask ? (const float *)p->mask + (size_t)(head % p->masks) * p->queries * p->keys : (const float *)0;
     wait_for_predecessor();
 
-    vec4 q[2 * (DQ / 32)], k0[2 * (DQ / 32)];
+    vec4 q[2 * SHARE], k0[2 * SHARE];
     load_rows(q, queries, p->query.along, query, p->queries, p->size, t);
     float o[NV * 4], m[2] = {-3.0e38f, -3.0e38f}, l[2] = {0, 0};
     UNROLL for (int i = 0; i < NV * 4; i++) o[i] = 0;
     for (int key = warp * KEYS; key < p->keys; key += WARPS * KEYS) {
-        vec4 v[4][(NV + 7) / 8];
+        vec4 v[4][VALUES];
         load_rows(k0, keys, p->key.along, key + g, p->keys, p->size, t);
-        load_values(v, p, values, key, g, t);
+        if (!LATE) load_values(v, p, values, key, g, t);
         float s[2][4] = {{0, 0, 0, 0}, {0, 0, 0, 0}};
         multiply_rows(s, q, k0);
         weigh(p, mask, s, m, l, o, query, key, t);
+        if (LATE) load_values(v, p, values, key, g, t);
         add_weighted(o, s, v);
     }
     sum_weights(l);
     u32 states = shared_base();
     hand_over(o, m, l, states + warp * STATE * 128, lane);
     barrier();
-    finish(p, states, (f16 *)head_at(p, p->out, &p->result, head), query, warp, lane);
+    finish(p, states, (cell *)head_at(p, p->out, &p->result, head), query, warp, lane);
 }

@@ -14,7 +14,8 @@
 
 enum {
     THREADS = 32 * WM * WN * WK,
-    CHUNKS = BK / 8,         // of 16 bytes in a row of a buffer
+    CHUNKS = BK / 8, // of 16 bytes in a row of a buffer: BK counts halves
+    DEPTH = CHUNKS * CHUNK,
     ROWS = THREADS / CHUNKS, // that all threads load at a time
     A_LOADS = (BM + ROWS - 1) / ROWS,
     B_LOADS = (BN + ROWS - 1) / ROWS,
@@ -38,6 +39,11 @@ DEV int swizzle(int row, int chunk) {
     return BK == 16 ? chunk ^ (row >> 2 & 1) : BK == 32 ? chunk ^ (row >> 1 & 3) : chunk ^ (row & 7);
 }
 
+// Tensor cores cut off what they add to: float32 is summed up by stages, so that this does not add up over the depth.
+#if defined(FLOATS) && !defined(TF32)
+#define SUMS_OF_STAGES
+#endif
+
 // One stage of depth BK: acc += A B.
 #ifdef WGMMA
 DEV void multiply_stage(float *acc, u32 a, u32 b, int wm, int wn, int wk, int lane) {
@@ -49,8 +55,39 @@ DEV void multiply_stage(float *acc, u32 a, u32 b, int wm, int wn, int wk, int la
         warpgroup_multiply(acc, form | (a + k * 32) >> 4, form | (b + k * 32) >> 4);
     warpgroup_commit();
 }
+#elif defined(BY_ADDING)
+// Without tensor cores: a thread has the sums that `multiply` would leave it.
+DEV void multiply_stage(float *acc, u32 a, u32 b, int wm, int wn, int wk, int lane) {
+    UNROLL for (int q = 0; q < CHUNKS / WK; q++) {
+        int chunk = q * WK + wk;
+        vec4 fa[2 * MT], fb[2 * NT];
+        UNROLL for (int i = 0; i < 2 * MT; i++) {
+            int row = wm * MT * 16 + i * 8 + (lane >> 2);
+            fa[i] = shared_load16(a + (row * CHUNKS + swizzle(row, chunk)) * 16);
+        }
+        UNROLL for (int j = 0; j < 2 * NT; j++) {
+            int row = wn * NT * 8 + (j >> 1) * 8 + (lane & 3) * 2 + (j & 1);
+            fb[j] = shared_load16(b + (row * CHUNKS + swizzle(row, chunk)) * 16);
+        }
+        UNROLL for (int i = 0; i < 2 * MT; i++) {
+            UNROLL for (int j = 0; j < 2 * NT; j++) {
+                float *s = acc + ((i >> 1) * NT + (j >> 1)) * 4 + (i & 1) * 2 + (j & 1);
+                *s += as_float(fa[i].x) * as_float(fb[j].x);
+                *s += as_float(fa[i].y) * as_float(fb[j].y);
+                *s += as_float(fa[i].z) * as_float(fb[j].z);
+                *s += as_float(fa[i].w) * as_float(fb[j].w);
+            }
+        }
+    }
+}
 #else
 DEV void multiply_stage(float *acc, u32 a, u32 b, int wm, int wn, int wk, int lane) {
+#ifdef SUMS_OF_STAGES
+    float sums[MT * NT * 4];
+    UNROLL for (int i = 0; i < MT * NT * 4; i++) sums[i] = 0;
+#else
+    float *sums = acc;
+#endif
     UNROLL for (int q = 0; q < BK / 16 / WK; q++) {
         int chunk = (q * WK + wk) * 2;
         u32 fa[MT][4], fb[NT + 1][2];
@@ -67,9 +104,12 @@ DEV void multiply_stage(float *acc, u32 a, u32 b, int wm, int wn, int wk, int la
             load_matrix2(fb[NT - 1], b + (row * CHUNKS + swizzle(row, chunk + (lane >> 3 & 1))) * 16);
         }
         UNROLL for (int i = 0; i < MT; i++) {
-            UNROLL for (int j = 0; j < NT; j++) multiply(acc + (i * NT + j) * 4, fa[i], fb[j]);
+            UNROLL for (int j = 0; j < NT; j++) multiply(sums + (i * NT + j) * 4, fa[i], fb[j]);
         }
     }
+#ifdef SUMS_OF_STAGES
+    UNROLL for (int i = 0; i < MT * NT * 4; i++) acc[i] += sums[i];
+#endif
 }
 #endif
 
@@ -79,20 +119,20 @@ KERNEL(conv, sw_cuda_conv) {
     int wk = warp / (WM * WN), tile = warp % (WM * WN), wm = tile / WN, wn = tile % WN;
     int block_m = fast_div(block_id(), p->by_column_tiles), block_n = block_id() - block_m * p->column_tiles;
     int m0 = block_m * BM, n0 = block_n * BN, depth = p->kernel_h * p->kernel_w * p->in_channels;
-    int stages = (depth + BK - 1) / BK, chunk = thread % CHUNKS, row0 = thread / CHUNKS;
+    int stages = (depth + DEPTH - 1) / DEPTH, chunk = thread % CHUNKS, row0 = thread / CHUNKS;
     u32 shared = shared_base();
 
     // Weights do not depend on the kernel before: their first stages are on the way before it ends.
-    const f16 *weights[B_LOADS];
+    const cell *weights[B_LOADS];
     bool weights_good[B_LOADS];
     u32 a_at[A_LOADS], b_at[B_LOADS];
     UNROLL for (int i = 0; i < B_LOADS; i++) {
         int row = row0 + i * ROWS, n = n0 + channel_of_row(row);
         weights_good[i] = row < BN && n < p->out_channels;
-        weights[i] = (const f16 *)p->weights + (weights_good[i] ? (size_t)n * depth : 0);
+        weights[i] = (const cell *)p->weights + (weights_good[i] ? (size_t)n * depth : 0);
         b_at[i] = shared + BM * BK * 2 + (row * CHUNKS + swizzle(row, chunk)) * 16;
     }
-    int k_b = chunk * 8;
+    int k_b = chunk * CHUNK;
 #define LOAD_B(stage)                                                                                                  \
     {                                                                                                                  \
         UNROLL for (int i = 0; i < B_LOADS; i++) {                                                                     \
@@ -101,7 +141,7 @@ KERNEL(conv, sw_cuda_conv) {
                 copy16(b_at[i] + (stage)*STAGE, weights[i] + (good ? k_b : 0), good);                                  \
             }                                                                                                          \
         }                                                                                                              \
-        k_b += BK;                                                                                                     \
+        k_b += DEPTH;                                                                                                  \
     }
     UNROLL for (int s = 0; s < AHEAD; s++) {
         if (s < stages) LOAD_B(s)
@@ -115,8 +155,8 @@ KERNEL(conv, sw_cuda_conv) {
     }
     wait_for_predecessor();
 
-    int tap = fast_div(chunk * 8, p->by_in_channels), c = chunk * 8 - tap * p->in_channels;
-    const f16 *in = (const f16 *)p->in;
+    int tap = fast_div(chunk * CHUNK, p->by_in_channels), c = chunk * CHUNK - tap * p->in_channels;
+    const cell *in = (const cell *)p->in;
 #define LOAD_A(stage)                                                                                                  \
     {                                                                                                                  \
         int tap_y = fast_div(tap, p->by_kernel_w), tap_x = tap - tap_y * p->kernel_w;                                  \
@@ -127,7 +167,7 @@ KERNEL(conv, sw_cuda_conv) {
                 copy16(a_at[i] + (stage)*STAGE, in + (good ? offset[i] + tap_at : 0), good);                           \
             }                                                                                                          \
         }                                                                                                              \
-        for (c += BK; c >= p->in_channels; tap++) c -= p->in_channels;                                                 \
+        for (c += DEPTH; c >= p->in_channels; tap++) c -= p->in_channels;                                              \
     }
     UNROLL for (int s = 0; s < AHEAD; s++) {
         if (s < stages) LOAD_A(s)
@@ -168,5 +208,5 @@ KERNEL(conv, sw_cuda_conv) {
     copy_wait(0);
     int pixel[MT * 2];
     pixels_from(m0 + wm * MT * 16 + (lane >> 2), pixel);
-    if (add_slices(acc, shared, tile, wk, lane)) finish(p, acc, pixel, n0 + wn * NT * 8 + (lane & 3) * 2 * NT);
+    if (add_slices(acc, shared, tile, wk, lane)) finish(p, acc, pixel, n0 + wn * NT * 8 + (lane & 3) * GROUP);
 }

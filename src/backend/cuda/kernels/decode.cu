@@ -7,23 +7,24 @@ enum {
     THREADS = 128,
     ANCHORS = CUDA_DECODE_ANCHORS,
     BINS = 16,
-    BOX_CHUNKS = 8,
-    BOX_ROW = 33, // words of a row of bins
+    BOX_CHUNKS = 4 * BINS / CHUNK,
+    BOX_ROW = BOX_CHUNKS * 4 + 1, // words of a row of bins
     AT_ONCE = 5,  // loads of a thread that are under way: all, for 96 classes
 };
 
-// Where chunk i of 8 channels is: the boxes of the block's anchors, then their scores; and in shared memory, where rows have an
+// Where chunk i of channels is: the boxes of the block's anchors, then their scores; and in shared memory, where rows have an
 // odd number of words, so that a column meets all banks.
 typedef struct source {
-    const f16 *boxes, *scores;
+    const cell *boxes, *scores;
     int box_pitch, score_pitch, chunks, box_items, items;
 } source;
 
-DEV const f16 *chunk_of(const source *s, int i, u32 *to) {
+DEV const cell *chunk_of(const source *s, int i, u32 *to) {
     bool box = i < s->box_items;
     int k = box ? i : i - s->box_items, chunks = box ? BOX_CHUNKS : s->chunks, a = k / chunks, c = k - a * chunks;
     *to += (box ? a * BOX_ROW : ANCHORS * (BOX_ROW + 5) + a * (s->chunks * 4 + 1)) * 4 + c * 16;
-    return box ? s->boxes + (size_t)a * s->box_pitch + c * 8 : s->scores + (size_t)a * s->score_pitch + c * 8;
+    return box ? s->boxes + (size_t)a * s->box_pitch + c * CHUNK
+               : s->scores + (size_t)a * s->score_pitch + c * CHUNK;
 }
 
 DEV void fetch(const source *s, u32 shared) {
@@ -43,12 +44,21 @@ DEV void fetch(const source *s, u32 shared) {
     }
 }
 
+// The i-th of a row of cells in shared memory.
+DEV float cell_at(u32 row, int i) {
+#ifdef FLOATS
+    return as_float(shared_load4(row + i * 4));
+#else
+    u32 w = shared_load4(row + i / 2 * 4);
+    return i & 1 ? unpack_high(w) : unpack_low(w);
+#endif
+}
+
 DEV float distance(u32 bins) {
     float v[BINS], most = LOWEST, sum = 0, weighted = 0;
-    UNROLL for (int i = 0; i < BINS / 2; i++) {
-        u32 w = shared_load4(bins + i * 4);
-        v[2 * i] = unpack_low(w), v[2 * i + 1] = unpack_high(w);
-        most = maximum(most, maximum(v[2 * i], v[2 * i + 1]));
+    UNROLL for (int i = 0; i < BINS; i++) {
+        v[i] = cell_at(bins, i);
+        most = maximum(most, v[i]);
     }
     UNROLL for (int i = 0; i < BINS; i++) {
         float e = exp2_fast((v[i] - most) * 1.44269504f);
@@ -64,10 +74,10 @@ KERNEL(decode, sw_cuda_decode) {
     int in_level = (block_id() - p->first_block[level]) * ANCHORS, size = p->first[level + 1] - p->first[level];
     int count = size - in_level < ANCHORS ? size - in_level : ANCHORS, anchor = p->first[level] + in_level + lane;
     size_t pixel = (size_t)n * size + in_level;
-    int chunks = (p->classes + 7) / 8, words = chunks * 4 + 1;
+    int chunks = (p->classes + CHUNK - 1) / CHUNK, words = chunks * 4 + 1;
     u32 boxes = shared_base(), sides = boxes + ANCHORS * BOX_ROW * 4, scores = sides + ANCHORS * 5 * 4;
-    const source from = {(const f16 *)p->boxes[level] + pixel * p->box_pitch[level],
-                         (const f16 *)p->scores[level] + pixel * p->score_pitch[level],
+    const source from = {(const cell *)p->boxes[level] + pixel * p->box_pitch[level],
+                         (const cell *)p->scores[level] + pixel * p->score_pitch[level],
                          p->box_pitch[level],
                          p->score_pitch[level],
                          chunks,
@@ -84,7 +94,8 @@ KERNEL(decode, sw_cuda_decode) {
     fetch(&from, boxes);
     barrier();
     if (lane < count)
-        shared_store4(sides + (lane * 5 + warp) * 4, as_bits(distance(boxes + (lane * BOX_ROW + warp * 8) * 4)));
+        shared_store4(sides + (lane * 5 + warp) * 4,
+                      as_bits(distance(boxes + (lane * BOX_ROW + warp * (BOX_ROW / 4)) * 4)));
     barrier();
     if (lane >= count) return;
     float *out = (float *)p->out + (size_t)n * (4 + p->classes) * p->anchors + anchor;
@@ -93,7 +104,6 @@ KERNEL(decode, sw_cuda_decode) {
     float box = warp < 2 ? (low + high) * .5f : high - low;
     store_float(out + (size_t)warp * p->anchors, box * stride);
     for (int c = warp; c < p->classes; c += THREADS / 32) {
-        u32 w = shared_load4(scores + (lane * words + c / 2) * 4);
-        store_float(out + (size_t)(4 + c) * p->anchors, sigmoid(c & 1 ? unpack_high(w) : unpack_low(w)));
+        store_float(out + (size_t)(4 + c) * p->anchors, sigmoid(cell_at(scores + lane * words * 4, c)));
     }
 }

@@ -4,18 +4,15 @@
 #include "args.h"
 #include "ptx.cuh"
 
+#include "eights.cuh"
+
 enum { THREADS = 128 };
 
-DEV float half_of(vec4 v, int i) {
-    u32 w = i < 2 ? v.x : i < 4 ? v.y : i < 6 ? v.z : v.w;
-    return i & 1 ? unpack_high(w) : unpack_low(w);
-}
-
 DEV void store_pixel(const sw_cuda_conv *p, float *s, size_t pixel, int c) {
-    vec4 r = {0, 0, 0, 0};
-    if (p->residual) r = load16((const f16 *)p->residual + pixel * p->residual_pitch + c);
+    eight r = {{{0, 0, 0, 0}}};
+    if (p->residual) r = load_eight((const cell *)p->residual + pixel * p->residual_pitch + c);
     if (p->residual && p->residual_before_act) {
-        UNROLL for (int e = 0; e < 8; e++) s[e] += half_of(r, e);
+        UNROLL for (int e = 0; e < 8; e++) s[e] += part_of(r, e);
     }
     if (p->act == CUDA_ACT_SILU) {
         UNROLL for (int e = 0; e < 8; e++) s[e] = silu(s[e]);
@@ -23,10 +20,9 @@ DEV void store_pixel(const sw_cuda_conv *p, float *s, size_t pixel, int c) {
         UNROLL for (int e = 0; e < 8; e++) s[e] = activate(p->act, p->act_a, p->act_b, s[e]);
     }
     if (p->residual && !p->residual_before_act) {
-        UNROLL for (int e = 0; e < 8; e++) s[e] += half_of(r, e);
+        UNROLL for (int e = 0; e < 8; e++) s[e] += part_of(r, e);
     }
-    vec4 v = {pack(s[0], s[1]), pack(s[2], s[3]), pack(s[4], s[5]), pack(s[6], s[7])};
-    store16((f16 *)p->out + pixel * p->out_pitch + c, v);
+    store_eight((cell *)p->out + pixel * p->out_pitch + c, pack8(s));
 }
 
 #ifdef ANY
@@ -45,32 +41,33 @@ KERNEL(depthwise_any, sw_cuda_conv) {
         int y = top + r * p->dilation_h;
         if (y < 0 || y >= p->height) continue;
 #ifdef K
-        vec4 v[K], w[K];
+        eight v[K], w[K];
         UNROLL for (int s = 0; s < K; s++) {
             int x = left + s * p->dilation_w;
-            vec4 zero = {0, 0, 0, 0};
+            eight zero = {{{0, 0, 0, 0}}};
             bool good = x >= 0 && x < p->width;
-            v[s] = good ? load16((const f16 *)p->in + ((size_t)(n * p->height + y) * p->width + x) * p->in_pitch + c)
-                        : zero;
-            w[s] = load16_const((const f16 *)p->weights + (r * K + s) * p->out_channels + c);
+            v[s] =
+                good ? load_eight((const cell *)p->in + ((size_t)(n * p->height + y) * p->width + x) * p->in_pitch + c)
+                     : zero;
+            w[s] = load_eight_const((const cell *)p->weights + (r * K + s) * p->out_channels + c);
         }
         UNROLL for (int s = 0; s < K; s++) {
-            UNROLL for (int e = 0; e < 8; e++) acc[e] += half_of(v[s], e) * half_of(w[s], e);
+            UNROLL for (int e = 0; e < 8; e++) acc[e] += part_of(v[s], e) * part_of(w[s], e);
         }
 #else
         for (int s = 0; s < p->kernel_w; s++) {
             int x = left + s * p->dilation_w;
             if (x < 0 || x >= p->width) continue;
-            vec4 v = load16((const f16 *)p->in + ((size_t)(n * p->height + y) * p->width + x) * p->in_pitch + c);
-            vec4 w = load16_const((const f16 *)p->weights + (r * p->kernel_w + s) * p->out_channels + c);
-            UNROLL for (int e = 0; e < 8; e++) acc[e] += half_of(v, e) * half_of(w, e);
+            eight v = load_eight((const cell *)p->in + ((size_t)(n * p->height + y) * p->width + x) * p->in_pitch + c);
+            eight w = load_eight_const((const cell *)p->weights + (r * p->kernel_w + s) * p->out_channels + c);
+            UNROLL for (int e = 0; e < 8; e++) acc[e] += part_of(v, e) * part_of(w, e);
         }
 #endif
     }
     store_pixel(p, acc, m, c);
 }
 #else
-enum { SPAN = (PX - 1) * STRIDE + K, HELD = K > 5 ? 1 : K }; // rows of weights that a thread holds
+enum { SPAN = (PX - 1) * STRIDE + K, HELD = K > (CHUNK == 8 ? 5 : 3) ? 1 : K }; // rows of weights that a thread holds
 
 KERNEL(depthwise, sw_cuda_conv) {
     const sw_cuda_conv *p = ARGS;
@@ -79,11 +76,11 @@ KERNEL(depthwise, sw_cuda_conv) {
     int row = fast_div(q, p->by_out_width), x0 = (q - row * across) * PX;
     int n = fast_div(row, p->by_out_height), y0 = row - n * p->out_height;
     bool inside = row * p->out_width + x0 < p->pixels;
-    vec4 w[HELD * K];
+    eight w[HELD * K];
     float acc[PX][8];
     UNROLL for (int k = 0; k < (HELD == K ? K * K : 0); k++) {
-        vec4 zero = {0, 0, 0, 0};
-        w[k] = inside ? load16_const((const f16 *)p->weights + k * p->out_channels + c) : zero;
+        eight zero = {{{0, 0, 0, 0}}};
+        w[k] = inside ? load_eight_const((const cell *)p->weights + k * p->out_channels + c) : zero;
     }
     UNROLL for (int e = 0; e < 8; e++) {
         float bias = inside ? load_float_const((const float *)p->bias + c + e) : 0.f;
@@ -95,21 +92,22 @@ KERNEL(depthwise, sw_cuda_conv) {
         int y = y0 * STRIDE - p->pad_top + r;
         if (y < 0 || y >= p->height) continue;
         UNROLL for (int k = 0; k < (HELD == K ? 0 : K); k++) w[k] =
-            load16_const((const f16 *)p->weights + (r * K + k) * p->out_channels + c);
-        vec4 v[SPAN];
+            load_eight_const((const cell *)p->weights + (r * K + k) * p->out_channels + c);
+        eight v[SPAN];
         UNROLL for (int s = 0; s < SPAN; s++) {
             int x = x0 * STRIDE - p->pad_left + s;
-            vec4 zero = {0, 0, 0, 0};
-            v[s] = x >= 0 && x < p->width
-                       ? load16((const f16 *)p->in + ((size_t)(n * p->height + y) * p->width + x) * p->in_pitch + c)
-                       : zero;
+            eight zero = {{{0, 0, 0, 0}}};
+            v[s] =
+                x >= 0 && x < p->width
+                    ? load_eight((const cell *)p->in + ((size_t)(n * p->height + y) * p->width + x) * p->in_pitch + c)
+                    : zero;
         }
         UNROLL for (int e = 0; e < 8; e++) {
             UNROLL for (int s = 0; s < SPAN; s++) {
-                float a = half_of(v[s], e);
+                float a = part_of(v[s], e);
                 UNROLL for (int o = 0; o < PX; o++) {
                     int k = s - o * STRIDE;
-                    if (k >= 0 && k < K) acc[o][e] += a * half_of(w[(HELD == K ? r * K : 0) + k], e);
+                    if (k >= 0 && k < K) acc[o][e] += a * part_of(w[(HELD == K ? r * K : 0) + k], e);
                 }
             }
         }

@@ -7,6 +7,7 @@
 enum {
     THREADS = 32 * WM * WN * WK,
     BLOCKS = BK / 32,
+    DEPTH = 4 * CHUNK, // of a block
     MT = BM / WM / 16,
     NT = BN / WN / 8,
 };
@@ -19,10 +20,10 @@ KERNEL(conv, sw_cuda_conv) {
     int block_m = fast_div(block_id(), p->by_column_tiles), block_n = block_id() - block_m * p->column_tiles;
     int m0 = block_m * BM + wm * MT * 16, n0 = block_n * BN, depth = p->kernel_h * p->kernel_w * p->in_channels;
     const vec4 zero = {0, 0, 0, 0};
-    const f16 *weights[NT];
+    const cell *weights[NT];
     UNROLL for (int j = 0; j < NT; j++) {
         int n = n0 + channel_of_row(wn * NT * 8 + j * 8 + g);
-        weights[j] = n < p->out_channels ? (const f16 *)p->weights + (size_t)n * depth : NULL;
+        weights[j] = n < p->out_channels ? (const cell *)p->weights + (size_t)n * depth : NULL;
     }
     int offset[MT * 2];
     u32 mask[MT * 2];
@@ -30,21 +31,21 @@ KERNEL(conv, sw_cuda_conv) {
     float acc[MT * NT * 4];
     UNROLL for (int i = 0; i < MT * NT * 4; i++) acc[i] = 0;
     bool first = true;
-    for (int k0 = wk * 32; k0 < depth; k0 += WK * BK) {
+    for (int k0 = wk * DEPTH; k0 < depth; k0 += WK * BLOCKS * DEPTH) {
         vec4 a[BLOCKS][MT * 2], b[BLOCKS][NT];
         UNROLL for (int u = 0; u < BLOCKS; u++) {
-            int k = k0 + u * WK * 32 + t * 8;
+            int k = k0 + u * WK * DEPTH + t * CHUNK;
             UNROLL for (int j = 0; j < NT; j++) b[u][j] = k < depth && weights[j] ? load16_const(weights[j] + k) : zero;
         }
         if (first) wait_for_predecessor();
         first = false;
         UNROLL for (int u = 0; u < BLOCKS; u++) {
-            int k = k0 + u * WK * 32 + t * 8, tap = fast_div(k, p->by_in_channels), c = k - tap * p->in_channels;
+            int k = k0 + u * WK * DEPTH + t * CHUNK, tap = fast_div(k, p->by_in_channels), c = k - tap * p->in_channels;
             int tap_y = fast_div(tap, p->by_kernel_w), tap_x = tap - tap_y * p->kernel_w;
             int tap_at = (tap_y * p->dilation_h * p->width + tap_x * p->dilation_w) * p->in_pitch + c;
             UNROLL for (int i = 0; i < MT * 2; i++) {
                 bool good = k < depth && (mask[i] >> (tap & 31) & 1);
-                a[u][i] = good ? load16((const f16 *)p->in + offset[i] + tap_at) : zero;
+                a[u][i] = good ? load16((const cell *)p->in + offset[i] + tap_at) : zero;
             }
         }
         UNROLL for (int u = 0; u < BLOCKS; u++) {
@@ -62,5 +63,5 @@ KERNEL(conv, sw_cuda_conv) {
     if (first) wait_for_predecessor();
     int pixel[MT * 2];
     pixels_from(m0 + g, pixel);
-    if (add_slices(acc, shared_base(), tile, wk, lane)) finish(p, acc, pixel, n0 + wn * NT * 8 + t * 2 * NT);
+    if (add_slices(acc, shared_base(), tile, wk, lane)) finish(p, acc, pixel, n0 + wn * NT * 8 + t * GROUP);
 }

@@ -3,8 +3,8 @@
 // that share the weights and nothing else, so that one computes while others load and store; each takes every `step`-th tile. The
 // patch of its next one is under way meanwhile; with BUFFERS 1 from when the products are done.
 //
-// A tile is BM / 8 rows of 8 pixels; with KS 1 it is BM pixels in a row. A pixel of a patch is `row` chunks of 8 channels (more than
-// 64 channels: several patches, `plane` chunks apart), in the swizzle of wgmma for rows of 32, 64 or 128 bytes. That swizzle is one
+// A tile is BM / 8 rows of 8 pixels; with KS 1 it is BM pixels in a row. A pixel of a patch is `row` chunks of 16
+// bytes (more than 8: several patches, `plane` chunks apart), in the swizzle of wgmma for rows of 32, 64 or 128 bytes. That swizzle is one
 // of addresses, so that a product may begin at any pixel: under every tap the 8 pixels of a row of the tile are 8 rows in a row.
 // With STRIDE 2 the even columns of a patch row come before the odd ones. With PAIRS the map has 8 channels, and two taps make the
 // depth of 16 of a product.
@@ -20,7 +20,7 @@ DEV void load_patch(const sw_cuda_conv *p, u32 shared, int tile) {
     int member = member_id(), pixel = fast_div(member, p->by_chunks), c = member - pixel * p->chunks;
     int pixels = fast_div(TEAM, p->by_chunks), rest = TEAM - pixels * p->chunks;
     while (pixel < PATCH) {
-        bool good = c * 8 < p->in_channels;
+        bool good = c * CHUNK < p->in_channels;
         int from = tile * BM + pixel, slot = pixel;
         if (KS == 1) {
             good = good && from < p->pixels;
@@ -31,7 +31,7 @@ DEV void load_patch(const sw_cuda_conv *p, u32 shared, int tile) {
             slot = slot_of(row, column);
         }
         int to = (c >> 3) * p->plane + slot * p->row + ((c & 7) ^ swizzle(slot, p->row));
-        copy16(shared + to * 16, (const f16 *)p->in + (good ? from * p->in_pitch + c * 8 : 0), good);
+        copy16(shared + to * 16, (const cell *)p->in + (good ? from * p->in_pitch + c * CHUNK : 0), good);
         pixel += pixels, c += rest;
         if (c >= p->chunks) c -= p->chunks, pixel++;
     }
@@ -67,7 +67,7 @@ KERNEL(conv, sw_cuda_conv) {
             load_patch(p, patch, tile + p->step);
         }
         copy_commit();
-        finish(p, acc, pixel, n0 + (thread_id() & 3) * 2 * NT);
+        finish(p, acc, pixel, n0 + (thread_id() & 3) * GROUP);
         u32 next = other;
         other = patch, patch = next;
     }

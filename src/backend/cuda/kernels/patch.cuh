@@ -55,11 +55,11 @@ DEV int swizzle(int slot, int row) {
 DEV void load_weights(const sw_cuda_conv *p, u32 shared, int n0) {
     for (int i = thread_id(); i < BN * p->depth; i += THREADS) {
         int row = fast_div(i, p->by_depth), k = i - row * p->depth, n = n0 + channel_of_row(row);
-        int tap = fast_div(k, p->by_chunks), c = (k - tap * p->chunks) * 8;
+        int tap = fast_div(k, p->by_chunks), c = (k - tap * p->chunks) * CHUNK;
         bool good = n < p->out_channels && tap < TAPS && c < p->in_channels;
         size_t from = good ? ((size_t)n * TAPS + tap) * p->in_channels + c : 0;
         int to = (k >> 3) * BN * 8 + row * 8 + ((k & 7) ^ swizzle(row, 8));
-        copy16(shared + to * 16, (const f16 *)p->weights + from, good);
+        copy16(shared + to * 16, (const cell *)p->weights + from, good);
     }
 }
 

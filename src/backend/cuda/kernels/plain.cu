@@ -3,6 +3,8 @@
 #include "args.h"
 #include "ptx.cuh"
 
+#include "eights.cuh"
+
 enum { THREADS = 128 };
 
 KERNEL(conv_plain, sw_cuda_conv) {
@@ -13,11 +15,11 @@ KERNEL(conv_plain, sw_cuda_conv) {
     int c = (int)(i - m * p->out_channels), x = m % p->out_width, y = m / p->out_width % p->out_height;
     if (m >= p->pixels) return;
     if (c >= p->real_channels) {
-        store_half((f16 *)p->out + m * p->out_pitch + c, 0);
+        store_cell((cell *)p->out + m * p->out_pitch + c, 0.f);
         return;
     }
     long long n = m / ((long long)p->out_width * p->out_height);
-    const f16 *w = (const f16 *)p->weights + (size_t)c * p->kernel_h * p->kernel_w * p->in_group;
+    const cell *w = (const cell *)p->weights + (size_t)c * p->kernel_h * p->kernel_w * p->in_group;
     float sum = load_float((const float *)p->bias + c);
     for (int r = 0; r < p->kernel_h; r++) {
         int yy = y * p->stride_h - p->pad_top + r * p->dilation_h;
@@ -25,22 +27,21 @@ KERNEL(conv_plain, sw_cuda_conv) {
         for (int s = 0; s < p->kernel_w; s++) {
             int xx = x * p->stride_w - p->pad_left + s * p->dilation_w;
             if (xx < 0 || xx >= p->width) continue;
-            const f16 *b = w + (r * p->kernel_w + s) * p->in_group;
+            const cell *b = w + (r * p->kernel_w + s) * p->in_group;
             if (p->in_plane) {
                 const float *a = (const float *)p->in + n * p->in_channels * p->in_plane + (size_t)yy * p->width + xx;
                 a += c / p->out_group * p->in_group * p->in_plane;
-                for (int k = 0; k < p->in_group; k++)
-                    sum += load_float(a + k * p->in_plane) * unpack_low(load_half(b + k));
+                for (int k = 0; k < p->in_group; k++) sum += load_float(a + k * p->in_plane) * load_cell(b + k);
                 continue;
             }
-            const f16 *a = (const f16 *)p->in + (size_t)((n * p->height + yy) * p->width + xx) * p->in_pitch;
+            const cell *a = (const cell *)p->in + (size_t)((n * p->height + yy) * p->width + xx) * p->in_pitch;
             a += c / p->out_group * p->in_group;
-            for (int k = 0; k < p->in_group; k++) sum += unpack_low(load_half(a + k)) * unpack_low(load_half(b + k));
+            for (int k = 0; k < p->in_group; k++) sum += load_cell(a + k) * load_cell(b + k);
         }
     }
-    float other = p->residual ? unpack_low(load_half((const f16 *)p->residual + m * p->residual_pitch + c)) : 0.f;
+    float other = p->residual ? load_cell((const cell *)p->residual + m * p->residual_pitch + c) : 0.f;
     if (p->residual_before_act) sum += other;
     sum = activate(p->act, p->act_a, p->act_b, sum);
     if (!p->residual_before_act) sum += other;
-    store_half((f16 *)p->out + m * p->out_pitch + c, pack(sum, 0.f));
+    store_cell((cell *)p->out + m * p->out_pitch + c, sum);
 }

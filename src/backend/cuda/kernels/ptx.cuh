@@ -13,6 +13,7 @@ typedef struct __align__(16) {
 vec4;
 #define DEV                static __device__ __forceinline__
 #define UNROLL             _Pragma("unroll")
+#define ROLLED             _Pragma("unroll 1")
 #if defined(BLOCKS_OF_SM_90) && __CUDA_ARCH__ == 900 // chosen there; other SMs would spill
 #define BLOCKS_OF_SM BLOCKS_OF_SM_90
 #endif
@@ -195,6 +196,11 @@ DEV u32 maximum2(u32 a, u32 b) {
     return v;
 }
 #endif
+// The same number, of which the compiler keeps nothing from one use to the next.
+DEV u32 fresh(u32 v) {
+    asm volatile("" : "+r"(v));
+    return v;
+}
 // A number that all lanes have in common, known to be so.
 DEV u32 uniform(u32 v) {
     return __shfl_sync(0xffffffffu, v, 0);
@@ -254,6 +260,7 @@ DEV void store_matrix4(u32 s, const u32 *r) {
 #endif
 // c[16 x 8] += a[16 x 16] b[16 x 8]. With g = lane / 4, t = lane % 4: c = rows g, g + 8, columns 2t, 2t + 1; a = rows g, g + 8
 // of depth 2t, then of 2t + 8; b = column g, depth 2t, then 2t + 8. Before SM 8.0 in two steps of depth 8: the halves of a, b.
+#ifndef FLOATS
 #if SM >= 800
 DEV void multiply(float *c, const u32 *a, const u32 *b) {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." HALF "." HALF
@@ -269,7 +276,8 @@ DEV void multiply_8(float *c, const u32 *a, u32 b) {
                  : "r"(a[0]), "r"(a[1]), "r"(b));
 }
 #endif
-#ifdef TF32
+#endif
+#if SM >= 800
 // Rounds to 10 bits of mantissa.
 DEV u32 round_tf32(u32 v) {
     u32 r;
@@ -282,6 +290,37 @@ DEV void multiply_tf32(float *c, const u32 *a, const u32 *b) {
                  "{%0, %1, %2, %3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+#endif
+#ifdef FLOATS
+// As multiply_tf32, the same bytes as the product of halves has. Without TF32 each factor is the sum of two that are
+// rounded (their rest is below 2^-22), and what the small ones give each other is left out; infinite ones become NaN.
+// Before SM 8.0 lanes hand each other theirs.
+DEV void multiply(float *c, const u32 *a, const u32 *b) {
+#ifdef TF32
+    multiply_tf32(c, a, b);
+#elif SM >= 800
+    u32 high_a[4], low_a[4], high_b[2], low_b[2];
+    UNROLL for (int i = 0; i < 4; i++) {
+        high_a[i] = round_tf32(a[i]), low_a[i] = as_bits(as_float(a[i]) - as_float(high_a[i]));
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        high_b[i] = round_tf32(b[i]), low_b[i] = as_bits(as_float(b[i]) - as_float(high_b[i]));
+    }
+    multiply_tf32(c, low_a, high_b);
+    multiply_tf32(c, high_a, low_b);
+    multiply_tf32(c, high_a, high_b);
+#else
+    int lane = thread_id() & 31;
+    UNROLL for (int k = 0; k < 8; k++) {
+        int row = (lane & ~3) + (k & 3), column = (lane & 3) * 8 + (k & 3), i = k >> 2;
+        float low = as_float(__shfl_sync(0xffffffffu, a[2 * i], row));
+        float high = as_float(__shfl_sync(0xffffffffu, a[2 * i + 1], row));
+        float left = as_float(__shfl_sync(0xffffffffu, b[i], column));
+        float right = as_float(__shfl_sync(0xffffffffu, b[i], column + 4));
+        c[0] += low * left, c[1] += low * right, c[2] += high * left, c[3] += high * right;
+    }
+#endif
 }
 #endif
 #ifdef WGMMA
@@ -300,7 +339,27 @@ DEV void async_proxy_fence(void) {
 #include "cuda_emu/emu.h"
 #endif
 
-// A half, the type of maps, is a float16; or, with BF16 (from SM 8.0 on), a bfloat16.
+// What maps hold: halves, float16 or, with BF16 (from SM 8.0 on), bfloat16; with FLOATS float32, which products may round
+// with TF32 (from SM 8.0 on). 16 bytes are a CHUNK of them.
+#ifdef FLOATS
+typedef float cell;
+// Without TF32 three products on tensor cores take less time than multiplying and adding on GPUs of data centres only.
+#if !defined(TF32) && SM != 800 && SM != 900 && SM != 1000
+#define BY_ADDING
+#endif
+#else
+typedef f16 cell;
+#endif
+enum { CHUNK = 16 / (int)sizeof(cell) };
+// As a map takes it that convolutions read.
+DEV u32 rounded(float v) {
+#ifdef TF32
+    return round_tf32(as_bits(v));
+#else
+    return as_bits(v);
+#endif
+}
+
 #ifdef BF16
 #define LOWEST -3.38e38f
 DEV float unpack_low(u32 v) {
@@ -332,6 +391,12 @@ DEV u32 warp_or(u32 v) {
 }
 #endif
 
+#if SM < 800 && !defined(FLOATS)
+DEV void multiply(float *c, const u32 *a, const u32 *b) {
+    multiply_8(c, a, b[0]);
+    multiply_8(c, a + 2, b[1]);
+}
+#endif
 #if SM < 800
 DEV u32 maximum2(u32 a, u32 b) {
     float low = unpack_low(a), high = unpack_high(a), l = unpack_low(b), h = unpack_high(b);
@@ -344,10 +409,6 @@ DEV void copy16(u32 s, const void *p, bool good) {
 }
 DEV void copy_commit(void) {}
 #define copy_wait(pending)
-DEV void multiply(float *c, const u32 *a, const u32 *b) {
-    multiply_8(c, a, b[0]);
-    multiply_8(c, a + 2, b[1]);
-}
 #endif
 
 DEV u32 fast_div(u32 n, u32 magic) {
@@ -369,7 +430,11 @@ DEV float silu_of_half(float h) {
     return h * tanh_fast(h) + h;
 }
 DEV float silu(float x) {
+#ifdef FLOATS
+    return x * sigmoid(x);
+#else
     return silu_of_half(.5f * x);
+#endif
 }
 
 // Activation of one number where speed does not matter; hot loops choose it outside.

@@ -76,32 +76,6 @@ KERNEL(pad_rows, sw_cuda_pad) {
 }
 #endif
 
-#ifdef KERNEL_NORM
-// A warp takes a row.
-KERNEL(norm_rows, sw_cuda_norm) {
-    const sw_cuda_norm *p = ARGS;
-    wait_for_predecessor();
-    int lane = thread_id() & 31, row = block_id() * (THREADS / 32) + (thread_id() >> 5);
-    if (row >= p->rows) return;
-    const float *in = (const float *)p->in + (size_t)row * p->length;
-    float *out = (float *)p->out + (size_t)row * p->length;
-    float mean = 0, spread = 0;
-    for (int i = lane; i < p->length; i += 32) mean += load_float(in + i);
-    for (int d = 16; d; d /= 2) mean += shuffle_xor(mean, d);
-    mean /= p->length;
-    for (int i = lane; i < p->length; i += 32) {
-        float v = load_float(in + i) - mean;
-        spread += v * v;
-    }
-    for (int d = 16; d; d /= 2) spread += shuffle_xor(spread, d);
-    float by = 1.f / sqrtf(spread / p->length + p->epsilon);
-    for (int i = lane; i < p->length; i += 32) {
-        float bias = p->bias ? load_float((const float *)p->bias + i) : 0.f;
-        store_float(out + i, (load_float(in + i) - mean) * by * load_float((const float *)p->scale + i) + bias);
-    }
-}
-#endif
-
 #ifdef KERNEL_SOFTMAX
 // A warp takes one row of the axis.
 KERNEL(softmax, sw_cuda_softmax) {

@@ -1,5 +1,5 @@
-// What turns conv.cu into a product of rows: [rows][depth] halves with weights. The includer has tile.cuh. Rows may be read and
-// written in another order (in_rows, out_rows), results and what is added to them may be float32.
+// What turns conv.cu into a product of rows: [rows][depth] cells with weights. The includer has tile.cuh. Rows may be read
+// and written in another order (in_rows, out_rows), results and what is added to them may be float32.
 
 // Where row m begins, in elements; a mask of one tap, 0 where there is no row.
 DEV void find_row(const sw_cuda_conv *p, int m, int *offset, u32 *mask) {
@@ -33,33 +33,45 @@ DEV void add_to_rows(const sw_cuda_conv *p, float *acc, const int *row, int chan
         size_t at = (size_t)row[i] * p->residual_pitch + channel;
         UNROLL for (int j = 0; j < NT; j++) {
             float *s = acc + ((i >> 1) * NT + j) * 4 + (i & 1) * 2;
-            if (even && !p->residual_float && channel + 2 * j < p->real_channels) {
-                u32 v = load4((const f16 *)p->residual + at + 2 * j);
+            int c = spread(2 * j);
+#ifndef FLOATS
+            if (even && !p->residual_float && channel + c < p->real_channels) {
+                u32 v = load4((const f16 *)p->residual + at + c);
                 s[0] += unpack_low(v), s[1] += unpack_high(v);
                 continue;
             }
+#endif
             UNROLL for (int e = 0; e < 2; e++) {
-                if (channel + 2 * j + e >= p->real_channels) continue;
-                s[e] += p->residual_float ? load_float((const float *)p->residual + at + 2 * j + e)
-                                          : unpack_low(load_half((const f16 *)p->residual + at + 2 * j + e));
+                if (channel + c + e >= p->real_channels) continue;
+#ifndef FLOATS
+                if (!p->residual_float) {
+                    s[e] += unpack_low(load_half((const f16 *)p->residual + at + c + e));
+                    continue;
+                }
+#endif
+                s[e] += load_float((const float *)p->residual + at + c + e);
             }
         }
     }
 }
 
-// 2 NT channels of a row from `channel` on, halves: VECTOR at a time where rows begin at multiples of 16 bytes.
-DEV void store_halves(const sw_cuda_conv *p, const float *acc, int i, f16 *to, int channel) {
+// 2 NT channels of a row as maps have them: VECTOR at a time where rows begin at multiples of 16 bytes.
+DEV void store_cells(const sw_cuda_conv *p, const float *acc, int i, cell *to, int channel) {
     bool wide = p->real_channels % 8 == 0;
     UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {
         u32 v[4];
         pack_sums(acc, i, c, v);
         if (!wide) {
             UNROLL for (int e = 0; e < VECTOR; e++) {
-                if (channel + c + e < p->real_channels)
-                    store_half(to + c + e, e & 1 ? v[e / 2] >> 16 : v[e / 2] & 0xffff);
+                if (channel + spread(c) + e >= p->real_channels) continue;
+#ifdef FLOATS
+                store4(to + spread(c) + e, v[e]);
+#else
+                store_half(to + c + e, e & 1 ? v[e / 2] >> 16 : v[e / 2] & 0xffff);
+#endif
             }
-        } else if (channel + c < p->real_channels) {
-            store_vector(to + c, v);
+        } else if (channel + spread(c) < p->real_channels) {
+            store_vector(to + spread(c), v);
         }
     }
 }
@@ -88,10 +100,10 @@ DEV void finish_rows(const sw_cuda_conv *p, float *acc, int *row, int channel) {
     UNROLL for (int i = 0; i < MT * 2; i++) {
         if (row[i] < 0) continue;
         size_t at = (size_t)row[i] * p->out_pitch + channel;
-        if (p->out_float)
+        if (p->out_float && sizeof(cell) == 2)
             store_floats(p, acc, i, (float *)p->out + at, channel);
         else
-            store_halves(p, acc, i, (f16 *)p->out + at, channel);
+            store_cells(p, acc, i, (cell *)p->out + at, channel);
     }
 }
 

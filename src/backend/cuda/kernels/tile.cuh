@@ -1,11 +1,20 @@
 // What convolutions on tensor cores share. The includer sets MT and NT: a warp holds MT x NT tiles of 16 pixels by 8 channels,
 // tile (i, j) in acc[(i NT + j) 4 ..] as `multiply` leaves it; and WM, WN, WK, the warps of a block along pixels, channels, depth.
-enum { VECTOR = NT % 4 == 0 ? 8 : NT % 2 == 0 ? 4 : 2 }; // channels of a store
+#ifdef FLOATS
+enum { VECTOR = NT % 2 == 0 ? 4 : 2, GROUP = VECTOR }; // channels of a store, and in a row of a thread
+#else
+enum { VECTOR = NT % 4 == 0 ? 8 : NT % 2 == 0 ? 4 : 2, GROUP = 2 * NT };
+#endif
+enum { WORDS = VECTOR * (int)sizeof(cell) / 4 }; // of a store
 
-// The channel that row `row` of the weights in shared memory holds: a thread's columns of all NT tiles are neighbours then.
+// The channel that row `row` of the weights in shared memory holds: a thread's columns of GROUP / 2 tiles are neighbours.
 DEV int channel_of_row(int row) {
     int warp = row / (8 * NT), q = row % (8 * NT), j = q >> 3, i = q & 7;
-    return warp * 8 * NT + (i >> 1) * 2 * NT + j * 2 + (i & 1);
+    return warp * 8 * NT + j / (GROUP / 2) * 4 * GROUP + (i >> 1) * GROUP + j % (GROUP / 2) * 2 + (i & 1);
+}
+// Channels from a thread's first one to its c-th.
+DEV int spread(int c) {
+    return c + c / GROUP * 3 * GROUP;
 }
 
 #define FOR_SUMS(n, expression)                                                                                        \
@@ -43,19 +52,24 @@ DEV int residual_pixel(const sw_cuda_conv *p, int pixel) {
 DEV void add_residual(const sw_cuda_conv *p, float *acc, const int *pixel, int channel) {
     UNROLL for (int i = 0; i < MT * 2; i++) {
         if (pixel[i] >= p->pixels) continue;
-        const f16 *from = (const f16 *)p->residual + (size_t)residual_pixel(p, pixel[i]) * p->residual_pitch + channel;
+        const cell *from =
+            (const cell *)p->residual + (size_t)residual_pixel(p, pixel[i]) * p->residual_pitch + channel;
         UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {
-            if (channel + c >= p->out_channels) continue;
+            if (channel + spread(c) >= p->out_channels) continue;
             u32 v[4];
-            if (VECTOR == 8) {
-                vec4 w = load16(from + c);
+            if (WORDS == 4) {
+                vec4 w = load16(from + spread(c));
                 v[0] = w.x, v[1] = w.y, v[2] = w.z, v[3] = w.w;
             } else {
-                UNROLL for (int e = 0; e < VECTOR / 2; e++) v[e] = load4(from + c + 2 * e);
+                UNROLL for (int e = 0; e < WORDS; e++) v[e] = load4((const u32 *)(from + spread(c)) + e);
             }
             UNROLL for (int e = 0; e < VECTOR / 2; e++) {
                 float *s = acc + ((i >> 1) * NT + c / 2 + e) * 4 + (i & 1) * 2;
+#ifdef FLOATS
+                s[0] += as_float(v[2 * e]), s[1] += as_float(v[2 * e + 1]);
+#else
                 s[0] += unpack_low(v[e]), s[1] += unpack_high(v[e]);
+#endif
             }
         }
     }
@@ -70,7 +84,7 @@ DEV void pixels_from(int m, int *pixel) {
 DEV void add_bias(const sw_cuda_conv *p, float *acc, int channel, int channels) {
     UNROLL for (int j = 0; j < NT; j++) {
         UNROLL for (int e = 0; e < 2; e++) {
-            int c = channel + 2 * j + e;
+            int c = channel + spread(2 * j) + e;
             float bias = c < channels ? load_float_const((const float *)p->bias + c) : 0.f;
             UNROLL for (int i = 0; i < MT; i++) {
                 acc[(i * NT + j) * 4 + e] += bias;
@@ -80,18 +94,22 @@ DEV void add_bias(const sw_cuda_conv *p, float *acc, int channel, int channels) 
     }
 }
 
-// VECTOR channels from c on of what a thread holds of its i-th pixel, as halves.
+// VECTOR channels from c on of what a thread holds of its i-th pixel, as they are stored.
 DEV void pack_sums(const float *acc, int i, int c, u32 *v) {
     UNROLL for (int e = 0; e < VECTOR / 2; e++) {
         const float *s = acc + ((i >> 1) * NT + c / 2 + e) * 4 + (i & 1) * 2;
+#ifdef FLOATS
+        v[2 * e] = rounded(s[0]), v[2 * e + 1] = rounded(s[1]);
+#else
         v[e] = pack(s[0], s[1]);
+#endif
     }
 }
-DEV void store_vector(f16 *to, const u32 *v) {
-    if (VECTOR == 8) {
+DEV void store_vector(cell *to, const u32 *v) {
+    if (WORDS == 4) {
         vec4 w = {v[0], v[1], v[2], v[3]};
         store16(to, w);
-    } else if (VECTOR == 4) {
+    } else if (WORDS == 2) {
         store8(to, v[0], v[1]);
     } else {
         store4(to, v[0]);
@@ -101,18 +119,18 @@ DEV void store_vector(f16 *to, const u32 *v) {
 DEV void store_sums(const sw_cuda_conv *p, const float *acc, const int *pixel, int channel) {
     UNROLL for (int i = 0; i < MT * 2; i++) {
         if (pixel[i] >= p->pixels) continue;
-        f16 *to = (f16 *)p->out + (size_t)pixel[i] * p->out_pitch + channel;
+        cell *to = (cell *)p->out + (size_t)pixel[i] * p->out_pitch + channel;
         UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {
-            if (channel + c >= p->out_channels) continue;
+            if (channel + spread(c) >= p->out_channels) continue;
             u32 v[4];
             pack_sums(acc, i, c, v);
-            store_vector(to + c, v);
+            store_vector(to + spread(c), v);
         }
     }
 }
 
-// Bias, activation, residual, store: a thread holds the output pixels `pixel` (p->pixels or more: none) and 2 NT channels from
-// `channel` on.
+// Bias, activation, residual, store: a thread holds the output pixels `pixel` (p->pixels or more: none) and 2 NT
+// channels, the first of which is `channel`.
 DEV void finish(const sw_cuda_conv *p, float *acc, const int *pixel, int channel) {
     add_bias(p, acc, channel, p->out_channels);
     if (p->residual && p->residual_before_act) add_residual(p, acc, pixel, channel);

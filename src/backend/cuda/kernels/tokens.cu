@@ -3,17 +3,22 @@
 #include "ptx.cuh"
 #include "square.cuh"
 
+#ifdef FLOATS
+enum { ALL_FLOAT = 1 }; // maps, too
+#else
+enum { ALL_FLOAT = 0 };
+#endif
 DEV float load_number(const void *p, size_t at, bool is_float) {
-    return is_float ? load_float((const float *)p + at) : unpack_low(load_half((const f16 *)p + at));
+    return is_float || ALL_FLOAT ? load_float((const float *)p + at) : unpack_low(load_half((const f16 *)p + at));
 }
 DEV void store_number(void *p, size_t at, bool is_float, float v) {
-    if (is_float)
+    if (is_float || ALL_FLOAT)
         store_float((float *)p + at, v);
     else
         store_half((f16 *)p + at, pack(v, 0.f) & 0xffff);
 }
 DEV void load_eight(float *f, const void *p, size_t at, bool is_float) {
-    if (is_float) {
+    if (is_float || ALL_FLOAT) {
         vec4 a = load16((const float *)p + at), b = load16((const float *)p + at + 4);
         f[0] = as_float(a.x), f[1] = as_float(a.y), f[2] = as_float(a.z), f[3] = as_float(a.w);
         f[4] = as_float(b.x), f[5] = as_float(b.y), f[6] = as_float(b.z), f[7] = as_float(b.w);
@@ -24,7 +29,7 @@ DEV void load_eight(float *f, const void *p, size_t at, bool is_float) {
     }
 }
 DEV void store_eight(void *p, size_t at, bool is_float, const float *f) {
-    if (is_float) {
+    if (is_float || ALL_FLOAT) {
         vec4 a = {as_bits(f[0]), as_bits(f[1]), as_bits(f[2]), as_bits(f[3])};
         vec4 b = {as_bits(f[4]), as_bits(f[5]), as_bits(f[6]), as_bits(f[7])};
         store16((float *)p + at, a);
