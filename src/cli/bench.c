@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/cuda/cuda.h"
 #include "base/cpu.h"
 #include "base/os.h"
 #include "base/str.h"
@@ -81,21 +80,9 @@ static sw_status read_backends(bench *b) {
     return SW_OK;
 }
 
-/* "auto" is the first GPU where there is one. */
-static sw_status find_device(bench *b) {
-    sw_device device;
-    int n;
-    b->device = sw_args_text(b->args, "device");
-    SW_TRY(sw_device_parse(b->device, &b->console->diag, &device));
-    if (device.kind == SW_DEVICE_CUDA) return sw_cuda_count(&b->console->diag, &n);
-    bool gpu = device.kind == SW_DEVICE_AUTO && sw_cuda_count(NULL, &n) == SW_OK;
-    b->device = gpu ? "cuda" : NULL;
-    return SW_OK;
-}
-
 static sw_status read_request(bench *b) {
     const char *precision = sw_args_text(b->args, "precision");
-    SW_TRY(find_device(b));
+    SW_TRY(sw_device_choose(sw_args_text(b->args, "device"), &b->console->diag, &b->device));
     b->precision = precision ? precision : b->device ? "fp16" : "fp32";
     bool bf16 = !strcmp(b->precision, "bf16"), fp16 = !strcmp(b->precision, "fp16");
     bool tf32 = b->device && !strcmp(b->precision, "tf32");

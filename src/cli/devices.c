@@ -5,9 +5,30 @@
 #include "backend/cuda/library.h"
 #include "base/cpu.h"
 #include "base/json.h"
-#include "cli/verb.h"
+#include "cli/child.h"
+#include "cli/options.h"
 
 enum { TEXT_BYTES = 256 };
+
+sw_status sw_device_choose(const char *name, const sw_diag *diag, const char **gpu) {
+    sw_device device;
+    sw_last_text why = {0};
+    int n;
+    *gpu = NULL;
+    SW_TRY(sw_device_parse(name, diag, &device));
+    if (device.kind == SW_DEVICE_CPU) return SW_OK;
+    sw_diag quiet = sw_last_text_diag(&why);
+    sw_status status = sw_cuda_count(device.kind == SW_DEVICE_CUDA ? diag : &quiet, &n);
+    if (device.kind == SW_DEVICE_CUDA) {
+        *gpu = name;
+        return status;
+    }
+    if (status == SW_OK)
+        *gpu = "cuda";
+    else
+        sw_info(diag, NULL, "running on the CPU: %s", why.text);
+    return SW_OK;
+}
 
 /* The first message of a call, to be printed among the results. */
 static void keep_text(void *ctx, const sw_message *message) {

@@ -48,6 +48,10 @@
         .help = "how often to run it, after two runs that do not count"                                                \
     }
 
+/* The GPU that --device asks for, NULL: the CPU. "auto" is the first GPU; where there is none, a message says so, and why.
+ * Else a GPU that is not there is an error. */
+SW_MUST_USE sw_status sw_device_choose(const char *name, const sw_diag *diag, const char **gpu);
+
 /* Of verbs that ask a server. */
 #define SW_SERVER_HOST_OPTION                                                                                          \
     { .name = "host", .kind = SW_TEXT, .argument = "NAME", .standard = "127.0.0.1", .help = "where the server is" }

@@ -118,7 +118,9 @@ static sw_status run(const sw_args *args, sw_console *c) {
     sw_profile profile;
     const char *device = sw_args_text(args, "device"), *trace;
     SW_TRY(sw_args_output(args, "trace", args->operands[0], &c->diag, &trace));
-    if (device && strcmp(device, "cpu") != 0) return sw_profile_gpu(args, c, device);
+    c->subject = args->operands[0];
+    SW_TRY(sw_device_choose(device, &c->diag, &device));
+    if (device) return sw_profile_gpu(args, c, device);
     if (sw_args_given(args, "picture"))
         return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, "give --device cuda", "--picture is for GPUs");
     sw_status status = sw_profile_make(args, c, &profile);

@@ -117,6 +117,11 @@ class Bench(unittest.TestCase):
         done = slipway.run("bench", plan, "--backend", "onnxruntime", env=self.env, expect=2)
         self.assertIn("a plan runs in Slipway only", done.stderr)
 
+    def test_auto_falls_back_and_says_so(self):
+        done = self.bench("--device", "auto", "--json", SLIPWAY_CUDA_DRIVER="/nowhere")
+        self.assertIn("running on the CPU: there is no NVIDIA driver", done.stderr)
+        self.assertEqual([row["precision"] for row in json.loads(done.stdout)["results"]], ["fp32"])
+
     def test_a_signal_leaves_nothing(self):
         for signal_sent in (signal.SIGINT, signal.SIGTERM):
             command = [slipway.PROGRAM, "bench", self.folder / "m.onnx", "--seconds", "60", "--opt-level", "0"]

@@ -46,6 +46,12 @@ class Profile(unittest.TestCase):
     def profile(self, *options, model=None):
         return json.loads(slipway.run("profile", model or self.model, "--json", "--runs", 5, *options).stdout)
 
+    def test_auto_falls_back_and_says_so(self):
+        words = ["profile", self.model, "--device", "auto", "--runs", 1]
+        done = slipway.run(*words, env={"SLIPWAY_CUDA_DRIVER": "/nowhere"})
+        self.assertIn("running on the CPU: there is no NVIDIA driver", done.stderr)
+        self.assertIn("FusedConv", done.stdout)
+
     def test_sums_and_counts(self):
         p = self.profile("--threads", 1)
         self.assertEqual(p["machine"]["threads"], 1)
