@@ -8,17 +8,18 @@
 enum { COLUMNS = 92, OPTION_COLUMN = 28 };
 
 static const char what_it_is[] =
-    "Slipway runs trained vision models: it reads them (ONNX, PyTorch, TensorFlow Lite, OpenVINO), finds what is in pictures, "
-    "runs any model on arrays, and shows what is inside one.";
+    "Slipway runs trained vision models: it reads them (ONNX, PyTorch, TensorFlow Lite, OpenVINO), finds what is in "
+    "pictures, runs any model on arrays, serves models, and shows what is inside one.";
 
 static const struct {
-    const char *code, *what;
+    const char *code, *few, *what;
 } exit_codes[] = {
-    {"0", "all is good"},
-    {"1", "wrong use: an unknown option, a value out of range"},
-    {"2", "the model is broken or uses what is not supported"},
-    {"3", "an input is broken, or a file cannot be read or written; with several sources the others are done"},
-    {"4", "out of memory, a limit was exceeded, or an error of Slipway itself"},
+    {"0", "good", "all is good"},
+    {"1", "wrong use", "wrong use: an unknown option, a value out of range"},
+    {"2", "bad model", "the model is broken or uses what is not supported"},
+    {"3", "bad input or file",
+     "an input is broken, or a file cannot be read or written; with several sources the others are done"},
+    {"4", "no resources", "out of memory, a limit was exceeded, or an error of Slipway itself"},
 };
 
 static const struct {
@@ -27,6 +28,11 @@ static const struct {
     {"SLIPWAY_MODEL", "the model that 'slipway detect' takes when it is given pictures only"},
     {"SLIPWAY_CPU_MASK", "CPU features that may be used: names as 'slipway version --cpu' prints them, or 'none'"},
     {"SLIPWAY_END2END", "1: checkpoints of YOLOv10 and YOLO26 use the head that needs no NMS"},
+    {"SLIPWAY_PYTHON", "the Python whose packages are the other runtimes (default: VIRTUAL_ENV's, else python3)"},
+    {"SLIPWAY_NVRTC", "the library that compiles GPU kernels, where it is not found by its name"},
+    {"SLIPWAY_CUDNN", "cuDNN 9, which builds for GPUs try; SLIPWAY_CUBLASLT likewise"},
+    {"SLIPWAY_CACHE", "the folder for compiled GPU kernels (default: slipway/ in XDG_CACHE_HOME or ~/.cache)"},
+    {"XDG_CACHE_HOME", "where slipway/ keeps times of kernels and plans of served models (default: ~/.cache)"},
     {"NO_COLOR", "no colours in messages when it is set"},
 };
 
@@ -56,7 +62,7 @@ static void option_texts(const sw_option *o, char *left, size_t left_size, char 
 
 static void append_options(sw_buf *b, const sw_option *o) {
     for (; o && o->name; o++) {
-        char left[64], right[512];
+        char left[64], right[1024];
         option_texts(o, left, sizeof left, right, sizeof right);
         append_row(b, left, OPTION_COLUMN, right);
     }
@@ -72,6 +78,10 @@ static void verb_help(const sw_verb *v, sw_buf *b) {
     sw_buf_append_text(b, "\nExamples:\n");
     for (const sw_example *e = v->examples; e->command; e++)
         sw_buf_printf(b, "%s  %s:\n    %s\n", e == v->examples ? "" : "\n", e->what, e->command);
+    sw_buf_append_text(b, "\nExit codes: ");
+    for (size_t i = 0; i < COUNT(exit_codes); i++)
+        sw_buf_printf(b, "%s%s %s", i ? ", " : "", exit_codes[i].code, exit_codes[i].few);
+    sw_buf_append_text(b, "; see 'slipway help'\n");
 }
 
 static void program_help(sw_buf *b) {
@@ -123,7 +133,7 @@ static void append_term(sw_buf *b, const char *term, const char *text) {
 
 static void man_options(sw_buf *b, const sw_option *o) {
     for (; o && o->name; o++) {
-        char left[64], right[512];
+        char left[64], right[1024];
         option_texts(o, left, sizeof left, right, sizeof right);
         append_term(b, left + strspn(left, " "), right);
     }

@@ -118,7 +118,8 @@ SW_TEST(options_help_and_manual_come_from_the_table) {
                                "  -j, --json                print JSON\n"
                                "  -q, --quiet               print nothing but errors\n"
                                "  -h, --help                show this help\n\n"
-                               "Examples:\n  Try it:\n    slipway try x\n");
+                               "Examples:\n  Try it:\n    slipway try x\n"
+              "\nExit codes: 0 good, 1 wrong use, 2 bad model, 3 bad input or file, 4 no resources; see 'slipway help'\n");
     sw_buf_clear(&b);
     sw_man_format(&verb, &b);
     const char *page = sw_buf_text(&b);

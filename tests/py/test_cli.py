@@ -54,6 +54,7 @@ class Help(unittest.TestCase):
         for verb in VERBS:
             with self.subTest(verb=verb):
                 text = slipway.run(verb, "--help").stdout
+                self.assertIn("Exit codes: 0 good, 1 wrong use, 2 bad model", text)
                 self.assertIn(f"slipway {verb}", text)
                 self.assertRegex(text, r"(?i)example")
                 self.assertEqual(text, slipway.run("help", verb).stdout)
