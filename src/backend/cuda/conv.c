@@ -155,8 +155,10 @@ static bool patch_fits(const sw_conv *c, const sw_cuda_kernel_info *k, sw_cuda_c
 static int64_t shared_of(const sw_conv *c, const sw_cuda_kernel_info *k, sw_cuda_cell cell) {
     if (k->patch) return patch_of(c, k, cell).bytes;
     int stages = k->stages * (k->bm + k->bn) * k->bk * 2;
-    int sums = (k->wk - 1) * k->bm * k->bn * 4;
-    return stages > sums ? stages : sums;
+    int sums = (k->wk - 1) * k->bm * k->bn * 4, most = stages > sums ? stages : sums;
+    bool early =
+        k->stages && !k->rows && k->bm * k->bn <= 4 * 128 * k->wm * k->wn; /* EARLY of tile.cuh: bias, residual */
+    return most + (early ? k->bn * 4 + k->bm * k->bn * 2 : 0);
 }
 
 int sw_cuda_most_shared(const sw_cuda_info *gpu) {

@@ -29,10 +29,41 @@ enum {
 #endif
 };
 
+#ifdef OF_ROWS
+#define EARLY_TILES 0 // rows.cuh has its own end
+#endif
 #include "tile.cuh"
 #ifdef OF_ROWS
 #include "rows.cuh"
 #endif
+enum { SUMS = (WK - 1) * BM * BN * 4, ENDS_AT = STAGES * STAGE > SUMS ? STAGES * STAGE : SUMS };
+
+// Bias and residual of small tiles come to shared memory with the first stage, not a round trip to L2 after the last one: floats
+// of BN channels, then BN halves of each pixel. In registers the loop would wait for them.
+DEV void copy_ends(const sw_cuda_conv *p, u32 to, int m0, int n0) {
+    int thread = thread_id();
+    bool biased = thread < BN / 4 && n0 + thread * 4 < p->out_channels;
+    if (thread < BN / 4) copy16(to + thread * 16, (const float *)p->bias + (biased ? n0 + thread * 4 : 0), biased);
+    if (!p->residual) return;
+    for (int i = thread; i < BM * BN / 8; i += THREADS) {
+        int m = m0 + i / (BN / 8), channel = n0 + i % (BN / 8) * 8;
+        bool good = m < p->pixels && channel < p->out_channels;
+        size_t at = good ? (size_t)residual_pixel(p, m) * p->residual_pitch + channel : 0;
+        copy16(to + BN * 4 + i * 16, (const f16 *)p->residual + at, good);
+    }
+}
+
+// Adds the bias; a thread's first row and column of the tile.
+DEV void read_ends(const sw_cuda_conv *p, u32 from, float *acc, u32 *more, int row, int column) {
+    float bias[2 * NT];
+    UNROLL for (int i = 0; i < 2 * NT; i++) bias[i] = as_float(shared_load4(from + (column + i) * 4));
+    UNROLL for (int i = 0; i < MT * NT * 4; i++) acc[i] += bias[i / 4 % NT * 2 + (i & 1)];
+    if (!p->residual) return;
+    UNROLL for (int i = 0; i < MORE; i++) {
+        int at = (row + (i / NT >> 1) * 16 + (i / NT & 1) * 8) * BN + column + i % NT * 2;
+        more[i] = shared_load4(from + BN * 4 + at * 2);
+    }
+}
 
 // Spreads the chunks of a column over all banks; for BK 64 this is the 128-byte swizzle of wgmma.
 DEV int swizzle(int row, int chunk) {
@@ -171,6 +202,7 @@ KERNEL(conv, sw_cuda_conv) {
     }
     UNROLL for (int s = 0; s < AHEAD; s++) {
         if (s < stages) LOAD_A(s)
+        if (EARLY && s == 0) copy_ends(p, shared + ENDS_AT, m0, n0);
         copy_commit();
     }
     float acc[MT * NT * 4];
@@ -206,7 +238,13 @@ KERNEL(conv, sw_cuda_conv) {
     warpgroup_wait(0);
 #endif
     copy_wait(0);
-    int pixel[MT * 2];
-    pixels_from(m0 + wm * MT * 16 + (lane >> 2), pixel);
-    if (add_slices(acc, shared, tile, wk, lane)) finish(p, acc, pixel, n0 + wn * NT * 8 + (lane & 3) * GROUP);
+    if (!add_slices(acc, shared, tile, wk, lane)) return;
+    int row = wm * MT * 16 + (lane >> 2), column = wn * NT * 8 + (lane & 3) * GROUP, pixel[MT * 2];
+    u32 more[MORE];
+    pixels_from(m0 + row, pixel);
+    if (EARLY)
+        read_ends(p, shared + ENDS_AT, acc, more, row, column);
+    else
+        add_bias(p, acc, n0 + column);
+    finish(p, acc, pixel, n0 + column, more);
 }

@@ -87,8 +87,20 @@ DEV void multiply_depthwise(const sw_cuda_conv *c, float *acc, const u32 *pixels
     activate_sums(c, acc, MT * 4);
 }
 
+// As start_sums, for columns in groups.
+DEV void start_columns(const sw_cuda_conv *c, float *acc, int n0, bool biased) {
+    UNROLL for (int j = 0; j < NT; j++) {
+        int size = size_of_group(j), channel = n0 + (j & ~3) * 8 + (thread_id() & 3) * 2 * size + (j & 3) * 2;
+        UNROLL for (int e = 0; e < 2; e++) {
+            float bias =
+                biased && channel < c->out_channels ? load_float_const((const float *)c->bias + channel + e) : 0.f;
+            UNROLL for (int i = 0; i < MT; i++) acc[(i * NT + j) * 4 + e] = acc[(i * NT + j) * 4 + 2 + e] = bias;
+        }
+    }
+}
+
 // Both for a tile: the sums of the 1 x 1 over the channels of a slice.
-DEV void multiply_both(const sw_cuda_pair *p, float *acc, u32 weights, u32 taps, u32 patch, int wm, int slice) {
+DEV void multiply_both(const sw_cuda_pair *p, float *acc, u32 weights, u32 taps, u32 patch, int wm, int slice, int n0) {
     int lane = thread_id() & 31, g = lane >> 2, t = lane & 3, chunks = p->first.out_channels >> 3;
     u32 pixels[MT], taps_at[PAIRS], mask = g >> 1 != t ? 0 : g & 1 ? 0xffff0000u : 0xffffu;
     u32 rows = row_of_weights(weights, 0, NT, p->line);
@@ -102,7 +114,7 @@ DEV void multiply_both(const sw_cuda_pair *p, float *acc, u32 weights, u32 taps,
         if (tap >= TAPS) tap = 0;
         taps_at[pair] = slot_of(p, tap / K, tap % K) * p->line * 16;
     }
-    UNROLL for (int i = 0; i < MT * NT * 4; i++) acc[i] = 0;
+    start_columns(&p->second, acc, n0, slice == 0);
     for (int k = slice; k < p->line / 2; k += WK) {
         u32 a[MT * 4], b[NT * 2 + 2];
         UNROLL for (int h = 0; h < 2; h++) {
@@ -156,14 +168,6 @@ DEV void add_rows(const sw_cuda_conv *c, float *acc, const int *pixel, int n0) {
 }
 
 DEV void end_tile(const sw_cuda_conv *c, float *acc, const int *pixel, int n0) {
-    UNROLL for (int j = 0; j < NT; j++) {
-        int size = size_of_group(j), channel = n0 + (j & ~3) * 8 + (thread_id() & 3) * 2 * size + (j & 3) * 2;
-        UNROLL for (int e = 0; e < 2; e++) {
-            float bias = channel < c->out_channels ? load_float_const((const float *)c->bias + channel + e) : 0.f;
-            UNROLL for (int i = 0; i < MT; i++) acc[(i * NT + j) * 4 + e] += bias,
-                acc[(i * NT + j) * 4 + 2 + e] += bias;
-        }
-    }
     if (c->residual && c->residual_before_act) add_rows(c, acc, pixel, n0);
     activate_sums(c, acc, MT * NT * 4);
     if (c->residual && !c->residual_before_act) add_rows(c, acc, pixel, n0);
@@ -197,7 +201,7 @@ KERNEL(depthwise_point, sw_cuda_pair) {
         barrier();
         if (tile + p->step < p->tiles) load_patch(p, other, tile + p->step);
         copy_commit();
-        multiply_both(p, acc, weights, taps, patch, wm, slice);
+        multiply_both(p, acc, weights, taps, patch, wm, slice, n0);
         UNROLL for (int i = 0; i < MT * 2; i++) {
             int m = (wm * MT + (i >> 1)) * 16 + (lane >> 2) + (i & 1) * 8, row = fast_div(m, p->by_tile_width);
             int y = at.y + row, x = at.x + m - row * p->tile_width;

@@ -29,7 +29,8 @@ KERNEL(conv, sw_cuda_conv) {
     u32 mask[MT * 2];
     UNROLL for (int i = 0; i < MT * 2; i++) find_window(p, m0 + (i >> 1) * 16 + (i & 1) * 8 + g, &offset[i], &mask[i]);
     float acc[MT * NT * 4];
-    UNROLL for (int i = 0; i < MT * NT * 4; i++) acc[i] = 0;
+    int channel = n0 + wn * NT * 8 + t * GROUP;
+    start_sums(p, acc, channel, wk == 0);
     bool first = true;
     for (int k0 = wk * DEPTH; k0 < depth; k0 += WK * BLOCKS * DEPTH) {
         vec4 a[BLOCKS][MT * 2], b[BLOCKS][NT];
@@ -63,5 +64,8 @@ KERNEL(conv, sw_cuda_conv) {
     if (first) wait_for_predecessor();
     int pixel[MT * 2];
     pixels_from(m0 + g, pixel);
-    if (add_slices(acc, shared_base(), tile, wk, lane)) finish(p, acc, pixel, n0 + wn * NT * 8 + t * GROUP);
+    u32 more[MORE];
+    if (!add_slices(acc, shared_base(), tile, wk, lane)) return;
+    load_residual(p, more, pixel, channel);
+    finish(p, acc, pixel, channel, more);
 }

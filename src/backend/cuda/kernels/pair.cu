@@ -26,6 +26,7 @@ enum {
     LINE1 = DEPTH1 | 1, // chunks of a row of weights
     LINE2 = DEPTH2 | 1,
 };
+#define EARLY_TILES 0 // there are no registers left
 #include "tile.cuh"
 
 #include "steps.cuh"
@@ -138,12 +139,12 @@ DEV void make_result(const sw_cuda_pair *p, u32 weights, u32 patch, u32 middle, 
         pixel[i] = inside ? (at.n * c->out_height + y) * c->out_width + x : c->pixels;
         slots[i] = patch + (inside ? ((row + 2) * (p->tile_width + 4) + column + 2) * ROW1 * 16 : 0);
     }
-    add_bias(c, acc, channel, c->out_channels);
+    add_bias(c, acc, channel);
     if (p->adds_map && c->residual_before_act) add_map(acc, slots, channel);
-    if (c->residual && c->residual_before_act) add_residual(c, acc, pixel, channel);
+    if (c->residual && c->residual_before_act) add_residual(c, acc, pixel, channel, NULL);
     activate_sums(c, acc, MT * NT * 4);
     if (p->adds_map && !c->residual_before_act) add_map(acc, slots, channel);
-    if (c->residual && !c->residual_before_act) add_residual(c, acc, pixel, channel);
+    if (c->residual && !c->residual_before_act) add_residual(c, acc, pixel, channel, NULL);
     store_sums(c, acc, pixel, channel);
 }
 

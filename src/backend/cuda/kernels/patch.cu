@@ -54,20 +54,23 @@ KERNEL(conv, sw_cuda_conv) {
     }
     for (; tile < p->tiles; tile += p->step) {
         float acc[NT * 4];
-        int pixel[2];
+        int pixel[2], channel = n0 + (thread_id() & 3) * GROUP;
+        start_sums(p, acc, channel, true);
         copy_wait(0); // and nothing else is under way: the fence would wait for it
         async_proxy_fence();
         team_barrier(team);
         start_products(p, acc, weights, patch);
         if (BUFFERS > 1 && tile + p->step < p->tiles) load_patch(p, other, tile + p->step);
         find_pixels(p, tile, pixel);
+        u32 more[MORE];
+        load_residual(p, more, pixel, channel);
         warpgroup_wait(0);
         if (BUFFERS == 1 && tile + p->step < p->tiles) {
             team_barrier(team); // all have read the patch
             load_patch(p, patch, tile + p->step);
         }
         copy_commit();
-        finish(p, acc, pixel, n0 + (thread_id() & 3) * GROUP);
+        finish(p, acc, pixel, channel, more);
         u32 next = other;
         other = patch, patch = next;
     }

@@ -70,8 +70,8 @@ DEV u64 describe(u32 at, int row, int across, int down) {
     return form << 62 | (u64)down << 32 | (u64)across << 16 | at >> 4;
 }
 
+// Adds to what the sums are.
 DEV void start_products(const sw_cuda_conv *p, float *acc, u32 weights, u32 patch) {
-    UNROLL for (int i = 0; i < NT * 4; i++) acc[i] = 0;
     patch = uniform(patch + (member_id() >> 7) * 8 * DOWN * p->row * 16);
     const u64 b = describe(weights, 8, 1, 64);
 #ifdef PAIRS

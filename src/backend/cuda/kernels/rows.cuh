@@ -86,14 +86,13 @@ DEV void store_floats(const sw_cuda_conv *p, const float *acc, int i, float *to,
 }
 
 // As finish of tile.cuh, for rows.
-DEV void finish_rows(const sw_cuda_conv *p, float *acc, int *row, int channel) {
+DEV void finish_rows(const sw_cuda_conv *p, float *acc, int *row, int channel, const u32 *more) {
     UNROLL for (int i = 0; i < MT * 2; i++) {
         if (row[i] >= p->pixels)
             row[i] = -1;
         else if (p->out_rows)
             row[i] = (int)load4((const u32 *)p->out_rows + row[i]);
     }
-    add_bias(p, acc, channel, p->real_channels);
     if (p->residual && p->residual_before_act) add_to_rows(p, acc, row, channel);
     activate_rows(p, acc);
     if (p->residual && !p->residual_before_act) add_to_rows(p, acc, row, channel);

@@ -74,7 +74,7 @@ KERNEL(stem, sw_cuda_conv) {
         int row0 = ((block_id() * p->rounds + round) * (THREADS / 32) + warp) * MT * 16;
         if (row0 >= p->pixels) return;
         float acc[MT * NT * 4];
-        UNROLL for (int i = 0; i < MT * NT * 4; i++) acc[i] = 0;
+        start_sums(p, acc, n0 + t * GROUP, true);
         UNROLL for (int i = 0; i < MT; i++) {
             ROLLED for (int first = 0; first < HEIGHT; first += ROWS) {
                 u32 pixel[TAPS][2][WORDS_OF_TAP];
@@ -85,6 +85,8 @@ KERNEL(stem, sw_cuda_conv) {
         }
         int pixel[MT * 2];
         pixels_from(row0 + g, pixel);
-        finish(p, acc, pixel, n0 + t * GROUP);
+        u32 more[MORE];
+        load_residual(p, more, pixel, n0 + t * GROUP);
+        finish(p, acc, pixel, n0 + t * GROUP, more);
     }
 }

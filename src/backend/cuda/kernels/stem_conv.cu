@@ -165,16 +165,6 @@ DEV void make_patch(const sw_cuda_conv *s, const sw_cuda_conv *p, u32 picture, u
     make_pixels(s, a, to, weights, bias, silu, inside, y, x);
 }
 
-// The bias, of 2 NT channels.
-DEV void start_sums(const sw_cuda_conv *p, float *acc, int channel) {
-    UNROLL for (int c = 0; c < 2 * NT; c += 4) {
-        vec4 v = {0, 0, 0, 0};
-        if (channel + c < p->out_channels) v = load16_const((const float *)p->bias + channel + c);
-        float *s = acc + c * 2;
-        s[0] = s[2] = as_float(v.x), s[1] = s[3] = as_float(v.y), s[4] = s[6] = as_float(v.z), s[5] = s[7] = as_float(v.w);
-    }
-}
-
 // Of a warp two rows of eight output pixels.
 DEV void multiply_patch(float *acc, u32 weights, u32 patch) {
     int warp = thread_id() >> 5, lane = thread_id() & 31;
@@ -236,7 +226,7 @@ KERNEL(stem_conv, sw_cuda_stem_conv) {
         else
             make_patch(s, p, picture, patch, tile, weights, bias, false);
         barrier();
-        start_sums(p, acc, channel);
+        start_sums(p, acc, channel, true);
         multiply_patch(acc, second, patch);
         store_tile(p, acc, tile, channel);
         tile = next;

@@ -48,30 +48,61 @@ DEV int residual_pixel(const sw_cuda_conv *p, int pixel) {
     return (row >> p->residual_shift) * (p->out_width >> p->residual_shift) + (x >> p->residual_shift);
 }
 
-// 2 NT channels in a row, VECTOR at a time.
-DEV void add_residual(const sw_cuda_conv *p, float *acc, const int *pixel, int channel) {
-    UNROLL for (int i = 0; i < MT * 2; i++) {
-        if (pixel[i] >= p->pixels) continue;
-        const cell *from =
-            (const cell *)p->residual + (size_t)residual_pixel(p, pixel[i]) * p->residual_pitch + channel;
-        UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {
-            if (channel + spread(c) >= p->out_channels) continue;
-            u32 v[4];
-            if (WORDS == 4) {
-                vec4 w = load16(from + spread(c));
-                v[0] = w.x, v[1] = w.y, v[2] = w.z, v[3] = w.w;
-            } else {
-                UNROLL for (int e = 0; e < WORDS; e++) v[e] = load4((const u32 *)(from + spread(c)) + e);
-            }
-            UNROLL for (int e = 0; e < VECTOR / 2; e++) {
-                float *s = acc + ((i >> 1) * NT + c / 2 + e) * 4 + (i & 1) * 2;
+// VECTOR channels as they are stored.
+DEV void load_vector(const cell *from, u32 *v) {
+    if (WORDS == 4) {
+        vec4 w = load16(from);
+        v[0] = w.x, v[1] = w.y, v[2] = w.z, v[3] = w.w;
+    } else {
+        UNROLL for (int e = 0; e < WORDS; e++) v[e] = load4((const u32 *)from + e);
+    }
+}
+
+// To VECTOR channels from c on of a thread's i-th pixel.
+DEV void add_vector(float *acc, int i, int c, const u32 *v) {
+    UNROLL for (int e = 0; e < VECTOR / 2; e++) {
+        float *s = acc + ((i >> 1) * NT + c / 2 + e) * 4 + (i & 1) * 2;
 #ifdef FLOATS
-                s[0] += as_float(v[2 * e]), s[1] += as_float(v[2 * e + 1]);
+        s[0] += as_float(v[2 * e]), s[1] += as_float(v[2 * e + 1]);
 #else
-                s[0] += unpack_low(v[e]), s[1] += unpack_high(v[e]);
+        s[0] += unpack_low(v[e]), s[1] += unpack_high(v[e]);
 #endif
-            }
+    }
+}
+
+// The residual of a thread's sums, 2 NT channels of each pixel, VECTOR in a row: loaded before the products are done where there
+// are registers for it (EARLY; halves only).
+#ifdef FLOATS
+#undef EARLY_TILES
+#define EARLY_TILES 0
+#elif !defined EARLY_TILES
+#define EARLY_TILES 4
+#endif
+enum { EARLY = MT * NT <= EARLY_TILES, MORE = MT * 2 * NT };
+#define FOR_RESIDUAL(statement)                                                                                        \
+    UNROLL for (int i = 0; i < MT * 2; i++) {                                                                          \
+        if (pixel[i] >= p->pixels) continue;                                                                           \
+        const cell *from =                                                                                             \
+            (const cell *)p->residual + (size_t)residual_pixel(p, pixel[i]) * p->residual_pitch + channel;             \
+        UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) {                                                              \
+            if (channel + spread(c) < p->out_channels) statement                                                       \
+        }                                                                                                              \
+    }
+DEV void load_residual(const sw_cuda_conv *p, u32 *more, const int *pixel, int channel) {
+    UNROLL for (int i = 0; i < MORE; i++) more[i] = 0;
+    if (EARLY && p->residual) FOR_RESIDUAL(load_vector(from + spread(c), more + i * NT + c / 2);)
+}
+DEV void add_residual(const sw_cuda_conv *p, float *acc, const int *pixel, int channel, const u32 *more) {
+    if (EARLY) {
+        UNROLL for (int i = 0; i < MT * 2; i++) {
+            UNROLL for (int c = 0; c < 2 * NT; c += VECTOR) add_vector(acc, i, c, more + i * NT + c / 2);
         }
+    } else {
+        FOR_RESIDUAL({
+            u32 v[4];
+            load_vector(from + spread(c), v);
+            add_vector(acc, i, c, v);
+        })
     }
 }
 
@@ -80,12 +111,23 @@ DEV void pixels_from(int m, int *pixel) {
     UNROLL for (int i = 0; i < MT * 2; i++) pixel[i] = m + (i >> 1) * 16 + (i & 1) * 8;
 }
 
-// To 2 NT channels from `channel` on, of `channels`.
-DEV void add_bias(const sw_cuda_conv *p, float *acc, int channel, int channels) {
+// Sums begin with the bias of 2 NT channels from `channel` on, which is loaded together with the first operands then.
+DEV void start_sums(const sw_cuda_conv *p, float *acc, int channel, bool biased) {
     UNROLL for (int j = 0; j < NT; j++) {
         UNROLL for (int e = 0; e < 2; e++) {
             int c = channel + spread(2 * j) + e;
-            float bias = c < channels ? load_float_const((const float *)p->bias + c) : 0.f;
+            float bias = biased && c < p->out_channels ? load_float_const((const float *)p->bias + c) : 0.f;
+            UNROLL for (int i = 0; i < MT; i++) acc[(i * NT + j) * 4 + e] = acc[(i * NT + j) * 4 + 2 + e] = bias;
+        }
+    }
+}
+
+// The same in the end: 2 NT channels from `channel` on.
+DEV void add_bias(const sw_cuda_conv *p, float *acc, int channel) {
+    UNROLL for (int j = 0; j < NT; j++) {
+        UNROLL for (int e = 0; e < 2; e++) {
+            int c = channel + spread(2 * j) + e;
+            float bias = c < p->out_channels ? load_float_const((const float *)p->bias + c) : 0.f;
             UNROLL for (int i = 0; i < MT; i++) {
                 acc[(i * NT + j) * 4 + e] += bias;
                 acc[(i * NT + j) * 4 + 2 + e] += bias;
@@ -129,13 +171,12 @@ DEV void store_sums(const sw_cuda_conv *p, const float *acc, const int *pixel, i
     }
 }
 
-// Bias, activation, residual, store: a thread holds the output pixels `pixel` (p->pixels or more: none) and 2 NT
-// channels, the first of which is `channel`.
-DEV void finish(const sw_cuda_conv *p, float *acc, const int *pixel, int channel) {
-    add_bias(p, acc, channel, p->out_channels);
-    if (p->residual && p->residual_before_act) add_residual(p, acc, pixel, channel);
+// Activation, residual, store of sums that began with the bias: a thread holds the output pixels `pixel` (p->pixels or more:
+// none) and 2 NT channels from `channel` on.
+DEV void finish(const sw_cuda_conv *p, float *acc, const int *pixel, int channel, const u32 *more) {
+    if (p->residual && p->residual_before_act) add_residual(p, acc, pixel, channel, more);
     activate_all(p, acc);
-    if (p->residual && !p->residual_before_act) add_residual(p, acc, pixel, channel);
+    if (p->residual && !p->residual_before_act) add_residual(p, acc, pixel, channel, more);
     store_sums(p, acc, pixel, channel);
 }
 
