@@ -524,12 +524,14 @@ void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes,
     &emu_kernel_##id, &emu_kernel_##id##_BF16, &emu_kernel_##id##_SM75, &emu_kernel_##id##_FLOATS,                     \
         &emu_kernel_##id##_FLOATS_SM75, &emu_kernel_##id##_TF32,
 #define SW_CUDA_TILE(id, ...)   DECLARE(id)
+#define SW_CUDA_HELD(id, ...)   DECLARE(id)
 #define SW_CUDA_PATCH(id, ...)  DECLARE(id)
 #define SW_CUDA_PAIR(id, ...)   DECLARE(id)
 #define SW_CUDA_POINT(id, ...)  DECLARE(id)
 #define SW_CUDA_KERNEL(id, ...) DECLARE(id)
 #include "backend/cuda/kernels.inc"
 #undef SW_CUDA_TILE
+#undef SW_CUDA_HELD
 #undef SW_CUDA_PATCH
 #undef SW_CUDA_PAIR
 #undef SW_CUDA_POINT
@@ -538,6 +540,7 @@ void emu_launch(const emu_kernel *which, int grid_x, int grid_y, unsigned bytes,
 emu_kernel *emu_find(const char *id) {
     static emu_kernel *const all[] = {
 #define SW_CUDA_TILE(id, ...)   LIST(id)
+#define SW_CUDA_HELD(id, ...)   LIST(id)
 #define SW_CUDA_PATCH(id, ...)  LIST(id)
 #define SW_CUDA_PAIR(id, ...)   LIST(id)
 #define SW_CUDA_POINT(id, ...)  LIST(id)

@@ -215,6 +215,13 @@ DEV unsigned shared_load4(unsigned s) {
     emu_shared_read(s, &v, 4);
     return v;
 }
+DEV void shared_load8(unsigned s, unsigned *v) {
+    emu_shared_read(s, v, 8);
+}
+DEV void shared_store8(unsigned s, unsigned x, unsigned y) {
+    unsigned v[2] = {x, y};
+    emu_shared_write(s, v, 8);
+}
 DEV void shared_store16(unsigned s, vec4 v) {
     emu_shared_write(s, &v, 16);
 }

@@ -36,6 +36,20 @@ static const sw_cuda_kernel_info kernels[] = {
      stages_,                                                                                                          \
      kind_ % 2 == 1,                                                                                                   \
      kind_ >= 10},
+#define SW_CUDA_HELD(id, kernel_, stride_, bm_, bn_, wm_, wn_, wk_)                                                    \
+    {.name = #id,                                                                                                      \
+     .file = "held.cu",                                                                                                \
+     .entry = "conv",                                                                                                  \
+     .defines = DEFINE(KS, kernel_) DEFINE(STRIDE, stride_) DEFINE(BM, bm_) DEFINE(BN, bn_) DEFINE(WM, wm_)            \
+         DEFINE(WN, wn_) DEFINE(WK, wk_),                                                                              \
+     .threads = 32 * wm_ * wn_ * wk_,                                                                                  \
+     .bm = bm_,                                                                                                        \
+     .bn = bn_,                                                                                                        \
+     .wm = wm_,                                                                                                        \
+     .wn = wn_,                                                                                                        \
+     .wk = wk_,                                                                                                        \
+     .held = kernel_,                                                                                                  \
+     .stride = stride_},
 #define PAIRS_0             ""
 #define PAIRS_1             " -DPAIRS"
 #define SW_CUDA_PATCH(id, kernel_, stride_, bm_, bn_, pairs_, teams_, buffers_)                                        \

@@ -152,7 +152,49 @@ static bool patch_fits(const sw_conv *c, const sw_cuda_kernel_info *k, sw_cuda_c
            k->pairs == (c->in_channels <= 8 && !sw_cuda_is_float(cell));
 }
 
+/* How a kernel that holds all of a tile's depth works on a convolution. */
+typedef struct held_shape {
+    int64_t chunks, line, row; /* eights of channels; of a row of weights, of a pixel in shared memory */
+    int64_t width, height, patch_width, patch; /* pixels of a tile across and down, of its patch across and in all */
+    int64_t tiles, across, down;               /* of the output; across and down of one picture */
+    int64_t bytes;                             /* of shared memory */
+} held_shape;
+
+/* The tile with the fewest of them, then with the smallest patch. */
+static void choose_held_tile(const sw_conv *c, const sw_cuda_kernel_info *k, held_shape *s) {
+    for (int64_t width = 1; width <= k->bm; width++) {
+        int64_t height = k->bm / width, patch_width = (width - 1) * k->stride + k->held,
+                patch = patch_width * ((height - 1) * k->stride + k->held);
+        int64_t across = (c->out_width + width - 1) / width, down = (c->out_height + height - 1) / height;
+        if (s->tiles &&
+            (across * down > s->across * s->down || (across * down == s->across * s->down && patch >= s->patch)))
+            continue;
+        s->width = width, s->height = height, s->patch_width = patch_width, s->patch = patch;
+        s->across = across, s->down = down, s->tiles = c->batch * across * down;
+    }
+}
+
+static held_shape held_of(const sw_conv *c, const sw_cuda_kernel_info *k) {
+    held_shape s = {.chunks = round_up(c->in_channels, 8) / 8};
+    s.line = round_up(k->held * k->held * s.chunks, 2), s.row = s.chunks | 1;
+    if (k->held > 1)
+        choose_held_tile(c, k, &s);
+    else
+        s.patch = k->bm, s.tiles = (pixels_of(c) + k->bm - 1) / k->bm;
+    s.bytes = (k->bn * (s.line + 1) + s.patch * s.row) * 16 + k->wk * k->bm * k->bn * 4 + s.line * 4;
+    return s;
+}
+
+/* Of halves. */
+static bool held_fits(const sw_conv *c, const sw_cuda_kernel_info *k, sw_cuda_cell cell) {
+    bool linear = c->pad_top == 0 && c->pad_left == 0 && c->out_height == c->height && c->out_width == c->width;
+    return c->kernel_h == k->held && c->kernel_w == k->held && c->stride_h == k->stride && c->stride_w == k->stride &&
+           c->dilation_h == 1 && c->dilation_w == 1 && c->in_shift == 0 && (k->held > 1 || linear) &&
+           !sw_cuda_is_float(cell);
+}
+
 static int64_t shared_of(const sw_conv *c, const sw_cuda_kernel_info *k, sw_cuda_cell cell) {
+    if (k->held) return held_of(c, k).bytes;
     if (k->patch) return patch_of(c, k, cell).bytes;
     int stages = k->stages * (k->bm + k->bn) * k->bk * 2;
     int sums = (k->wk - 1) * k->bm * k->bn * 4, most = stages > sums ? stages : sums;
@@ -177,7 +219,8 @@ static bool fits(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_i
     int most = sw_cuda_most_shared(gpu);
     bool groups = gpu->sm == 90 && gpu->cell != SW_CUDA_FLOAT; /* warp groups multiply what lies in shared memory */
     return k->bm > 0 && k->rows == is_product(c) && (!k->wgmma || groups) &&
-           (!k->patch || patch_fits(c, k, gpu->cell)) && shared_of(c, k, gpu->cell) <= most;
+           (!k->patch || patch_fits(c, k, gpu->cell)) && (!k->held || held_fits(c, k, gpu->cell)) &&
+           shared_of(c, k, gpu->cell) <= most;
 }
 
 /* How many blocks an SM holds at a time. */
@@ -216,10 +259,21 @@ static double estimate_patch(const sw_conv *c, const sw_cuda_kernel_info *k, con
     return 1500 + per_sm * weights + rounds * fmax(tile, 1050 + products);
 }
 
+/* The same of a kernel that holds all of a tile's depth. */
+static double estimate_held(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
+    held_shape s = held_of(c, k);
+    double blocks = (double)s.tiles * ceil((double)c->out_channels / k->bn),
+           per_sm = ceil(blocks / gpu->multiprocessors);
+    double load = (double)(k->bn * s.line + s.patch * s.chunks) * 16 / 55,
+           products = (double)s.line * 8 * k->bm * k->bn * 2 / 1000;
+    return 1400 * ceil(per_sm / blocks_at_a_time(c, k, gpu->cell)) + per_sm * fmax(load, products);
+}
+
 /* Estimated nanoseconds. The blocks of an SM share its way to L2 and its tensor cores; a block alone is bound by the latency of
  * its stages. Constants fitted to what an H100 measured (docs/perf/cuda.md). */
 static double estimate(const sw_conv *c, const sw_cuda_kernel_info *k, const sw_cuda_info *gpu) {
     if (k->patch) return estimate_patch(c, k, gpu);
+    if (k->held) return estimate_held(c, k, gpu);
     double depth = (double)(c->kernel_h * c->kernel_w * round_up(c->in_channels, 8));
     double halves = depth * sw_cuda_cell_bytes(gpu->cell) / 2, steps = ceil(halves / k->bk); /* what bk counts */
     double blocks = ceil((double)pixels_of(c) / k->bm) * ceil((double)c->out_channels / k->bn);
@@ -299,6 +353,16 @@ static void launch_tile(const sw_conv *c, const sw_cuda_kernel_info *k, const sw
         p->step = (int)rows * k->teams;
         p->by_chunks = sw__cuda_magic(s.chunks), p->by_depth = sw__cuda_magic(s.depth);
         p->by_tiles_across = sw__cuda_magic(s.across), p->by_tiles_down = sw__cuda_magic(s.down);
+    }
+    if (k->held) {
+        held_shape s = held_of(c, k);
+        rows = s.tiles;
+        p->chunks = (int)s.chunks, p->depth = (int)s.line, p->row = (int)s.row, p->plane = (int)s.patch;
+        p->tile_width = (int)s.width, p->tile_height = (int)s.height, p->patch_width = (int)s.patch_width;
+        p->tiles_across = (int)s.across, p->tiles_down = (int)s.down;
+        p->by_chunks = sw__cuda_magic(s.chunks), p->by_depth = sw__cuda_magic(s.line);
+        p->by_tiles_across = sw__cuda_magic(s.across), p->by_tiles_down = sw__cuda_magic(s.down);
+        p->by_tile_width = sw__cuda_magic(s.width), p->by_patch_width = sw__cuda_magic(s.patch_width);
     }
     p->column_tiles = (int)columns;
     p->by_column_tiles = sw__cuda_magic(columns);

@@ -37,12 +37,14 @@ SW_MUST_USE sw_status sw_cuda_describe(int index, const sw_diag *diag, sw_cuda_i
 
 typedef enum sw_cuda_kernel {
 #define SW_CUDA_TILE(id, ...)   SW_CUDA_##id,
+#define SW_CUDA_HELD(id, ...)   SW_CUDA_##id,
 #define SW_CUDA_PATCH(id, ...)  SW_CUDA_##id,
 #define SW_CUDA_PAIR(id, ...)   SW_CUDA_##id,
 #define SW_CUDA_POINT(id, ...)  SW_CUDA_##id,
 #define SW_CUDA_KERNEL(id, ...) SW_CUDA_##id,
 #include "backend/cuda/kernels.inc"
 #undef SW_CUDA_TILE
+#undef SW_CUDA_HELD
 #undef SW_CUDA_PATCH
 #undef SW_CUDA_PAIR
 #undef SW_CUDA_POINT
@@ -56,6 +58,7 @@ typedef struct sw_cuda_kernel_info {
     int bm, bn, bk, wm, wn, wk, stages; /* of tiles; bm 0 for others */
     bool wgmma, rows;                   /* rows: of a product of rows */
     int patch, stride; /* of those that hold patches: the size of the kernel (else 0), and its stride */
+    int held;          /* of those that hold all of a tile's depth: the size of the kernel, else 0 */
     bool pairs;
     int teams, buffers; /* warp groups (or pairs of them) that have tiles of their own; patches of each */
     int blocks;         /* of pairs of convolutions: how many an SM holds */

@@ -210,6 +210,29 @@ SW_TEST(cuda_conv_tiles) {
     check_form(cases, sizeof cases / sizeof cases[0], SW_CUDA_FORM_TILES);
 }
 
+/* Small maps: more copies of a patch than a thread knows before it waits, strides with pads, a depth of odd chunks. */
+SW_TEST(cuda_conv_held) {
+    static const int cases[][13] = {
+        {1, 9, 10, 264, 16, 3, 1, 1, 1, 1, SW_ACT_NONE, 2, 0},
+        {2, 11, 9, 136, 24, 3, 2, 1, 0, 1, SW_ACT_SILU, 1, 8},
+        {2, 5, 3, 1032, 72, 1, 1, 1, 0, 1, SW_ACT_NONE, 2, 8},
+    };
+    sw_cuda *gpu = open_gpu();
+    for (size_t i = 0; gpu && i < sizeof cases / sizeof cases[0]; i++) {
+        sw_cuda_kernel tiles[SW_CUDA_KERNELS];
+        sw_conv c = conv_of(cases[i]);
+        sample s = make_sample(&c);
+        int n = sw_cuda_conv_candidates(&c, &gpu->info, tiles), ran = 0;
+        for (int k = 0; k < n; k++) {
+            if (!sw_cuda_kernel_get(tiles[k])->held) continue;
+            check_sample(gpu, &s, SW_CUDA_FORM_TILES, tiles[k], NULL, NULL);
+            ran++;
+        }
+        CHECK(ran > 1);
+        free_sample(&s);
+    }
+}
+
 /* What libraries run: cuDNN's graphs of each activation that it has, cuBLASLt's products. In the emulator each has two. */
 SW_TEST(cuda_libraries) {
     static const struct {

@@ -58,10 +58,11 @@ typedef struct sw_cuda_conv {
     int column_tiles;              /* blocks along the output channels */
     int chunks, row, plane, depth; /* patch.cu: eights of channels, of a row and a patch of it, of the depth */
     int tiles, tiles_across, tiles_down, step;
+    int tile_width, tile_height, patch_width; /* held.cu; there depth, row (chunks) and plane (pixels) are its own */
     int rounds;                             /* stem: groups of pixels that a block takes in turn */
     int in_group, out_group, real_channels; /* conv_plain: channels of a group, and of the output without padding */
     unsigned by_out_width, by_out_height, by_in_channels, by_kernel_w, by_column_tiles, by_chunks;
-    unsigned by_depth, by_tiles_across, by_tiles_down;
+    unsigned by_depth, by_tiles_across, by_tiles_down, by_tile_width, by_patch_width;
     long long in_plane; /* of float32 planes (stem, conv_plain): floats from one to the next; 0: a map */
     /* of rows: `pixels` of them; int32 where row i is read (below 0: zeros), and written (below 0: not), NULL: at i; whether
      * the result and what is added are float32, else halves */

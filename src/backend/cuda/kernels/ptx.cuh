@@ -166,6 +166,12 @@ DEV u32 shared_load4(u32 s) {
     asm volatile("ld.shared.u32 %0, [%1];" : "=r"(v) : "r"(s) : "memory");
     return v;
 }
+DEV void shared_load8(u32 s, u32 *v) {
+    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];" : "=r"(v[0]), "=r"(v[1]) : "r"(s) : "memory");
+}
+DEV void shared_store8(u32 s, u32 x, u32 y) {
+    asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(s), "r"(x), "r"(y) : "memory");
+}
 DEV void shared_store16(u32 s, vec4 v) {
     asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(s), "r"(v.x), "r"(v.y), "r"(v.z), "r"(v.w)
                  : "memory");
