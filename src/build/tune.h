@@ -12,9 +12,10 @@
 #ifndef SLIPWAY_BUILD_TUNE_H
 #define SLIPWAY_BUILD_TUNE_H
 
+#include "backend/cpu/cpu.h"
 #include "build/timing_cache.h"
 
-enum { SW_TUNE_TACTICS = 16, SW_TUNE_LEVELS = 6 };
+enum { SW_TUNE_TACTICS = SW_CONV_TACTICS, SW_TUNE_LEVELS = 6 };
 
 typedef struct sw_tune_tactic {
     const char *name;

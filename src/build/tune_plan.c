@@ -61,7 +61,7 @@ static void fill_kind(tuner *t, int kind, const sw_conv *conv) {
     sw_tune_kind *k = &t->kinds[kind];
     const sw_conv_tactic *chosen = sw_conv_choose(conv);
     t->convs[kind] = conv;
-    for (; k->n < SW_TUNE_TACTICS && sw_conv_tactics[k->n]; k->n++) {
+    for (; sw_conv_tactics[k->n]; k->n++) {
         const sw_conv_tactic *tactic = sw_conv_tactics[k->n];
         sw_tune_tactic *candidate = &k->tactics[k->n];
         *candidate = (sw_tune_tactic){.name = tactic->name, .reason = refusal(tactic, conv), .cost = 1e300};

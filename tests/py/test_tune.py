@@ -154,6 +154,16 @@ class Tune(unittest.TestCase):
         self.assertEqual(receipt["opt level"], "5")
         self.assertIn("threads", receipt["tuned on"])
 
+    def test_what_the_estimate_takes_is_among_what_is_timed(self):
+        self.build("-O", 0, "--precision", "bf16", name="estimated.slip")
+        steps = json.loads(slipway.run("inspect", self.folder / "estimated.slip", "--json").stdout)["steps"]
+        self.build("--precision", "bf16")
+        text = slipway.run("inspect", self.folder / "a.slip", "--tactics").stdout
+        taken = {step["tactic"] for step in steps} - {None}
+        self.assertTrue(taken)
+        for tactic in taken:
+            self.assertRegex(text, rf"{tactic} +\d+\.\d us")
+
 
 if __name__ == "__main__":
     unittest.main()

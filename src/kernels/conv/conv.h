@@ -96,6 +96,14 @@ static inline int sw__map_kind(sw_dtype type) {
 /* A product of rows of `depth` elements by a matrix, as a convolution of 1 x 1 over one row of pixels; float32. */
 sw_conv sw_conv_of_rows(int64_t rows, int64_t depth, int64_t columns);
 
+/* How many tactics there are. */
+enum {
+    SW_CONV_TACTICS = 0
+#define SW_CONV_TACTIC(id) +1
+#include "kernels/conv/tactics.inc"
+#undef SW_CONV_TACTIC
+};
+
 /* All tactics, ending with NULL; whether this CPU can run one is sw_cpu_features() against its `features`. */
 extern const sw_conv_tactic *const sw_conv_tactics[];
 /* The tactic of that name, whatever this CPU can; NULL: there is none. */
