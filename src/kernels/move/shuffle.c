@@ -67,15 +67,27 @@ sw_status sw__pixel_shuffle(const sw_call *c) {
     return SW_OK;
 }
 
+/* Two groups of floats, as most networks have them. */
+static void interleave(const float *restrict a, const float *restrict b, int64_t n, float *restrict to) {
+    for (int64_t i = 0; i < n; i++) {
+        to[2 * i] = a[i];
+        to[2 * i + 1] = b[i];
+    }
+}
+
 static void shuffle_rows(void *ctx, int64_t begin, int64_t end, int thread) {
     const shuffle *s = ctx;
     (void)thread;
     const int64_t *dims = s->y->dims, each = dims[1] / s->groups;
-    bool floats = s->bytes == 4;
+    bool floats = s->bytes == 4, pairs = floats && s->groups == 2 && s->from_step[1] == 4 && s->to_step[1] == 4;
     for (int64_t row = begin; row < end; row++) {
         const char *from = s->from + row / dims[2] * s->from_step[0] + row % dims[2] * s->from_step[2];
         char *to = s->to + row / dims[2] * s->to_step[0] + row % dims[2] * s->to_step[2];
-        for (int64_t x = 0; x < dims[3]; x++, from += s->from_step[3], to += s->to_step[3])
+        for (int64_t x = 0; x < dims[3]; x++, from += s->from_step[3], to += s->to_step[3]) {
+            if (pairs) {
+                interleave((const float *)from, (const float *)from + each, each, (float *)to);
+                continue;
+            }
             for (int64_t g = 0; g < s->groups; g++)
                 for (int64_t i = 0; i < each; i++) {
                     const char *a = from + (g * each + i) * s->from_step[1];
@@ -85,6 +97,7 @@ static void shuffle_rows(void *ctx, int64_t begin, int64_t end, int thread) {
                     else
                         memcpy(b, a, (size_t)s->bytes);
                 }
+        }
     }
 }
 

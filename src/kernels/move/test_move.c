@@ -64,6 +64,28 @@ SW_TEST(concat_and_split_along_an_inner_axis) {
     test_call_free(&t);
 }
 
+/* Pieces of 4, 8, 16, 32 and 12 bytes of many rows, on some threads. */
+SW_TEST(concat_of_many_short_rows) {
+    enum { ROWS = 3000, PIECES = 5, WIDTH = 18 };
+    static const int64_t widths[PIECES] = {1, 2, 4, 8, 3};
+    static float pieces[PIECES][ROWS * 8];
+    test_call t;
+    test_call_init(&t, SW_OP_Concat, 1);
+    for (int64_t p = 0, start = 0; p < PIECES; start += widths[p++]) {
+        for (int64_t i = 0; i < ROWS * widths[p]; i++)
+            pieces[p][i] = (float)(i / widths[p] * WIDTH + start + i % widths[p]);
+        test_call_input(&t, TEST_F32(pieces[p], 3, ROWS / 3, widths[p]));
+    }
+    test_call_int(&t, "axis", 2);
+    t.call.pool = sw_pool_create(NULL, 3);
+    CHECK_INT(test_call_run(&t), SW_OK);
+    const float *y = t.y[0].data;
+    for (int64_t i = 0; i < ROWS * WIDTH; i++)
+        if (y[i] != (float)i) CHECK_INT(i, -1);
+    sw_pool_destroy(t.call.pool);
+    test_call_free(&t);
+}
+
 SW_TEST(slice_backwards_and_by_steps) {
     const int64_t start[2] = {-1, 0}, end[2] = {INT64_MIN, 3}, axes[2] = {0, -1}, step[2] = {-1, 2};
     test_call t;

@@ -185,6 +185,24 @@ static uint64_t finish_integer(const reduce *r, uint64_t acc, double sum, double
     }
 }
 
+/* Sums of floats that follow each other, and their means. */
+static void sum_rows(void *ctx, int64_t begin, int64_t end, int thread) {
+    (void)thread;
+    const reduce *r = ctx;
+    const float *x = (const float *)r->call->in[0]->data + begin * r->count;
+    float *y = r->call->out[0]->data;
+    for (int64_t o = begin; o < end; o++, x += r->count) {
+        double sum = 0;
+        for (int64_t i = 0; i < r->count; i++) sum += (double)x[i];
+        y[o] = (float)finish_float(r, sum, 0);
+    }
+}
+
+static bool is_sum_of_rows(const reduce *r) {
+    bool sums = r->call->op == SW_OP_ReduceSum || r->call->op == SW_OP_ReduceMean;
+    return sums && r->count > 0 && r->call->in[0]->dtype == SW_F32 && r->reduced.n == 1 && r->reduced.stride[0] == 1;
+}
+
 static void run_outputs(void *ctx, int64_t begin, int64_t end, int thread) {
     (void)thread;
     const reduce *r = ctx;
@@ -231,6 +249,6 @@ sw_status sw__reduce_ref(const sw_call *c) {
         if (chosen[i]) (void)__builtin_mul_overflow(r.count, x->dims[i], &r.count);
     }
     if (sw_tensor_count(x) == 0) r.count = 0;
-    sw_pool_for(c->pool, sw_tensor_count(y), 1 + 4096 / (r.count + 1), run_outputs, &r);
+    sw_pool_for(c->pool, sw_tensor_count(y), 1 + 4096 / (r.count + 1), is_sum_of_rows(&r) ? sum_rows : run_outputs, &r);
     return SW_OK;
 }
