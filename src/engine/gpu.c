@@ -352,6 +352,8 @@ void sw_gpu_program_destroy(sw_gpu *gpu, sw_gpu_program *p) {
         if (p->streams[i]) driver->stream_destroy(p->streams[i]);
         sw_cuda_free(gpu->cuda, p->workspaces[i]);
     }
+    for (size_t i = 0; i < p->n_old_workspaces; i++) sw_cuda_free(gpu->cuda, p->old_workspaces[i]);
+    sw_free(gpu->allocator, p->old_workspaces);
     for (int i = 0; p->outputs && i < gpu->plan->n_outputs; i++) sw__gpu_free_output(gpu, p, i);
     for (size_t v = 0; p->bound && v < gpu->plan->n_values; v++) sw_cuda_free(gpu->cuda, p->bound[v]);
     if (p->host_staging) driver->host_free(p->host_staging);

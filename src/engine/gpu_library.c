@@ -61,19 +61,27 @@ bool sw__gpu_has_tactic(sw_gpu *gpu, const sw_conv *conv, sw_cuda_kernel *tile) 
            sw__gpu_make_tactic(gpu, *tile, NULL) == SW_OK;
 }
 
+/* A library may propose one thing twice. */
+static bool is_repeated(const sw_cuda_kernel *tiles, size_t i) {
+    for (size_t k = 0; k < i; k++)
+        if (tiles[k] == tiles[i]) return true;
+    return false;
+}
+
 sw_status sw__gpu_make_tactics(sw_gpu *gpu, const sw_cuda_kernel *tiles, size_t n, int64_t deadline) {
     sw_cuda_wanted *wanted = sw_calloc(gpu->allocator, n + 1, sizeof *wanted);
     if (!wanted) return SW_E_NOMEM;
     int count = 0;
     for (size_t i = 0; i < n; i++) {
         const sw_gpu_tactic *t = tactic_of(gpu, tiles[i]);
-        if (!t->made && !t->refused) wanted[count++] = (sw_cuda_wanted){&t->conv, t->name, NULL};
+        if (!t->made && !t->refused && !is_repeated(tiles, i))
+            wanted[count++] = (sw_cuda_wanted){&t->conv, t->name, NULL};
     }
     sw_cuda_tactics_make(gpu->cuda, wanted, count, deadline);
     count = 0;
     for (size_t i = 0; i < n; i++) {
         sw_gpu_tactic *t = tactic_of(gpu, tiles[i]);
-        if (!t->made && !t->refused) t->made = wanted[count++].made;
+        if (!t->made && !t->refused && !is_repeated(tiles, i)) t->made = wanted[count++].made;
     }
     sw_free(gpu->allocator, wanted);
     return SW_OK;
@@ -142,10 +150,13 @@ sw_status sw__gpu_load(sw_gpu *gpu, const sw_cuda_launch *l, const sw_diag *diag
 
 /* ---- Workspace ----------------------------------------------------------------------------------------------------- */
 
+/* Graphs that were captured before go on using the one that is too small, in contests of tuning: it stays. */
 static sw_status grow(sw_gpu *gpu, sw_gpu_program *p, int stream, int64_t bytes, const sw_diag *diag) {
     if (bytes <= p->workspace_bytes[stream]) return SW_OK;
-    SW_CUDA_TRY(gpu->cuda, diag, stream_wait(p->streams[0])); /* graphs are launched there */
-    sw_cuda_free(gpu->cuda, p->workspaces[stream]);
+    SW_TRY(sw_grow(gpu->allocator, (void **)&p->old_workspaces, &p->cap_old_workspaces, p->n_old_workspaces + 1,
+                   sizeof *p->old_workspaces, SIZE_MAX));
+    p->old_workspaces[p->n_old_workspaces++] = p->workspaces[stream];
+    p->workspaces[stream] = 0;
     p->workspace_bytes[stream] = 0;
     SW_TRY(sw_cuda_alloc(gpu->cuda, (size_t)bytes, diag, &p->workspaces[stream]));
     p->workspace_bytes[stream] = bytes;

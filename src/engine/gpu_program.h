@@ -100,6 +100,8 @@ struct sw_gpu_program {
     sw_cu_stream streams[SW_GPU_MAX_STREAMS];
     sw_cu_pointer workspaces[SW_GPU_MAX_STREAMS]; /* of libraries: what runs on a stream runs one after the other */
     int64_t workspace_bytes[SW_GPU_MAX_STREAMS];
+    sw_cu_pointer *old_workspaces; /* that larger ones replaced */
+    size_t n_old_workspaces, cap_old_workspaces;
     sw_cu_event *events; /* by node */
     sw_gpu_segment *segments;
     int n_segments;

@@ -32,7 +32,8 @@ static bool is_in_place(const scheduler *s, const sw_gpu_node *node, int k) {
     sw_tensor part = sw__gpu_tensor(s->gpu, s->p, node->in[k]), whole = sw__gpu_tensor(s->gpu, s->p, node->out[0]);
     int64_t first = 0;
     for (int i = 0; i < k; i++) first += s->p->instance->values[node->in[i]].dims[1];
-    return whole.layout == SW_CHANNELS_LAST && part.data && part.data == (char *)whole.data + first * 2;
+    return whole.layout == SW_CHANNELS_LAST && part.data &&
+           part.data == (char *)whole.data + first * sw_cuda_cell_bytes(s->gpu->cuda->info.cell);
 }
 
 /* Nodes without launches pass on what they need, joins what they do not read. */

@@ -204,10 +204,10 @@ static int64_t shared_of(const sw_conv *c, const sw_cuda_kernel_info *k, sw_cuda
 }
 
 int sw_cuda_most_shared(const sw_cuda_info *gpu) {
-    return gpu->sm == 75                     ? 64 * 1024
-           : gpu->sm == 80 || gpu->sm == 87  ? 163 * 1024
-           : gpu->sm >= 90 && gpu->sm != 120 ? 227 * 1024
-                                             : 99 * 1024;
+    return gpu->sm == 75                    ? 64 * 1024
+           : gpu->sm == 80 || gpu->sm == 87 ? 163 * 1024
+           : gpu->sm >= 90 && gpu->sm < 120 ? 227 * 1024
+                                            : 99 * 1024;
 }
 
 /* A product of rows; maps are float32 in descriptions. */
