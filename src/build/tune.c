@@ -62,7 +62,7 @@ static void keep_least(sw_tune_tactic *t, int half, int64_t ns) {
 typedef struct rounds {
     sw_tune_kind *kinds;
     int n, passes; /* of a round: the most tactics that a kind has to time */
-    bool (*missing)[SW_TUNE_TACTICS];
+    bool (*missing)[SW_CONV_TACTICS];
     const sw_tune_bench *bench;
     int *choice;
     int64_t *ns;

@@ -15,7 +15,7 @@
 #include "backend/cpu/cpu.h"
 #include "build/timing_cache.h"
 
-enum { SW_TUNE_TACTICS = SW_CONV_TACTICS, SW_TUNE_LEVELS = 6 };
+enum { SW_TUNE_LEVELS = 6 };
 
 typedef struct sw_tune_tactic {
     const char *name;
@@ -27,7 +27,7 @@ typedef struct sw_tune_tactic {
 } sw_tune_tactic;
 
 typedef struct sw_tune_kind {
-    sw_tune_tactic tactics[SW_TUNE_TACTICS];
+    sw_tune_tactic tactics[SW_CONV_TACTICS];
     int n, standard; /* how many; the one that the cost model takes */
     int choice;      /* result */
 } sw_tune_kind;

@@ -19,7 +19,7 @@ enum { DEVICE_TEXT = 320 };
 typedef struct tuned {
     size_t step;
     int kind;
-    sw_prepared ways[SW_TUNE_TACTICS]; /* by tactic of the kind; those that are timed */
+    sw_prepared ways[SW_CONV_TACTICS]; /* by tactic of the kind; those that are timed */
 } tuned;
 
 typedef struct tuner {

@@ -500,10 +500,17 @@ static int64_t reader_of_picture(const sw_plan *plan) {
     return uses == 1 ? reader : -1;
 }
 
+static bool is_computed(const sw_plan *plan, int32_t value) {
+    for (size_t s = 0; s < plan->n_steps; s++)
+        for (int i = 0; i < plan->steps[s].n_out; i++)
+            if (plan->steps[s].out[i] == value) return true;
+    return false;
+}
+
 bool sw_session_takes_bytes(const sw_session *session) {
     const sw_plan *plan = session->plan;
     int64_t reader = session->gpu || session->reference || session->control ? -1 : reader_of_picture(plan);
-    if (reader < 0) return false;
+    if (reader < 0 || is_computed(plan, plan->steps[reader].in[1])) return false;
     const sw_tensor *in = &sw_plan_input(plan, 0)->type, *weights = &plan->values[plan->steps[reader].in[1]].type,
                     *out = &plan->values[plan->steps[reader].out[0]].type;
     bool picture = in->dtype == SW_F32 && in->rank == 4 && (in->dims[0] == 1 || in->dims[0] < 0) && in->dims[1] == 3;

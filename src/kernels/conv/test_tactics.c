@@ -16,16 +16,16 @@ enum {
     WIDE_SHAPES = 16,
     FAR_SHAPES = 60,
     LARGE_SHAPES = 6,
-    MOST_TILES = 1024
+    MOST_TILES = 1024,
+    MOST_TACTICS = SW_CONV_TACTICS + 2 /* with those of emulated instructions */
 };
 static const float guard = -12288; /* a half, too */
 
 /* Those of the list, and those of emulated instructions; ends with NULL. */
 static const sw_conv_tactic *const *all_tactics(void) {
-    enum { MOST = 32 };
-    static const sw_conv_tactic *all[MOST + 3];
+    static const sw_conv_tactic *all[MOST_TACTICS + 1];
     int n = 0;
-    while (sw_conv_tactics[n] && n < MOST) all[n] = sw_conv_tactics[n], n++;
+    while (sw_conv_tactics[n]) all[n] = sw_conv_tactics[n], n++;
 #ifdef SW_ISA_AMX
     all[n++] = &sw__conv_direct_amx_emulated;
 #endif
@@ -317,7 +317,7 @@ SW_TEST(conv_tactics) {
     const sw_conv_tactic *const *tactics = all_tactics();
     uint64_t state = 12, wishes = 1; /* apart, so that shapes are the same whichever tactics there are */
     sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
-    int ran[40] = {0};
+    int ran[MOST_TACTICS] = {0};
     for (int shape = 0; shape < SHAPES + DEEP_SHAPES + POINTWISE_SHAPES; shape++) {
         fixture f = {0};
         bool deep = shape >= SHAPES && shape < SHAPES + DEEP_SHAPES;
@@ -334,7 +334,7 @@ SW_TEST(conv_tactics) {
 SW_TEST(conv_tactics_rare_shapes) {
     uint64_t state = 5, wishes = 1;
     sw_pool *pools[3] = {NULL, sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
-    int ran[40] = {0}, depthwise = 0, direct = 0;
+    int ran[MOST_TACTICS] = {0}, depthwise = 0, direct = 0;
     for (int shape = 0; shape < WIDE_SHAPES + FAR_SHAPES + LARGE_SHAPES; shape++) {
         fixture f = {0};
         CHECK(make(&state, &f,
