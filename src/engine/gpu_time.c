@@ -56,8 +56,8 @@ sw_status sw_gpu_time(sw_gpu *gpu, sw_gpu_program *p, int rounds, const sw_diag 
     double times[SW_GPU_MAX_ROUNDS];
     stopwatch w;
     if (rounds > SW_GPU_MAX_ROUNDS) rounds = SW_GPU_MAX_ROUNDS;
-    sw_status status = sw_cuda_enter(gpu->cuda, diag);
-    if (status == SW_OK) status = make_stopwatch(gpu, diag, &w);
+    SW_TRY(sw_cuda_enter(gpu->cuda, diag));
+    sw_status status = make_stopwatch(gpu, diag, &w);
     for (int i = 0; i < rounds && status == SW_OK; i++) status = time_once(&w, p, diag, &times[i]);
     drop_stopwatch(&w);
     if (status != SW_OK) return status;
@@ -191,7 +191,8 @@ static sw_status time_tile(stopwatch *w, const trial *t, sw_cuda_kernel tile, co
     return SW_OK;
 }
 
-/* Tiles from `first` on, but for those whose time is known; *done false: there was no time left to begin. */
+/* Tiles from `first` on, but for those whose time is known; *done false: there was no time left to begin, and the rest is no
+ * longer listed. */
 static sw_status time_tiles(stopwatch *w, trial *t, int first, const sw_gpu_times *times, const sw_diag *diag,
                             bool *done) {
     for (int i = first; i < t->n; i++) {
@@ -199,7 +200,7 @@ static sw_status time_tiles(stopwatch *w, trial *t, int first, const sw_gpu_time
         const char *name = sw__gpu_tile_name(w->gpu, t->tiles[i]);
         *done = t->timed || sw_clock_ns() <= w->deadline;
         if (!times || !times->find(times->ctx, t->key, name, ns)) {
-            if (!*done) return SW_OK;
+            if (!*done) return t->n = i, SW_OK;
             t->timed = true;
             SW_TRY(time_tile(w, t, t->tiles[i], diag, ns));
             if (times) SW_TRY(times->add(times->ctx, t->key, name, ns));
@@ -440,8 +441,10 @@ static void name_in_network(const sw_gpu_tuned *t, uint64_t network, char *key, 
     snprintf(key + length, size - length, SW_GPU_IN_NETWORK "%016llx", (unsigned long long)network);
 }
 
-static uint64_t number_of_network(const sw_gpu *gpu, const sw_gpu_program *p) {
+/* What libraries must gain there belongs to it: it decides, too. */
+static uint64_t number_of_network(const sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_times *times) {
     uint64_t hash = sw_hash(0, &p->n_nodes, sizeof p->n_nodes);
+    if (times && times->libraries) hash = sw_hash(hash, &times->library_gain, sizeof times->library_gain);
     for (size_t i = 0; i < gpu->n_tuned; i++) {
         char key[SW_GPU_PAIR_KEY];
         key_of(&gpu->tuned[i], key);
@@ -571,14 +574,15 @@ static sw_status hold_contests(contest *c, const sw_diag *diag) {
 
 static sw_status tune_network(stopwatch *w, sw_gpu_program *p, const sw_gpu_times *times, const sw_diag *diag) {
     sw_gpu *gpu = w->gpu;
-    uint64_t network = number_of_network(gpu, p);
+    uint64_t network = number_of_network(gpu, p, times);
     contest c = {.w = w, .p = p};
     bool all_known = true;
     for (size_t i = 0; i < gpu->n_tuned; i++) {
         sw_gpu_tuned *t = &gpu->tuned[i];
         t->alone = t->tile;
         if (t->pair) t->tile = SW_GPU_APART; /* one kernel is taken where the network gains by it */
-        t->known = (t->n_others == 0 && t->alone == t->tile) || recall(gpu, t, network, times);
+        bool only = t->n_others == 0 && t->alone == t->tile && t->tile == t->own; /* a library's is weighed */
+        t->known = only || recall(gpu, t, network, times);
         all_known &= t->known;
     }
     if (all_known) return SW_OK;
@@ -605,7 +609,8 @@ sw_status sw_gpu_tune(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_times *times,
     stopwatch w;
     SW_TRY(sw_cuda_enter(gpu->cuda, diag));
     sw_status status = make_stopwatch(gpu, diag, &w);
-    w.deadline = times && times->seconds > 0 ? sw_clock_ns() + (int64_t)(times->seconds * 1e9) : INT64_MAX;
+    bool limited = times && times->seconds > 0 && times->seconds < 1e9;
+    w.deadline = limited ? sw_clock_ns() + (int64_t)(times->seconds * 1e9) : INT64_MAX;
     if (status == SW_OK) status = tune_alone(&w, p, times, diag);
     if (status == SW_OK) status = tune_pairs(&w, p, times, diag);
     if (status == SW_OK) status = tune_network(&w, p, times, diag);
