@@ -6,6 +6,7 @@
 #include "base/cpu.h"
 #include "base/options.h"
 #include "base/os.h"
+#include "build/tune.h"
 #include "build/tune_gpu.h"
 #include "build/tune_plan.h"
 #include "engine/plan_file.h"
@@ -106,6 +107,9 @@ sw_status sw_plan_build_with(const char *path, const sw_build_options *options, 
     const sw_tuning *tuning = options->tuning;
     SW_TRY(SW_OPTIONS_CHECK(options, diag));
     SW_TRY(SW_OPTIONS_CHECK(tuning, diag));
+    if (tuning && (tuning->level < 0 || tuning->level >= SW_TUNE_LEVELS))
+        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "the level of tuning is %d; it should be from 0 to %d",
+                       tuning->level, SW_TUNE_LEVELS - 1);
     if (!options->n_shapes && !options->batch_max && sw_plan_sniff_file(path))
         return sw_plan_load(path, &(sw_load_options){.strict = options->strict, .trust_code = options->trust_code},
                             diag, plan);

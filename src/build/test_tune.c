@@ -1,6 +1,7 @@
 /* The tuner's decisions over a fake bench: what each tactic takes, noise, and the clock are made up. */
 #include "build/tune.h"
 
+#include "slipway/build.h"
 #include "unit.h"
 
 enum { KINDS = 3 };
@@ -147,6 +148,14 @@ SW_TEST(tune_levels_time_more_and_more) {
         CHECK(level == 0 || sw_tune_effort_of(level).rounds > sw_tune_effort_of(level - 1).rounds);
     }
     CHECK_INT(sw_tune_effort_of(0).rounds, 0);
+}
+
+SW_TEST(tune_refuses_levels_that_there_are_not) {
+    for (int level = -1; level <= SW_TUNE_LEVELS; level += SW_TUNE_LEVELS + 1) {
+        const sw_tuning tuning = {.level = level};
+        sw_plan *plan = NULL;
+        CHECK_INT(sw_plan_build_with("/nonexistent", &(sw_build_options){.tuning = &tuning}, NULL, &plan), SW_E_USAGE);
+    }
 }
 
 /* Weights of 300, 200 and 100 bytes, the larger the faster. */

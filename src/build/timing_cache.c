@@ -145,7 +145,7 @@ static char *after(char *line, const char *word) {
 }
 
 static bool read_ns(const char *text, size_t length, int64_t *ns) {
-    return sw_str_to_i64(text, length, ns) && *ns >= 0;
+    return sw_str_to_i64(text, length, ns) && *ns >= 0 && *ns <= INT64_MAX / 4;
 }
 
 /* "<step> TAB <tactic> TAB <ns> <ns>". */

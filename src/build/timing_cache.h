@@ -24,7 +24,7 @@
 typedef struct sw_timings sw_timings;
 
 typedef struct sw_timing {
-    int64_t ns[2]; /* >= 0 */
+    int64_t ns[2]; /* >= 0, and so small that sums do not overflow */
 } sw_timing;
 
 /* An empty cache for this version of the kernels (copied); NULL when out of memory. */
