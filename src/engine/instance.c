@@ -23,14 +23,15 @@ static void print_type(const sw_tensor *type, char *text, size_t size) {
     if (used < size) snprintf(text + used, size - used, "]");
 }
 
-/* Equal symbols must stand for equal numbers; binds them in the order in which inputs name them. */
-static bool symbols_agree(const sw_plan *plan, const sw_tensor *inputs, int64_t symbol, int64_t dim) {
-    for (int i = 0; i < plan->n_inputs; i++) {
-        const sw_tensor *want = &sw_plan_input(plan, i)->type;
-        for (int k = 0; k < want->rank; k++)
-            if (want->dims[k] == symbol && k < inputs[i].rank) return inputs[i].dims[k] == dim;
+/* What dim `k` of input `i` must be: a number, that of the first dim with the same symbol, or negative: anything. */
+static int64_t wanted_dim(const sw_plan *plan, const sw_tensor *inputs, int i, int k) {
+    int64_t symbol = sw_plan_input(plan, i)->type.dims[k];
+    for (int j = 0; j <= i && symbol <= SW_DIM_SYMBOL; j++) {
+        const sw_tensor *want = &sw_plan_input(plan, j)->type;
+        for (int m = 0; m < want->rank && (j < i || m < k); m++)
+            if (want->dims[m] == symbol) return inputs[j].dims[m];
     }
-    return true;
+    return symbol;
 }
 
 /* "1 to 8 x 3 x 640 x 640". */
@@ -77,13 +78,15 @@ static sw_status check_inputs(const sw_plan *plan, const sw_tensor *inputs, cons
         const sw_tensor *want = &port->type, *got = &inputs[i];
         bool fits = got->data && sw_tensor_bytes(got) >= 0 && (!want->dtype || got->dtype == want->dtype) &&
                     (want->rank < 0 || got->rank == want->rank);
-        for (int k = 0; fits && k < want->rank; k++)
-            fits = want->dims[k] >= 0               ? got->dims[k] == want->dims[k]
-                   : want->dims[k] <= SW_DIM_SYMBOL ? symbols_agree(plan, inputs, want->dims[k], got->dims[k])
-                                                    : true;
+        for (int k = 0; fits && k < want->rank; k++) {
+            int64_t dim = wanted_dim(plan, inputs, i, k);
+            fits = dim < 0 || got->dims[k] == dim;
+        }
         if (fits) continue;
+        sw_tensor exact = *want;
+        for (int k = 0; k < want->rank; k++) exact.dims[k] = wanted_dim(plan, inputs, i, k);
         char want_text[160], got_text[160];
-        print_type(want, want_text, sizeof want_text);
+        print_type(&exact, want_text, sizeof want_text);
         print_type(got, got_text, sizeof got_text);
         return sw_fail(diag, SW_E_INPUT, NULL, NULL, "input '%s' should be %s, but is %s", port->name, want_text,
                        got_text);

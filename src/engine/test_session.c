@@ -162,6 +162,26 @@ SW_TEST(session_refuses_what_does_not_fit) {
     sw_plan_unref(plan);
 }
 
+SW_TEST(session_says_what_a_dim_of_the_same_name_must_be) {
+    sw_plan *plan = sw_plan_create(NULL);
+    int64_t dims[] = {SW_DIM_SYMBOL, SW_DIM_SYMBOL - 1};
+    int32_t in[2] = {add_value(plan, "a", SW_F32, 2, dims), add_value(plan, "b", SW_F32, 2, dims)};
+    int32_t sum = add_unknown(plan, "sum");
+    add_step(plan, SW_OP_Add, 2, in, sum);
+    CHECK_INT(sw_plan_set_ports(plan, in, 2, &sum, 1), SW_OK);
+    sw_session *session;
+    CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 1}, &sw_test_diag, &session), SW_OK);
+    float data[6] = {0};
+    sw_tensor out, x[2] = {{.dtype = SW_F32, .rank = 2, .dims = {2, 3}, .data = data}};
+    x[1] = x[0];
+    CHECK_INT(sw_session_run(session, x, &out), SW_OK);
+    x[1].dims[1] = 1;
+    CHECK_INT(sw_session_run(session, x, &out), SW_E_INPUT);
+    CHECK_STR(sw_test_message(), "input 'b' should be float32[2,3], but is float32[2,1]");
+    sw_session_destroy(session);
+    sw_plan_unref(plan);
+}
+
 SW_TEST(session_refuses_options_of_a_newer_version) {
     sw_plan *plan = small_plan();
     sw_session *session;

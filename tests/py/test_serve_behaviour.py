@@ -630,6 +630,10 @@ class Clients(Serving):
             "Deadline Exceeded",
             ("StatusCode.DEADLINE_EXCEEDED",),
         )
+        row = tensors(triton_grpc, ROW)
+        for _ in range(10):  # the server may see it first
+            late = lambda: self.grpc.infer("slow", row, client_timeout=1e-6)
+            self.refused(late, "Deadline", ("StatusCode.DEADLINE_EXCEEDED",))
         impatient = triton_http.InferenceServerClient(self.server.url, network_timeout=0.1)
         with self.assertRaises(Exception):
             impatient.infer("slow", tensors(triton_http, ROW))

@@ -22,8 +22,10 @@ static sw__grpc_status status_of(sw_serve_code code) {
 }
 
 static void end(sw__stream *s, const sw_serve_error *error) {
-    s->try_again = error->code == SW_SERVE_UNAVAILABLE;
-    sw__stream_end(s, status_of(error->code), error->text);
+    bool unavailable = error->code == SW_SERVE_UNAVAILABLE;
+    bool late = unavailable && s->deadline_ns && sw_clock_ns() >= s->deadline_ns; /* to try again would be late, too */
+    s->try_again = unavailable && !late;
+    sw__stream_end(s, late ? SW__GRPC_DEADLINE_EXCEEDED : status_of(error->code), error->text);
 }
 
 static sw_serve *core_of(const sw__stream *s) {
