@@ -16,8 +16,9 @@ static bool is_worth(int64_t weights, int64_t bytes, int64_t pixels) {
 
 /* ---- Which steps --------------------------------------------------------------------------------------------------- */
 
+/* A plan file may hold weights packed only, which then have no place. */
 static bool is_const(const sw_instance *instance, int32_t value) {
-    return instance->places[value] == SW_PLACE_CONST || instance->places[value] == SW_PLACE_BOUND;
+    return instance->places[value] <= SW_PLACE_CONST || instance->places[value] == SW_PLACE_BOUND;
 }
 
 /* Has the batch as its first axis, in memory that can be cut there. */

@@ -180,6 +180,21 @@ static bool is_written(const finder *f, const bool *shared, const sw_step *relay
            type_of(f, conv->in[0])->layout == SW_CHANNELS_LAST && is_row(f, rows);
 }
 
+/* Makes a map rows, unless the tactic that the plan names for its maker, and may hold weights for only, cannot write them. */
+static bool write_rows(const finder *f, int32_t map, int32_t rows) {
+    const sw_step *maker = &f->plan->steps[f->makers[map]];
+    const sw_conv_tactic *tactic = maker->tactic ? sw_conv_find(maker->tactic) : NULL;
+    const sw_tensor *in[4];
+    sw_tensor *out, *values = f->instance->values, before = values[map];
+    sw_conv conv;
+    values[map].layout = SW_ROW_MAJOR;
+    values[map].pitch = values[rows].pitch;
+    sw_call call = sw_step_call(maker, values, in, &out, NULL);
+    if (!tactic || (sw_call_conv(&call, &conv) == SW_OK && !tactic->refuse(&conv))) return true;
+    values[map] = before;
+    return false;
+}
+
 sw_status sw_row_views_write(const sw_plan *plan, sw_instance *instance, const sw_allocator *allocator) {
     if (instance->n_groups || plan->reference) return SW_OK; /* groups move through maps by pictures */
     finder f = {.plan = plan, .instance = instance};
@@ -194,9 +209,8 @@ sw_status sw_row_views_write(const sw_plan *plan, sw_instance *instance, const s
             const sw_step *step = &plan->steps[s];
             if (instance->skip[s] || step->op != SW_OP_Relayout || !is_written(&f, shared, step)) continue;
             int32_t map = step->in[0], rows = step->out[0];
+            if (!write_rows(&f, map, rows)) continue;
             instance->skip[s] = true;
-            instance->values[map].layout = SW_ROW_MAJOR;
-            instance->values[map].pitch = instance->values[rows].pitch;
             instance->roots[map] = instance->roots[rows];
             instance->inner[map] = instance->inner[rows];
         }

@@ -44,6 +44,24 @@ def small_model(path, batch="n", size=None, seed=1, channels=8):
     return path
 
 
+def batch_model(path):
+    """Two small layers, which go through a batch picture by picture on one thread, and a wide one that may write rows."""
+    r = np.random.default_rng(5)
+    chain = ["x", "a", "r", "b", "s", "y"]
+    nodes = [
+        helper.make_node("Relu", [a], [b]) if i % 2 else helper.make_node("Conv", [a, f"w{i}"], [b])
+        for i, (a, b) in enumerate(zip(chain, chain[1:]))
+    ]
+    constants = [
+        numpy_helper.from_array(r.standard_normal(shape).astype(np.float32), f"w{2 * i}")
+        for i, shape in enumerate([(8, 3, 1, 1), (256, 8, 1, 1), (256, 256, 1, 1)])
+    ]
+    x, y = (helper.make_tensor_value_info(n, T.FLOAT, [2, c, 14, 14]) for n, c in (("x", 3), ("y", 256)))
+    graph = helper.make_graph(nodes, "batch", [x], [y], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
 def products_model(path, rows):
     """Two products: MatMul, and Gemm with its weights the other way round and a bias."""
     r = np.random.default_rng(3)
@@ -66,12 +84,12 @@ class Folder(unittest.TestCase):
         self.addCleanup(temporary.cleanup)
         self.folder = pathlib.Path(temporary.name)
 
-    def run_on(self, model, *shape, expect=0):
+    def run_on(self, model, *shape, expect=0, options=()):
         x = self.folder / "x.npy"
         np.save(x, np.random.default_rng(7).standard_normal(shape).astype(np.float32))
         out = self.folder / "out"
         shutil.rmtree(out, ignore_errors=True)
-        process = slipway.run("run", model, "--input", f"x={x}", "--output-dir", out, expect=expect)
+        process = slipway.run("run", model, "--input", f"x={x}", "--output-dir", out, *options, expect=expect)
         return np.load(out / "y.npy") if expect == 0 else process.stderr
 
 
@@ -87,6 +105,15 @@ class Plans(Folder):
         for options in ((), ("--portable",)):
             got = self.run_on(self.build(model, *options), 2, 3, 12, 12)
             np.testing.assert_array_equal(got, want)
+
+    def test_a_plan_of_a_batch_runs_with_any_number_of_threads(self):
+        """How a batch is cut, and so which convolutions may write rows, depends on it; the packed weights do not."""
+        model = batch_model(self.folder / "m.onnx")
+        want = self.run_on(model, 2, 3, 14, 14)
+        plan = self.build(model)
+        for threads in 1, 2, 3:
+            got = self.run_on(plan, 2, 3, 14, 14, options=("--threads", threads))
+            np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
 
     def test_products_with_constant_weights_are_packed(self):
         for rows in (13, 1, "n"):
