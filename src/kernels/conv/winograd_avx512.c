@@ -1,5 +1,6 @@
 #include "kernels/vec_avx512.h"
 
+#define WINOGRAD_ROWS 13
 #include "base/cpu.h"
 #include "kernels/conv/tactics.h"
 #include "kernels/conv/winograd.inc"
