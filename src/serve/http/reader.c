@@ -88,6 +88,14 @@ static size_t end_of_head(const uint8_t *text, size_t from, size_t size) {
     return end ? (size_t)(end - text) + 4 : 0;
 }
 
+/* What tells before its end that this will be no head: else whoever cannot know better waits until time is over. */
+static void check_start(sw_http *h, size_t from) {
+    const uint8_t *text = h->head.data;
+    if (text[0] == 0x16) fail(h, 400, "this is TLS, which is not spoken on this port"); /* a handshake record */
+    for (size_t i = from; i < h->head.size; i++)
+        if (text[i] == '\n' && (!i || text[i - 1] != '\r')) fail(h, 400, "a line that does not end with CR LF");
+}
+
 static size_t feed_head(sw_http *h, const uint8_t *data, size_t size) {
     size_t before = h->head.size, skipped = 0;
     while (!before && skipped < size && (data[skipped] == '\r' || data[skipped] == '\n')) skipped++; /* RFC 9112, 2.2 */
@@ -100,6 +108,7 @@ static size_t feed_head(sw_http *h, const uint8_t *data, size_t size) {
     size_t end = end_of_head(h->head.data, before, h->head.size);
     if (!end) {
         if (h->head.size == SW_HTTP_MAX_HEAD) fail(h, 431, "the head of the request is too long");
+        if (h->head.size) check_start(h, before);
         return skipped + take;
     }
     h->head.size = end;

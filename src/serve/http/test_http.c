@@ -102,6 +102,9 @@ SW_TEST(http_refuses_what_two_servers_may_read_differently) {
         {400, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length:\r\n 4\r\n\r\n"},
         {400, "POST / HTTP/1.1\r\nHost: x\nContent-Length: 4\r\n\r\n"},
         {400, "POST / HTTP/1.1\r\nHost: x\rContent-Length: 4\r\n\r\n"},
+        {400, "GET / HTTP/1.1\nHost: x\n\n"},
+        {400, "GET / HTTP/1.1\r\nHost: x\n"},
+        {400, "\x16\x03\x01\x02"}, /* TLS */
         {400, "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n"},
         {400, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"},
         {501, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"},
