@@ -148,6 +148,28 @@ class ThroughTheCore(Served):
         self.assertEqual(status, 400)
         self.assertIn("'timeout' is 'soon'", answer["error"])
 
+    def test_queries(self):
+        for query, sentence in (
+            ("max_det=0", "'max_det' is '0', expected a whole number from 1 to 100000"),
+            ("imgsz=64.5", "'imgsz' is '64.5', expected a whole number from 1 to 8192"),
+            ("conf=2", "'conf' is '2', expected a number from 0 to 1"),
+            ("annotate=maybe", "'annotate' is 'maybe', expected 0 or 1"),
+            ("annotate=1&format=gif", "'format' is 'gif', expected jpeg or png"),
+        ):
+            status, answer = self.detect("slow", 255, query=query)
+            self.assertEqual((status, answer["error"]), (400, f"query parameter {sentence}"))
+        self.assertEqual(self.detect("one", 255, query="annotate=false&max_det=1&format=jpg")[0], 200)
+        for query, start in (("annotate", b"\xff\xd8"), ("annotate=1&format=png", b"\x89PNG")):
+            picture_back = self.server.get(f"/v2/models/one/detect?{query}", picture(255))[2]
+            self.assertEqual(picture_back[: len(start)], start)
+
+    def test_a_part_without_a_file_is_named(self):
+        body = b'--XX\r\nContent-Disposition: form-data; name="conf"\r\n\r\n0.5\r\n--XX--\r\n'
+        headers = {"Content-Type": "multipart/form-data; boundary=XX"}
+        status, _, answer = self.server.get("/v2/models/one/detect", body, headers)
+        self.assertEqual(status, 400)
+        self.assertRegex(json.loads(answer)["error"], "^conf: is not a picture")
+
     def test_reshaped_ports(self):
         status, answer = self.detect("one", 51 * 4)
         self.assertEqual(status, 200, answer)

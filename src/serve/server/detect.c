@@ -1,5 +1,6 @@
 #include "serve/server/detect.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -261,24 +262,49 @@ static sw_serve_code read_number(const char *query, const char *name, double mos
                          name, text, most);
 }
 
-static sw_serve_code read_query(const char *query, work *w, sw_serve_error *error) {
+static sw_serve_code read_whole(const char *query, const char *name, int64_t least, int64_t most, int64_t *value,
+                                sw_serve_error *error) {
+    char text[32];
+    if (!sw_http_query(query, name, text, sizeof text)) return SW_SERVE_OK;
+    if (sw_str_to_i64(text, strlen(text), value) && *value >= least && *value <= most) return SW_SERVE_OK;
+    return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
+                         "query parameter '%s' is '%s', expected a whole number from %" PRId64 " to %" PRId64, name,
+                         text, least, most);
+}
+
+/* One of some words; `value` becomes its place. */
+static sw_serve_code read_word(const char *query, const char *name, const char *const *words, int *value,
+                               sw_serve_error *error) {
     char text[16];
-    double max_det = 0, imgsz = 0, priority = 0, timeout_us = 0;
+    if (!sw_http_query(query, name, text, sizeof text)) return SW_SERVE_OK;
+    for (*value = 0; words[*value]; ++*value)
+        if (!strcmp(text, words[*value])) return SW_SERVE_OK;
+    return sw_serve_fail(error, SW_SERVE_INVALID_ARG, "query parameter '%s' is '%s', expected %s or %s", name, text,
+                         words[0], words[1]);
+}
+
+static sw_serve_code read_query(const char *query, work *w, sw_serve_error *error) {
+    static const char *const flags[] = {"0", "1", "false", "true", "no", "yes", "off", "", NULL}; /* odd: yes */
+    static const char *const formats[] = {"jpeg", "png", "jpg", NULL};
+    int annotate = 0, format = 0;
+    int64_t max_det = 0, imgsz = 0, priority = 0, timeout_us = 0; /* 0: as the model or its queue has it */
     w->wish = (sw__wish){.conf = -1, .iou = -1};
-    w->format = SW_IMAGE_JPEG;
-    w->annotate = sw_http_query(query, "annotate", text, sizeof text) && strcmp(text, "0") != 0;
-    if (sw_http_query(query, "format", text, sizeof text) && !strcmp(text, "png")) w->format = SW_IMAGE_PNG;
     sw_serve_code code = read_number(query, "conf", 1, &w->wish.conf, error);
     if (code == SW_SERVE_OK) code = read_number(query, "iou", 1, &w->wish.iou, error);
-    if (code == SW_SERVE_OK) code = read_number(query, "max_det", 100000, &max_det, error);
-    if (code == SW_SERVE_OK) code = read_number(query, "imgsz", 8192, &imgsz, error);
-    if (code == SW_SERVE_OK) code = read_number(query, "priority", 1e9, &priority, error);
-    if (code == SW_SERVE_OK) code = read_number(query, "timeout", 1e12, &timeout_us, error);
+    if (code == SW_SERVE_OK) code = read_whole(query, "max_det", 1, 100000, &max_det, error);
+    if (code == SW_SERVE_OK) code = read_whole(query, "imgsz", 1, 8192, &imgsz, error);
+    if (code == SW_SERVE_OK) code = read_whole(query, "priority", 0, UINT32_MAX, &priority, error);
+    if (code == SW_SERVE_OK) code = read_whole(query, "timeout", 0, INT64_C(1000000000000), &timeout_us, error);
+    if (code == SW_SERVE_OK) code = read_word(query, "annotate", flags, &annotate, error);
+    if (code == SW_SERVE_OK) code = read_word(query, "format", formats, &format, error);
+    if (code != SW_SERVE_OK) return code;
+    w->annotate = annotate % 2;
+    w->format = format == 1 ? SW_IMAGE_PNG : SW_IMAGE_JPEG;
     w->wish.max_det = (int)max_det;
     w->wish.imgsz = (int)imgsz;
     w->priority = (uint64_t)priority;
-    if (timeout_us > 0) w->deadline_ns = sw_clock_ns() + (int64_t)(timeout_us * 1000);
-    return code;
+    if (timeout_us > 0) w->deadline_ns = sw_clock_ns() + timeout_us * 1000;
+    return SW_SERVE_OK;
 }
 
 /* The pictures of the body: it itself, or the parts of multipart/form-data. */

@@ -1,5 +1,6 @@
 #include "serve/server/multipart.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* boundary=x or boundary="x"; at most 70 characters (RFC 2046). */
@@ -27,18 +28,23 @@ bool sw__multipart_begin(sw__multipart *m, const char *type, const uint8_t *body
     return true;
 }
 
-/* filename="x" of a Content-Disposition line. */
-static void take_name(const char *head, size_t size, char *name, size_t n_name) {
-    static const char key[] = "filename=\"";
-    const char *at = memmem(head, size, key, sizeof key - 1);
-    name[0] = 0;
-    if (!at) return;
-    at += sizeof key - 1;
+/* What `key` has in quotes in the head of a part. */
+static bool take_value(const char *head, size_t size, const char *key, char *value, size_t n_value) {
+    const char *at = memmem(head, size, key, strlen(key));
+    if (!at) return false;
+    at += strlen(key);
     const char *end = memchr(at, '"', (size_t)(head + size - at));
     size_t n = end ? (size_t)(end - at) : 0;
-    if (n >= n_name) n = n_name - 1;
-    memcpy(name, at, n);
-    name[n] = 0;
+    if (n >= n_value) n = n_value - 1;
+    memcpy(value, at, n);
+    value[n] = 0;
+    return n > 0;
+}
+
+/* filename="x" of a Content-Disposition line, or name="x" where there is none. */
+static void take_name(const char *head, size_t size, char *name, size_t n_name) {
+    if (!take_value(head, size, "filename=\"", name, n_name) && !take_value(head, size, " name=\"", name, n_name))
+        snprintf(name, n_name, "picture");
 }
 
 int sw__multipart_next(sw__multipart *m, sw__part *part) {

@@ -13,7 +13,7 @@ typedef struct sw__multipart {
 } sw__multipart;
 
 typedef struct sw__part {
-    char name[256]; /* of the file; "": none */
+    char name[256]; /* of the file, else of the field, else "picture" */
     const uint8_t *data;
     size_t size;
 } sw__part;
