@@ -127,7 +127,7 @@ const char *sw_library_error(void);
 /* -- Process ----------------------------------------------------------------------------------------------------- */
 
 bool sw_fd_is_terminal(int fd);
-/* Path of the running program; false when the system does not tell. */
+/* Path of the running program, by which a child can start it; false when the system does not tell. */
 bool sw_os_executable(char *path, size_t size);
 /* A write into a pipe without reader then fails with an error instead of ending the process. */
 void sw_os_ignore_broken_pipes(void);

@@ -424,6 +424,9 @@ bool sw_os_executable(char *path, size_t size) {
     ssize_t length = readlink("/proc/self/exe", path, size - 1);
     if (length <= 0 || (size_t)length >= size - 1) return false; /* a full buffer may hold a cut path */
     path[length] = 0;
+    static const char gone[] = " (deleted)"; /* replaced by a newer version, say; this one can still be started so: */
+    bool is_gone = (size_t)length >= sizeof gone && !strcmp(path + length - (sizeof gone - 1), gone);
+    if (is_gone && access(path, F_OK) != 0) snprintf(path, size, "/proc/self/exe");
     return true;
 }
 

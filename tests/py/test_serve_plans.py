@@ -2,12 +2,14 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import tempfile
 import threading
 import time
 import unittest
+import unittest.mock
 
 import numpy as np
 import onnx
@@ -76,6 +78,19 @@ class PlanCache(unittest.TestCase):
         self.wait_for(server, "runs on its tuned plan")
         self.assertEqual(server.stop()[0], 0)
         return self.plans()
+
+    def test_made_after_the_program_was_replaced(self):
+        models = self.folder / "models"
+        (models / "conv/1").mkdir(parents=True)
+        conv_model(models / "conv/1/model.onnx")
+        program = pathlib.Path(shutil.copy(slipway.PROGRAM, self.folder / "slipway"))
+        with unittest.mock.patch.object(slipway, "PROGRAM", program):
+            explicit = ("--model-repository", models, "--model-control-mode", "explicit", "--tune-seconds", "0.1")
+            server = Server("--plan-cache", self.cache, *explicit)
+        self.addCleanup(server.stop)
+        program.unlink()
+        self.assertEqual(server.get("/v2/repository/models/conv/load", b"")[0], 200)
+        self.wait_for(server, "runs on its tuned plan")
 
     def test_made_while_requests_are_answered_and_used_at_the_next_start(self):
         model = conv_model(self.folder / "conv.onnx")
