@@ -231,6 +231,67 @@ SW_TEST(session_runs_data_dependent_shapes) {
     sw_plan_unref(plan);
 }
 
+static int32_t add_constant(sw_plan *plan, int rank, const int64_t *dims, float *data) {
+    sw_tensor type = {.dtype = SW_F32, .rank = rank, .data = data};
+    int32_t id = -1;
+    memcpy(type.dims, dims, (size_t)rank * sizeof *dims);
+    CHECK_INT(sw_plan_add_value(plan, "c", &type, &id), SW_OK);
+    return id;
+}
+
+/* w plus 0, which a NonZero of [1] finds, so that binding knows nothing of it. */
+static int32_t add_zero(sw_plan *plan, int32_t w, const int64_t *dims) {
+    static float one[1] = {1};
+    sw_attr attrs[8];
+    int32_t v = add_constant(plan, 1, (int64_t[]){1}, one), where = add_unknown(plan, "where"),
+            zero = add_unknown(plan, "zero"), sum = add_value(plan, "sum", SW_F32, 4, dims);
+    add_step(plan, SW_OP_NonZero, 1, &v, where);
+    sw_op_default_attrs(SW_OP_Cast, attrs);
+    *sw_attrs_find(SW_OP_Cast, attrs, "to") = (sw_attr){.set = true, .i = 1};
+    CHECK_INT(sw_plan_add_step(plan, SW_OP_Cast, "", attrs, 1, &where, 1, &zero), SW_OK);
+    add_step(plan, SW_OP_Add, 2, (int32_t[]){w, zero}, sum);
+    return sum;
+}
+
+/* A convolution of a picture of 8 x 8, by weights that are constant or computed. */
+static sw_plan *picture_plan(float *weights, bool computed) {
+    static const int64_t dims[4] = {4, 3, 3, 3};
+    sw_plan *plan = sw_plan_create(NULL);
+    int32_t x = add_value(plan, "x", SW_F32, 4, (int64_t[]){1, 3, 8, 8}), w = add_constant(plan, 4, dims, weights), map;
+    sw_tensor type = {.dtype = SW_F32, .rank = 4, .dims = {1, 4, 6, 6}, .layout = SW_CHANNELS_LAST};
+    if (computed) w = add_zero(plan, w, dims);
+    CHECK_INT(sw_plan_add_value(plan, "map", &type, &map), SW_OK);
+    int32_t rows = add_value(plan, "rows", SW_F32, 4, (int64_t[]){1, 4, 6, 6});
+    add_step(plan, SW_OP_FusedConv, 2, (int32_t[]){x, w}, map);
+    add_step(plan, SW_OP_Relayout, 1, &map, rows);
+    CHECK_INT(sw_plan_set_ports(plan, &x, 1, &rows, 1), SW_OK);
+    return plan;
+}
+
+SW_TEST(session_takes_bytes_for_constant_weights_only) {
+    float weights[108], data[192], want[144];
+    uint8_t pixels[192];
+    for (int i = 0; i < 108; i++) weights[i] = (float)(i % 7) - 3;
+    for (int i = 0; i < 192; i++) pixels[i] = (uint8_t)(i * 37), data[i % 3 * 64 + i / 3] = (float)pixels[i] / 255;
+    sw_tensor in = {.dtype = SW_F32, .rank = 4, .dims = {1, 3, 8, 8}, .data = data}, out;
+    sw_tensor bytes = {.dtype = SW_U8, .rank = 4, .dims = {1, 8, 8, 3}, .data = pixels};
+    for (int computed = 0; computed < 2; computed++) {
+        sw_plan *plan = picture_plan(weights, computed);
+        sw_session *session = NULL;
+        CHECK_INT(sw_session_create(plan, &(sw_session_options){.threads = 1}, &sw_test_diag, &session), SW_OK);
+        CHECK_INT(sw_session_takes_bytes(session), !computed);
+        CHECK_INT(sw_session_run(session, &in, &out), SW_OK);
+        if (!computed) memcpy(want, out.data, sizeof want);
+        for (int i = 0; i < 144; i++) CHECK_NEAR(((float *)out.data)[i], want[i], 1e-5);
+        sw_status status = sw_session_run_bytes(session, &bytes, 255, &out);
+        CHECK_INT(status, computed ? SW_E_MODEL : SW_OK);
+        for (int i = 0; status == SW_OK && i < 144; i++) CHECK_NEAR(((float *)out.data)[i], want[i], 1e-5);
+        sw_session_destroy(session);
+        sw_plan_unref(plan);
+    }
+    CHECK_NEAR(want[0], -1.1921569, 1e-5);
+}
+
 typedef struct seen {
     int count;
     bool in_order;

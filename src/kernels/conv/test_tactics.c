@@ -1,6 +1,7 @@
 /* Every tactic that this CPU can run against plain C, on random shapes. */
 #include <math.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/cpu.h"
 #include "base/half.h"
@@ -204,11 +205,24 @@ static void *aligned(size_t bytes) {
     return aligned_alloc(64, (bytes + 64) / 64 * 64);
 }
 
+/* Scratch memory behind which there is none, but for less than 64 bytes: plain builds, too, see who reads on. */
+static void *scratch_of(size_t bytes) {
+    enum { PAGE = 1 << 16, MOST = 256 << 20 };
+    static char *begin;
+    if (!begin) {
+        void *all = mmap(NULL, MOST + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (all == MAP_FAILED || mprotect((char *)all + MOST, PAGE, PROT_NONE) != 0) abort();
+        begin = all;
+    }
+    CHECK(bytes <= MOST);
+    return begin + MOST - (bytes + 63) / 64 * 64;
+}
+
 /* In place: the residual is put into the output map first. */
 static void run_tactic(const fixture *f, const sw_conv_tactic *tactic, sw_pool *pool, bool in_place, void *out) {
     sw_conv c = f->c;
     void *packed = aligned(tactic->packed_bytes(&c)),
-         *scratch = aligned(tactic->scratch_bytes(&c, sw_pool_threads(pool)));
+         *scratch = scratch_of(tactic->scratch_bytes(&c, sw_pool_threads(pool)));
     for (size_t i = 0; i < f->n_out; i++) sw__map_set(c.out_type, out, i, guard);
     int64_t bytes = (int64_t)sw_dtype_size(c.out_type);
     if (in_place) {
@@ -220,7 +234,6 @@ static void run_tactic(const fixture *f, const sw_conv_tactic *tactic, sw_pool *
     tactic->pack(&c, f->weights, f->bias, packed);
     tactic->run(&c, packed, f->in, in_place ? out : f->residual, out, scratch, pool);
     free(packed);
-    free(scratch);
 }
 
 /* Errors count against the largest sum that could have been, and, where the output is bfloat16, of its rounding; neighbours'
@@ -351,6 +364,41 @@ SW_TEST(conv_tactics_rare_shapes) {
     CHECK((depthwise >= WIDE_SHAPES && direct >= FAR_SHAPES) || !(sw_cpu_features() & SW_CPU_VECTORS));
     sw_pool_destroy(pools[1]);
     sw_pool_destroy(pools[2]);
+}
+
+/* 88 tiles of Winograd's, which several threads take 11 at a time: products of 6 of them end in the middle. A tile is longer
+ * than all that a thread's scratch has behind its tiles. */
+static bool uneven_blocks(uint64_t *s, sw_conv *c) {
+    while (!random_conv(s, c) || c->in_planar || c->kernel_h != 3 || c->kernel_w != 3 || c->dilation_h != 1) continue;
+    c->batch = c->groups = c->pad_top = c->pad_left = 1;
+    c->stride_w = c->stride_h;
+    c->out_height = 16, c->out_width = 88;
+    c->height = c->out_height * c->stride_h, c->width = c->out_width * c->stride_h;
+    c->in_channels = c->in_pitch = 200;
+    c->out_channels = c->out_pitch = c->residual_pitch = 3;
+    return c->stride_h <= 2;
+}
+
+/* Which thread takes the last block is chance: several times, so that it is most likely each of them once. */
+SW_TEST(conv_tactics_stay_in_their_scratch) {
+    const sw_conv_tactic *const *tactics = all_tactics();
+    uint64_t state = 3;
+    sw_pool *pools[2] = {sw_pool_create(NULL, 2), sw_pool_create(NULL, 3)};
+    for (int shape = 0; shape < 6; shape++) {
+        fixture f = {0};
+        if (!make(&state, &f, uneven_blocks)) continue;
+        for (int t = 1; tactics[t]; t++) {
+            if (strncmp(tactics[t]->name, "winograd", 8) || !sw_conv_accepts(tactics[t], &f.c)) continue;
+            run_tactic(&f, tactics[t], NULL, false, f.got);
+            for (int run = 0; run < 8; run++) {
+                run_tactic(&f, tactics[t], pools[run % 2], false, f.again);
+                CHECK(memcmp(f.got, f.again, f.n_out * sw_dtype_size(f.c.out_type)) == 0);
+            }
+        }
+        destroy(&f);
+    }
+    sw_pool_destroy(pools[0]);
+    sw_pool_destroy(pools[1]);
 }
 
 /* A first layer. */
