@@ -56,10 +56,23 @@ sw__entry *sw__core_entry(sw_serve *core, const char *name, bool make) {
     return *place(core->entries, core->cap_entries, name, hash) = entry;
 }
 
+/* Whether a model without versions may get some yet: what is asked for at the start is being loaded. Under core->lock. */
+static bool may_come(const sw_serve *core, const sw__entry *entry) {
+    if (!core->n_initial || (entry && entry->failed)) return false;
+    for (int i = 0; entry && i < entry->n_versions; i++)
+        if (entry->versions[i].model) return false;
+    return true;
+}
+
 /* The version that is asked for; NULL with an error. Under core->lock. */
 static sw_serve_model *choose(sw_serve *core, const char *name, int64_t version, const sw_serve_hint *hint,
                               const char *sticky, sw_serve_error *error) {
     const sw__entry *entry = sw__core_entry(core, name, false);
+    if (may_come(core, entry)) {
+        (void)sw_serve_fail(error, SW_SERVE_UNAVAILABLE, "model '%.200s' is not there yet: models are being loaded",
+                            name);
+        return NULL;
+    }
     if (!entry || (!entry->wanted && !entry->n_versions)) {
         (void)sw_serve_fail(error, SW_SERVE_NOT_FOUND, "Request for unknown model: '%.200s' is not found", name);
         return NULL;
@@ -336,8 +349,8 @@ sw_status sw_serve_create(const sw_serve_options *options, sw_serve **result) {
     pthread_condattr_destroy(&monotonic);
     bool good = copy_options(core, options) && (core->gate = sw__gate_create(core->cpus)) &&
                 (core->detectors = sw__detectors_create()) && (core->machine = sw__machine_create());
-    sw_status status =
-        good ? sw__repository_check(core, &core->diag) : sw_fail(options->diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    sw_status status = good ? sw__repository_check(core, &core->diag)
+                            : sw_fail(options->diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     if (status == SW_OK) status = sw__loading_start(core);
     if (status == SW_OK) status = load_initial(core);
     if (status == SW_OK)

@@ -27,7 +27,7 @@ static void begin(void) {
     fake_init(&f);
 }
 
-static int serve(const char *folder, sw_serve_control control, const char *load, int64_t budget) {
+static void start(const char *folder, sw_serve_control control, const char *load, int64_t budget) {
     const sw_serve_backend *backend = &f.backend;
     sw_serve_options options = {.repositories = &folder,
                                 .n_repositories = 1,
@@ -41,6 +41,10 @@ static int serve(const char *folder, sw_serve_control control, const char *load,
                                 .clock = {fake_now, &f},
                                 .diag = &sw_test_diag};
     CHECK_INT(sw_serve_create(&options, &core), SW_OK);
+}
+
+static int serve(const char *folder, sw_serve_control control, const char *load, int64_t budget) {
+    start(folder, control, load, budget);
     return sw_serve_wait_loaded(core);
 }
 
@@ -300,6 +304,29 @@ SW_TEST(serve_repository_warms_up) {
     CHECK_INT(f.rows[0], 3);
     CHECK(!sw_serve_model_ready(core, "b", -1));
     CHECK(sw_serve_model_ready(core, "a", 1));
+    end();
+}
+
+SW_TEST(serve_repository_asks_for_patience_at_the_start) {
+    begin();
+    const char *folder = test_folder_make();
+    write_model(
+        "a", "1",
+        "model_warmup { name: 'w' inputs { key: 'x' value { data_type: TYPE_FP32 dims: 1 zero_data: true } } }");
+    fake_hold(&f);
+    start(folder, SW_SERVE_CONTROL_NONE, NULL, 0);
+    fake_wait_running(&f, 1);
+    for (int k = 0; k < 2; k++) {
+        CHECK(!find(k ? "b" : "a", -1));
+        CHECK_INT(error.code, SW_SERVE_UNAVAILABLE);
+    }
+    CHECK_STR(error.text, "model 'b' is not there yet: models are being loaded");
+    fake_release(&f);
+    CHECK_INT(sw_serve_wait_loaded(core), 0);
+    CHECK(!find("b", -1));
+    CHECK_INT(error.code, SW_SERVE_NOT_FOUND);
+    sw_serve_drop(find("a", -1));
+    CHECK_INT(error.code, SW_SERVE_OK);
     end();
 }
 
