@@ -79,7 +79,7 @@ static sw_status measure_on(tuner *t, sw_gpu *gpu, const sw_tensor *inputs) {
                                 .library_gain = t->o->library_gain > 0 ? t->o->library_gain : LIBRARY_GAIN,
                                 .seconds = t->o->seconds,
                                 .ctx = t};
-    sw_status status = sw_instance_create(t->plan, inputs, 0, NULL, t->diag, t->plan->allocator, &instance);
+    sw_status status = sw_instance_create(t->plan, inputs, 0, NULL, false, t->diag, t->plan->allocator, &instance);
     if (t->o->level > 0) sw_gpu_set_tuning(gpu);
     if (status == SW_OK) status = sw_gpu_build(gpu, instance, true, t->diag, &program);
     if (status == SW_OK && t->o->level > 0) status = sw_gpu_tune(gpu, program, &times, t->diag);

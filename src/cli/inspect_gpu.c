@@ -61,7 +61,7 @@ static sw_status show(const sw_args *args, sw_console *c, sw_plan *plan, int ind
         return sw_fail(&c->diag, SW_E_USAGE, NULL, "build a plan with --shapes, and inspect that",
                        "what runs on a GPU depends on the shapes of the inputs, which are open");
     sw_status status = sw_gpu_create(plan, index, &c->diag, &gpu);
-    if (status == SW_OK) status = sw_instance_create(plan, inputs, 0, NULL, &c->diag, plan->allocator, &instance);
+    if (status == SW_OK) status = sw_instance_create(plan, inputs, 0, NULL, false, &c->diag, plan->allocator, &instance);
     if (status == SW_OK) status = sw_gpu_build(gpu, instance, true, &c->diag, &program);
     if (status == SW_OK && sw_args_flag(args, "json"))
         print_json(gpu, program, plan, args->operands[0], c);

@@ -30,7 +30,7 @@ static int64_t tile_of(const sw_conv *c) {
     return c->kernel_h == 3 && c->kernel_w == 3 && c->groups == 1 ? SW_CONV_TILE : 1;
 }
 
-/* One row of pixels, as products have them, as one column. */
+/* A row of pixels, as products have them, as a column. */
 static sw_conv upright(const sw_conv *row) {
     sw_conv c = *row;
     if (c.height > 1 || c.kernel_h > 1 || c.kernel_w > 1 || c.width != c.out_width || c.pad_left) return c;
@@ -94,11 +94,12 @@ typedef struct layers {
     int64_t weight_bytes;
 } layers;
 
-/* Every row of the output reads some of the input, and kernels of 1x1 have no border. */
+/* Every row of the output reads some of the input, kernels of 1x1 have no border, and pictures do not take turns. */
 static bool is_regular(const sw_conv *c) {
     int64_t reach = (c->kernel_h - 1) * c->dilation_h;
     bool inside = c->pad_top <= reach && (c->out_height - 1) * c->stride_h - c->pad_top < c->height;
-    return inside && c->out_height > 0 && c->batch > 0 && (c->kernel_h > 1 || c->kernel_w > 1 || c->pad_left == 0);
+    return inside && c->out_height > 0 && c->batch > 0 && c->turns <= 1 &&
+           (c->kernel_h > 1 || c->kernel_w > 1 || c->pad_left == 0);
 }
 
 /* A step as a convolution; false: it is none, or another kernel runs it. */

@@ -1,4 +1,5 @@
 #include "engine/groups.h"
+#include "engine/pictures.h"
 
 #include <string.h>
 
@@ -195,6 +196,8 @@ sw_call sw_instance_call(sw_instance *instance, const sw_plan *plan, size_t inde
     const sw_step *step = &plan->steps[index];
     const sw_group *group = sw_group_of(instance, index);
     sw_call call = sw_step_call(step, instance->values, in, out, diag);
+    if (step->n_in > 0 && step->in[0] >= 0)
+        sw_pictures_tell(instance, step->in[0], group ? group->pictures : instance->batch, &call);
     for (int i = 0; group && i < step->n_in; i++)
         if (step->in[i] >= 0) in[i] = slice(instance, step->in[i], group, round, slices++);
     for (int i = 0; group && i < step->n_out; i++)

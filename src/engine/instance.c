@@ -9,6 +9,7 @@
 #include "engine/chains.h"
 #include "engine/groups.h"
 #include "engine/memory.h"
+#include "engine/pictures.h"
 #include "engine/row_views.h"
 
 /* Values up to this many bytes are computed while binding when nothing but shapes decides them. */
@@ -125,6 +126,7 @@ typedef struct binder {
     const sw_allocator *allocator;
     int threads;
     bool no_alias; /* for bug hunts: every value in memory of its own */
+    bool within;   /* another plan */
     const sw_tensor **in;
     sw_tensor **out;
 } binder;
@@ -302,6 +304,7 @@ static sw_status bind_all(binder *b, const sw_tensor *inputs) {
         instance->places[plan->inputs[i]] = SW_PLACE_INPUT;
     }
     for (size_t s = 0; s < plan->n_steps; s++) SW_TRY(bind_step(b, s));
+    SW_TRY(sw_pictures_find(plan, instance, b->within));
     SW_TRY(sw_groups_find(plan, instance, b->threads));
     settle_views(b);
     /* A GPU's program finds its own. */
@@ -317,7 +320,7 @@ static sw_status bind_all(binder *b, const sw_tensor *inputs) {
 }
 
 sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int threads, const sw_demand *demand,
-                             const sw_diag *diag, const sw_allocator *allocator, sw_instance **result) {
+                             bool within, const sw_diag *diag, const sw_allocator *allocator, sw_instance **result) {
     SW_TRY(check_inputs(plan, inputs, diag));
     sw_status status = SW_E_NOMEM;
     sw_arena *arena = sw_arena_create(allocator, (size_t)1 << 30); /* bounds what is computed while binding */
@@ -325,6 +328,7 @@ sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int t
     sw_instance *instance = SW_ARENA_NEW(arena, sw_instance);
     int ports = sw_plan_max_ports(plan);
     binder b = {.plan = plan, .instance = instance, .diag = diag, .allocator = allocator, .threads = threads};
+    b.within = within;
     b.no_alias = getenv("SLIPWAY_NO_ALIAS") != NULL;
     b.in = SW_ARENA_ARRAY(arena, const sw_tensor *, ports);
     b.out = SW_ARENA_ARRAY(arena, sw_tensor *, ports);

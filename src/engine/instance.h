@@ -39,6 +39,8 @@ typedef struct sw_instance {
     size_t n_early;         /* of them, those that run before it is known what is wanted; all without a demand */
     sw_demand demand;       /* that it was bound for */
     sw_demanded *demanded;  /* NULL: all is wanted */
+    int64_t batch;          /* pictures (engine/pictures.h); 0: not known */
+    int64_t *turns;         /* by value: how many elements, by rows, are of one picture before those of the next */
     sw_group *groups;
     int n_groups;
     int32_t *groups_of;     /* by value: the group that alone touches it, and whose pictures it has room for; -1 */
@@ -51,11 +53,11 @@ typedef struct sw_instance {
 } sw_instance;
 
 /* Binds for a pool of so many threads (0: the caller prepares the steps that run on the CPU). `inputs`: as
- * sw_session_run. `demand`: NULL for all outputs as they are. SW_E_INPUT when they do not fit the plan, SW_E_MODEL from shape
- * rules. */
+ * sw_session_run. `demand`: NULL for all outputs as they are. `within`: the plan is a graph within another one. SW_E_INPUT when
+ * they do not fit the plan, SW_E_MODEL from shape rules. */
 SW_MUST_USE sw_status sw_instance_create(const sw_plan *plan, const sw_tensor *inputs, int threads,
-                                         const sw_demand *demand, const sw_diag *diag, const sw_allocator *allocator,
-                                         sw_instance **instance);
+                                         const sw_demand *demand, bool within, const sw_diag *diag,
+                                         const sw_allocator *allocator, sw_instance **instance);
 void sw_instance_destroy(sw_instance *instance); /* takes NULL */
 /* Makes the steps ready that `wanted` (NULL: all) tells to run on the CPU. */
 SW_MUST_USE sw_status sw_instance_prepare(sw_instance *instance, const sw_plan *plan, int threads,

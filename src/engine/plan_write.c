@@ -57,7 +57,7 @@ static sw_status fix_tactics(sw_plan *plan, const sw_diag *diag) {
     sw_instance *instance = NULL;
     sw_status status = inputs ? SW_OK : SW_E_NOMEM;
     if (status == SW_OK && sw_plan_usual_inputs(plan, inputs))
-        status = sw_instance_create(plan, inputs, 1, NULL, diag, plan->allocator, &instance);
+        status = sw_instance_create(plan, inputs, 1, NULL, false, diag, plan->allocator, &instance);
     for (size_t s = 0; status == SW_OK && instance && s < plan->n_steps; s++) {
         const sw_conv_tactic *tactic = instance->prepared[s].tactic;
         if (tactic && (!plan->steps[s].tactic || strcmp(plan->steps[s].tactic, tactic->name) != 0))

@@ -21,7 +21,7 @@ struct sw_session {
     sw_diag diag;
     const sw_allocator *allocator;
     sw_pool *pool;
-    bool lent_pool, reference;
+    bool lent_pool, reference; /* lent_pool: by the session whose plan holds this one's */
     sw_control *control; /* NULL: no graphs within */
     int64_t memory_limit;
     sw_instance **instances;
@@ -214,8 +214,8 @@ static sw_status find_instance(sw_session *session, const sw_tensor *inputs, int
     sw_instance *fresh;
     sw_gpu_program *program = NULL;
     int threads = session->gpu ? 0 : sw_pool_threads(session->pool);
-    SW_TRY(sw_instance_create(session->plan, inputs, threads, &session->demand, &session->diag, session->allocator,
-                              &fresh));
+    SW_TRY(sw_instance_create(session->plan, inputs, threads, &session->demand, session->lent_pool, &session->diag,
+                              session->allocator, &fresh));
     sw_status status = session->gpu ? build_program(session, fresh, &program) : SW_OK;
     if (status != SW_OK) {
         sw_instance_destroy(fresh);

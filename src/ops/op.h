@@ -99,6 +99,9 @@ struct sw_call {
     /* A byte for each place of the result's last axis (for each pixel of a map that becomes rows); where it is 0, kernels may
      * leave anything. NULL: all is wanted. */
     const uint8_t *columns;
+    /* Of products: elements of the first input are of so many pictures in turn, `picture` elements each; 1: all are of one;
+     * 0: not known. */
+    int64_t pictures, picture;
     /* Kernels whose output shape depends on data: gives out[index] its dims and memory. NULL in shape rules. */
     sw_status (*resize)(const sw_call *c, int index, int rank, const int64_t *dims);
     void *resize_ctx;

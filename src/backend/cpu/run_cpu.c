@@ -187,6 +187,18 @@ static bool add_epilogue(const sw_call *c, sw_conv *conv) {
     return !conv->residual || is_row_f32(c->in[3]);
 }
 
+/* Tells rows of different pictures apart; where pictures are not known, all of them. */
+static void cut_pictures(const sw_call *c, sw_conv *conv) {
+    int64_t rows = conv->width, run = c->picture % conv->in_channels == 0 ? c->picture / conv->in_channels : 0;
+    if (c->pictures == 1) return;
+    if (c->pictures > 1 && run > 1 && rows % run == 0) {
+        conv->batch = rows / run;
+        conv->width = conv->out_width = run;
+    } else {
+        conv->turns = run == 1 && rows % c->pictures == 0 ? c->pictures : rows;
+    }
+}
+
 static bool as_conv(const sw_call *c, sw_conv *conv) {
     const sw_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0], *bias = sw_call_in(c, 2);
     bool gemm = c->op == SW_OP_Gemm, transposed = sw_call_is_transposed(c);
@@ -198,6 +210,7 @@ static bool as_conv(const sw_call *c, sw_conv *conv) {
         return false;
     if (k == 0 || sw_tensor_count(y) == 0) return false;
     *conv = sw_conv_of_rows(sw_tensor_count(y) / n, k, n);
+    cut_pictures(c, conv);
     return c->op != SW_OP_FusedProduct || add_epilogue(c, conv);
 }
 

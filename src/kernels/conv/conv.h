@@ -44,6 +44,8 @@ typedef struct sw_conv {
     int64_t in_pitch, out_pitch, residual_pitch; /* elements from pixel to pixel */
     int64_t residual_shift; /* on GPUs: a pixel of the residual's map is for 2^shift x 2^shift of the output */
     int64_t in_shift;       /* on GPUs, for 1 x 1: the same of the input, whose height and width are those of its map */
+    /* Where `batch` does not tell pictures apart: pixels are of so many pictures in turn. 0: of one. */
+    int64_t turns;
     bool out_planar; /* the output is row-major float32, and has no residual; out_pitch is from channel to channel */
     bool in_planar; /* the input is row-major float32, as pictures come: [batch][in_channels][height][width] */
     /* 0, or the planar input, of three channels and one group, comes as bytes instead, [batch][height][width][3], each to be

@@ -17,6 +17,7 @@ enum {
     WIDE_SHAPES = 16,
     FAR_SHAPES = 60,
     LARGE_SHAPES = 6,
+    BATCHES = 300,
     MOST_TILES = 1024,
     MOST_TACTICS = SW_CONV_TACTICS + 2 /* with those of emulated instructions */
 };
@@ -399,6 +400,84 @@ SW_TEST(conv_tactics_stay_in_their_scratch) {
     }
     sw_pool_destroy(pools[0]);
     sw_pool_destroy(pools[1]);
+}
+
+/* Pixel i of the first or second picture of a batch, whose pictures have `area` pixels each. */
+static int64_t pixel_of(const sw_conv *c, int64_t area, int picture, int64_t i) {
+    return c->turns ? i * c->turns + picture : picture * area + i;
+}
+
+/* A copy of a map, in which the first picture is the second one, behind one of `with`. */
+static void *moved_map(const sw_conv *c, sw_dtype type, const void *map, int64_t area, int64_t pitch, int64_t channels,
+                       float with) {
+    int64_t pictures = c->turns ? c->turns : c->batch;
+    size_t bytes = map_elements(area * pictures, pitch, channels) * sw_dtype_size(type);
+    void *to = map ? malloc(bytes) : NULL;
+    if (to) memcpy(to, map, bytes);
+    for (int64_t i = 0; to && i < area * channels; i++) {
+        int64_t first = pixel_of(c, area, 0, i / channels), second = pixel_of(c, area, 1, i / channels),
+                k = i % channels;
+        sw__map_set(type, to, (size_t)(second * pitch + k), sw__map_get(type, map, (size_t)(first * pitch + k)));
+        sw__map_set(type, to, (size_t)(first * pitch + k), with);
+    }
+    return to;
+}
+
+static bool is_moved(const fixture *f, int64_t area) {
+    const sw_conv *c = &f->c;
+    size_t bytes = sw_dtype_size(c->out_type);
+    for (int64_t i = 0; i < area; i++) {
+        size_t first = (size_t)(pixel_of(c, area, 0, i) * c->out_pitch) * bytes,
+               second = (size_t)(pixel_of(c, area, 1, i) * c->out_pitch) * bytes;
+        if (memcmp((char *)f->got + first, (char *)f->again + second, (size_t)c->out_channels * bytes) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* A batch of maps, or of rows that may take turns. */
+static bool some_pictures(uint64_t *s, sw_conv *c) {
+    bool rows = pick(s, 0, 1);
+    while (!(rows ? pointwise_conv(s, c) : random_conv(s, c)) || c->in_planar) continue;
+    c->batch = pick(s, 2, 3);
+    if (!rows || pick(s, 0, 1)) return true;
+    c->turns = c->batch;
+    c->batch = c->height = c->out_height = 1;
+    c->width = c->out_width = c->turns * pick(s, 1, 40);
+    return true;
+}
+
+/* What is beside a picture in its batch, and where it stands, changes no bit of it. */
+SW_TEST(conv_tactics_keep_pictures_apart) {
+    static const float with[] = {NAN, INFINITY, 1e30f};
+    const sw_conv_tactic *const *tactics = all_tactics();
+    uint64_t state = 21;
+    sw_pool *pool = sw_pool_create(NULL, 2);
+    int strassen = 0;
+    for (int shape = 0; shape < BATCHES; shape++) {
+        fixture f = {0};
+        CHECK(make(&state, &f, some_pictures));
+        const sw_conv *c = &f.c;
+        int64_t pictures = c->turns ? c->turns : 1, in = c->height * c->width / pictures,
+                out = c->out_height * c->out_width / pictures;
+        fixture moved = f;
+        moved.in = moved_map(c, c->in_type, f.in, in, c->in_pitch, c->in_channels, with[shape % 3]);
+        moved.residual =
+            moved_map(c, c->out_type, f.residual, out, c->residual_pitch, c->out_channels, with[shape % 3]);
+        for (int t = 0; tactics[t]; t++) {
+            if ((tactics[t]->features & ~sw_cpu_features()) || tactics[t]->refuse(c)) continue;
+            run_tactic(&f, tactics[t], NULL, false, f.got);
+            run_tactic(&moved, tactics[t], shape % 2 ? pool : NULL, false, f.again);
+            strassen += strncmp(tactics[t]->name, "strassen", 8) == 0;
+            if (!is_moved(&f, out))
+                sw_test_fail(__FILE__, __LINE__, "%s lets %g spread", tactics[t]->name, (double)with[shape % 3]);
+        }
+        free(moved.in);
+        free(moved.residual);
+        destroy(&f);
+    }
+    CHECK(strassen >= 30 || !sw_conv_find("strassen-avx2") || !(sw_cpu_features() & SW_CPU_AVX2));
+    sw_pool_destroy(pool);
 }
 
 /* A first layer. */
