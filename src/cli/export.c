@@ -188,6 +188,9 @@ static sw_status read_request(const sw_args *args, request *r, const sw_diag *di
     if (o->nms.on && (o->dynamic || o->half_io))
         return sw_fail(diag, SW_E_USAGE, "export", NULL, "--nms and --%s contradict each other",
                        o->dynamic ? "dynamic" : "half-io");
+    for (const char *const *name = (const char *const[]){"conf", "iou", "max-det", "agnostic-nms", NULL}; *name; name++)
+        if (!o->nms.on && sw_args_given(giver(args, &more, *name), *name))
+            sw_warn(diag, r->model, "--%s has no effect without --nms", *name);
     bool half = flag(args, &more, "half") || o->half_io;
     if (!o->stem) return SW_E_NOMEM;
     int sides[2] = {0};

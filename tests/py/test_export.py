@@ -420,6 +420,11 @@ class Refusals(Case):
         self.refused("--external-data means nothing for openvino", model, "--external-data", "--to", "openvino")
         self.assertEqual(sorted(self.folder.iterdir()), before)
 
+    def test_options_of_nms_without_it(self):
+        small_model(self.folder / "m.onnx")
+        process = slipway.export(self.folder / "m.onnx", "--conf", "0.5", "-o", self.folder / "x.onnx", "--no-verify")
+        self.assertIn("m.onnx: --conf has no effect without --nms", process.stderr)
+
     def test_what_is_there_stays_without_force(self):
         small_model(self.folder / "m.onnx")
         (self.folder / "x.onnx").write_text("mine")
