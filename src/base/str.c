@@ -41,48 +41,83 @@ static locale_t plain_locale(void) {
 /* Powers of ten that are exact. */
 static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-enum { MAX_POWER = 22, MAX_DIGITS = 15 };
+enum { MAX_POWER = 22, MAX_FIVE = 27, MAX_DIGITS = 19 };
 
-/* Numbers without exponent whose digits are exact in a double: one division then rounds correctly (Clinger 1990). */
-static bool simple_f64(const char *text, size_t length, double *value) {
-    uint64_t digits = 0;
-    size_t at = text[0] == '-' || text[0] == '+', point = length, count = 0;
-    for (; at < length; at++) {
-        if (text[at] == '.')
-            point = at + 1;
-        else if (!is_digit(text[at]) || (digits && ++count == MAX_DIGITS))
-            return false;
-        else
-            digits = digits * 10 + (uint64_t)(text[at] - '0');
+__extension__ typedef unsigned __int128 wide;
+
+/* digits x 10^exponent, without sign. */
+typedef struct decimal {
+    uint64_t digits;
+    int exponent, count; /* count: of significant digits; of more than MAX_DIGITS the rest is missing in `digits` */
+} decimal;
+
+/* Takes the digits at text[at..length); where they end. */
+static size_t take_digits(const char *text, size_t at, size_t length, int behind_point, decimal *d) {
+    for (; at < length && is_digit(text[at]); at++) {
+        d->count += d->count || text[at] != '0';
+        if (d->count > MAX_DIGITS) continue;
+        d->digits = d->digits * 10 + (uint64_t)(text[at] - '0');
+        d->exponent -= behind_point;
     }
-    if (length - point > MAX_POWER) return false;
-    double result = (double)digits / powers[length - point];
-    *value = text[0] == '-' ? -result : result;
+    return at;
+}
+
+static uint64_t power_of_five(int n) {
+    uint64_t power = 1;
+    while (n--) power *= 5;
+    return power;
+}
+
+/* False when exponent or digits are too many. What is exact in a double is rounded once, by the division or product (Clinger
+ * 1990); else the quotient by 5^n has 63 bits or more and one that tells whether something is left, and is rounded once. */
+static bool round_decimal(const decimal *d, double *value) {
+    int e = d->exponent;
+    if (d->digits && (d->count > MAX_DIGITS || e < -MAX_FIVE || e > MAX_FIVE)) return false;
+    if (!d->digits)
+        *value = 0;
+    else if (d->digits <= UINT64_C(1) << 53 && abs(e) <= MAX_POWER)
+        *value = e < 0 ? (double)d->digits / powers[-e] : (double)d->digits * powers[e];
+    else if (e >= 0)
+        *value = ldexp((double)((wide)d->digits * power_of_five(e)), e);
+    else {
+        uint64_t five = power_of_five(-e);
+        int shift = 63 + __builtin_clzll(d->digits);
+        wide number = (wide)d->digits << shift, quotient = number / five;
+        *value = ldexp((double)(quotient | (quotient * five != number)), e - shift);
+    }
     return true;
 }
 
 bool sw_str_to_f64(const char *text, size_t length, double *value) {
     char copy[SW_NUMBER_MAX + 1];
-    if (length > SW_NUMBER_MAX) return false;
-    size_t at = 0, digits = 0;
-    if (at < length && (text[at] == '-' || text[at] == '+')) at++;
-    while (at < length && is_digit(text[at])) at++, digits++;
-    if (!digits) return false;
+    if (!length || length > SW_NUMBER_MAX) return false;
+    decimal d = {0};
+    size_t start = text[0] == '-' || text[0] == '+', at = take_digits(text, start, length, 0, &d);
+    if (at == start) return false;
     if (at < length && text[at] == '.') {
-        for (at++, digits = 0; at < length && is_digit(text[at]); at++) digits++;
-        if (!digits) return false;
+        start = ++at;
+        at = take_digits(text, at, length, 1, &d);
+        if (at == start) return false;
     }
     if (at < length && (text[at] == 'e' || text[at] == 'E')) {
         at++;
-        if (at < length && (text[at] == '-' || text[at] == '+')) at++;
-        for (digits = 0; at < length && is_digit(text[at]); at++) digits++;
-        if (!digits) return false;
+        bool down = at < length && text[at] == '-';
+        int exponent = 0;
+        start = at += at < length && (text[at] == '-' || text[at] == '+');
+        for (; at < length && is_digit(text[at]); at++)
+            if (exponent < 10000) exponent = exponent * 10 + (text[at] - '0');
+        if (at == start) return false;
+        d.exponent += down ? -exponent : exponent;
     }
     if (at != length) return false;
-    if (simple_f64(text, length, value)) return true;
+    double result;
+    if (round_decimal(&d, &result)) {
+        *value = text[0] == '-' ? -result : result;
+        return true;
+    }
     memcpy(copy, text, length);
     copy[length] = 0;
-    double result = strtod_l(copy, NULL, plain_locale());
+    result = strtod_l(copy, NULL, plain_locale());
     if (!isfinite(result)) return false;
     *value = result;
     return true;
@@ -157,6 +192,26 @@ static int simple_text(char text[SW_FLOAT_TEXT], float value) {
     return n <= 12 ? write_decimals(text, value < 0, (uint64_t)scaled, n) : 0;
 }
 
+/* The same between 1e-37 and 1e-4: "1.5e-05". Two roundings bring it to 1 to 10; the bounds leave room for them. */
+static int small_text(char text[SW_FLOAT_TEXT], float value) {
+    bounded b = bounds_of(fabsf(value));
+    double far = b.size < 1e-22 ? 1e22 : 1, scaled;
+    int exponent = b.size < 1e-22 ? 22 : 0, up = 0, n;
+    if (b.size < 1e-37 || b.size >= 1e-4) return 0;
+    while (b.size * far * powers[up] < 1) up++;
+    exponent += up;
+    b.size *= far * powers[up];
+    b.low *= far * powers[up] * (1 + 0x1p-50);
+    b.high *= far * powers[up] * (1 - 0x1p-50);
+    for (n = is_enough(&b, 5, &scaled) ? 0 : 6; n <= 8 && !is_enough(&b, n, &scaled);) n++;
+    if (n > 8) return 0;
+    if (scaled >= powers[n + 1]) scaled = powers[n], exponent--; /* 9.9999997e-06 is 1e-05 */
+    int at = write_decimals(text, value < 0, (uint64_t)scaled, n);
+    const char tail[] = {'e', '-', (char)('0' + exponent / 10), (char)('0' + exponent % 10), 0};
+    memcpy(text + at, tail, sizeof tail);
+    return at + (int)sizeof tail - 1;
+}
+
 /* The same of a double below 1e15: digits and power are exact, so their quotient is what the text is read as. */
 static int simple_text_f64(char text[SW_FLOAT_TEXT], double value) {
     double size = fabs(value);
@@ -187,6 +242,7 @@ static int shortest(char text[SW_FLOAT_TEXT], double value, int most, bool singl
 int sw_str_from_f32(char text[SW_FLOAT_TEXT], float value) {
     if (!isfinite(value)) return special(text, (double)value);
     int simple = simple_text(text, value);
+    if (!simple) simple = small_text(text, value);
     if (simple) return simple;
     locale_t before = uselocale(plain_locale());
     int length = shorten(text, shortest(text, (double)value, 9, true), (double)value, 1e7); /* 24 bits */

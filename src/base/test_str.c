@@ -96,6 +96,37 @@ SW_TEST(str_floats_round_trip_shortly) {
     CHECK_INT(wrong, 0);
 }
 
+static bool reads_as_the_library(const char *text) {
+    double value;
+    return to_f64(text, &value) && value == strtod(text, NULL);
+}
+
+/* All ways of reading and writing give what the C library gives. */
+SW_TEST(str_floats_are_those_of_the_library) {
+    uint64_t state = 2;
+    int wrong = 0, longer = 0;
+    for (int i = 0; i < 20000; i++) {
+        char text[400];
+        uint64_t chance = sw_test_random(&state), digits = sw_test_random(&state) >> (chance % 64);
+        int exponent = (int)(chance >> 8 & 127) - 64;
+        snprintf(text, sizeof text, "-%llu.%llue%d", (unsigned long long)digits % 10000000,
+                 (unsigned long long)digits / 10000000, exponent);
+        wrong += !reads_as_the_library(text);
+        float value = (float)ldexp((double)digits, exponent - 90), back;
+        snprintf(text, sizeof text, "%.17g", (double)value);
+        wrong += !reads_as_the_library(text);
+        int length = sw_str_from_f32(text, value), count = 0;
+        wrong += strtof(text, NULL) != value || (int)strlen(text) != length;
+        for (const char *c = text; *c && *c != 'e'; c++) count += *c != '.' && (count || *c != '0');
+        snprintf(text, sizeof text, "%.*g", count > 1 ? count - 1 : 1, (double)value);
+        back = strtof(text, NULL);
+        longer += value < 1e-4f && count > 1 && back == value;
+    }
+    CHECK_INT(wrong, 0);
+    CHECK_INT(longer, 0);
+    CHECK(reads_as_the_library("0e999") && reads_as_the_library("-0.00000000000000000000000000000000000000"));
+}
+
 SW_TEST(str_endings) {
     CHECK(sw_str_ends_with("a.jpg", ".jpg") && !sw_str_ends_with("a.JPG", ".jpg") && !sw_str_ends_with("g", ".jpg"));
     CHECK(sw_str_ends_like("a.JPG", ".jpg") && !sw_str_ends_like("a.jp", ".jpg"));
