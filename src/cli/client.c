@@ -288,6 +288,8 @@ static sw_status run_load(sw_client *c, bool grpc, int connections, sw_json_writ
         sw_print(c->console, "%11d %10.0f %9.0f %9.0f %9.0f %9.0f %9.0f %8llu\n", connections,
                  (double)r.answered / r.seconds, r.p50_us, r.p90_us, r.p99_us, r.p999_us, r.max_us,
                  (unsigned long long)r.failed);
+    if (!r.answered && !r.failed)
+        sw_warn(c->diag, c->host, "no answer came within %g s: measure for longer, with --seconds", o.seconds);
     if (r.failed)
         sw_warn(c->diag, c->host, "%llu requests failed; the first: %s", (unsigned long long)r.failed, r.problem);
     return sw_console_flush(c->console);
@@ -326,9 +328,10 @@ static sw_status run(const sw_args *args, sw_console *console) {
                    .request = sw_buf_make(NULL, 0)};
     bool once = sw_args_flag(args, "once");
     sw_status status = SW_OK;
-    if (once && (!c.model || sw_args_flag(args, "grpc") || sw_args_flag(args, "json")))
-        status = sw_fail(&console->diag, SW_E_USAGE, "client", "leave out --grpc and --json",
-                         "--once asks for a model over HTTP, and prints a table");
+    if (once && (!c.model || sw_args_flag(args, "grpc") || sw_args_flag(args, "json") ||
+                 !strcmp(sw_args_text(args, "encoding"), "json")))
+        status = sw_fail(&console->diag, SW_E_USAGE, "client", "leave out --grpc, --json and --encoding json",
+                         "--once asks for a model over HTTP with binary tensors, and prints a table");
     if (status == SW_OK && once) status = make_request(&c, false);
     if (status == SW_OK) status = once ? sw_client_once(&c) : run_loads(&c);
     for (int i = 0; i < c.n_inputs; i++) sw_free(NULL, c.inputs[i].data);

@@ -4,6 +4,7 @@ import asyncio
 import json
 import pathlib
 import queue
+import socket
 import tempfile
 import threading
 import time
@@ -312,6 +313,7 @@ class Client(Serving):
             for words, part in (
                 ([f"INPUT={folder}/x.npy"], "names no input of the model; there are INPUT0"),
                 ([folder / "x.npy", "--grpc"], "--once asks for a model over HTTP"),
+                ([folder / "x.npy", "--encoding", "json"], "--once asks for a model over HTTP with binary tensors"),
                 ([folder / "x.npy", "--input", folder / "x.npy"], "the input 'INPUT0' is given twice"),
             ):
                 self.assertIn(part, slipway.run(*once, *words, expect=1).stderr)
@@ -324,6 +326,21 @@ class Client(Serving):
     def test_unknown_model(self):
         process = slipway.run("client", "foo", "--http-port", self.server.http, expect=3)
         self.assertIn("Request for unknown model: 'foo' is not found", process.stderr)
+
+    def test_no_answer_in_time(self):
+        def answer_late():
+            connection = late.accept()[0]
+            time.sleep(0.6)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            connection.recv(1)
+            connection.close()
+
+        with socket.create_server(("127.0.0.1", 0)) as late:
+            thread = threading.Thread(target=answer_late)
+            thread.start()
+            arguments = ["client", "--http-port", late.getsockname()[1], "--seconds", "0.1", "--connections", "1"]
+            self.assertIn("no answer came within 0.1 s: measure for longer", slipway.run(*arguments).stderr)
+            thread.join()
 
     def test_failures_are_told(self):
         arguments = ["client", "identity", "--http-port", self.server.http, "--shape", "INPUT0=1x5"]
