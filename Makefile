@@ -41,7 +41,7 @@ check-cuda-text: ## compile all GPU kernels for all architectures (needs NVRTC; 
 	@tools/check-cuda-text
 
 check-cuda: setup build ## kernels and networks on a GPU against the CPU; ends with "N passed, N failed, N skipped"
-	@SLIPWAY_TEST_GPU=1 tools/check unit=cuda python=cuda
+	@SLIPWAY_TEST_GPU=1 tools/check unit=cuda,gpu python=cuda,serve_gpu
 
 check-san: ## unit tests and mutated files under the address and undefined behaviour sanitizers
 	@tools/setup build test

@@ -323,7 +323,7 @@ sw_status sw_gpu_build(sw_gpu *gpu, sw_instance *instance, bool fallback, const 
     p->forms = SW_ARENA_ARRAY(arena, uint8_t, plan->n_values);
     p->native = SW_ARENA_ARRAY(arena, uint8_t, plan->n_values);
     p->turned = SW_ARENA_ARRAY(arena, bool, plan->n_values);
-    p->bound = SW_ARENA_ARRAY(arena, sw_cu_pointer, plan->n_values);
+    p->bound = SW_ARENA_ARRAY(arena, sw_cu_pointer, 2 * plan->n_values);
     p->offsets = SW_ARENA_ARRAY(arena, int64_t, plan->n_values);
     p->from_cpu = SW_ARENA_ARRAY(arena, bool, plan->n_values);
     p->to_cpu = SW_ARENA_ARRAY(arena, bool, plan->n_values);
@@ -355,7 +355,7 @@ void sw_gpu_program_destroy(sw_gpu *gpu, sw_gpu_program *p) {
     for (size_t i = 0; i < p->n_old_workspaces; i++) sw_cuda_free(gpu->cuda, p->old_workspaces[i]);
     sw_free(gpu->allocator, p->old_workspaces);
     for (int i = 0; p->outputs && i < gpu->plan->n_outputs; i++) sw__gpu_free_output(gpu, p, i);
-    for (size_t v = 0; p->bound && v < gpu->plan->n_values; v++) sw_cuda_free(gpu->cuda, p->bound[v]);
+    for (size_t i = 0; p->bound && i < 2 * gpu->plan->n_values; i++) sw_cuda_free(gpu->cuda, p->bound[i]);
     if (p->host_staging) driver->host_free(p->host_staging);
     sw_cuda_free(gpu->cuda, p->memory);
     sw_cuda_free(gpu->cuda, p->staging);

@@ -18,8 +18,10 @@ sw_tensor sw__gpu_form(const sw_gpu *gpu, const sw_gpu_program *p, int32_t value
     sw_tensor t = instance->values[value];
     int32_t root = p->roots[value];
     if (instance->places[value] == SW_PLACE_CONST || instance->places[value] == SW_PLACE_BOUND) {
+        size_t at = sw__gpu_constant(value, form);
         bool bound = instance->places[value] == SW_PLACE_BOUND;
-        t.data = (void *)(uintptr_t)(bound ? p->bound[value] : gpu->store->constants[value]);
+        t.data = (void *)(uintptr_t)(bound ? p->bound[at] : gpu->store->constants[at]);
+        if (form == SW_GPU_HALF) t.dtype = sw__gpu_half(gpu);
         return t;
     }
     bool map = t.layout == SW_CHANNELS_LAST, rows = !map && t.dtype == SW_F32;
@@ -317,18 +319,20 @@ static const char *refuse_ports(const sw_gpu *gpu, const sw_gpu_program *p, cons
     return NULL;
 }
 
-/* Weights must be constants, others of float32 are taken to the GPU. */
+/* Weights must be constants, others are taken to the GPU in the form that the node wants. */
 static sw_status upload_constants(sw_gpu *gpu, const sw_gpu_program *p, const sw_gpu_node *node, const sw_diag *diag) {
     const sw_step *step = &gpu->plan->steps[node->step];
     bool conv = node->kind == SW_GPU_CONV || node->kind == SW_GPU_STEM || node->kind == SW_GPU_PRODUCT;
+    sw_call call = sw_step_call(step, p->instance->values, gpu->in, gpu->out, NULL);
     for (int i = 0; i < node->n_in; i++) {
         if (node->in[i] < 0 || (conv && (i == 1 || i == 2))) continue;
         sw_place place = p->instance->places[node->in[i]];
         const sw_tensor *t = &p->instance->values[node->in[i]];
         bool host = node->in == step->in && stays_on_host(step, i, t);
         if (place == SW_PLACE_NONE) return sw__gpu_cpu_only(diag); /* a factor that is there packed only */
-        if ((place == SW_PLACE_CONST || place == SW_PLACE_BOUND) && !host)
-            SW_TRY(sw__gpu_upload_constant(gpu, p, node->in[i], diag));
+        if ((place != SW_PLACE_CONST && place != SW_PLACE_BOUND) || host) continue;
+        bool half = sw__gpu_rows_of(p, node, &call, false, i) == SW_CUDA_ROWS_HALF;
+        SW_TRY(sw__gpu_upload_constant(gpu, p, node->in[i], half ? SW_GPU_HALF : SW_GPU_FLOAT, diag));
     }
     return SW_OK;
 }

@@ -15,7 +15,7 @@ typedef struct sw_gpu_store {
     struct sw_gpu_store *next;
     pthread_mutex_t lock;
     _Atomic sw_cu_pointer *weights;   /* by step and form */
-    _Atomic sw_cu_pointer *constants; /* by value: float32 rows of the plan */
+    _Atomic sw_cu_pointer *constants; /* by value: rows of the plan, as float32 and as halves */
     atomic_llong bytes;
 } sw_gpu_store;
 
@@ -86,7 +86,7 @@ struct sw_gpu_program {
     uint8_t *forms, *native; /* by root: SW_GPU_FLOAT, SW_GPU_HALF, and which of them its node writes */
     bool *turned;            /* by value: rows that share the memory of a map */
     bool floats;             /* there are no halves */
-    sw_cu_pointer *bound;    /* by value: constants that follow from the shapes; 0: not there yet */
+    sw_cu_pointer *bound;    /* the same of constants that follow from the shapes; 0: not there yet */
     int64_t *offsets;        /* by root: bytes in `memory`; -1: not on the GPU */
     bool *from_cpu, *to_cpu; /* by value: made, or wanted, by the CPU */
     uint64_t *before;        /* by node: bits of the nodes that have ended before it begins */
@@ -140,8 +140,12 @@ SW_MUST_USE sw_status sw__gpu_upload_weights(sw_gpu *gpu, sw_gpu_program *progra
                                              sw_cuda_form form, bool turn, const sw_diag *diag);
 SW_MUST_USE sw_status sw__gpu_upload_all(sw_gpu *gpu, sw_gpu_program *program, const sw_diag *diag);
 void sw__gpu_free_output(const sw_gpu *gpu, sw_gpu_program *program, int output); /* its host memory, if it has any */
-SW_MUST_USE sw_status sw__gpu_upload_constant(sw_gpu *gpu, const sw_gpu_program *program, int32_t value,
+SW_MUST_USE sw_status sw__gpu_upload_constant(sw_gpu *gpu, const sw_gpu_program *program, int32_t value, int form,
                                               const sw_diag *diag);
+/* Where it is in the store's constants and in `bound`. */
+static inline size_t sw__gpu_constant(int32_t value, int form) {
+    return 2 * (size_t)value + (form == SW_GPU_HALF);
+}
 _Atomic sw_cu_pointer *sw__gpu_weights_of(const sw_gpu *gpu, int32_t step, sw_cuda_form form);
 sw_status sw__gpu_cpu_only(const sw_diag *diag); /* fails: the plan has no weights as they were */
 /* Launches of a node. `why` is set when there are none to be had. Data pointers are those of sw__gpu_tensor. */

@@ -6,7 +6,7 @@ static sw_gpu_store *stores;
 
 static void free_store(sw_gpu *gpu, sw_gpu_store *s) {
     size_t n_weights = s->weights ? s->plan->n_steps * SW_CUDA_FORMS : 0,
-           n_constants = s->constants ? s->plan->n_values : 0;
+           n_constants = s->constants ? 2 * s->plan->n_values : 0;
     for (size_t i = 0; i < n_weights; i++) sw_cuda_free(gpu->cuda, s->weights[i]);
     for (size_t i = 0; i < n_constants; i++) sw_cuda_free(gpu->cuda, s->constants[i]);
     pthread_mutex_destroy(&s->lock);
@@ -23,7 +23,7 @@ static sw_gpu_store *make_store(sw_gpu *gpu) {
     s->index = gpu->cuda->index;
     pthread_mutex_init(&s->lock, NULL);
     s->weights = sw_calloc(gpu->allocator, (plan->n_steps + 1) * SW_CUDA_FORMS, sizeof *s->weights);
-    s->constants = sw_calloc(gpu->allocator, plan->n_values + 1, sizeof *s->constants);
+    s->constants = sw_calloc(gpu->allocator, 2 * plan->n_values + 1, sizeof *s->constants);
     if (s->weights && s->constants) return s;
     free_store(gpu, s);
     return NULL;

@@ -12,7 +12,7 @@ static bool is_rows(const sw_gpu_program *p, int32_t v) {
     return t->layout != SW_CHANNELS_LAST && t->dtype == SW_F32;
 }
 
-/* A value that a node on the GPU makes, or the input of the network; constants are float32. */
+/* A value that a node on the GPU makes, or the input of the network; constants are there in the form that is wanted. */
 static bool is_made(const sw_gpu_program *p, int32_t v) {
     return v >= 0 && (p->instance->places[v] == SW_PLACE_PLANNED || p->instance->places[v] == SW_PLACE_INPUT);
 }
@@ -144,6 +144,8 @@ void sw__gpu_choose_types(sw_gpu *gpu, sw_gpu_program *p) {
     }
     find_turns(gpu, p);
     find_products(gpu, p);
+    for (int i = 0; i < gpu->plan->n_inputs; i++) /* they come as they are, whatever is made of them */
+        if (is_rows(p, gpu->plan->inputs[i])) p->forms[p->roots[gpu->plan->inputs[i]]] |= SW_GPU_FLOAT;
     if (!p->floats) {
         find_wishes(gpu, p);
         for (int i = 0; i < p->n_nodes; i++) choose_native(gpu, p, &p->nodes[i]);

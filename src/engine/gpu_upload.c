@@ -1,4 +1,5 @@
 /* Weights, constants and memory of the host: what a program needs beside its kernels before it can be launched. */
+#include "base/half.h"
 #include "base/pool.h"
 #include "engine/gpu_program.h"
 
@@ -25,16 +26,35 @@ static sw_status upload_shared(sw_gpu *gpu, const void *data, size_t bytes, cons
     return SW_OK;
 }
 
-sw_status sw__gpu_upload_constant(sw_gpu *gpu, const sw_gpu_program *p, int32_t value, const sw_diag *diag) {
+/* A float32 tensor in the type of halves; the caller frees it. NULL: out of memory. */
+static uint16_t *halves_of(const sw_gpu *gpu, const sw_tensor *t) {
+    int64_t n = sw_tensor_count(t);
+    uint16_t *halves = sw_alloc(gpu->allocator, (size_t)n * sizeof *halves);
+    for (int64_t i = 0; halves && i < n; i++) {
+        float v = ((const float *)t->data)[i];
+        halves[i] = sw__gpu_half(gpu) == SW_BF16 ? sw_f32_to_bf16(v) : sw_f32_to_f16(v);
+    }
+    return halves;
+}
+
+sw_status sw__gpu_upload_constant(sw_gpu *gpu, const sw_gpu_program *p, int32_t value, int form, const sw_diag *diag) {
     const sw_tensor *t = &p->instance->values[value];
-    size_t bytes = (size_t)sw_tensor_bytes(t);
+    size_t at = sw__gpu_constant(value, form), bytes = (size_t)sw_tensor_bytes(t);
+    bool bound = p->instance->places[value] == SW_PLACE_BOUND, half = form == SW_GPU_HALF;
     sw_gpu_store *store = gpu->store;
-    if (p->instance->places[value] == SW_PLACE_BOUND)
-        return p->bound[value] ? SW_OK : upload(gpu, t->data, bytes, diag, &p->bound[value]);
+    if (bound ? p->bound[at] : store->constants[at]) return SW_OK;
+    uint16_t *halves = half ? halves_of(gpu, t) : NULL;
+    if (half && !halves) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
+    const void *data = half ? halves : t->data;
+    if (half) bytes /= 2;
+    sw_status status = SW_OK;
     pthread_mutex_lock(&store->lock);
-    sw_status status =
-        store->constants[value] ? SW_OK : upload_shared(gpu, t->data, bytes, diag, &store->constants[value]);
+    if (bound)
+        status = upload(gpu, data, bytes, diag, &p->bound[at]);
+    else if (!store->constants[at]) /* another session's, by now */
+        status = upload_shared(gpu, data, bytes, diag, &store->constants[at]);
     pthread_mutex_unlock(&store->lock);
+    sw_free(gpu->allocator, halves);
     return status;
 }
 

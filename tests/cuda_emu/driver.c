@@ -192,17 +192,17 @@ static unsigned fake_host_register(void *at, size_t bytes, unsigned flags) {
 static unsigned fake_host_unregister(void *at) {
     return emu_forbid(at), 0;
 }
-static void check_place(sw_cu_pointer at) {
+static void check_place(sw_cu_pointer at, size_t bytes) {
     emu_lock();
-    emu_check_global((void *)(size_t)at, 1);
+    for (size_t i = 0; bytes && i < 2; i++) emu_check_global((char *)(size_t)at + i * (bytes - 1), 1);
     emu_unlock();
 }
 static unsigned fake_copy_in(sw_cu_pointer to, const void *from, size_t bytes, sw_cu_stream stream) {
-    check_place(to);
+    check_place(to, bytes);
     return submit(&(operation){.to = (void *)(size_t)to, .from = from, .bytes = bytes}, stream, false);
 }
 static unsigned fake_copy_out(void *to, sw_cu_pointer from, size_t bytes, sw_cu_stream stream) {
-    check_place(from);
+    check_place(from, bytes);
     return submit(&(operation){.to = to, .from = (void *)(size_t)from, .bytes = bytes}, stream, false);
 }
 static unsigned fake_memory_set(sw_cu_pointer at, unsigned char value, size_t bytes, sw_cu_stream stream) {

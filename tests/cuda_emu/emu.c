@@ -68,7 +68,10 @@ static void die(const char *fmt, ...) __attribute__((format(printf, 1, 2), noret
 static void die(const char *fmt, ...) {
     va_list list;
     va_start(list, fmt);
-    fprintf(stderr, "emulator: kernel %s, block %d %d, thread %d: ", kernel->id, block_x, block_y, current);
+    if (kernel)
+        fprintf(stderr, "emulator: kernel %s, block %d %d, thread %d: ", kernel->id, block_x, block_y, current);
+    else
+        fprintf(stderr, "emulator: "); /* a copy */
     vfprintf(stderr, fmt, list);
     fprintf(stderr, "\n");
     va_end(list);

@@ -13,7 +13,17 @@ import slipway
 class Operators(Emulated):
     """Steps of their own: all on the GPU, as on the CPU. `w` are weights of 8 channels."""
 
-    def check(self, nodes, shape=(1, 8, 6, 5), bound=2e-2, steps=0, outputs=(("y", T.FLOAT),), precision=None, **weights):
+    def check(
+        self,
+        nodes,
+        shape=(1, 8, 6, 5),
+        bound=2e-2,
+        steps=0,
+        outputs=(("y", T.FLOAT),),
+        precision=None,
+        opset=20,
+        **weights,
+    ):
         """Input x, in so many different values, or any; outputs by name and type; constants by name."""
         x = np.random.default_rng(7).uniform(0.1, 1, shape).astype(np.float32)
         if steps:
@@ -26,7 +36,7 @@ class Operators(Emulated):
         port = lambda name, kind, dims=None: helper.make_tensor_value_info(name, kind, dims)  # noqa: E731
         graph = helper.make_graph(nodes, "g", [port("x", T.FLOAT, shape)], [port(*out) for out in outputs], tensors)
         path = self.folder / "m.onnx"
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]), path)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)]), path)
         np.save(self.folder / "x.npy", x)
         found, plan = [], path
         if precision:
@@ -213,6 +223,26 @@ class Operators(Emulated):
             with self.subTest(precision):
                 bound = {"fp16": 5e-3, "bf16": 4e-2, "fp32": 1e-4}[precision]
                 self.check(nodes, (2, 37, 24), bound, outputs=outputs, precision=precision, **weights)
+
+    def test_halves_of_inputs_and_constants(self):
+        """Inputs go straight to tensor cores; so do queries, keys and values that are constant."""
+        rng = np.random.default_rng(6)
+        draw = lambda *shape: rng.uniform(-1, 1, shape).astype(np.float32)  # noqa: E731
+        shape, w, few, many = (1, 2, 16, 8), draw(8, 24), draw(1, 2, 5, 8), draw(1, 2, 16, 8)
+        by_shape = [  # a constant that only the shape gives
+            helper.make_node("Shape", ["x"], ["s"]),
+            helper.make_node("ConstantOfShape", ["s"], ["ones"], value=helper.make_tensor("v", T.FLOAT, [1], [0.5])),
+            helper.make_node("Attention", ["x", "ones", "x"], ["y"]),
+        ]
+        for precision in ("fp16", "bf16", "fp32"):
+            bound = {"fp16": 5e-3, "bf16": 4e-2, "fp32": 1e-4}[precision]
+            options = {"bound": bound, "precision": precision, "opset": 23}
+            with self.subTest(precision):
+                self.check([helper.make_node("MatMul", ["x", "w"], ["y"])], (2, 37, 8), **options, w=w)
+                self.check([helper.make_node("Attention", ["x", "x", "x"], ["y"])], shape, **options)
+                self.check([helper.make_node("Attention", ["x", "k", "k"], ["y"])], shape, **options, k=few)
+                self.check([helper.make_node("Attention", ["q", "x", "v"], ["y"])], shape, **options, q=few, v=many)
+                self.check(by_shape, shape, **options)
 
     def test_patches(self):
         """Patches of a picture as tokens and back as a map; a sum behind reshapes; a large depthwise window."""
