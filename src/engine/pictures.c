@@ -22,37 +22,33 @@ typedef enum way {
 } way;
 
 #define OP(id, way) [SW_OP_##id] = way,
-/* clang-format off: as a table. */
+/* clang-format off */
 static const uint8_t ways[SW_OP_COUNT] = {
     OP(Identity, ORDER) OP(Reshape, ORDER) OP(Flatten, ORDER) OP(Squeeze, ORDER) OP(Unsqueeze, ORDER)
-        OP(Relayout, ORDER) OP(Cast, ORDER) OP(Abs, EACH) OP(Neg, EACH) OP(Sign, EACH) OP(Exp, EACH) OP(Log, EACH) OP(
-            Sqrt, EACH) OP(Reciprocal, EACH) OP(Floor, EACH) OP(Ceil, EACH) OP(Round, EACH) OP(Sin, EACH) OP(Cos, EACH)
-            OP(Tanh, EACH) OP(Erf, EACH) OP(Sigmoid, EACH) OP(Relu, EACH) OP(Softplus, EACH) OP(Softsign, EACH)
-                OP(HardSwish, EACH) OP(Mish, EACH) OP(Not, EACH) OP(LeakyRelu, EACH) OP(Elu, EACH) OP(Celu, EACH)
-                    OP(Selu, EACH) OP(HardSigmoid, EACH) OP(Gelu, EACH) OP(Swish, EACH) OP(Clip, EACH) OP(Add, EACH) OP(
-                        Sub, EACH) OP(Mul, EACH) OP(Div, EACH) OP(PRelu, EACH) OP(Pow, EACH) OP(Mod, EACH) OP(And, EACH)
-                        OP(Or, EACH) OP(Xor, EACH) OP(Equal, EACH) OP(Less, EACH) OP(LessOrEqual, EACH)
-                            OP(Greater, EACH) OP(GreaterOrEqual, EACH) OP(Min, EACH) OP(Max, EACH) OP(Sum, EACH)
-                                OP(Mean, EACH) OP(Where, EACH) OP(Conv, LEADING) OP(FusedConv, LEADING)
-                                    OP(ConvTranspose, LEADING) OP(MaxPool, LEADING) OP(AveragePool, LEADING)
-                                        OP(GlobalAveragePool, LEADING) OP(GlobalMaxPool, LEADING)
-                                            OP(BatchNormalization, LEADING) OP(InstanceNormalization, LEADING)
-                                                OP(LRN, LEADING) OP(DepthToSpace, LEADING) OP(SpaceToDepth, LEADING) OP(
-                                                    PixelShuffle, LEADING) OP(ChannelShuffle, LEADING) OP(Dfl, LEADING)
-                                                    OP(GridSample, LEADING) OP(Resize, LEADING) OP(Softmax, ALONG) OP(
-                                                        LogSoftmax, ALONG) OP(LpNormalization, ALONG) OP(Concat, ALONG)
-                                                        OP(Split, ALONG) OP(TopK, ALONG) OP(GatherElements, ALONG) OP(
-                                                            LayerNormalization, BEHIND) OP(RMSNormalization, BEHIND)
-                                                            OP(Slice, PLACES) OP(Expand, PLACES)
-                                                                OP(Tile, PLACES) OP(Pad, PLACES) OP(MatMul, PRODUCT) OP(
-                                                                    Gemm, PRODUCT) OP(FusedProduct, PRODUCT)
-                                                                    OP(Gather, GATHER) OP(Transpose, TRANSPOSE) OP(
-                                                                        FusedAttention, ATTENTION) OP(ReduceSum, REDUCE)
-                                                                        OP(ReduceMean, REDUCE) OP(ReduceMax, REDUCE)
-                                                                            OP(ReduceMin, REDUCE) OP(ReduceProd, REDUCE)
-                                                                                OP(ReduceL1, REDUCE)
-                                                                                    OP(ReduceL2, REDUCE)
-                                                                                        OP(ReduceSumSquare, REDUCE)};
+    OP(Relayout, ORDER) OP(Cast, ORDER)
+    OP(Abs, EACH) OP(Neg, EACH) OP(Sign, EACH) OP(Exp, EACH) OP(Log, EACH) OP(Sqrt, EACH) OP(Reciprocal, EACH)
+    OP(Floor, EACH) OP(Ceil, EACH) OP(Round, EACH) OP(Sin, EACH) OP(Cos, EACH) OP(Tanh, EACH) OP(Erf, EACH)
+    OP(Sigmoid, EACH) OP(Relu, EACH) OP(Softplus, EACH) OP(Softsign, EACH) OP(HardSwish, EACH) OP(Mish, EACH)
+    OP(Not, EACH) OP(LeakyRelu, EACH) OP(Elu, EACH) OP(Celu, EACH) OP(Selu, EACH) OP(HardSigmoid, EACH) OP(Gelu, EACH)
+    OP(Swish, EACH) OP(Clip, EACH) OP(Add, EACH) OP(Sub, EACH) OP(Mul, EACH) OP(Div, EACH) OP(PRelu, EACH)
+    OP(Pow, EACH) OP(Mod, EACH) OP(And, EACH) OP(Or, EACH) OP(Xor, EACH) OP(Equal, EACH) OP(Less, EACH)
+    OP(LessOrEqual, EACH) OP(Greater, EACH) OP(GreaterOrEqual, EACH) OP(Min, EACH) OP(Max, EACH) OP(Sum, EACH)
+    OP(Mean, EACH) OP(Where, EACH)
+    OP(Conv, LEADING) OP(FusedConv, LEADING) OP(ConvTranspose, LEADING) OP(MaxPool, LEADING) OP(AveragePool, LEADING)
+    OP(GlobalAveragePool, LEADING) OP(GlobalMaxPool, LEADING) OP(BatchNormalization, LEADING)
+    OP(InstanceNormalization, LEADING) OP(LRN, LEADING) OP(DepthToSpace, LEADING) OP(SpaceToDepth, LEADING)
+    OP(PixelShuffle, LEADING) OP(ChannelShuffle, LEADING) OP(Dfl, LEADING) OP(GridSample, LEADING) OP(Resize, LEADING)
+    OP(Softmax, ALONG) OP(LogSoftmax, ALONG) OP(LpNormalization, ALONG) OP(Concat, ALONG) OP(Split, ALONG)
+    OP(TopK, ALONG) OP(GatherElements, ALONG)
+    OP(LayerNormalization, BEHIND) OP(RMSNormalization, BEHIND)
+    OP(Slice, PLACES) OP(Expand, PLACES) OP(Tile, PLACES) OP(Pad, PLACES)
+    OP(MatMul, PRODUCT) OP(Gemm, PRODUCT) OP(FusedProduct, PRODUCT)
+    OP(Gather, GATHER)
+    OP(Transpose, TRANSPOSE)
+    OP(FusedAttention, ATTENTION)
+    OP(ReduceSum, REDUCE) OP(ReduceMean, REDUCE) OP(ReduceMax, REDUCE) OP(ReduceMin, REDUCE) OP(ReduceProd, REDUCE)
+    OP(ReduceL1, REDUCE) OP(ReduceL2, REDUCE) OP(ReduceSumSquare, REDUCE)
+};
 /* clang-format on */
 #undef OP
 
