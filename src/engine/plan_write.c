@@ -256,13 +256,14 @@ static void put_gpu(writer *w) {
     }
 }
 
-/* What the machine must have: the instruction sets of the tactics, or, where none is pinned, those of channels-last
- * maps. */
+/* What the machine must have: the instruction sets of the tactics and those of channels-last maps. There is plain C for
+ * these, too, but row-major maps run faster in it: only a portable plan has to do with it. */
 static uint32_t needed_features(const writer *w) {
     uint32_t features = 0;
+    if (w->options->portable) return 0;
     for (size_t v = 0; v < w->plan->n_values; v++)
         if (w->plan->values[v].type.layout == SW_CHANNELS_LAST) features |= sw_cpu_features() & SW_CPU_VECTORS;
-    for (size_t s = 0; s < w->plan->n_steps && !w->options->portable; s++) {
+    for (size_t s = 0; s < w->plan->n_steps; s++) {
         const sw_conv_tactic *tactic = w->plan->steps[s].tactic ? sw_conv_find(w->plan->steps[s].tactic) : NULL;
         if (tactic) features |= tactic->features;
     }

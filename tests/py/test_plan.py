@@ -84,12 +84,12 @@ class Folder(unittest.TestCase):
         self.addCleanup(temporary.cleanup)
         self.folder = pathlib.Path(temporary.name)
 
-    def run_on(self, model, *shape, expect=0, options=()):
+    def run_on(self, model, *shape, expect=0, options=(), env=None):
         x = self.folder / "x.npy"
         np.save(x, np.random.default_rng(7).standard_normal(shape).astype(np.float32))
         out = self.folder / "out"
         shutil.rmtree(out, ignore_errors=True)
-        process = slipway.run("run", model, "--input", f"x={x}", "--output-dir", out, *options, expect=expect)
+        process = slipway.run("run", model, "--input", f"x={x}", "--output-dir", out, *options, expect=expect, env=env)
         return np.load(out / "y.npy") if expect == 0 else process.stderr
 
 
@@ -105,6 +105,15 @@ class Plans(Folder):
         for options in ((), ("--portable",)):
             got = self.run_on(self.build(model, *options), 2, 3, 12, 12)
             np.testing.assert_array_equal(got, want)
+
+    def test_portable_plans_run_on_any_cpu(self):
+        model = small_model(self.folder / "m.onnx", 2, 12)
+        want = self.run_on(model, 2, 3, 12, 12)
+        for precision, error in ("fp32", 1e-5), ("bf16", 0.02), ("fp16", 0.002):
+            plan = self.build(model, "--portable", "--precision", precision)
+            for mask in "none", "sse2", "sse2,avx2":
+                got = self.run_on(plan, 2, 3, 12, 12, env={"SLIPWAY_CPU_MASK": mask})
+                np.testing.assert_allclose(got, want, atol=error * np.abs(want).max())
 
     def test_a_plan_of_a_batch_runs_with_any_number_of_threads(self):
         """How a batch is cut, and so which convolutions may write rows, depends on it; the packed weights do not."""
