@@ -40,7 +40,7 @@ static sw_status check_range(const sw_value *input, const sw_shape_range *r, con
     }
     for (int k = 0; k < r->rank; k++) {
         if (r->min[k] < 1 || r->min[k] > r->opt[k] || r->opt[k] > r->max[k])
-            return wrong(diag, input->name, "a range must be min:opt:max with 1 <= min <= opt <= max");
+            return wrong(diag, input->name, "dims must be at least 1, those of a range min:opt:max in this order");
         int64_t fixed = input->type.rank >= 0 ? input->type.dims[k] : -1;
         if (fixed >= 0 && (r->min[k] != fixed || r->max[k] != fixed)) {
             char text[TEXT];

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "cli/client.h"
 #include "cli/options.h"
+#include "cli/shapes.h"
 #include "serve/client/load.h"
 #include "serve/core.h"
 
@@ -99,25 +100,29 @@ static sw_status ask_metadata(sw_client *c) {
     return status;
 }
 
-/* --shape NAME=1x3x640x640 in the place of ones for open dims. */
+/* The input that a shape is of: the one of its name, or the only one. */
+static sw_client_port *input_of(sw_client *c, const char *name) {
+    if (!name) return c->n_inputs == 1 ? &c->inputs[0] : NULL;
+    for (int i = 0; i < c->n_inputs; i++)
+        if (!strcmp(c->inputs[i].name, name)) return &c->inputs[i];
+    return NULL;
+}
+
+/* Shapes that are given in the place of ones for open dims; of ranges what is usual. */
 static sw_status read_shapes(sw_client *c) {
-    sw_given shapes = sw_args_all(c->args, "shape");
-    for (int i = 0; i < shapes.n; i++) {
-        const char *text = shapes.values[i], *equals = strchr(text, '=');
-        sw_client_port *in = NULL;
-        for (int j = 0; equals && j < c->n_inputs; j++)
-            if (strlen(c->inputs[j].name) == (size_t)(equals - text) &&
-                !memcmp(c->inputs[j].name, text, (size_t)(equals - text)))
-                in = &c->inputs[j];
+    sw_build_options given = {0};
+    SW_TRY(sw_shapes_parse(c->args, c->diag, &given));
+    for (int i = 0; i < given.n_shapes; i++) {
+        const sw_shape_range *shape = &given.shapes[i];
+        sw_client_port *in = input_of(c, shape->input);
         if (!in)
-            return sw_fail(c->diag, SW_E_USAGE, "--shape", "write INPUT=1x16", "'%s' names no input of the model",
-                           text);
-        in->rank = 0;
-        for (const char *at = equals + 1; *at; at += strcspn(at, "x"), at += *at == 'x') {
-            if (in->rank == SW_MAX_RANK || !sw_str_to_i64(at, strcspn(at, "x"), &in->dims[in->rank]) ||
-                in->dims[in->rank] < 0)
-                return sw_fail(c->diag, SW_E_USAGE, "--shape", "write INPUT=1x16", "'%s' is no shape", equals + 1);
-            in->rank++;
+            return sw_fail(c->diag, SW_E_USAGE, "--shapes", "write INPUT=1x16", "'%s' names no input of the model",
+                           shape->input ? shape->input : "");
+        in->rank = shape->rank;
+        for (int k = 0; k < shape->rank; k++) {
+            if (shape->opt[k] < 0)
+                return sw_fail(c->diag, SW_E_USAGE, "--shapes", NULL, "a dim of '%s' is negative", in->name);
+            in->dims[k] = shape->opt[k];
         }
     }
     return SW_OK;
@@ -292,6 +297,7 @@ static sw_status run_load(sw_client *c, bool grpc, int connections, sw_json_writ
         sw_warn(c->diag, c->host, "no answer came within %g s: measure for longer, with --seconds", o.seconds);
     if (r.failed)
         sw_warn(c->diag, c->host, "%llu requests failed; the first: %s", (unsigned long long)r.failed, r.problem);
+    c->answered |= r.answered > 0;
     return sw_console_flush(c->console);
 }
 
@@ -314,7 +320,8 @@ static sw_status run_loads(sw_client *c) {
     }
     if (json) sw_json_array_end(&w);
     if (json) sw_print(c->console, "\n");
-    return sw_console_flush(c->console);
+    SW_TRY(sw_console_flush(c->console));
+    return c->answered ? SW_OK : sw_fail(c->diag, SW_E_INPUT, c->host, NULL, "no request was answered");
 }
 
 static sw_status run(const sw_args *args, sw_console *console) {
@@ -361,11 +368,13 @@ static const sw_option options[] = {
      .argument = "KIND",
      .standard = "binary",
      .help = "tensors over HTTP: binary, behind the JSON, or json, in it"},
-    {.name = "shape",
+    {.name = "shapes",
+     .also = "shape",
      .kind = SW_TEXT,
-     .argument = "INPUT=DIMS",
+     .argument = "[NAME=]DIMS",
      .many = true,
-     .help = "shape of an input, such as images=1x3x640x640 (default: the model's, 1 where that is open)"},
+     .help = "the shape of an input, such as images=1x3x640x640; a model with one input needs no name (default: the "
+             "model's, 1 where that is open)"},
     {.name = "input",
      .kind = SW_TEXT,
      .letter = 'i',
@@ -418,7 +427,7 @@ const sw_verb sw_verb_client = {
             {"slipway client yolo11n --connections 1,4", "Closed loop: each connection waits for its answer"},
             {"slipway client yolo11n --rate 50 --connections 100", "Open loop: 50 requests a second on average"},
             {"slipway client yolo11n --once --input images=x.npy -o out", "Ask once, and write out/output0.npy"},
-            {"slipway client identity --grpc --shape INPUT0=1x16 --json", "By gRPC, as JSON"},
+            {"slipway client identity --grpc --shapes INPUT0=1x16 --json", "By gRPC, as JSON"},
             {0},
         },
     .run = run,

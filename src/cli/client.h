@@ -22,6 +22,7 @@ typedef struct sw_client {
     const sw_diag *diag;
     const char *host, *model;
     int http_port, grpc_port, n_inputs;
+    bool answered; /* a request was, under some load */
     sw_client_port inputs[SW_CLIENT_MAX_PORTS];
     sw_buf request;
 } sw_client;

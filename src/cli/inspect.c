@@ -1,13 +1,12 @@
 /* slipway inspect: what is inside a model. */
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/os.h"
-#include "base/str.h"
 #include "build/build.h"
 #include "cli/inspect.h"
 #include "cli/plan_report.h"
+#include "cli/shapes.h"
 #include "cli/verb.h"
 #include "engine/inputs.h"
 #include "engine/plan_file.h"
@@ -17,45 +16,20 @@
 
 /* -- Shapes of inputs ---------------------------------------------------------------------------------------------------- */
 
-static sw_value *find_input(const sw_graph *graph, const char *name, size_t length) {
-    for (int i = 0; i < graph->n_inputs; i++)
-        if (strlen(graph->inputs[i]->name) == length && !memcmp(graph->inputs[i]->name, name, length))
-            return graph->inputs[i];
-    return NULL;
-}
-
-/* "images=1x3x640x640", or the dims alone for a model of one input. */
-static sw_status set_shape(sw_graph *graph, const char *word, const sw_diag *diag) {
-    const char *equals = strrchr(word, '='), *dims = equals ? equals + 1 : word;
-    sw_value *input = equals                 ? find_input(graph, word, (size_t)(equals - word))
-                      : graph->n_inputs == 1 ? graph->inputs[0]
-                                             : NULL;
-    if (!input) return sw_fail(diag, SW_E_USAGE, NULL, NULL, "--shape: the model has no such input: '%s'", word);
-    sw_tensor type = {.dtype = input->type.dtype};
-    for (const char *at = dims;;) {
-        size_t length = strcspn(at, "x");
-        int64_t dim = 0;
-        if (type.rank == SW_MAX_RANK || !sw_str_to_i64(at, length, &dim) || dim < 0 || dim > INT_MAX)
-            return sw_fail(diag, SW_E_USAGE, NULL, NULL, "--shape wants sizes like 1x3x640x640, found '%s'", dims);
-        type.dims[type.rank++] = dim;
-        if (!at[length]) break;
-        at += length + 1;
-    }
-    bool fits = input->type.rank == SW_RANK_UNKNOWN || input->type.rank == type.rank;
-    for (int i = 0; fits && i < input->type.rank; i++)
-        fits = input->type.dims[i] < 0 || input->type.dims[i] == type.dims[i];
-    char shape[128];
-    sw_report_shape(graph, &input->type, shape, sizeof shape);
-    if (!fits)
-        return sw_fail(diag, SW_E_USAGE, NULL, NULL, "--shape: '%s' does not fit %s%s", word, input->name, shape);
-    input->type = type;
-    return SW_OK;
-}
-
+/* Of ranges what kernels would be chosen for. */
 static sw_status set_shapes(sw_graph *graph, const sw_args *args, const sw_diag *diag) {
-    sw_given shapes = sw_args_all(args, "shape");
-    for (int i = 0; i < shapes.n; i++) SW_TRY(set_shape(graph, shapes.values[i], diag));
-    return SW_OK;
+    sw_build_options options = {0};
+    sw_shapes profiles;
+    SW_TRY(sw_shapes_parse(args, diag, &options));
+    sw_shape_range *ranges = SW_ARENA_ARRAY(args->arena, sw_shape_range, options.n_shapes + 1);
+    if (!ranges) return SW_E_NOMEM;
+    for (int i = 0; i < options.n_shapes; i++) {
+        ranges[i] = options.shapes[i];
+        memcpy(ranges[i].min, ranges[i].opt, sizeof ranges[i].min);
+        memcpy(ranges[i].max, ranges[i].opt, sizeof ranges[i].max);
+    }
+    options.shapes = ranges;
+    return sw_shapes_apply(graph, &options, diag, &profiles);
 }
 
 /* A detector for pictures of any size says in its metadata which one it was made for: "[416, 416]", "640". */
@@ -161,7 +135,7 @@ static sw_status report(const sw_args *args, sw_graph *graph, sw_console *c) {
     r.outputs = copy_types(args->arena, graph->outputs, graph->n_outputs);
     if (!r.inputs || !r.outputs) return SW_E_NOMEM;
     recognise(&r, args->arena);
-    if (sw_args_given(args, "shape"))
+    if (sw_args_given(args, "shapes"))
         SW_TRY(set_shapes(graph, args, &c->diag));
     else
         assume_size(&r, graph);
@@ -178,7 +152,7 @@ static sw_status report(const sw_args *args, sw_graph *graph, sw_console *c) {
 
 static sw_status report_plan(const sw_args *args, const sw_map *map, sw_console *c) {
     sw_plan *plan;
-    const char *const of_models[] = {"shape", "passes", "dot"};
+    const char *const of_models[] = {"shapes", "passes", "dot"};
     for (size_t i = 0; i < sizeof of_models / sizeof of_models[0]; i++)
         if (sw_args_given(args, of_models[i]))
             return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, NULL, "--%s is for models, but this is a plan",
@@ -229,15 +203,16 @@ const sw_verb sw_verb_inspect = {
     .description =
         "Prints inputs, outputs, metadata, parameters, arithmetic and operators, and what 'slipway predict' takes the model "
         "for. Arithmetic is two operations for each multiply-add of convolutions and matrix products. Sizes that the model "
-        "leaves open can be set with --shape; otherwise an open batch counts as 1, and an open height and width as the "
+        "leaves open can be set with --shapes; otherwise an open batch counts as 1, and an open height and width as the "
         "metadata say (imgsz). Of a plan it prints the receipt (what it was built from, by and on), "
         "what it needs, and the steps.",
     .options =
         (const sw_option[]){
             {.name = "layers", .letter = 'l', .help = "print each node with its output, parameters and arithmetic"},
-            {.name = "shape",
+            {.name = "shapes",
+             .also = "shape",
              .kind = SW_TEXT,
-             .argument = "NAME=DIMS",
+             .argument = "[NAME=]DIMS",
              .many = true,
              .help = "the shape of an input, such as images=1x3x640x640; a model with one input needs no name"},
             {.name = "tactics", .help = "of a plan: print how long each tactic took, and which won"},

@@ -31,6 +31,9 @@ void sw_report_json(const sw_report *report, sw_buf *buf);
 /* Graphviz: a box a node, an edge a value. */
 void sw_report_dot(const sw_report *report, sw_buf *buf);
 
+/* A line of the metadata, cut where it is long. */
+void sw_report_meta(sw_console *c, bool first, const char *key, const char *value);
+
 /* "[1,3,height,640]"; "[...]" for unknown rank. Cut at `size`. */
 void sw_report_shape(const sw_graph *graph, const sw_tensor *type, char *text, size_t size);
 

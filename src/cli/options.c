@@ -25,10 +25,14 @@ static const sw_option *option_at(const sw_verb *verb, int i) {
     return option->name ? option : NULL;
 }
 
+static bool is_called(const char *name, const char *word, size_t length) {
+    return name && strlen(name) == length && !memcmp(name, word, length);
+}
+
 static int find_name(const sw_verb *verb, const char *name, size_t length) {
     const sw_option *o;
     for (int i = 0; (o = option_at(verb, i)); i++)
-        if (strlen(o->name) == length && !memcmp(o->name, name, length)) return i;
+        if (is_called(o->name, name, length) || is_called(o->also, name, length)) return i;
     return -1;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "base/json.h"
+#include "cli/inspect.h"
 
 enum { LABEL = 12, NAME_TEXT = 40, SHAPE_TEXT = 200 };
 
@@ -93,7 +94,7 @@ void sw_plan_report_text(const sw_plan_view *v, sw_console *c) {
     sw_print(c, "%-*s%zu, %zu with packed weights (%.2f MB)\n", LABEL, "steps", p->n_steps, sw_packs_count(p->packs),
              (double)packed / 1e6);
     for (size_t i = 0; i < p->n_meta; i += 2)
-        sw_print(c, "%-*s%s: %.60s\n", LABEL, i ? "" : "metadata", p->meta[i], p->meta[i + 1]);
+        sw_report_meta(c, i == 0, p->meta[i], p->meta[i + 1]);
     if (v->layers || v->tactics) print_steps(v, c);
 }
 

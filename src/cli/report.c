@@ -62,13 +62,10 @@ static int fitting(const char *text, int most) {
     return most;
 }
 
-static void print_meta(const sw_graph *graph, sw_console *c) {
-    for (size_t i = 0; i < graph->n_meta; i++) {
-        const char *value = graph->meta[i].value;
-        int length = fitting(value, META_COLUMNS - (int)strlen(graph->meta[i].key));
-        sw_print(c, "%-*s%s: %.*s%s\n", LABEL, i ? "" : "metadata", graph->meta[i].key, length > 0 ? length : 0, value,
-                 value[length > 0 ? length : 0] ? "..." : "");
-    }
+void sw_report_meta(sw_console *c, bool first, const char *key, const char *value) {
+    int length = fitting(value, META_COLUMNS - (int)strlen(key));
+    if (length < 0) length = 0;
+    sw_print(c, "%-*s%s: %.*s%s\n", LABEL, first ? "metadata" : "", key, length, value, value[length] ? "..." : "");
 }
 
 static void print_ops(const sw_graph *graph, sw_console *c) {
@@ -154,10 +151,10 @@ void sw_report_text(const sw_report *r, sw_console *c) {
     sw_print(c, "%-*s%s (%.2f MB)\n", LABEL, "parameters", parameters, (double)r->weight.bytes / 1e6);
     sw_print(c, "%-*s%.3f GFLOP", LABEL, "arithmetic", r->flops / 1e9);
     if (r->assumed_height) sw_print(c, " at %d x %d pixels", r->assumed_width, r->assumed_height);
-    if (r->unknown) sw_print(c, ", and %d nodes whose size is not known; set it with --shape", r->unknown);
+    if (r->unknown) sw_print(c, ", and %d nodes whose size is not known; set it with --shapes", r->unknown);
     sw_print(c, "\n%-*s%d, %d with constants folded\n", LABEL, "nodes", r->nodes_in_file, g->n_nodes);
     print_ops(g, c);
-    print_meta(g, c);
+    for (size_t i = 0; i < g->n_meta; i++) sw_report_meta(c, i == 0, g->meta[i].key, g->meta[i].value);
     if (r->layers) print_layers(g, c);
 }
 

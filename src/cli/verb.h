@@ -17,6 +17,7 @@ typedef enum sw_option_kind {
 
 typedef struct sw_option {
     const char *name; /* "conf": --conf; NULL ends the table */
+    const char *also; /* another name that is taken for it, which help does not tell; NULL: none */
     sw_option_kind kind;
     char letter;          /* 'o': -o; 0: none */
     const char *argument; /* how help calls its value: "FILE" */

@@ -381,6 +381,21 @@ class Inspect(unittest.TestCase):
         parameters = sum(int(np.prod(t.dims)) for t in onnx.load(MODEL).graph.initializer)
         self.assertLess(abs(report["parameters"] - parameters) / parameters, 0.05)
 
+    def test_shapes(self):
+        value = onnx.helper.make_tensor_value_info
+        x, w, y = (value(n, onnx.TensorProto.FLOAT, s) for n, s in (("x", ["n", 8]), ("w", [8, 5]), ("y", ["n", 5])))
+        graph = onnx.helper.make_graph([onnx.helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x, w], [y])
+        with tempfile.TemporaryDirectory() as folder:
+            model = pathlib.Path(folder, "m.onnx")
+            onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), model)
+            for option in "--shapes", "--shape":  # the second is an older name
+                for shape, rows in ("x=1x8", 1), ("x=1:3:4x8", 3):
+                    report = json.loads(slipway.run("inspect", model, "--json", option, shape).stdout)
+                    self.assertAlmostEqual(report["gflops"] * 1e9, rows * 8 * 5 * 2, places=3)
+            self.assertIn("has no input 'z'", slipway.run("inspect", model, "--shapes", "z=1x8", expect=1).stderr)
+            self.assertIn("dim 1 is fixed", slipway.run("inspect", model, "--shapes", "x=1x9", expect=1).stderr)
+        self.assertNotIn("--shape ", slipway.run("inspect", "--help").stdout)
+
     def test_passes_and_dot(self):
         with tempfile.TemporaryDirectory() as folder:
             dot = pathlib.Path(folder, "g.dot")

@@ -321,7 +321,7 @@ class Client(Serving):
             self.assertIn("400 ", slipway.run(*once, folder / "x.npy", expect=3).stderr)
             for options in ([], ["--grpc"]):  # the same as load
                 words = ["client", "identity", *ports, "--input", f"INPUT0={folder}/x.npy", "--seconds", "0.1", *options]
-                self.assertIn("the first: ", slipway.run(*words, "--connections", "1").stderr)
+                self.assertIn("the first: ", slipway.run(*words, "--connections", "1", expect=3).stderr)
 
     def test_unknown_model(self):
         process = slipway.run("client", "foo", "--http-port", self.server.http, expect=3)
@@ -343,9 +343,12 @@ class Client(Serving):
             thread.join()
 
     def test_failures_are_told(self):
-        arguments = ["client", "identity", "--http-port", self.server.http, "--shape", "INPUT0=1x5"]
-        process = slipway.run(*arguments, "--seconds", "0.1", "--connections", "1")
-        self.assertIn("the first: 400", process.stderr)
+        arguments = ["client", "identity", "--http-port", self.server.http, "--seconds", "0.1", "--connections", "1"]
+        for shape in "INPUT0=1x5", "1x5":
+            process = slipway.run(*arguments, "--shapes", shape, expect=3)
+            self.assertIn("the first: 400", process.stderr)
+            self.assertIn("no request was answered", process.stderr)
+        self.assertIn("names no input", slipway.run(*arguments, "--shapes", "OTHER=1x5", expect=1).stderr)
 
 
 class Stop(unittest.TestCase):
