@@ -105,6 +105,22 @@ class Graphs(unittest.TestCase):
             with self.subTest(kernel=kernel, **attributes):
                 self.check(transposed_model(kernel, act, **attributes), {"x": x}, tolerance=1e-5)
 
+    def test_parts_of_maps_that_nobody_reads(self):
+        constants = [("w", random(8, 3, 3, 3)), ("lengths", np.array([3, 1, 4])), ("v0", random(4, 3, 1, 1))]
+        constants += [("v1", random(4, 1, 1, 1)), ("v2", random(4, 4, 1, 1)), ("v", random(4, 2, 1, 1))]
+        for split, weights in (["a", "lengths"], "v0 v1 v2".split()), (["a"], ["v"] * 4):
+            parts = [f"p{i}" for i in range(len(weights))]
+            for read in range(len(parts)):
+                nodes = [
+                    helper.make_node("Conv", ["x", "w"], ["a"]),
+                    helper.make_node("Split", split, parts, axis=1),
+                    helper.make_node("Conv", [parts[read], weights[read]], ["y"]),
+                ]
+                model = model_of(
+                    nodes, [value("x", T.FLOAT, [2, 3, 5, 7])], [value("y", T.FLOAT, None)], constants
+                )
+                self.check(model, {"x": random(2, 3, 5, 7)})
+
     def test_constants_added_to_maps(self):
         """A constant as large as the map, one a row, one a channel: in whatever layout the map is."""
         for shape in ((1, 6, 9, 7), (1, 1, 9, 7), (6, 1, 1), (9, 7), (1, 6, 9, 1)):

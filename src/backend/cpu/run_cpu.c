@@ -273,7 +273,9 @@ static sw_status run_unprepared(const sw_call *call) {
 
 /* Kernels of channels-last maps take float32; those that only move elements, halves too. */
 static bool has_map_types(const sw_call *c) {
-    sw_dtype type = c->out[0] ? c->out[0]->dtype : SW_DTYPE_NONE;
+    int first = 0;
+    while (first + 1 < c->n_out && !c->out[first]) first++;
+    sw_dtype type = c->out[first] ? c->out[first]->dtype : SW_DTYPE_NONE;
     if (type != SW_F32 && !(sw_nhwc_moves(c->op) && is_map_type(type))) return false;
     for (int i = 0; i < c->n_in; i++)
         if (c->in[i] && c->in[i]->layout == SW_CHANNELS_LAST && c->in[i]->dtype != type) return false;

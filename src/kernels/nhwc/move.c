@@ -113,12 +113,12 @@ sw_status sw__nhwc_concat(const sw_call *c) {
 
 sw_status sw__nhwc_split(const sw_call *c) {
     sw_nhwc from = sw_nhwc_of(c->in[0]);
-    int64_t channel = 0;
+    const sw_tensor *lengths = sw_call_in(c, 1);
+    int64_t channel = 0, chunk = (from.channels + c->n_out - 1) / c->n_out;
     for (int i = 0; i < c->n_out; i++) {
-        if (!c->out[i]) return sw_call_unsupported(c, "a part that nobody reads");
-        sw_nhwc to = sw_nhwc_of(c->out[i]);
+        sw_nhwc to = c->out[i] ? sw_nhwc_of(c->out[i]) : (sw_nhwc){0}; /* a part that nobody reads */
         copy_channels(c->pool, &from, channel, &to, 0, to.channels);
-        channel += to.channels;
+        channel += lengths ? sw_tensor_int_at(lengths, i) : chunk;
     }
     return SW_OK;
 }
