@@ -153,6 +153,7 @@ class Tune(unittest.TestCase):
         receipt = json.loads(slipway.run("inspect", plan, "--json").stdout)["receipt"]
         self.assertEqual(receipt["opt level"], "5")
         self.assertIn("threads", receipt["tuned on"])
+        self.assertGreater(float(re.fullmatch(r"([\d.]+) ms", receipt["latency"])[1]), 0)
 
     def test_what_the_estimate_takes_is_among_what_is_timed(self):
         self.build("-O", 0, "--precision", "bf16", name="estimated.slip")
