@@ -287,7 +287,8 @@ class Limits(Serving):
         for size, status in ((4096, 400), (4097, 400)):
             answer = self.error(b"[" + b" " * (size - 1))
             self.assertEqual(answer[0], status)
-            self.assertEqual("exceeds the maximum allowed value of 4096 bytes" in answer[1], size > 4096)
+            sentence = "exceeds the maximum allowed value of 4096 bytes; the server can raise it by --http-max-input-size"
+            self.assertEqual(sentence in answer[1], size > 4096)
         bomb = zlib.compress(bytes(1 << 20))
         self.assertIn("exceeds the maximum allowed value", self.error(bomb, Content_Encoding="deflate")[1])
         self.assertIn("exceeds the maximum allowed value", self.error(b" " * (32 << 20))[1])

@@ -163,7 +163,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     sw_buf_append(&s->in, data, size);
     if (s->in.status != SW_OK || h2->buffered > 4 * max) {
         h2->buffered -= s->in.status != SW_OK ? size : 0;
-        sw__stream_end(s, SW__GRPC_RESOURCE_EXHAUSTED, "the message exceeds the maximum allowed size");
+        sw__stream_end(s, SW__GRPC_RESOURCE_EXHAUSTED, "the message exceeds the maximum allowed size" SW_HTTP_RAISE);
         return 0;
     }
     if (s->rpc && s->rpc->streaming) sw__stream_run(s);

@@ -158,7 +158,8 @@ static void handle(sw__stream *s, bool coded, const uint8_t *data, size_t size) 
     else if (status == SW_E_INPUT)
         sw__stream_end(s, SW__GRPC_INTERNAL, "the compressed message is broken");
     else if (status != SW_OK)
-        sw__stream_end(s, SW__GRPC_RESOURCE_EXHAUSTED, "the decompressed message exceeds the maximum allowed size");
+        sw__stream_end(s, SW__GRPC_RESOURCE_EXHAUSTED,
+                       "the decompressed message exceeds the maximum allowed size" SW_HTTP_RAISE);
     else
         s->rpc->handle(s, plain.data ? plain.data : (const uint8_t *)"", plain.size, &plain);
     sw_buf_free(&plain);
@@ -175,7 +176,7 @@ static bool next_message(sw__stream *s, bool *coded, const uint8_t **data, size_
         return false;
     }
     if (*size > s->h2->conn->loop->server->options.max_body) {
-        sw__stream_end(s, SW__GRPC_RESOURCE_EXHAUSTED, "the message exceeds the maximum allowed size");
+        sw__stream_end(s, SW__GRPC_RESOURCE_EXHAUSTED, "the message exceeds the maximum allowed size" SW_HTTP_RAISE);
         return false;
     }
     if (left - PREFIX < *size) return false;

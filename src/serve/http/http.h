@@ -12,6 +12,7 @@
 #include "base/buf.h"
 
 enum { SW_HTTP_MAX_HEADERS = 100, SW_HTTP_MAX_HEAD = 32 * 1024, SW_HTTP_MAX_CHUNKS = 65536 };
+#define SW_HTTP_RAISE "; the server can raise it by --http-max-input-size" /* ends what is said of too large requests */
 
 typedef enum sw_http_coding {
     SW_HTTP_IDENTITY = 0,
@@ -60,7 +61,7 @@ typedef struct sw_http {
         missing; /* of the head; where the body begins in its buffer; what the body or chunk lacks */
     int chunks, chunk_state;
     bool chunked;
-    char problem[128];
+    char problem[192];
 } sw_http;
 
 /* `max_body`: the most bytes that a body may have, coded or not. */

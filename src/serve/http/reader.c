@@ -48,7 +48,8 @@ static void fail(sw_http *h, int status, const char *why) {
 }
 
 static void fail_size(sw_http *h, const char *what, uint64_t size) {
-    snprintf(h->problem, sizeof h->problem, "%s of %llu bytes exceeds the maximum allowed value of %zu bytes", what,
+    snprintf(h->problem, sizeof h->problem,
+             "%s of %llu bytes exceeds the maximum allowed value of %zu bytes" SW_HTTP_RAISE, what,
              (unsigned long long)size, h->max_body);
     fail(h, 400, h->problem); /* as Triton, which knows no 413 */
 }
@@ -256,7 +257,8 @@ bool sw_http_decode(sw_http *h) {
         sw_buf_free(&plain);
         if (status == SW_E_LIMIT) {
             snprintf(h->problem, sizeof h->problem,
-                     "decompressed request body exceeds the maximum allowed value of %zu bytes", h->max_body);
+                     "decompressed request body exceeds the maximum allowed value of %zu bytes" SW_HTTP_RAISE,
+                     h->max_body);
             fail(h, 400, h->problem);
         } else
             fail(h, status == SW_E_NOMEM ? 503 : 400,

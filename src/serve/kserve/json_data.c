@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/str.h"
+#include "serve/http/http.h"
 
 /* -- Reading ------------------------------------------------------------------------------------------------------- */
 
@@ -157,8 +158,8 @@ sw_serve_code sw__kserve_read_array(sw_kserve_request *k, sw_serve_tensor *t, co
     if (t->dtype == SW_SERVE_BYTES) bytes = 4 * count + (int64_t)size;
     if ((uint64_t)bytes > k->max_bytes)
         return sw_serve_fail(error, SW_SERVE_INVALID_ARG,
-                             "input '%s' of %lld bytes exceeds the maximum allowed value of %zu bytes", t->name,
-                             (long long)bytes, k->max_bytes);
+                             "input '%s' of %lld bytes exceeds the maximum allowed value of %zu bytes" SW_HTTP_RAISE,
+                             t->name, (long long)bytes, k->max_bytes);
     void *data = sw_kserve_take(k, (size_t)bytes + 1);
     if (!data) return sw_kserve_no_memory(error);
     t->data = data;
