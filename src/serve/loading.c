@@ -317,8 +317,13 @@ static void load(sw_serve *core, sw__entry *entry, const sw__task *task, sw_serv
     if (status != SW_OK) {
         error->code = SW_SERVE_INVALID_ARG;
     } else if (!found) {
-        (void)sw_serve_fail(error, SW_SERVE_INTERNAL, "failed to load '%.200s', failed to poll from model repository",
+        (void)sw_serve_fail(error, SW_SERVE_INTERNAL,
+                            "failed to load '%.200s', failed to poll from model repository: no folder has this name",
                             task->name);
+        pthread_mutex_lock(&core->lock);
+        entry->failed |= task->initial;
+        pthread_mutex_unlock(&core->lock);
+        if (task->initial) (void)sw_fail(&core->diag, SW_E_USAGE, NULL, NULL, "%s", error->text);
     } else {
         load_found(core, entry, task, arena, &p, error);
     }
@@ -442,6 +447,7 @@ static void unload(sw_serve *core, sw__entry *entry) {
     entry->reason = NULL;
     entry->stamp = 0;
     pthread_mutex_unlock(&core->lock);
+    if (gone) sw_info(&core->diag, entry->name, "is unloaded");
     drop_all(gone);
 }
 

@@ -178,7 +178,7 @@ SW_TEST(serve_repository_loads_and_unloads) {
     CHECK_STR(error.text, "Request for unknown model: 'a' version 2 is not at ready state");
     CHECK_INT(unload("nobody"), SW_SERVE_OK);
     CHECK_INT(load("nobody", NULL, NULL, 0), SW_SERVE_INTERNAL);
-    CHECK_STR(error.text, "failed to load 'nobody', failed to poll from model repository");
+    CHECK_STR(error.text, "failed to load 'nobody', failed to poll from model repository: no folder has this name");
     CHECK_INT(load("../b", NULL, NULL, 0), SW_SERVE_INVALID_ARG);
     CHECK(strstr(error.text, "model name must not contain path traversal characters"));
     sw_arena *arena = sw_arena_create(NULL, 0);
@@ -327,6 +327,15 @@ SW_TEST(serve_repository_asks_for_patience_at_the_start) {
     CHECK_INT(error.code, SW_SERVE_NOT_FOUND);
     sw_serve_drop(find("a", -1));
     CHECK_INT(error.code, SW_SERVE_OK);
+    end();
+}
+
+SW_TEST(serve_repository_tells_of_a_model_that_is_not_there_at_the_start) {
+    begin();
+    CHECK_INT(serve(test_folder_make(), SW_SERVE_CONTROL_EXPLICIT, "typo", 0), 1);
+    CHECK_STR(sw_test_message(),
+              "failed to load 'typo', failed to poll from model repository: no folder has this name");
+    CHECK(!sw_serve_ready(core));
     end();
 }
 

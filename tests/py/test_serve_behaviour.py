@@ -314,6 +314,7 @@ class Control(Serving):
             self.refused(
                 lambda: client.infer("plain", tensors(module, ROW)), "Request for unknown model: 'plain'"
             )
+        self.until(lambda: self.server.log.count("slipway: plain: is unloaded\n") == 2)
 
     def test_ensemble(self):
         for _, client in self.both():
