@@ -25,7 +25,7 @@ typedef struct sw_tuning {
     size_t struct_size; /* sizeof the struct; 0: that of version 1 */
     int level;
     int threads;              /* that the plan will run with; 0: all CPUs that the process may use */
-    double seconds;           /* of timing at most, beyond two rounds; 0: as long as it takes */
+    double seconds;           /* of tuning at most, beyond one run of each kernel and network; 0: as long as it takes */
     double max_weight_growth; /* packed weights of convolutions take at most so many times their bytes; 0: no limit */
     const char *timing_cache; /* a file; NULL: the user's cache folder; "": none */
     void (*progress)(void *ctx, int done, int total); /* may be NULL */

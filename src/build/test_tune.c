@@ -104,17 +104,43 @@ SW_TEST(tune_wants_a_win_in_both_halves) {
     CHECK_INT(kinds[2].choice, 0);
 }
 
-SW_TEST(tune_ends_with_its_budget_but_times_both_halves) {
+SW_TEST(tune_ends_with_its_budget_but_times_all_once) {
     sw_tune_kind kinds[KINDS];
     fake f = plain_fake;
     make_kinds(kinds);
     measure(kinds, &f, 1000, 1e-9);
-    CHECK_INT(f.passes, 2 * 3);
-    for (int t = 0; t < 3; t++) CHECK(kinds[0].tactics[t].timed && kinds[0].tactics[t].timing.ns[1] > 0);
+    CHECK_INT(f.passes, 3); /* one round, whose times count for both halves */
+    CHECK_INT(kinds[0].tactics[1].timing.ns[0], 500);
+    CHECK_INT(kinds[0].tactics[1].timing.ns[1], 500);
+    CHECK_INT(kinds[0].choice, 1);
     f = plain_fake;
     make_kinds(kinds);
-    measure(kinds, &f, 1000, 100e-6); /* a pass takes 3 us */
+    measure(kinds, &f, 1000, 15e-6); /* a pass takes 3 us: more than half of the time for the first round */
+    CHECK_INT(f.passes, 2 * 3);
+    f = plain_fake;
+    make_kinds(kinds);
+    measure(kinds, &f, 1000, 100e-6);
     CHECK(f.clock >= 100000 && f.clock < 130000);
+}
+
+SW_TEST(tune_compares_networks_within_its_budget) {
+    static const int a[KINDS] = {0, 0, 0}, b[KINDS] = {1, 0, 0};
+    static const struct {
+        double seconds;
+        int passes;
+    } want[] = {{0, 2 * 10 * 2}, {1e-9, 2}, {8e-6, 2 * 2}, {1, 2 * 10 * 2}};
+    for (int i = 0; i < 4; i++) {
+        fake f = plain_fake;
+        sw_tune_bench bench = bench_of(&f);
+        sw_timing times[2];
+        int64_t ns[KINDS];
+        CHECK_INT(sw_tune_compare(&bench, 10, want[i].seconds, a, b, ns, &times[0], &times[1]), SW_OK);
+        CHECK_INT(f.passes, want[i].passes);
+        for (int half = 0; half < 2; half++) {
+            CHECK_INT(times[0].ns[half], 3000);
+            CHECK_INT(times[1].ns[half], 2500);
+        }
+    }
 }
 
 SW_TEST(tune_times_only_what_is_missing) {
@@ -188,12 +214,12 @@ SW_TEST(tune_compares_whole_networks) {
     int64_t ns[KINDS];
     sw_timing a, b;
     const int standard[KINDS] = {0, 0, 0}, tuned[KINDS] = {1, 0, 0};
-    CHECK_INT(sw_tune_compare(&bench, 3, standard, tuned, ns, &a, &b), SW_OK);
+    CHECK_INT(sw_tune_compare(&bench, 3, 0, standard, tuned, ns, &a, &b), SW_OK);
     CHECK_INT(a.ns[0], 3000);
     CHECK_INT(b.ns[1], 2500);
     CHECK(sw_tune_is_faster(&a, &b));
     f.penalty = 600; /* what wins alone may lose in company */
-    CHECK_INT(sw_tune_compare(&bench, 3, standard, tuned, ns, &a, &b), SW_OK);
+    CHECK_INT(sw_tune_compare(&bench, 3, 0, standard, tuned, ns, &a, &b), SW_OK);
     CHECK(!sw_tune_is_faster(&a, &b));
     CHECK(!sw_tune_is_faster(&a, &a));
     const sw_timing half = {{90, 120}}, both = {{95, 96}}, hardly = {{98, 98}}, one = {{100, 100}};

@@ -55,8 +55,21 @@ static int tactic_of(const sw_tune_kind *kind, const bool *missing, int pass) {
     return kind->standard;
 }
 
-static void keep_least(sw_tune_tactic *t, int half, int64_t ns) {
-    if (t->timing.ns[half] < 0 || ns < t->timing.ns[half]) t->timing.ns[half] = ns;
+static void keep_least(sw_timing *t, int half, int64_t ns) {
+    if (t->ns[half] < 0 || ns < t->ns[half]) t->ns[half] = ns;
+}
+
+/* Whether a round of a half is to be left out: never the first of all, the second half's first one only where the first half
+ * took all the time, others when their half's share of it is over. */
+static bool is_late(const sw_tune_bench *bench, int64_t start, double seconds, int half, int round) {
+    if (seconds <= 0 || half + round == 0) return false;
+    double share = half && round == 0 ? 1 : (half + 1) / 2.0;
+    return (double)(bench->now_ns(bench->ctx) - start) >= seconds * 1e9 * share;
+}
+
+/* Where there was no time for the second half, what the first one told counts for both. */
+static void fill_halves(sw_timing *t) {
+    if (t->ns[1] < 0) t->ns[1] = t->ns[0];
 }
 
 typedef struct rounds {
@@ -74,7 +87,7 @@ static sw_status run_round(const rounds *r, int half) {
         for (int k = 0; k < r->n; k++) r->choice[k] = tactic_of(&r->kinds[k], r->missing[k], pass);
         SW_TRY(r->bench->pass(r->bench->ctx, r->choice, r->ns, &whole));
         for (int k = 0; k < r->n; k++)
-            if (r->missing[k][r->choice[k]]) keep_least(&r->kinds[k].tactics[r->choice[k]], half, r->ns[k]);
+            if (r->missing[k][r->choice[k]]) keep_least(&r->kinds[k].tactics[r->choice[k]].timing, half, r->ns[k]);
     }
     return SW_OK;
 }
@@ -93,41 +106,45 @@ static void begin_rounds(rounds *r) {
     }
 }
 
-sw_status sw_tune_measure(sw_tune_kind *kinds, int n, const sw_tune_bench *bench, int count, double seconds, int *choice,
-                          int64_t *ns) {
+sw_status sw_tune_measure(sw_tune_kind *kinds, int n, const sw_tune_bench *bench, int count, double seconds,
+                          int *choice, int64_t *ns) {
     rounds r = {.kinds = kinds, .n = n, .bench = bench, .choice = choice, .ns = ns};
     r.missing = sw_calloc(NULL, (size_t)n + 1, sizeof *r.missing);
     if (!r.missing) return SW_E_NOMEM;
     begin_rounds(&r);
     int64_t start = bench->now_ns(bench->ctx);
     sw_status status = SW_OK;
-    for (int half = 0; half < 2 && r.passes && status == SW_OK; half++) {
-        double until = seconds * 1e9 * (half + 1) / 2;
+    for (int half = 0; half < 2 && r.passes && status == SW_OK; half++)
         for (int round = 0; round < count && status == SW_OK; round++) {
-            if (round && seconds > 0 && (double)(bench->now_ns(bench->ctx) - start) >= until) break;
+            if (is_late(bench, start, seconds, half, round)) break;
             if (bench->progress) bench->progress(bench->ctx, half * count + round, 2 * count);
             status = run_round(&r, half);
         }
-    }
     for (int k = 0; k < n; k++)
-        for (int t = 0; status == SW_OK && t < kinds[k].n; t++) kinds[k].tactics[t].timed |= r.missing[k][t];
+        for (int t = 0; status == SW_OK && t < kinds[k].n; t++) {
+            if (!r.missing[k][t]) continue;
+            fill_halves(&kinds[k].tactics[t].timing);
+            kinds[k].tactics[t].timed = true;
+        }
     sw_free(NULL, r.missing);
     return status;
 }
 
-sw_status sw_tune_compare(const sw_tune_bench *bench, int count, const int *a, const int *b, int64_t *ns,
-                          sw_timing *time_a, sw_timing *time_b) {
+sw_status sw_tune_compare(const sw_tune_bench *bench, int count, double seconds, const int *a, const int *b,
+                          int64_t *ns, sw_timing *time_a, sw_timing *time_b) {
     const int *const choices[2] = {a, b};
     sw_timing *const times[2] = {time_a, time_b};
+    int64_t start = bench->now_ns(bench->ctx);
     *time_a = *time_b = (sw_timing){{-1, -1}};
     for (int half = 0; half < 2; half++)
-        for (int round = 0; round < count; round++)
+        for (int round = 0; round < count && !is_late(bench, start, seconds, half, round); round++)
             for (int i = 0; i < 2; i++) {
                 int which = (i + round) % 2; /* each comes first as often */
-                int64_t whole, *least = &times[which]->ns[half];
+                int64_t whole;
                 SW_TRY(bench->pass(bench->ctx, choices[which], ns, &whole));
-                if (*least < 0 || whole < *least) *least = whole;
+                keep_least(times[which], half, whole);
             }
+    for (int i = 0; i < 2; i++) fill_halves(times[i]);
     return SW_OK;
 }
 

@@ -53,18 +53,18 @@ void sw_tune_prune(sw_tune_kind *kinds, int n, int level);
 /* Refuses candidates, those of the largest weights first, until all that are left take at most so many bytes: their weights are
  * in memory all at once while they are timed. The standard ones stay. */
 void sw_tune_bound(sw_tune_kind *kinds, int n, int64_t most);
-/* Times the candidates that have no times yet. Ends early, but not before one round of each half, when `seconds` are over
- * (0: never). `ns`, `choice`: room for n. */
-SW_MUST_USE sw_status sw_tune_measure(sw_tune_kind *kinds, int n, const sw_tune_bench *bench, int rounds, double seconds,
-                                      int *choice, int64_t *ns);
+/* Times the candidates that have no times yet. Ends early, but not before one round, when `seconds` are over (0: never); where
+ * the first half took all of them, its times count for both. `ns`, `choice`: room for n. */
+SW_MUST_USE sw_status sw_tune_measure(sw_tune_kind *kinds, int n, const sw_tune_bench *bench, int rounds,
+                                      double seconds, int *choice, int64_t *ns);
 /* Sets each kind's choice by its times; those without keep the standard one. */
 void sw_tune_choose(sw_tune_kind *kinds, int n);
 /* Changes choices until all packed weights together take `most` bytes, or nothing smaller is left: each time the change
  * that costs the least time (by times, or where they are missing by the cost model) for the bytes it saves. */
 void sw_tune_limit(sw_tune_kind *kinds, int n, int64_t most);
-/* Times two whole networks by turns; of each half the least. */
-SW_MUST_USE sw_status sw_tune_compare(const sw_tune_bench *bench, int rounds, const int *a, const int *b, int64_t *ns,
-                                      sw_timing *time_a, sw_timing *time_b);
+/* Times two whole networks by turns; of each half the least. `seconds` as above. */
+SW_MUST_USE sw_status sw_tune_compare(const sw_tune_bench *bench, int rounds, double seconds, const int *a,
+                                      const int *b, int64_t *ns, sw_timing *time_a, sw_timing *time_b);
 /* Whether a way of times t may replace one: it wins by the margin in both halves. */
 bool sw_tune_wins(const sw_timing *t, const sw_timing *over);
 /* Whether the network of times b may replace that of times a. */

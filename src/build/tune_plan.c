@@ -26,6 +26,7 @@ typedef struct tuner {
     sw_plan *plan;
     const sw_tuning *o;
     const sw_diag *diag;
+    int64_t start_ns;
     sw_arena *arena;
     sw_tensor *inputs, *outputs;
     sw_session *session;
@@ -138,6 +139,12 @@ static int64_t now_ns(void *ctx) {
     return sw_clock_ns();
 }
 
+/* Of the time that the user allows, as the tuner's functions want it: 0 for no limit. */
+static double seconds_left(const tuner *t) {
+    double left = t->o->seconds - (double)(sw_clock_ns() - t->start_ns) * 1e-9;
+    return t->o->seconds <= 0 ? 0 : left > 0 ? left : 1e-9;
+}
+
 static void tell_progress(void *ctx, int64_t done, int64_t total) {
     const tuner *t = ctx;
     if (t->o->progress) t->o->progress(t->o->progress_ctx, (int)done, (int)total);
@@ -216,7 +223,8 @@ static sw_status measure(tuner *t) {
     sw_tune_bench bench = bench_of(t);
     int64_t *ns = SW_ARENA_ARRAY(t->arena, int64_t, t->n + 1);
     if (!ns) return SW_E_NOMEM;
-    SW_TRY(sw_tune_measure(t->kinds, t->n, &bench, sw_tune_effort_of(t->o->level).rounds, t->o->seconds, t->choice, ns));
+    SW_TRY(
+        sw_tune_measure(t->kinds, t->n, &bench, sw_tune_effort_of(t->o->level).rounds, seconds_left(t), t->choice, ns));
     for (int k = 0; k < t->n; k++)
         for (int i = 0; i < t->kinds[k].n; i++) {
             const sw_tune_tactic *c = &t->kinds[k].tactics[i];
@@ -248,8 +256,8 @@ static sw_status compare(tuner *t) {
     int64_t *ns = SW_ARENA_ARRAY(t->arena, int64_t, t->n + 1);
     if (!ns) return SW_E_NOMEM;
     SW_TRY(network_key(t, key));
-    SW_TRY(sw_tune_compare(&bench, sw_tune_effort_of(t->o->level).rounds, t->standard, t->choice, ns, &standard,
-                           &tuned_time));
+    SW_TRY(sw_tune_compare(&bench, sw_tune_effort_of(t->o->level).rounds, seconds_left(t), t->standard, t->choice, ns,
+                           &standard, &tuned_time));
     SW_TRY(keep_timing(t, key, "standard", standard));
     SW_TRY(keep_timing(t, key, "tuned", tuned_time));
     return t->path ? sw_timings_save(t->timings, t->path, t->diag) : SW_OK;
@@ -341,7 +349,8 @@ static sw_status compare_strips(tuner *t, const char *key) {
     }
     t->plan->whole_maps = false;
     int rounds = sw_tune_effort_of(t->o->level).rounds;
-    if (status == SW_OK) status = sw_tune_compare(&bench, rounds, with, without, &ns, &times[0], &times[1]);
+    if (status == SW_OK)
+        status = sw_tune_compare(&bench, rounds, seconds_left(t), with, without, &ns, &times[0], &times[1]);
     for (int i = 0; i < 2; i++) sw_session_destroy(s.sessions[i]);
     SW_TRY(status);
     SW_TRY(keep_timing(t, key, "strips", times[0]));
@@ -453,7 +462,8 @@ static sw_status tune(tuner *t) {
 
 sw_status sw_plan_tune(sw_plan *plan, const sw_tuning *tuning, const sw_diag *diag) {
     if (plan->reference || (tuning->level == 0 && tuning->max_weight_growth <= 0)) return SW_OK;
-    tuner t = {.plan = plan, .o = tuning, .diag = diag, .arena = sw_arena_create(NULL, 0)};
+    tuner t = {.plan = plan, .o = tuning, .diag = diag, .start_ns = sw_clock_ns()};
+    t.arena = sw_arena_create(NULL, 0);
     if (t.arena) t.inputs = SW_ARENA_ARRAY(t.arena, sw_tensor, plan->n_inputs + 1);
     sw_packs *own = plan->packs;
     plan->packs = sw_packs_create(plan->allocator); /* the losers' weights go with it */

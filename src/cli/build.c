@@ -210,7 +210,8 @@ const sw_verb sw_verb_build = {
              .standard = "30",
              .least = 0,
              .most = 86400,
-             .help = "end timing kernels after so long, but not before two rounds; 0: as long as it takes"},
+             .help = "end timing after so long, but not before each kernel, and the networks that they make, ran "
+                     "once; import and packing come on top; 0: as long as it takes"},
             {.name = "timing-cache",
              .kind = SW_TEXT,
              .argument = "FILE",
