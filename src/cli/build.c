@@ -114,9 +114,12 @@ static sw_status build(const sw_args *args, sw_console *c) {
     SW_TRY(precision_of(args, &c->diag, &options));
     SW_TRY(compat_of(args, &c->diag, &options.any_of_sm));
     options.with_code = sw_args_flag(args, "with-code");
-    if (options.with_code && !sw_build_is_for_gpu(&options))
-        return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, "give --device cuda",
-                       "--with-code keeps compiled GPU kernels, and this plan is for the CPU");
+    const char *of_gpu = options.with_code   ? "--with-code keeps compiled GPU kernels"
+                         : options.any_of_sm ? "--compat is about GPUs"
+                                             : NULL;
+    if (of_gpu && !sw_build_is_for_gpu(&options))
+        return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, "give --device cuda", "%s, and this plan is for the CPU",
+                       of_gpu);
     sw_tuning tuning = tuning_of(args, c);
     options.tuning = &tuning;
     c->subject = model;

@@ -415,15 +415,15 @@ static const sw_option options[] = {
     {0},
 };
 
-#define DESCRIPTION                                                                                                            \
-    "MODEL is a trained model for pictures (ONNX, or .pt of Ultralytics), for instance yolo11n.onnx: a detector, or one for "  \
-    "masks (segment), keypoints (pose), rotated boxes (obb) or classes of the whole picture (classify). How its picture must " \
-    "be prepared and what its outputs mean is recognised from the model itself. Without a model, the one in SLIPWAY_MODEL or " \
-    "the sample model is used, which finds people.\n\n"                                                                        \
-    "SOURCE is a picture (JPEG or PNG), a folder of pictures, a pattern in quotes such as 'shots/*.jpg', or - for one "        \
-    "picture from standard input. Of several sources a broken one is reported, and the others are done.\n\n"                   \
-    "Boxes are x1 y1 x2 y2 in pixels of the picture, from its top left corner. In JSON, \"mask\" holds COCO's compressed "     \
-    "run lengths, \"keypoints\" x, y and visibility of each point, \"obb\" the centre, sides, angle (radians) and corners "    \
+#define DESCRIPTION                                                                                                         \
+    "MODEL is a trained model for pictures (ONNX, .pt of Ultralytics, TensorFlow Lite, OpenVINO, a plan): a detector, or "  \
+    "one for masks (segment), keypoints (pose), rotated boxes (obb) or classes of the whole picture (classify). How its "   \
+    "picture must be prepared and what its outputs mean is recognised from the model itself. Without a model, the one in "  \
+    "SLIPWAY_MODEL or the sample model is used, which finds people.\n\n"                                                    \
+    "SOURCE is a picture (JPEG or PNG), a folder of pictures, a pattern in quotes such as 'shots/*.jpg', or - for one "     \
+    "picture from standard input. Of several sources a broken one is reported, and the others are done.\n\n"                \
+    "Boxes are x1 y1 x2 y2 in pixels of the picture, from its top left corner. In JSON, \"mask\" holds COCO's compressed "  \
+    "run lengths, \"keypoints\" x, y and visibility of each point, \"obb\" the centre, sides, angle (radians) and corners " \
     "of a rotated box, and \"classes\" the five best classes of a picture."
 
 const sw_verb sw_verb_predict = {

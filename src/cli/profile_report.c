@@ -159,7 +159,12 @@ static sw_status write_page(const sw_args *args, const sw_profile *p, const char
 static sw_status run(const sw_args *args, sw_console *c) {
     sw_profile profile = {0};
     const char *path;
+    const char *device = sw_args_text(args, "device");
     SW_TRY(sw_args_output(args, "output", args->operands[0], &c->diag, &path));
+    SW_TRY(sw_device_choose(device, &c->diag, &device));
+    if (device)
+        return sw_fail(&c->diag, SW_E_USAGE, args->verb->name, "'slipway profile --device cuda' tells of GPUs",
+                       "the page is about the CPU");
     sw_status status = sw_profile_make(args, c, &profile);
     c->subject = NULL;
     if (status == SW_OK) status = write_page(args, &profile, path, &c->diag);
@@ -188,6 +193,11 @@ const sw_verb sw_verb_report = {
              .help = "the page to write"},
             SW_SHAPES_OPTION,
             SW_THREADS_OPTION,
+            {.name = "device",
+             .kind = SW_TEXT,
+             .argument = "NAME",
+             .standard = "cpu",
+             .help = "cpu only: where a GPU's time goes 'slipway profile --device cuda' tells"},
             SW_STRICT_OPTION,
             SW_TRUST_CODE_OPTION,
             SW_PROFILE_RUNS_OPTION,

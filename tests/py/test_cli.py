@@ -101,6 +101,7 @@ class WrongUse(Folder):
     def test_option(self):
         self.refuse("detect", MODEL, self.jpg, "--confidence", "0.5", word="--confidence")
         self.refuse("inspect", MODEL, "--what", word="--what")
+        self.refuse("build", MODEL, "--compat", "sm", word="--device cuda")
 
     def test_missing_arguments(self):
         self.refuse("detect", word="MODEL")

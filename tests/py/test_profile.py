@@ -104,7 +104,7 @@ class Profile(unittest.TestCase):
     def test_report_is_one_whole_page(self):
         plan, out = self.folder / "a.slip", self.folder / "r.html"
         slipway.run("build", self.model, "-o", plan, "-O", 5, "--timing-cache", "none")
-        slipway.run("report", plan, "-o", out, "--runs", 3)
+        slipway.run("report", plan, "-o", out, "--runs", 3, "--device", "cpu")
         page = Page()
         page.feed(out.read_text())
         self.assertEqual((page.wrong, page.open, page.outside), ([], [], []))
