@@ -51,8 +51,11 @@ typedef struct sw_map {
 } sw_map;
 
 /* Maps a regular file. SW_E_IO with a sentence when it is missing, empty, a folder, something else than a
- * file, or must not be read. The file must not shrink while it is mapped. */
+ * file, or must not be read. The file must not shrink while it is mapped: the process would end by SIGBUS. */
 SW_MUST_USE sw_status sw_map_open(const char *path, const sw_diag *diag, sw_map *map);
+/* From now on files are read into memory in place of being mapped, all but those in `folder` (NULL: none), which are only
+ * replaced as a whole: for servers, which outlive what people copy over their files. To be called before threads start. */
+void sw_map_copies(const char *folder);
 void sw_map_close(sw_map *map); /* takes a zeroed map */
 
 /* Reads a descriptor (0: standard input) to its end into `buf`. SW_E_LIMIT above the buffer's maximum.

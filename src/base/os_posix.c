@@ -109,6 +109,30 @@ bool sw_path_same(const char *a, const char *b) {
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+static bool copies;
+static const char *mapped_folder;
+
+void sw_map_copies(const char *folder) {
+    copies = true;
+    mapped_folder = folder;
+}
+
+static bool is_copied(const char *path) {
+    size_t n = mapped_folder ? strlen(mapped_folder) : 0;
+    return copies && !(n && !strncmp(path, mapped_folder, n) && path[n] == '/');
+}
+
+static sw_status copy_descriptor(int fd, const char *path, const sw_diag *diag, uint8_t *data, size_t size) {
+    for (size_t at = 0; at < size;) {
+        ssize_t got = read(fd, data + at, size - at);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return fail_errno(diag, path, "cannot be read", errno);
+        if (got == 0) return sw_fail(diag, SW_E_IO, path, "try again", "became shorter while it was read");
+        at += (size_t)got;
+    }
+    return SW_OK;
+}
+
 static sw_status map_descriptor(int fd, const char *path, const sw_diag *diag, sw_map *map) {
     struct stat info;
     if (fstat(fd, &info) != 0) return fail_errno(diag, path, "cannot be looked at", errno);
@@ -116,10 +140,15 @@ static sw_status map_descriptor(int fd, const char *path, const sw_diag *diag, s
     if (!S_ISREG(info.st_mode)) return sw_fail(diag, SW_E_IO, path, "copy it into a file first", "is no regular file");
     if (info.st_size <= 0) return sw_fail(diag, SW_E_IO, path, NULL, "is empty");
     if ((uintmax_t)info.st_size > PTRDIFF_MAX) return sw_fail(diag, SW_E_LIMIT, path, NULL, "is too large to map");
-    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    bool copy = is_copied(path);
+    size_t size = (size_t)info.st_size;
+    void *data = mmap(NULL, size, copy ? PROT_READ | PROT_WRITE : PROT_READ, MAP_PRIVATE | (copy ? MAP_ANONYMOUS : 0),
+                      copy ? -1 : fd, 0);
     if (data == MAP_FAILED) return fail_errno(diag, path, "cannot be mapped", errno);
-    *map = (sw_map){.data = data, .size = (size_t)info.st_size};
-    return SW_OK;
+    *map = (sw_map){.data = data, .size = size};
+    sw_status status = copy ? copy_descriptor(fd, path, diag, data, size) : SW_OK;
+    if (status != SW_OK) sw_map_close(map);
+    return status;
 }
 
 sw_status sw_map_open(const char *path, const sw_diag *diag, sw_map *map) {

@@ -262,6 +262,7 @@ static sw_status run(const sw_args *args, sw_console *console) {
     SW_TRY(core_options(args, &options, &diag));
     SW_TRY(sw_serve_metrics_config(args, &diag, &options.metrics));
     SW_TRY(sw_plan_cache_open(args, &diag, &cache));
+    sw_map_copies(cache.folder);
     options.loader = sw_plan_cache_loader(&cache);
     SW_TRY(sw_serve_bool(args, "exit-on-error", &exit_on_error, &diag));
     SW_TRY(sw_signals_open(&diag, &signals));

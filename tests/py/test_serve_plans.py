@@ -92,6 +92,16 @@ class PlanCache(unittest.TestCase):
         self.assertEqual(server.get("/v2/repository/models/conv/load", b"")[0], 200)
         self.wait_for(server, "runs on its tuned plan")
 
+    def test_files_that_are_cut_while_they_are_served(self):
+        """As by cp over them: what was loaded goes on."""
+        model, plan = conv_model(self.folder / "conv.onnx"), self.folder / "given.slip"
+        slipway.run("build", model, "-o", plan, "-q")
+        server = Server(model, plan, "--plan-cache", "none")
+        self.addCleanup(server.stop)
+        for path in (model, plan):
+            os.truncate(path, 0)
+        np.testing.assert_allclose(self.infer(server, "conv"), self.infer(server, "given"), atol=1e-4)
+
     def test_made_while_requests_are_answered_and_used_at_the_next_start(self):
         model = conv_model(self.folder / "conv.onnx")
         server = self.serve(model)
