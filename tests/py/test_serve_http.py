@@ -123,8 +123,14 @@ class Requests(Serving):
 
     def test_head_and_wrong_methods(self):
         self.assertTrue(self.say(b"HEAD /v2 HTTP/1.1\r\nHost: x\r\n\r\n").endswith(b"\r\n\r\n"))
-        for method, path in (("POST", "/v2"), ("GET", INFER), ("DELETE", "/v2/models/identity")):
-            self.assertEqual(self.server.get(path, method=method)[0], 405)
+        for method, path, allowed in (
+            ("POST", "/v2", "GET, HEAD"),
+            ("GET", INFER, "POST"),
+            ("DELETE", "/v2/models/identity/detect", "POST, PUT"),
+            ("PUT", "/v2/logging", "GET, HEAD, POST"),
+        ):
+            status, headers, _ = self.server.get(path, method=method)
+            self.assertEqual((status, headers["Allow"]), (405, allowed))
 
     def test_smuggling_is_refused(self):
         hidden = b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n"

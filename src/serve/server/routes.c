@@ -453,6 +453,22 @@ static bool is_allowed(request *r, sw_server_group group) {
     return false;
 }
 
+/* Says which methods there are, as RFC 9110, 15.5.6 asks. */
+static void answer_wrong_method(request *r, const path *p, int at) {
+    char allow[64] = "Allow: ";
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        if (!matches(routes[i].pattern, p, at, r->model != NULL)) continue;
+        size_t used = strlen(allow);
+        snprintf(allow + used, sizeof allow - used, "%s%s%s", allow[used - 1] == ' ' ? "" : ", ", routes[i].method,
+                 strcmp(routes[i].method, "GET") != 0 ? "" : ", HEAD");
+    }
+    size_t used = strlen(allow);
+    snprintf(allow + used, sizeof allow - used, "\r\n");
+    sw_kserve_write_error(r->body, "Method Not Allowed");
+    sw_http_answer answer = {.status = 405, .type = "application/json", .json_size = -1, .more = allow};
+    sw__http_answer(r->conn, &answer, r->body->data, r->body->size);
+}
+
 static void dispatch_v2(request *r, const path *p) {
     int at = take_model(p, 1, r);
     bool wrong_method = false;
@@ -468,7 +484,7 @@ static void dispatch_v2(request *r, const path *p) {
         return;
     }
     if (wrong_method)
-        answer_error(r, 405, "Method Not Allowed");
+        answer_wrong_method(r, p, at);
     else
         answer_error(r, 404, "Not Found");
 }
