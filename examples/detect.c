@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 enum { MOST = 1280 }; /* pixels: side of the square that the picture is fitted into */
-static void show(void *ctx, const sw_message *m) { fprintf(stderr, "detect: %s\n", m->text); }
+static void show(void *c, const sw_message *m) { fprintf(stderr, "%s: %s\n", m->where ? m->where : "detect", m->text); }
 static const sw_diag diag = {.emit = show};
 
 /* Overlap of boxes a and b of centre, width and height: intersection over union. v: 4 rows of n. */

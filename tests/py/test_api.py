@@ -114,6 +114,14 @@ class Installed(unittest.TestCase):
         done = subprocess.run([program, slipway.SAMPLE_MODEL], capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1))
 
+    def test_the_sample_model_is_installed(self):
+        import cv2
+
+        picture = self.folder / "grey.png"
+        cv2.imwrite(str(picture), np.full((64, 64, 3), 128, np.uint8))
+        [program] = self.folder.rglob("bin/slipway")
+        self.assertIn("grey.png  64 x 64", tool(program, "detect", picture))
+
     def test_the_example_finds_what_slipway_detect_finds(self):
         source = slipway.ROOT / "examples/detect.c"
         self.assertLess(len(source.read_text().splitlines()), 60)
