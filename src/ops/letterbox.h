@@ -11,7 +11,8 @@ enum { SW_LETTERBOX_MAX_SIDE = 65535 };
 /* How a picture is fitted; the attributes of Letterbox. */
 typedef struct sw_letterbox_rule {
     int64_t height, width; /* of the canvas */
-    int64_t stride;        /* 0: the canvas as it is; else only so much of it, in multiples of the stride */
+    int64_t stride;        /* 0: the canvas as it is; else only so much of it, in multiples of the stride, */
+    int64_t least_height, least_width; /* but so much, where the canvas has it */
     bool center;           /* else at the top left */
     bool scale_up;         /* else small pictures stay small */
     bool truncate;         /* scaled sizes are rounded down, else to nearest */

@@ -14,9 +14,10 @@ static int64_t scaled_side(const sw_letterbox_rule *rule, int64_t side, double r
 }
 
 /* Splits what a side lacks; the odd pixel goes behind the picture. */
-static void place_side(const sw_letterbox_rule *rule, int64_t canvas, int64_t scaled, int64_t *begin, int64_t *side) {
-    int64_t missing = canvas - scaled;
-    if (rule->stride > 0) missing %= rule->stride;
+static void place_side(const sw_letterbox_rule *rule, int64_t canvas, int64_t least, int64_t scaled, int64_t *begin,
+                       int64_t *side) {
+    int64_t most = canvas - scaled, missing = rule->stride > 0 ? most % rule->stride : most;
+    while (missing < most && scaled + missing < least) missing += rule->stride;
     *begin = rule->center ? (int64_t)rint((double)missing / 2 - 0.1) : 0;
     *side = scaled + missing;
 }
@@ -27,8 +28,8 @@ sw_letterbox_fit sw_letterbox_place(const sw_letterbox_rule *rule, int64_t heigh
     if (!rule->scale_up) ratio = fmin(ratio, 1.0);
     sw_letterbox_fit fit = {.scaled_height = scaled_side(rule, height, ratio),
                             .scaled_width = scaled_side(rule, width, ratio)};
-    place_side(rule, rule->height, fit.scaled_height, &fit.top, &fit.height);
-    place_side(rule, rule->width, fit.scaled_width, &fit.left, &fit.width);
+    place_side(rule, rule->height, rule->least_height, fit.scaled_height, &fit.top, &fit.height);
+    place_side(rule, rule->width, rule->least_width, fit.scaled_width, &fit.left, &fit.width);
     return fit;
 }
 
@@ -41,6 +42,8 @@ sw_status sw_call_letterbox(const sw_call *c, sw_letterbox_rule *rule) {
         .height = sw_call_int(c, "height"),
         .width = sw_call_int(c, "width"),
         .stride = sw_call_int(c, "stride"),
+        .least_height = sw_call_int(c, "least_height"),
+        .least_width = sw_call_int(c, "least_width"),
         .center = sw_call_int(c, "center") != 0,
         .scale_up = sw_call_int(c, "scale_up") != 0,
         .truncate = sw_call_int(c, "truncate") != 0,

@@ -92,6 +92,17 @@ static void chain_cast(chain *c, sw_dtype dtype) {
     chain_add(c, sw_dtype_name(dtype), NULL);
 }
 
+/* The least height (0) or width (1) that a profile of the plan takes. */
+static int64_t least_side(const sw__model *m, int side) {
+    int axis = (m->channels_last ? 1 : 2) - (m->no_batch ? 1 : 0) + side;
+    int64_t least = 0;
+    for (int p = 0; m->plan && p < m->plan->n_profiles; p++) { /* there is none behind a pipeline's steps */
+        int64_t min = m->plan->profiles[p * m->plan->n_inputs * SW_MAX_RANK + axis].min;
+        if (!p || min < least) least = min;
+    }
+    return least;
+}
+
 sw_letterbox_rule sw__letterbox_rule(const sw__model *m, const sw__head *head) {
     const sw__look *look = head->look;
     bool whole = look->corner || look->stretch || head->form == SW__LEVELS;
@@ -99,6 +110,8 @@ sw_letterbox_rule sw__letterbox_rule(const sw__model *m, const sw__head *head) {
         .height = m->height,
         .width = m->width,
         .stride = m->dynamic && !whole ? m->stride : 0,
+        .least_height = least_side(m, 0),
+        .least_width = least_side(m, 1),
         .center = !look->corner,
         .scale_up = true,
         .truncate = look->corner,
@@ -112,6 +125,8 @@ static void add_letterbox(chain *c, const sw__model *m, const sw__head *head) {
     chain_int(c, "height", rule.height);
     chain_int(c, "width", rule.width);
     chain_int(c, "stride", rule.stride);
+    chain_int(c, "least_height", rule.least_height);
+    chain_int(c, "least_width", rule.least_width);
     chain_int(c, "center", rule.center);
     chain_int(c, "truncate", rule.truncate);
     chain_int(c, "stretch", rule.stretch);

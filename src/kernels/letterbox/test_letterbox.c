@@ -86,6 +86,12 @@ SW_TEST(letterbox_sizes) {
     CHECK_INT(test_call_rule(&t), SW_OK);
     CHECK_INT(t.y[0].dims[2], 640);
     CHECK_INT(t.y[0].dims[3], 480);
+    test_call_int(&t, "least_width", 500); /* the next multiple */
+    CHECK_INT(test_call_rule(&t), SW_OK);
+    CHECK_INT(t.y[0].dims[3], 512);
+    test_call_int(&t, "least_width", 700); /* no more than the canvas */
+    CHECK_INT(test_call_rule(&t), SW_OK);
+    CHECK_INT(t.y[0].dims[3], 640);
     t.x[0].dims[0] = SW_DIM_UNKNOWN;
     CHECK_INT(test_call_rule(&t), SW_OK);
     CHECK_INT(t.y[0].dims[2], SW_DIM_UNKNOWN);
