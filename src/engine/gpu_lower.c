@@ -311,6 +311,8 @@ static const char *refuse_ports(const sw_gpu *gpu, const sw_gpu_program *p, cons
         if (own && stays_on_host(step, i, t) && !t->data) return "an input is neither float32 nor known";
     }
     if (own && has_bad_places(gpu, p, step)) return "a place is outside of its axis";
+    /* A kernel of it reads them before those before it have ended. */
+    if (step->op == SW_OP_LSTM && instance->places[step->in[2]] == SW_PLACE_PLANNED) return "its weights are computed";
     for (int i = 0; i < node->n_out; i++) {
         if (node->out[i] < 0) continue;
         if (instance->places[node->out[i]] != SW_PLACE_PLANNED) return "its shape depends on data";

@@ -69,7 +69,7 @@ static bool find_pools(finder *f, int32_t s) {
         outs[n++] = f->plan->steps[last].out[0];
         int32_t next = -1;
         for (size_t k = (size_t)last + 1; k < f->plan->n_steps && next < 0; k++)
-            if (f->plan->steps[k].in[0] == outs[n - 1] && f->plan->steps[k].op == SW_OP_MaxPool) next = (int32_t)k;
+            if (f->plan->steps[k].op == SW_OP_MaxPool && f->plan->steps[k].in[0] == outs[n - 1]) next = (int32_t)k;
         if (next < 0 || !is_same_pool(f, next, &w) || memcmp(w.kernel, first.kernel, 2 * sizeof *w.kernel) != 0) break;
         if (n < CUDA_MAX_ROUNDS) f->taken[next] = true;
         last = next;
@@ -262,7 +262,7 @@ static bool is_half(finder *f, decode *d, int32_t value, int64_t first, int32_t 
         return split->n_out == 2 && split->out[first / 2] == value;
     }
     const sw_step *slice = up(f, d, value, SW_OP_Slice);
-    if (!slice || slice->n_in < 4) return false;
+    if (!slice || slice->n_in < 4 || slice->in[3] < 0) return false;
     const sw_tensor *start = value_of(f, slice->in[1]), *axis = value_of(f, slice->in[3]);
     *dfl = slice->in[0];
     return start->data && axis->data && sw_tensor_count(start) == 1 && sw_tensor_int_at(start, 0) == first &&

@@ -89,8 +89,7 @@ static sw_dtype dtype_of(uint64_t onnx) {
     return SW_DTYPE_NONE;
 }
 
-/* ---- Values
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- Values ------------------------------------------------------------------------------------------------------- */
 
 static sw_status check_data(const reader *r, const char *name, sw_tensor *t, uint64_t data, bool missing) {
     int64_t bytes = sw_tensor_bytes(t);
@@ -162,8 +161,7 @@ static sw_status read_value(reader *r, sw_pb m) {
     return SW_OK;
 }
 
-/* ---- Steps
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- Steps -------------------------------------------------------------------------------------------------------- */
 
 static sw_status read_attr_tensor(reader *r, uint64_t dtype, const numbers *dims, const sw_pb_field *data, sw_attr *a) {
     sw_tensor t = {.dtype = dtype_of(dtype), .rank = (int)dims->n};
@@ -298,6 +296,10 @@ static sw_status check_arity(const reader *r, sw_op op, const sw_attr *attrs) {
                 r->out.n >= info->min_out && (info->max_out == SW_VARIADIC || r->out.n <= info->max_out);
     for (size_t i = 0; good && i < info->min_in; i++) good = in[i] > 0;
     if (!good) return broken(r, "a step of %s has another number of inputs or outputs", info->name);
+    const int64_t *out = r->out.items;
+    bool makes = false;
+    for (size_t i = 0; i < r->out.n; i++) makes |= out[i] > 0;
+    if (!makes) return broken(r, "a step of %s makes nothing", info->name);
     for (int i = 0; i < info->n_attrs; i++)
         if (info->attrs[i].required && !attrs[i].set)
             return broken(r, "a step of %s lacks the attribute '%s'", info->name, info->attrs[i].name);
@@ -365,8 +367,7 @@ static sw_status read_step(reader *r, sw_pb m) {
     return tactic ? sw_plan_set_tactic(r->plan, r->plan->n_steps - 1, tactic) : SW_OK;
 }
 
-/* ---- The rest
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- The rest ----------------------------------------------------------------------------------------------------- */
 
 static sw_status read_pair(reader *r, sw_pb m, sw_status (*add)(sw_plan *, const char *, const char *)) {
     const char *key = "", *value = "";
@@ -562,8 +563,7 @@ static sw_status read_control(reader *r, sw_pb m, const char **features) {
     return m.status;
 }
 
-/* ---- The whole
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- The whole ---------------------------------------------------------------------------------------------------- */
 
 /* Constants without data may only be weights of a convolution or a product that has packed ones. */
 static sw_status check_missing(const reader *r, const sw_step *step, int k) {

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/os.h"
+#include "engine/plan_fields.h"
 #include "engine/plan_file.h"
 #include "unit.h"
 
@@ -100,7 +101,18 @@ SW_TEST(plan_file_stripped_is_refitted) {
     remove(path);
 }
 
-/* Every cut and every single damaged byte of the header and control part is refused, or gives a plan that can be run. */
+/* A step without its only output would write to nowhere. */
+SW_TEST(plan_file_with_a_step_that_makes_nothing) {
+    sw_plan *plan = small(false, 2), *loaded;
+    CHECK_INT(sw_plan_add_step(plan, SW_OP_Neg, "neg", NULL, 1, plan->inputs, 1, (int32_t[]){-1}), SW_OK);
+    CHECK_INT(sw_plan_save(plan, path, &(sw_plan_save_options){.portable = true}, &sw_test_diag), SW_OK);
+    CHECK_INT(sw_plan_load(path, NULL, &sw_test_diag, &loaded), SW_E_MODEL);
+    CHECK(strstr(sw_test_message(), "a step of Neg makes nothing"));
+    sw_plan_unref(plan);
+    remove(path);
+}
+
+/* Every cut and every single damaged byte of the header and control part is refused. */
 SW_TEST(plan_file_damage) {
     sw_plan *plan = small(false, 2), *loaded;
     CHECK_INT(sw_plan_save(plan, path, &(sw_plan_save_options){0}, &sw_test_diag), SW_OK);
@@ -111,7 +123,9 @@ SW_TEST(plan_file_damage) {
         CHECK_INT(sw_file_write(path, good.data, size, &sw_test_diag), SW_OK);
         CHECK_INT(sw_plan_load(path, NULL, NULL, &loaded), SW_E_MODEL);
     }
-    for (size_t at = 0; at < 48; at++) {
+    size_t control = good.data[24] | (size_t)good.data[25] << 8;
+    for (size_t at = 0; at < SW__PLAN_HEADER_BYTES + control; at++) {
+        if (at >= 48 && at < SW__PLAN_HEADER_BYTES) continue; /* nothing is there */
         good.data[at] ^= 0x40;
         CHECK_INT(sw_file_write(path, good.data, good.size, &sw_test_diag), SW_OK);
         CHECK(sw_plan_load(path, NULL, NULL, &loaded) != SW_OK);

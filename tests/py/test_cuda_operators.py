@@ -471,6 +471,17 @@ class Operators(Emulated):
             node = helper.make_node("LSTM", ["x", "w", "r"], ["", "h"], hidden_size=n)
             self.check([node], (steps, 2, depth), 1e-5, outputs=outputs[1:2], w=draw(1, 4 * n, depth), r=draw(1, 4 * n, n) / 4)
 
+    def test_lstm_with_computed_weights(self):
+        """Its kernel reads weights before the kernels before it have ended."""
+        draw = lambda *shape: np.random.default_rng(4).uniform(-0.5, 0.5, shape).astype(np.float32)  # noqa: E731
+        nodes = [
+            helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+            helper.make_node("Mul", ["r", "most"], ["computed"]),
+            helper.make_node("LSTM", ["x", "w", "computed"], ["y"], hidden_size=9),
+        ]
+        with self.assertRaisesRegex(AssertionError, "its weights are computed"):
+            self.check(nodes, (4, 3, 5), w=draw(1, 36, 5), r=draw(1, 36, 9))
+
     def test_a_place_outside_is_told(self):
         node = helper.make_node("Gather", ["x", "at"], ["y"], name="the pick")
         with self.assertRaisesRegex(AssertionError, "the pick"):

@@ -102,7 +102,11 @@ DEV u32 to_f16(float v) {
 DEV vec4 load16(const void *p) {
     return *(const vec4 *)p;
 }
-// Of what no kernel writes. Not by asm: the compiler takes that for arithmetic, and may do it where the address is none.
+// Of what no kernel writes, or, behind wait_for_predecessor, of what none writes any more (pictures of stems, masks): nothing
+// in the language holds such a load (ld.global.nc) behind the wait. NVRTC 13.0 does: in SASS for SM 9.0, 9.0a, 10.0 and 12.0,
+// with all types, LDG.CONSTANT of stem, stem_conv, attention_rows, conv_rows and letterbox stand behind ACQBULK; those before
+// it, in decode and lstm, are of the plan or the network's inputs. To be looked at again with other compilers.
+// Not by asm: the compiler takes that for arithmetic, and may do it where the address is none.
 DEV vec4 load16_const(const void *p) {
     uint4 v = __ldg((const uint4 *)p);
     vec4 r = {v.x, v.y, v.z, v.w};
