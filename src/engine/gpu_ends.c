@@ -185,8 +185,12 @@ static sw_status prepare(sw_gpu *gpu, sw_gpu_program *p, const sw_gpu_ends *ends
     p->ends = sw_calloc(gpu->allocator, 1, sizeof *p->ends);
     if (!p->ends) return sw_fail(diag, SW_E_NOMEM, NULL, NULL, "out of memory");
     *p->ends = found;
-    SW_TRY(make_room(gpu, p, p->ends, diag));
-    return load(gpu, p->ends, diag);
+    sw_status status = make_room(gpu, p, p->ends, diag);
+    if (status == SW_OK) status = load(gpu, p->ends, diag);
+    if (status == SW_OK) return SW_OK;
+    sw__gpu_program_ends_destroy(gpu, p->ends); /* the next picture tries again */
+    p->ends = NULL;
+    return status;
 }
 
 /* ---- Running ------------------------------------------------------------------------------------------------------- */

@@ -105,7 +105,8 @@ sw_status sw_plan_hold(sw_plan *owner, sw_plan *child, int n_in, int n_captured,
     return SW_OK;
 }
 
-sw_status sw_attrs_copy(sw_arena *arena, sw_op op, const sw_attr *from, sw_attr **to) {
+/* Deep copy of attribute values into an arena, but for bodies. */
+static sw_status copy_attrs(sw_arena *arena, sw_op op, const sw_attr *from, sw_attr **to) {
     const sw_op_info *info = sw_op_get(op);
     sw_attr *attrs = SW_ARENA_ARRAY(arena, sw_attr, info->n_attrs);
     if (!attrs) return SW_E_NOMEM;
@@ -132,7 +133,7 @@ sw_status sw_plan_add_step(sw_plan *plan, sw_op op, const char *name, const sw_a
     SW_TRY(sw_grow(plan->allocator, (void **)&plan->steps, &plan->cap_steps, plan->n_steps + 1, sizeof *plan->steps,
                    MAX_ITEMS));
     sw_attr *own_attrs;
-    SW_TRY(sw_attrs_copy(plan->arena, op, attrs, &own_attrs));
+    SW_TRY(copy_attrs(plan->arena, op, attrs, &own_attrs));
     sw_step step = {.op = op, .attrs = own_attrs, .n_in = n_in, .n_out = n_out};
     step.name = sw_arena_strdup(plan->arena, name ? name : "");
     step.in = sw_arena_copy(plan->arena, in, (size_t)n_in * sizeof *in);

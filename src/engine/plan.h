@@ -113,17 +113,15 @@ const char *sw_plan_gpu_tile(const sw_plan *plan, const char *conv); /* NULL: no
 SW_MUST_USE sw_status sw_plan_add_gpu_code(sw_plan *plan, const sw_cuda_code *code); /* copied */
 size_t sw_plan_gpu_code_bytes(const sw_plan *plan);
 
-/* By value: how many inputs of steps and outputs of the plan read it (`uses`, zeroed by the caller), and the step that writes
- * it, -1 for none. */
 /* What it holds of memory, about: itself, constants, packed weights (mapped files, too). Any thread. */
 int64_t sw_plan_bytes(const sw_plan *plan);
+/* By value: how many inputs of steps and outputs of the plan read it (`uses`, zeroed by the caller), and the step that writes
+ * it, -1 for none. */
 void sw_plan_readers(const sw_plan *plan, int32_t *uses, int32_t *makers);
 
 /* Describes a plan as what an operator of `owner` runs; from then on, or when this fails, owner has `child`. */
 SW_MUST_USE sw_status sw_plan_hold(sw_plan *owner, sw_plan *child, int n_in, int n_captured, const sw_body **body);
 
-/* Deep copy of attribute values into an arena, but for bodies. */
-SW_MUST_USE sw_status sw_attrs_copy(sw_arena *arena, sw_op op, const sw_attr *from, sw_attr **to);
 /* Sets an attribute by name in an array of the operator's attributes. */
 sw_attr *sw_attrs_find(sw_op op, sw_attr *attrs, const char *name);
 

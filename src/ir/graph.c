@@ -344,15 +344,6 @@ sw_status sw_node_set_ints(sw_graph *graph, sw_node *node, const char *name, con
     return SW_OK;
 }
 
-sw_status sw_node_set_floats(sw_graph *graph, sw_node *node, const char *name, const float *v, int n) {
-    float *copy = sw_arena_copy(graph->arena, v, (size_t)n * sizeof *v);
-    if (!copy) return SW_E_NOMEM;
-    sw_attr *attr = writable(node, name, SW_ATTR_FLOATS);
-    attr->floats.v = copy;
-    attr->floats.n = n;
-    return SW_OK;
-}
-
 sw_status sw_node_set_tensor(sw_graph *graph, sw_node *node, const char *name, const sw_tensor *tensor) {
     sw_tensor *copy = sw_arena_copy(graph->arena, tensor, sizeof *tensor);
     if (!copy) return SW_E_NOMEM;

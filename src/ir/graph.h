@@ -117,7 +117,6 @@ void sw_node_set_int(sw_node *node, const char *name, int64_t value);
 void sw_node_set_float(sw_node *node, const char *name, float value);
 SW_MUST_USE sw_status sw_node_set_string(sw_graph *graph, sw_node *node, const char *name, const char *value);
 SW_MUST_USE sw_status sw_node_set_ints(sw_graph *graph, sw_node *node, const char *name, const int64_t *v, int n);
-SW_MUST_USE sw_status sw_node_set_floats(sw_graph *graph, sw_node *node, const char *name, const float *v, int n);
 SW_MUST_USE sw_status sw_node_set_tensor(sw_graph *graph, sw_node *node, const char *name, const sw_tensor *tensor);
 
 static inline bool sw_value_is_const(const sw_value *v) {

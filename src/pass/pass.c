@@ -2,7 +2,10 @@
 
 #include <string.h>
 
-static const sw_pass passes[] = {
+static const struct {
+    const char *name, *doc;
+    sw_status (*run)(sw_graph *graph, const sw_diag *diag);
+} passes[] = {
     {"fold", "infer types and shapes; compute what is constant; drop nodes that change nothing", sw__pass_fold},
     {"activations", "recognise activations written as several nodes: x * sigmoid(x) is Swish", sw__pass_activations},
     {"batch-norm", "fold batch normalisation into the convolution before it; of rows: a factor and an addend",
@@ -29,13 +32,6 @@ static const sw_pass passes[] = {
 };
 
 enum { PASS_COUNT = sizeof passes / sizeof passes[0] };
-
-int sw_pass_count(void) {
-    return PASS_COUNT;
-}
-const sw_pass *sw_pass_get(int i) {
-    return &passes[i];
-}
 
 static int find_last(const char *last, const sw_diag *diag) {
     if (!last) return PASS_COUNT - 1;

@@ -4,14 +4,6 @@
 
 #include "ir/graph.h"
 
-typedef struct sw_pass {
-    const char *name, *doc;
-    sw_status (*run)(sw_graph *graph, const sw_diag *diag);
-} sw_pass;
-
-int sw_pass_count(void);
-const sw_pass *sw_pass_get(int i);
-
 /* Runs the passes in order up to and including `last`; NULL: all; "none": none. SW_E_USAGE for an unknown name, with a
  * sentence that lists them. On failure the graph may only be destroyed. */
 SW_MUST_USE sw_status sw_passes_run(sw_graph *graph, const char *last, const sw_diag *diag);

@@ -267,9 +267,10 @@ static bool read_cached(const char *path, sw_buf *data) {
     sw_map map;
     cache_head head;
     if (sw_file_size(path) < (int64_t)sizeof head || sw_map_open(path, NULL, &map) != SW_OK) return false;
-    memcpy(&head, map.data, sizeof head);
+    bool whole = map.size >= sizeof head; /* still */
+    if (whole) memcpy(&head, map.data, sizeof head);
     const uint8_t *body = map.data + sizeof head;
-    bool good = !memcmp(head.magic, MAGIC, sizeof MAGIC) && head.size == map.size - sizeof head &&
+    bool good = whole && !memcmp(head.magic, MAGIC, sizeof MAGIC) && head.size == map.size - sizeof head &&
                 head.sum == sw_hash(0, body, head.size);
     if (good) sw_buf_append(data, body, head.size);
     sw_map_close(&map);

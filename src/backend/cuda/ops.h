@@ -127,9 +127,6 @@ bool sw_cuda_rows_pass(const sw_call *call);
 /* Between both, all elements in a row. */
 void sw_cuda_convert_rows(const sw_tensor *in, const sw_tensor *out, sw_cuda_launch *launch);
 
-/* Whether FusedAttention of this form, its batch and heads known, has a kernel. */
-bool sw_cuda_has_attention_rows(const sw_fused_attention *attention);
-
 enum { SW_CUDA_MOST_FEW = 16 }; /* rows of products that take a warp a column, in float32 */
 
 /* A product of rows with a matrix of weights: MatMul, Gemm or FusedProduct; as a convolution of 1x1 whose in_type is

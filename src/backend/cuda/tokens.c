@@ -300,7 +300,7 @@ static bool are_eights(const sw_fused_attention *a, const sw_heads *h) {
     return true;
 }
 
-bool sw_cuda_has_attention_rows(const sw_fused_attention *a) {
+static bool has_kernel(const sw_fused_attention *a) {
     bool sizes = a->size % 8 == 0 && a->value_size % 8 == 0 && a->size <= 128 && a->value_size <= 128;
     return sizes && a->heads <= 65535 && are_eights(a, &a->q) && are_eights(a, &a->k) && are_eights(a, &a->v) &&
            are_eights(a, &a->y);
@@ -315,8 +315,7 @@ static sw_cuda_heads heads_of(const sw_heads *h) {
 static const char *attention(const sw_call *c, sw_cuda_launch *l) {
     enum { FEW = 264 }; /* blocks: two for each multiprocessor of most GPUs */
     sw_fused_attention a;
-    if (sw_call_fused_attention(c, &a) != SW_OK || !sw_cuda_has_attention_rows(&a))
-        return "its heads do not lie in eights";
+    if (sw_call_fused_attention(c, &a) != SW_OK || !has_kernel(&a)) return "its heads do not lie in eights";
     const sw_tensor *mask = sw_call_in(c, 3);
     l->args.attention_rows = (sw_cuda_attention_rows){.q = c->in[0]->data,
                                                       .k = c->in[1]->data,

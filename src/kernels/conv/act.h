@@ -8,9 +8,7 @@
 /* SW_ACT_COUNT for an unknown name. */
 sw_act sw_act_find(const char *name);
 const char *sw_act_name(sw_act act);
-/* That of a fused step, by its attribute. */
-SW_MUST_USE sw_status sw_call_act(const sw_call *call, sw_act *act);
-/* That, and the map that is added (input 3) but for its pitch. */
+/* The activation of a fused step, by its attributes, and the map that is added (input 3) but for its pitch. */
 SW_MUST_USE sw_status sw_call_epilogue(const sw_call *call, sw_conv *conv);
 float sw_act_apply(sw_act act, float a, float b, float s);
 

@@ -50,7 +50,7 @@ float sw_act_apply(sw_act act, float a, float b, float s) {
     }
 }
 
-sw_status sw_call_act(const sw_call *c, sw_act *act) {
+static sw_status find_act(const sw_call *c, sw_act *act) {
     *act = sw_act_find(sw_call_string(c, "activation"));
     if (*act != SW_ACT_COUNT) return SW_OK;
     return sw_call_fail(c, "activation '%.32s' is not known", sw_call_string(c, "activation"));
@@ -61,7 +61,7 @@ sw_status sw_call_epilogue(const sw_call *c, sw_conv *conv) {
     conv->act_b = sw_call_float(c, "act_b");
     conv->residual = sw_call_in(c, 3) != NULL;
     conv->residual_before_act = sw_call_int(c, "residual_before_act");
-    return sw_call_act(c, &conv->act);
+    return find_act(c, &conv->act);
 }
 
 /* Residual and activation of what stands in the output. */
