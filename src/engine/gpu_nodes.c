@@ -20,7 +20,8 @@ typedef struct finder {
 
 static const sw_step *step_of(const finder *f, int32_t value, sw_op op, int32_t *index) {
     int32_t s = value < 0 ? -1 : f->producer[value];
-    if (s < 0 || f->taken[s] || f->instance->skip[s] || f->plan->steps[s].op != op) return NULL;
+    if (s < 0 || f->taken[s] || f->instance->skip[s] || f->node[s].kind == SW_GPU_CPU || f->plan->steps[s].op != op)
+        return NULL;
     if (index) *index = s;
     return &f->plan->steps[s];
 }
@@ -423,6 +424,14 @@ static bool find_gemm(finder *f, int32_t s) {
 
 /* ---- All ----------------------------------------------------------------------------------------------------------- */
 
+/* Empty batches: kernels have nothing to launch for, and their numbers would be divided by. */
+static bool makes_nothing(const finder *f, const sw_step *step) {
+    bool nothing = step->n_out > 0;
+    for (int i = 0; i < step->n_out; i++)
+        nothing = nothing && (step->out[i] < 0 || sw_tensor_count(value_of(f, step->out[i])) == 0);
+    return nothing;
+}
+
 static void find_uses(finder *f) {
     const sw_plan *plan = f->plan;
     for (size_t v = 0; v < plan->n_values; v++) f->producer[v] = f->reader[v] = -1;
@@ -434,6 +443,7 @@ static void find_uses(finder *f) {
                                    .in = step->in,
                                    .out = step->out,
                                    .stream = -1};
+        if (makes_nothing(f, step)) f->node[s].kind = SW_GPU_CPU, f->node[s].why = "its result is empty";
         for (int i = 0; i < step->n_out; i++)
             if (step->out[i] >= 0) f->producer[step->out[i]] = (int32_t)s;
         if (f->instance->skip[s]) continue;
@@ -558,7 +568,7 @@ sw_status sw_gpu_find_nodes(const sw_plan *plan, const sw_instance *instance, co
     for (size_t s = 0; s < plan->n_steps; s++) {
         int32_t at = (int32_t)s;
         if (instance->skip[s] || f.taken[s] || plan->steps[s].n_out < 1 || plan->steps[s].out[0] < 0) continue;
-        if (instance->places[plan->steps[s].out[0]] != SW_PLACE_PLANNED) continue;
+        if (f.node[s].kind == SW_GPU_CPU || instance->places[plan->steps[s].out[0]] != SW_PLACE_PLANNED) continue;
         if (find_attention(&f, at) || find_decode(&f, at)) continue;
     }
     *n = 0;
