@@ -71,7 +71,7 @@ typedef struct row {
 } row;
 
 #define OP(id, basis, times) [SW_OP_##id] = {basis, times},
-/* clang-format off: as a table. */
+/* clang-format off */
 static const row rows[SW_OP_COUNT] = {
     OP(Conv, MACS, 0) OP(FusedConv, MACS, 0) OP(FusedProduct, MACS, 0) OP(FusedAttention, MACS, 0)
     OP(ConvInteger, MACS, 0) OP(DeformConv, MACS, 0) OP(QLinearConv, MACS, 0) OP(ConvTranspose, MACS, 0)
