@@ -50,7 +50,7 @@ typedef struct sw_build_options {
     /* What maps between convolutions are stored as: SW_F32 (or SW_DTYPE_NONE, the default) or SW_BF16, which halves
      * their bytes and is computed by AVX512-BF16 where the CPU has it, or SW_F16, which halves them, too. Inputs, outputs
      * and the layers that write them stay as they are. On GPUs SW_F16 (the default) or, from SM 8.0 on, SW_BF16, with
-     * float32 sums; or SW_F32, which is much slower there. */
+     * float32 sums; or SW_F32, which takes about twice as long there. */
     sw_dtype precision;
     bool tf32; /* on GPUs, with SW_F32: convolutions may round their factors to TF32 (10 bits of mantissa) */
     bool best_precision;     /* instead: the faster of both, timed here */
