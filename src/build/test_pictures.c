@@ -5,6 +5,7 @@
 #include "base/cpu.h"
 #include "build/build.h"
 #include "engine/pictures.h"
+#include "engine/plan_file.h"
 #include "engine/session.h"
 #include "kernels/conv/conv.h"
 #include "pass/pass.h"
@@ -245,8 +246,7 @@ static const sw_conv *product_of(sw_session *session, const sw_plan *plan, int64
 }
 
 /* How rows of products are cut: by runs of tokens, by turns, and one by one where pictures are not known. */
-SW_TEST(products_know_pictures) {
-    if (!(sw_cpu_features() & SW_CPU_VECTORS)) return;
+static void check_products(sw_plan *plan) {
     static const struct {
         int64_t depth, columns, batch, width, turns;
     } want[] = {{CHANNELS, 3 * CHANNELS, 1, 15, 3}, /* tokens first */
@@ -256,8 +256,6 @@ SW_TEST(products_know_pictures) {
                 {8, 8, 3, 20, 0},
                 {1, 8, 1, 3, 3}};
     static float data[3 * 5 * CHANNELS];
-    net n;
-    sw_plan *plan = build(&n, 3, 5, true);
     sw_session *session = NULL;
     sw_tensor in = {.dtype = SW_F32, .rank = 3, .dims = {3, 5, CHANNELS}, .data = data}, out[MOST_OUT];
     sw_session_options options = {.threads = 3}; /* as many as pictures: no groups of them */
@@ -272,5 +270,18 @@ SW_TEST(products_know_pictures) {
         CHECK_INT(c->turns, want[i].turns);
     }
     sw_session_destroy(session);
+}
+
+SW_TEST(products_know_pictures) {
+    if (!(sw_cpu_features() & SW_CPU_VECTORS)) return;
+    static const char path[] = "test-pictures.slip";
+    net n;
+    sw_plan *plan = build(&n, 3, 5, true), *loaded = NULL;
+    check_products(plan);
+    CHECK_INT(sw_plan_save(plan, path, NULL, &sw_test_diag), SW_OK);
+    CHECK_INT(sw_plan_load(path, NULL, &sw_test_diag, &loaded), SW_OK);
+    check_products(loaded); /* whose weights are there packed only */
+    sw_plan_unref(loaded);
     sw_plan_unref(plan);
+    remove(path);
 }
