@@ -339,7 +339,8 @@ class Client(Serving):
             thread = threading.Thread(target=answer_late)
             thread.start()
             arguments = ["client", "--http-port", late.getsockname()[1], "--seconds", "0.1", "--connections", "1"]
-            self.assertIn("no answer came within 0.1 s: measure for longer", slipway.run(*arguments).stderr)
+            process = slipway.run(*arguments, expect=3)
+            self.assertIn("no answer came within 0.1 s: measure for longer", process.stderr)
             thread.join()
 
     def test_failures_are_told(self):
