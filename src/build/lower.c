@@ -29,15 +29,8 @@ static sw_status lower_bodies(const lowering *l, const sw_node *node, const sw_a
     return SW_OK;
 }
 
-/* Kernels need somewhere to write: a node that nobody reads is left out. */
-static bool is_read(const sw_node *node) {
-    bool read = false;
-    for (int i = 0; i < node->n_out; i++) read |= node->out[i] && node->out[i]->uses > 0;
-    return read;
-}
-
 static sw_status lower_node(lowering *l, const sw_node *node) {
-    if (!is_read(node)) return SW_OK;
+    if (!sw_node_is_read(node)) return SW_OK; /* kernels need somewhere to write */
     for (int i = 0; i < node->n_in; i++) {
         if (node->in[i]) SW_TRY(place(l, node->in[i]));
         l->in[i] = node->in[i] ? l->ids[node->in[i]->id] : -1;

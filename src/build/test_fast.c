@@ -3,10 +3,9 @@
 #include <stdlib.h>
 
 #include "base/test_memory.h"
-#include "build/build.h"
+#include "build/test_net.h"
 #include "engine/session.h"
 #include "pass/pass.h"
-#include "unit.h"
 
 enum { SIDE = 8, MAX_OUT = 4, MAX_BATCH = 4, PICTURE = 8 * SIDE * SIDE };
 
@@ -19,19 +18,10 @@ typedef struct net {
     uint64_t seed;
 } net;
 
-static sw_value *apply(net *n, sw_op op, int count, sw_value *const *in) {
-    sw_value *out = sw_graph_apply(n->g, NULL, op, "", count, in);
-    CHECK(out);
-    return out;
-}
-#define APPLY(n, op, ...)                                                                                              \
-    apply((n), (op), (int)(sizeof((sw_value *[]){__VA_ARGS__}) / sizeof(sw_value *)), (sw_value *[]){__VA_ARGS__})
+#define APPLY(n, op, ...) SW_TEST_APPLY((n)->g, op, __VA_ARGS__)
 
 static sw_value *weights(net *n, int rank, const int64_t *dims) {
-    sw_value *w = sw_graph_new_const(n->g, "w", SW_F32, rank, dims);
-    float *v = w->type.data;
-    for (int64_t i = 0; i < sw_tensor_count(&w->type); i++) v[i] = sw_test_uniform(&n->seed, -0.5f, 0.5f);
-    return w;
+    return sw_test_weights(n->g, &n->seed, 0.5f, rank, dims);
 }
 
 /* A 3x3 convolution that keeps the size, with bias. */
@@ -48,7 +38,7 @@ static sw_value *silu(net *n, sw_value *x) {
 }
 
 static sw_value *concat(net *n, int count, sw_value *const *in) {
-    sw_value *y = apply(n, SW_OP_Concat, count, in);
+    sw_value *y = sw_test_apply(n->g, SW_OP_Concat, count, in);
     sw_node_set_int(y->producer, "axis", 1);
     return y;
 }
@@ -164,7 +154,7 @@ static int levels(net *n, sw_value *x, sw_value **out) {
     maps[1] = conv(n, pool(n, SW_OP_AveragePool, maps[0]), 6, 6, 1);
     maps[2] = pool(n, SW_OP_MaxPool, maps[0]);
     for (int i = 0; i < 3; i++) rows[i] = flat(n, maps[i], 6);
-    sw_value *all = apply(n, SW_OP_Concat, 3, rows);
+    sw_value *all = sw_test_apply(n->g, SW_OP_Concat, 3, rows);
     sw_node_set_int(all->producer, "axis", 2);
     split(n, all, parts);
     sw_value *scores = APPLY(n, SW_OP_Sigmoid, parts[1]);
@@ -501,7 +491,7 @@ static int levels_in_group(net *n, sw_value *x, sw_value **out) {
     maps[1] = conv(n, pool(n, SW_OP_AveragePool, maps[0]), 6, 6, 1);
     for (int i = 0; i < 2; i++)
         rows[i] = APPLY(n, SW_OP_Reshape, maps[i], sw_graph_const_ints(n->g, "flat", (int64_t[]){0, 6, -1}, 3));
-    sw_value *all = apply(n, SW_OP_Concat, 2, rows);
+    sw_value *all = sw_test_apply(n->g, SW_OP_Concat, 2, rows);
     sw_node_set_int(all->producer, "axis", 2);
     out[0] = APPLY(n, SW_OP_Relu, APPLY(n, SW_OP_Sigmoid, all));
     return 1;
@@ -560,7 +550,8 @@ static int head(net *n, sw_value *x, int trap, sw_value **out) {
         boxes[i] = flat(n, APPLY(n, SW_OP_Conv, map, weights(n, 4, (int64_t[]){8, 17, 1, 1})), 8);
         scores[i] = flat(n, conv(n, maps[i], 24, CLASSES, 1), CLASSES);
     }
-    sw_value *box = apply(n, SW_OP_Concat, 2, boxes), *score = apply(n, SW_OP_Concat, 2, scores), *parts[2];
+    sw_value *box = sw_test_apply(n->g, SW_OP_Concat, 2, boxes), *score = sw_test_apply(n->g, SW_OP_Concat, 2, scores),
+             *parts[2];
     sw_node_set_int(box->producer, "axis", 2);
     sw_node_set_int(score->producer, "axis", 2);
     if (trap == 1) box = APPLY(n, SW_OP_Softmax, box);

@@ -3,13 +3,12 @@
 #include <stdlib.h>
 
 #include "base/cpu.h"
-#include "build/build.h"
+#include "build/test_net.h"
 #include "engine/pictures.h"
 #include "engine/plan_file.h"
 #include "engine/session.h"
 #include "kernels/conv/conv.h"
 #include "pass/pass.h"
-#include "unit.h"
 
 enum { CHANNELS = 32, HEADS = 4, MOST_BATCH = 3, MOST_TOKENS = 197, MOST_OUT = 24 };
 
@@ -22,13 +21,7 @@ typedef struct net {
     int n_out, n_known;
 } net;
 
-static sw_value *apply(net *n, sw_op op, int count, sw_value *const *in) {
-    sw_value *out = sw_graph_apply(n->g, NULL, op, "", count, in);
-    CHECK(out);
-    return out;
-}
-#define APPLY(n, op, ...)                                                                                              \
-    apply((n), (op), (int)(sizeof((sw_value *[]){__VA_ARGS__}) / sizeof(sw_value *)), (sw_value *[]){__VA_ARGS__})
+#define APPLY(n, op, ...) SW_TEST_APPLY((n)->g, op, __VA_ARGS__)
 
 static sw_value *keep(net *n, sw_value *y) {
     CHECK(n->n_out < MOST_OUT);
@@ -37,10 +30,7 @@ static sw_value *keep(net *n, sw_value *y) {
 }
 
 static sw_value *weights(net *n, int rank, const int64_t *dims) {
-    sw_value *w = sw_graph_new_const(n->g, "w", SW_F32, rank, dims);
-    for (int64_t i = 0; i < sw_tensor_count(&w->type); i++)
-        ((float *)w->type.data)[i] = sw_test_uniform(&n->seed, -0.3f, 0.3f);
-    return w;
+    return sw_test_weights(n->g, &n->seed, 0.3f, rank, dims);
 }
 
 static sw_value *ints(net *n, int count, const int64_t *v) {

@@ -17,11 +17,6 @@ static bool is_worth(int64_t weights, int64_t bytes, int64_t pixels) {
 
 /* ---- Which steps --------------------------------------------------------------------------------------------------- */
 
-/* A plan file may hold weights packed only, which then have no place. */
-static bool is_const(const sw_instance *instance, int32_t value) {
-    return instance->places[value] <= SW_PLACE_CONST || instance->places[value] == SW_PLACE_BOUND;
-}
-
 /* Has the batch as its first axis, in memory that can be cut there. */
 static bool is_batch(const sw_instance *instance, int32_t value, int64_t batch) {
     const sw_tensor *t = &instance->values[value];
@@ -101,7 +96,7 @@ static bool fits(const finder *f, size_t s) {
         bool heavy = (step->op == SW_OP_FusedConv || step->op == SW_OP_FusedProduct) && (i == 1 || i == 2);
         bool parameter = heavy || (step->op == SW_OP_Resize && i > 0) ||
                          (step->op == SW_OP_LayerNormalization && i > 0) || (step->op == SW_OP_Split && i > 0);
-        if (is_const(instance, step->in[i])
+        if (sw_instance_is_const(instance, step->in[i])
                 ? !parameter && !is_shared(t, (int)rank)
                 : parameter || t->rank != rank || !is_batch(instance, step->in[i], f->batch))
             return false;
@@ -178,7 +173,7 @@ const sw_group *sw_group_of(const sw_instance *instance, size_t step) {
 /* The pictures of a round: of a value of the whole batch, those of its turn. */
 static sw_tensor *slice(sw_instance *instance, int32_t value, const sw_group *group, int64_t round, sw_tensor *to) {
     sw_tensor *t = &instance->values[value];
-    if (instance->groups_of[value] >= 0 || is_const(instance, value)) return t;
+    if (instance->groups_of[value] >= 0 || sw_instance_is_const(instance, value)) return t;
     int64_t elements = t->layout == SW_CHANNELS_LAST ? t->pitch : t->dims[1]; /* of a picture */
     if (t->layout == SW_ROW_MAJOR && t->pitch)
         elements *= t->pitch; /* planes in a wider join */

@@ -52,6 +52,12 @@ typedef struct sw_instance {
     uint64_t last_used;
 } sw_instance;
 
+/* The same in every run of it: constants, what follows from the shapes, and weights that a plan file holds packed only, which
+ * have no place (nor have maps within chains, once these are found). */
+static inline bool sw_instance_is_const(const sw_instance *instance, int32_t value) {
+    return instance->places[value] <= SW_PLACE_CONST || instance->places[value] == SW_PLACE_BOUND;
+}
+
 /* Binds for a pool of so many threads (0: the caller prepares the steps that run on the CPU). `inputs`: as
  * sw_session_run. `demand`: NULL for all outputs as they are. `within`: the plan is a graph within another one. SW_E_INPUT when
  * they do not fit the plan, SW_E_MODEL from shape rules. */

@@ -263,9 +263,8 @@ sw_status sw_pictures_find(const sw_plan *plan, sw_instance *instance, bool with
     if (!instance->turns || !f.in || !f.out) return SW_E_NOMEM;
     instance->batch = f.batch = within ? 0 : batch_of(plan, instance);
     if (f.batch <= 1) return SW_OK;
-    for (size_t v = 0; v < plan->n_values; v++) /* weights that are there packed only; what is made of shapes while binding */
-        if (instance->places[v] <= SW_PLACE_CONST || instance->places[v] == SW_PLACE_BOUND)
-            instance->turns[v] = SW_PICTURES_NONE;
+    for (size_t v = 0; v < plan->n_values; v++)
+        if (sw_instance_is_const(instance, (int32_t)v)) instance->turns[v] = SW_PICTURES_NONE;
     for (int i = 0; i < plan->n_inputs; i++) {
         const sw_tensor *input = &instance->values[plan->inputs[i]];
         instance->turns[plan->inputs[i]] = input->rank < 1 ? SW_PICTURES_NONE : sw_tensor_count(input) / f.batch;

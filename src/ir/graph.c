@@ -171,6 +171,12 @@ bool sw_graph_is_output(const sw_graph *graph, const sw_value *value) {
 
 /* ---- Nodes --------------------------------------------------------------------------------------------------------- */
 
+bool sw_node_is_read(const sw_node *node) {
+    for (int i = 0; i < node->n_out; i++)
+        if (node->out[i] && node->out[i]->uses > 0) return true;
+    return false;
+}
+
 static void link_node(sw_graph *graph, sw_node *node, sw_node *before) {
     node->next = before;
     node->prev = before ? before->prev : graph->last;

@@ -123,6 +123,8 @@ static inline bool sw_value_is_const(const sw_value *v) {
     return v && v->type.data;
 }
 bool sw_graph_is_output(const sw_graph *graph, const sw_value *value);
+/* Whether anybody reads some output of it: a node, or the caller. */
+bool sw_node_is_read(const sw_node *node);
 
 /* Checks the whole graph: arity, order, one producer a value, required attributes, types of constants, unique
  * names. */

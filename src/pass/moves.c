@@ -185,18 +185,12 @@ static sw_status replace(finder *f, sw_node *node, const units *u) {
     return in[1] && sw_graph_add_node(graph, next, SW_OP_Reshape, name, 2, in, 1, &out) ? SW_OK : SW_E_NOMEM;
 }
 
-static bool is_read(const sw_node *node) {
-    for (int i = 0; i < node->n_out; i++)
-        if (node->out[i] && node->out[i]->uses) return true;
-    return false;
-}
-
 /* From the end on: the last of a chain takes all of it, and what nobody reads then goes. */
 sw_status sw__pass_moves(sw_graph *graph) {
     for (sw_node *node = graph->last, *before; node; node = before) {
         before = node->prev;
         if (!is_move(node->op) && !is_reshape(node->op)) continue;
-        if (!is_read(node)) {
+        if (!sw_node_is_read(node)) {
             sw_graph_remove_node(graph, node);
             continue;
         }
